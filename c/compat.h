@@ -1,0 +1,50 @@
+/* What differs between versions of Lua and OpenSSL, as features that are 0 or
+ * 1. The code tests features; only this file tests versions. */
+#ifndef XMPP_TLS_POLICY_COMPAT_H
+#define XMPP_TLS_POLICY_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <openssl/opensslv.h>
+
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer"
+#endif
+#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
+#error "xmpp-tls-policy needs Lua 5.1 to 5.4"
+#endif
+
+/* Lua: integers are a type of their own (5.3). */
+#define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
+/* Lua: to-be-closed variables, the __close metamethod (5.4). */
+#define HAVE_LUA_CLOSE (LUA_VERSION_NUM >= 504)
+/* Lua: any value may be a userdata's user value (5.3); 5.1 and 5.2 take only
+ * tables. */
+#define HAVE_LUA_ANY_USERVALUE (LUA_VERSION_NUM >= 503)
+
+#if LUA_VERSION_NUM < 502
+#define lua_rawlen(L, index) lua_objlen(L, index)
+#define luaL_newlib(L, functions) (lua_newtable(L), luaL_register(L, NULL, functions))
+#define luaL_setfuncs(L, functions, upvalues) luaL_register(L, NULL, functions)
+#define lua_setuservalue(L, index) lua_setfenv(L, index)
+#define lua_getuservalue(L, index) lua_getfenv(L, index)
+
+static inline void *luaL_testudata(lua_State *L, int index, const char *name)
+{
+	void *object = lua_touserdata(L, index);
+	if (object == NULL || !lua_getmetatable(L, index))
+		return NULL;
+	luaL_getmetatable(L, name);
+	if (!lua_rawequal(L, -1, -2))
+		object = NULL;
+	lua_pop(L, 2);
+	return object;
+}
+
+static inline int lua_absindex(lua_State *L, int index)
+{
+	return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
+}
+#endif
+
+#endif

@@ -1,0 +1,219 @@
+/* Connection: a TLS endpoint over memory. It has no socket: what it wants to
+ * send is taken from it, what it receives is fed to it. */
+#include "internal.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+
+struct connection {
+	SSL *connection; /* NULL when closed */
+};
+
+/* Nobody needs to feed more than this before reading. */
+#define INPUT_MAX (1 << 20)
+
+static SSL *check(lua_State *L, int index)
+{
+	struct connection *object = luaL_checkudata(L, index, CONNECTION_TYPE);
+	if (object->connection == NULL)
+		luaL_argerror(L, index, "connection is closed");
+	return object->connection;
+}
+
+static int connection_close(lua_State *L)
+{
+	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
+	SSL_free(object->connection);
+	object->connection = NULL;
+	return 0;
+}
+
+static bool is_server(lua_State *L)
+{
+	char role = context_role(L, 1);
+	lua_getfield(L, 2, "role");
+	const char *asked = lua_tostring(L, -1);
+	if (asked == NULL && role == 0)
+		luaL_argerror(L, 2, "an adopted context needs a role, 'server' or 'client'");
+	if (asked != NULL && strcmp(asked, "server") != 0 && strcmp(asked, "client") != 0)
+		luaL_argerror(L, 2, "role is neither 'server' nor 'client'");
+	lua_pop(L, 1);
+	return (asked != NULL ? *asked : role) == 's';
+}
+
+static int set_name(lua_State *L, SSL *connection)
+{
+	lua_getfield(L, 2, "server_name");
+	const char *name = lua_tostring(L, -1);
+	if (name != NULL && SSL_set_tlsext_host_name(connection, name) != 1)
+		return push_failure(L, "tls", "cannot send the server name '%s'", name);
+	lua_pop(L, 1);
+	return 0;
+}
+
+/* connection.new(context, { role = "server"|"client", server_name = string })
+ * The role is the context's; an adopted context has none, and it must be given.
+ * Returns a Connection, or nil, message, code ("tls"). */
+static int connection_new(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	lua_settop(L, 2);
+	if (lua_isnil(L, 2)) {
+		lua_newtable(L);
+		lua_replace(L, 2);
+	}
+	luaL_checktype(L, 2, LUA_TTABLE);
+	bool server = is_server(L);
+
+	struct connection *object = lua_newuserdata(L, sizeof *object);
+	object->connection = NULL;
+	luaL_getmetatable(L, CONNECTION_TYPE);
+	lua_setmetatable(L, -2);
+	/* An adopted context calls back into what its Context keeps alive. */
+	lua_createtable(L, 1, 0);
+	lua_pushvalue(L, 1);
+	lua_rawseti(L, -2, 1);
+	lua_setuservalue(L, -2);
+
+	object->connection = SSL_new(context);
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	if (object->connection == NULL || in == NULL || out == NULL) {
+		BIO_free(in);
+		BIO_free(out);
+		return push_failure(L, "tls", "cannot make a connection");
+	}
+	SSL_set_bio(object->connection, in, out);
+	if (server)
+		SSL_set_accept_state(object->connection);
+	else
+		SSL_set_connect_state(object->connection);
+	int failure = set_name(L, object->connection);
+	return failure > 0 ? failure : 1;
+}
+
+/* nil, message, code for what SSL_do_handshake, SSL_read or SSL_write gave. */
+static int push_error(lua_State *L, SSL *connection, int result, const char *doing)
+{
+	switch (SSL_get_error(connection, result)) {
+	case SSL_ERROR_WANT_READ:
+		return push_failure(L, "wantread", "wantread");
+	case SSL_ERROR_ZERO_RETURN:
+		return push_failure(L, "closed", "the peer closed the connection");
+	default:
+		return push_failure(L, "tls", "%s failed", doing);
+	}
+}
+
+/* connection:handshake() -> true, or nil, message, code: "wantread" (feed it
+ * more), "tls". An alert may wait to be taken even then. */
+static int connection_handshake(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	ERR_clear_error();
+	int result = SSL_do_handshake(connection);
+	if (result != 1)
+		return push_error(L, connection, result, "the handshake");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* connection:feed(bytes) -> true, or nil, message, code ("full"). */
+static int connection_feed(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	size_t length = 0;
+	const char *bytes = luaL_checklstring(L, 2, &length);
+	BIO *in = SSL_get_rbio(connection);
+	if (length > INPUT_MAX || BIO_ctrl_pending(in) + length > INPUT_MAX)
+		return push_failure(L, "full", "more than %d bytes wait to be read", INPUT_MAX);
+	if (length > 0 && BIO_write(in, bytes, (int)length) != (int)length)
+		return push_failure(L, "tls", "cannot take the bytes");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* connection:take() -> the bytes that wait to be sent, "" if there are none. */
+static int connection_take(lua_State *L)
+{
+	char *bytes = NULL;
+	BIO *out = SSL_get_wbio(check(L, 1));
+	long length = BIO_get_mem_data(out, &bytes);
+	lua_pushlstring(L, bytes != NULL ? bytes : "", length > 0 ? (size_t)length : 0);
+	(void)BIO_reset(out);
+	return 1;
+}
+
+/* connection:read() -> bytes, or nil, message, code: "wantread", "closed",
+ * "tls". */
+static int connection_read(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	char bytes[SSL3_RT_MAX_PLAIN_LENGTH];
+	ERR_clear_error();
+	int length = SSL_read(connection, bytes, sizeof bytes);
+	if (length <= 0)
+		return push_error(L, connection, length, "reading");
+	lua_pushlstring(L, bytes, (size_t)length);
+	OPENSSL_cleanse(bytes, (size_t)length);
+	return 1;
+}
+
+/* connection:write(bytes) -> true, or nil, message, code ("tls", "wantread"). */
+static int connection_write(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	size_t length = 0, written = 0;
+	const char *bytes = luaL_checklstring(L, 2, &length);
+	ERR_clear_error();
+	int result = length == 0 ? 1 : SSL_write_ex(connection, bytes, length, &written);
+	if (result != 1)
+		return push_error(L, connection, result, "writing");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* connection:shutdown() sends close_notify; what it writes is taken as ever. */
+static int connection_shutdown(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	ERR_clear_error();
+	if (SSL_shutdown(connection) < 0)
+		return push_failure(L, "tls", "the connection cannot be shut down");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* connection:facts() -> as observer.facts of a LuaSec connection. */
+static int connection_facts(lua_State *L)
+{
+	return observer_push_facts(L, check(L, 1));
+}
+
+static int connection_tostring(lua_State *L)
+{
+	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
+	lua_pushfstring(L, "Connection (%s): %p",
+			object->connection == NULL ? "closed" : SSL_state_string_long(object->connection),
+			(void *)object);
+	return 1;
+}
+
+void connection_open(lua_State *L)
+{
+	static const luaL_Reg methods[] = {
+		{ "handshake", connection_handshake },
+		{ "feed", connection_feed },
+		{ "take", connection_take },
+		{ "read", connection_read },
+		{ "write", connection_write },
+		{ "shutdown", connection_shutdown },
+		{ "facts", connection_facts },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg metamethods[] = { { "__tostring", connection_tostring },
+						{ NULL, NULL } };
+	static const luaL_Reg functions[] = { { "new", connection_new }, { NULL, NULL } };
+	register_type(L, CONNECTION_TYPE, methods, metamethods, connection_close);
+	luaL_newlib(L, functions);
+}

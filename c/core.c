@@ -1,0 +1,93 @@
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+int push_failure(lua_State *L, const char *code, const char *format, ...)
+{
+	char message[1024];
+	va_list arguments;
+	unsigned long error = ERR_peek_last_error();
+	const char *reason = error == 0 ? NULL : ERR_reason_error_string(error);
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof message, format, arguments);
+	va_end(arguments);
+	ERR_clear_error();
+
+	lua_pushnil(L);
+	if (reason != NULL)
+		lua_pushfstring(L, "%s (%s)", message, reason);
+	else
+		lua_pushstring(L, message);
+	lua_pushstring(L, code);
+	return 3;
+}
+
+void set_string(lua_State *L, const char *field, const char *value)
+{
+	if (value == NULL)
+		return;
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, field);
+}
+
+void set_lstring(lua_State *L, const char *field, const void *value, size_t length)
+{
+	lua_pushlstring(L, value, length);
+	lua_setfield(L, -2, field);
+}
+
+void set_integer(lua_State *L, const char *field, lua_Integer value)
+{
+	lua_pushinteger(L, value);
+	lua_setfield(L, -2, field);
+}
+
+void set_boolean(lua_State *L, const char *field, bool value)
+{
+	lua_pushboolean(L, value);
+	lua_setfield(L, -2, field);
+}
+
+void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
+		   const luaL_Reg *metamethods, lua_CFunction close)
+{
+	luaL_newmetatable(L, type);
+	luaL_setfuncs(L, metamethods, 0);
+	lua_pushcfunction(L, close);
+	lua_setfield(L, -2, "__gc");
+#if HAVE_LUA_CLOSE
+	lua_pushcfunction(L, close);
+	lua_setfield(L, -2, "__close");
+#endif
+	lua_newtable(L);
+	luaL_setfuncs(L, methods, 0);
+	lua_pushcfunction(L, close);
+	lua_setfield(L, -2, "close");
+	lua_setfield(L, -2, "__index");
+	/* Nobody outside may call __gc on what is not of this type. */
+	lua_pushliteral(L, "locked");
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 1);
+}
+
+__attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
+
+int luaopen_xmpp_tls_policy_core(lua_State *L)
+{
+	lua_newtable(L);
+	context_open(L);
+	lua_setfield(L, -2, "context");
+	certificate_open(L);
+	lua_setfield(L, -2, "certificate");
+	connection_open(L);
+	lua_setfield(L, -2, "connection");
+	observer_open(L);
+	lua_setfield(L, -2, "observer");
+	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
+	return 1;
+}

@@ -1,0 +1,161 @@
+/* What the files of the core share: their contracts. Only
+ * luaopen_xmpp_tls_policy_core is exported from the library. */
+#ifndef XMPP_TLS_POLICY_INTERNAL_H
+#define XMPP_TLS_POLICY_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "compat.h"
+
+#define CONTEXT_TYPE "xmpp_tls_policy.Context"
+#define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
+#define CONNECTION_TYPE "xmpp_tls_policy.Connection"
+
+/* ---- core.c ---------------------------------------------------------- */
+
+/* Pushes nil, message, code and returns 3, for `return push_failure(…)`.
+ * The message is made from the format as by printf; where OpenSSL's error
+ * queue holds something, its latest reason follows in parentheses. The queue
+ * is empty afterwards. `code` is one of the stable words in README.md. */
+__attribute__((format(printf, 3, 4))) int push_failure(lua_State *L, const char *code,
+						       const char *format, ...);
+
+/* Set a field of the table on top of the stack. A NULL string sets nothing:
+ * what is not known is nil. */
+void set_string(lua_State *L, const char *field, const char *value);
+void set_lstring(lua_State *L, const char *field, const void *value, size_t length);
+void set_integer(lua_State *L, const char *field, lua_Integer value);
+void set_boolean(lua_State *L, const char *field, bool value);
+
+/* Registers the metatable `type`: `methods` behind __index, `metamethods` in
+ * the metatable itself, and `close`, which has to bear being called twice, as
+ * __gc, __close and the method close. Leaves the stack as it was. */
+void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
+		   const luaL_Reg *metamethods, lua_CFunction close);
+
+/* ---- certificate.c --------------------------------------------------- */
+
+/* Pushes the module `certificate`. */
+void certificate_open(lua_State *L);
+
+/* Pushes a Certificate with a reference of its own to `certificate`. */
+void certificate_push(lua_State *L, X509 *certificate);
+
+/* ---- domain_name.c --------------------------------------------------- */
+
+/* RFC 1035 2.3.4: 253 characters written out, and the terminating NUL. */
+#define DOMAIN_NAME_SIZE 254
+
+/* Brings a domain name into the form in which it is compared: lower case, each
+ * internationalised label as an A-label (RFC 5890 2.3.2.1), without the dot of
+ * the root. False, with `normal` empty, for anything that is no domain name:
+ * empty or too long labels, characters outside letters, digits and hyphen,
+ * NUL, malformed UTF-8. U-labels are not mapped (RFC 5895): one with upper-case
+ * letters outside ASCII, or not in NFC, equals nothing but itself. */
+bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
+
+/* ---- context.c ------------------------------------------------------- */
+
+/* Pushes the module `context`. */
+void context_open(lua_State *L);
+
+/* The SSL_CTX of the Context at `index`; raises an error for anything else and
+ * for a closed one. The Context keeps the reference. */
+SSL_CTX *context_check(lua_State *L, int index);
+
+/* What the Context at `index` was made for: 's' server, 'c' client, 0 for an
+ * adopted one, which does not say. */
+char context_role(lua_State *L, int index);
+
+/* Pushes a Context of no further use, for trying things on; NULL where OpenSSL
+ * could not make it. */
+SSL_CTX *context_scratch(lua_State *L);
+
+/* ---- adoption.c: what a context was before we changed it -------------- */
+
+/* Everything that settings change in a context and that OpenSSL lets us read. */
+struct snapshot {
+	uint64_t options;
+	long minimum_version, maximum_version; /* 0: no limit */
+	int security_level;
+	size_t tickets;
+	uint32_t max_early_data, recv_max_early_data;
+	char *ciphers, *ciphersuites, *groups; /* lists as OpenSSL takes them */
+	EVP_PKEY *dh;			       /* ours, or NULL */
+	int dh_bits;			       /* the least accepted, or 0 */
+};
+
+/* Fills `snapshot`, which the caller gives to snapshot_free. False if memory is
+ * short or OpenSSL fails. */
+bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
+void snapshot_free(struct snapshot *snapshot);
+
+/* Remembers, at the first call, what `context` is now, and puts our security
+ * callback before its own. False, with nothing changed, if that fails. */
+bool adoption_begin(SSL_CTX *context);
+
+/* Makes `context` what it was before adoption_begin; nothing to do where there
+ * was none. */
+bool adoption_end(SSL_CTX *context);
+
+/* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and
+ * the least number of bits accepted from either side. Needs adoption_begin. */
+bool adoption_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
+
+/* ---- in_force.c: what a context does, asked of OpenSSL ----------------- */
+
+/* The names of protocol versions, oldest first, ended by a NULL name. */
+struct protocol_version {
+	const char *name;
+	int number;
+};
+extern const struct protocol_version protocol_versions[];
+
+/* Whether a handshake on `context` can come to this version: limits, options
+ * and security level together. */
+bool in_force_version(SSL_CTX *context, int version);
+
+/* The groups that a connection from `context` offers, in order: their number,
+ * and names in `names`, at most `size`; -1 on failure. The names are OpenSSL's
+ * and static. */
+int in_force_groups(SSL_CTX *context, const char **names, int size);
+#define GROUPS_MAX 64
+
+/* Pushes a table of settings (shape: README.md), or nil, message, code. */
+int in_force_push(lua_State *L, SSL_CTX *context);
+
+/* ---- settings.c -------------------------------------------------------- */
+
+/* Applies the table of settings at `index` to `context`, all of it or nothing.
+ * `owner` is the index of the LuaSec context, or 0. Pushes a table of what was
+ * dropped, or nil, message, code. */
+int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner);
+
+/* ---- observer.c ------------------------------------------------------ */
+
+/* Pushes the module `observer`. */
+void observer_open(lua_State *L);
+
+/* From now on, connections made from `context` are observed. False if memory
+ * or an index is missing. */
+bool observer_attach(SSL_CTX *context);
+
+/* Undoes observer_attach for connections that are made later. */
+void observer_detach(SSL_CTX *context);
+
+/* Pushes the facts of a connection whose handshake is finished, one value, or
+ * nil, message, code. Returns the number of values. */
+int observer_push_facts(lua_State *L, SSL *connection);
+
+/* ---- connection.c ---------------------------------------------------- */
+
+/* Pushes the module `connection`. */
+void connection_open(lua_State *L);
+
+#endif

@@ -1,0 +1,285 @@
+-- Enforces a TLS policy on c2s and s2s; see the project's README.md.
+module:set_global()
+
+-- Prosody adds the tree of its plugin installer to package.path, but not to
+-- package.cpath, where our C library lies.
+local tree = module.path and module.path:match "^(.*)/share/lua/[%d.]+/[^/]*$"
+local library = tree and ("%s/lib/lua/%s/?.so"):format(tree, _VERSION:match "%d+%.%d+")
+if library and not package.cpath:find(library, 1, true) then
+	package.cpath = library .. ";" .. package.cpath
+end
+
+local contexts = require "xmpp_tls_policy.contexts"
+local core = require "xmpp_tls_policy.core"
+local modulemanager = require "core.modulemanager"
+local server = require "xmpp_tls_policy.prosody.server"
+local stanza = require "util.stanza"
+local tls_policy = require "xmpp_tls_policy"
+
+local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
+local xmlns_streams = "http://etherx.jabber.org/streams"
+
+-- Host, or "*" -> policy in force.
+local policies = module.saved_state and module.saved_state.policies or {}
+
+---- Options ------------------------------------------------------------------
+
+-- A bad option never weakens: the policy in force stays, or the default is it.
+local function load_policy(host, options)
+	local policy, errors = tls_policy.policy(options)
+	for _, problem in ipairs(errors or {}) do
+		module:log("error", "%s: %s", host == "*" and "configuration" or host, problem.message)
+	end
+	if not policy then
+		policy = policies[host] or tls_policy.policy()
+		module:log("error", "%s: because of the errors above, the policy stays %s",
+			host == "*" and "all hosts" or host, policy:name())
+	end
+	if not policies[host] or policies[host]:name() ~= policy:name() then
+		module:log("info", "%s: %s", host == "*" and "all hosts" or host, policy:name())
+		policies[host] = policy
+	end
+end
+
+local function load_host_policy(host)
+	local global, own = module:get_option "xmpp_tls_policy", module:context(host):get_option "xmpp_tls_policy"
+	load_policy(host, own == global and global or tls_policy.merge(global, own))
+end
+
+local function load_policies()
+	load_policy("*", module:get_option "xmpp_tls_policy")
+	for host in pairs(policies) do
+		if host ~= "*" then
+			load_host_policy(host)
+		end
+	end
+end
+
+local function policy_for(host)
+	return host and policies[host] or policies["*"]
+end
+
+---- Contexts -----------------------------------------------------------------
+
+local function enforce(context, host, role, service)
+	local entry = contexts.enforce(context, policy_for(host), server.operator_lists(host, role, service),
+		host or "*")
+	if not entry.new then
+		return entry
+	end
+	local what = ("%s, %s%s"):format(host or "any host", role, service and " (" .. service .. ")" or "")
+	if entry.failure then
+		module:log("error", "%s: no TLS, because its context cannot be brought under %s: %s",
+			what, entry.policy:name(), entry.failure)
+		return entry
+	end
+	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
+	if entry.dropped.dh_bits then
+		module:log("warn", "%s: the DH parameters of %d bits were replaced by stronger ones", what,
+			entry.dropped.dh_bits)
+	end
+	return entry
+end
+
+local function enforce_direct_tls()
+	for _, found in ipairs(server.direct_tls_contexts()) do
+		enforce(found.context, found.host, found.role, found.service)
+	end
+end
+
+local function give_back(host)
+	for _, message in ipairs(contexts.release(host)) do
+		module:log("error", "A context stays under the policy: %s", message)
+	end
+end
+
+local roles = { c2s_unauthed = "c2s", s2sin_unauthed = "s2sin", s2sout_unauthed = "s2sout" }
+
+-- The context that mod_tls gave a session for STARTTLS: nil if there is none,
+-- else whether it is under the policy.
+local function enforce_starttls(host, session)
+	local role = roles[session.type]
+	if session.ssl_ctx and role then
+		return not enforce(session.ssl_ctx, host, role).failure
+	end
+end
+
+---- Streams ------------------------------------------------------------------
+
+local function refuse(session, condition, text)
+	session.log("info", "Stream refused by the TLS policy: %s", text)
+	session:close({ condition = condition, text = text }, nil, text)
+	return true
+end
+
+local function sentences(verdict)
+	local list = {}
+	for _, broken in ipairs(verdict.broken) do
+		if broken.enforced then
+			list[#list + 1] = ("%s (%s, section %s)"):format(broken.text, broken.clause, broken.section)
+		end
+	end
+	return table.concat(list, "; ")
+end
+
+-- Judges what a secured session negotiated. True if its stream was closed.
+local function judge(host, session)
+	local connection = session.secure and server.connection(session)
+	if not connection or session.tls_policy and session.tls_policy.connection == connection then
+		return
+	end
+	local policy = policy_for(host)
+	local facts, message = core.observer.facts(connection)
+	if not facts then
+		-- What is in use is not what we know of: look again.
+		enforce_direct_tls()
+		return refuse(session, "internal-server-error", message)
+	end
+	local verdict = policy:judge(facts, {
+		domain = session.direction == "outgoing" and session.to_host or session.from_host,
+		identity = session.tls_policy_identity,
+	})
+	session.tls_policy = { connection = connection, facts = facts, verdict = verdict, policy = policy:name() }
+	if verdict.refuse then
+		return refuse(session, "policy-violation", ("%s: %s"):format(policy.profile, sentences(verdict)))
+	end
+end
+
+-- RFC 6120 5.3.1: the offer says that TLS is mandatory. The stanza that mod_tls
+-- adds is one for all streams, and not ours to change.
+local function require_starttls(features)
+	features:maptags(function (feature)
+		if feature.name == "starttls" and feature.attr.xmlns == xmlns_tls and not feature:get_child "required" then
+			return stanza.clone(feature):tag "required":up()
+		end
+		return feature
+	end)
+end
+
+local function no_features(features)
+	features:maptags(function () return nil end)
+end
+
+function module.add_host(host_module)
+	local host = host_module.host
+	load_host_policy(host)
+
+	local function judge_stream(event)
+		return judge(host, event.origin)
+	end
+	local function offer(event)
+		local session, features = event.origin, event.features
+		if session.secure then
+			return
+		end
+		if enforce_starttls(host, session) == false then
+			refuse(session, "internal-server-error", "TLS is not available; the server's log says why")
+			no_features(features)
+			return true
+		end
+		require_starttls(features)
+	end
+	-- Before anything is offered on a stream that breaks the policy.
+	host_module:hook("stream-features", judge_stream, 1000)
+	host_module:hook("s2s-stream-features", judge_stream, 1000)
+	-- After mod_tls (0), which sets the session's context and offers STARTTLS.
+	host_module:hook("stream-features", offer, -1)
+	host_module:hook("s2s-stream-features", offer, -1)
+	-- After mod_tls (0), before the connection is made.
+	host_module:hook("s2sout-created", function (event)
+		enforce_starttls(host, event.session)
+	end, -1)
+	-- Before mod_tls (0): the context may have been made under an older policy.
+	host_module:hook("stanza/" .. xmlns_tls .. ":starttls", function (event)
+		if enforce_starttls(host, event.origin) == false then
+			return refuse(event.origin, "internal-server-error", "TLS is not available; the server's log says why")
+		end
+	end, 1)
+	-- Before mod_tls (500) answers the offer of a remote server.
+	host_module:hook("stanza/" .. xmlns_streams .. ":features", function (event)
+		local session = event.origin
+		if session.direction ~= "outgoing" then
+			return
+		end
+		if enforce_starttls(host, session) == false then
+			return refuse(session, "internal-server-error", "TLS is not available; the server's log says why")
+		end
+		return judge(host, session)
+	end, 501)
+
+	function host_module.unload()
+		if not module.reloading then
+			give_back(host)
+			policies[host] = nil
+		end
+	end
+end
+
+---- Certificates -------------------------------------------------------------
+
+-- After mod_s2s_auth_certs (509), whose answer we only make stricter: it falls
+-- back to the Common Name.
+module:hook("s2s-check-certificate", function (event)
+	local session, domain = event.session, event.host
+	local connection = server.connection(session)
+	local facts = connection and core.observer.facts(connection)
+	if not facts or not facts.certificate or not domain then
+		return
+	end
+	session.tls_policy_identity = facts.certificate:matches(domain, "xmpp-server")
+	if session.cert_identity_status == "valid" and not session.tls_policy_identity then
+		session.log("warn", "The certificate of %s does not name it, except as Common Name", domain)
+		session.cert_identity_status = "invalid"
+	end
+end, 508)
+
+---- Life ---------------------------------------------------------------------
+
+-- Prosody loads few modules on components, but s2s goes there, too.
+local function cover_hosts()
+	for host in pairs(prosody.hosts) do
+		if not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name) then
+			modulemanager.load(host, module.name)
+		end
+	end
+end
+
+local function host_activated()
+	cover_hosts()
+	enforce_direct_tls()
+end
+
+load_policies()
+module:hook("module-loaded", function (event)
+	if event.module == module.name then
+		cover_hosts()
+	end
+end)
+-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
+module:hook("host-activated", host_activated, -1)
+module:hook("host-deactivated", function (host)
+	policies[host] = nil
+end)
+-- After portmanager (0), which makes the contexts of a new listener.
+module:hook("item-added/net-provider", enforce_direct_tls, -1)
+-- After portmanager (-1), which makes the contexts anew.
+module:hook("config-reloaded", function ()
+	load_policies()
+	enforce_direct_tls()
+end, -2)
+
+function module.load()
+	enforce_direct_tls()
+end
+
+function module.save()
+	return { policies = policies }
+end
+
+function module.unload()
+	-- A reload leaves no moment without the policy.
+	if module.reloading then
+		return
+	end
+	give_back()
+end

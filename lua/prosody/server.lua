@@ -1,0 +1,122 @@
+--- What the plugin has to know about Prosody's inside. Another server of its
+-- kind is another file like this one.
+local configmanager = require "core.configmanager"
+local portmanager = require "core.portmanager"
+
+local server = {}
+
+-- Services whose TLS is XMPP's from the first byte, or may be: on a multiplexed
+-- port the client's first words decide.
+local direct_tls = {
+	c2s_direct_tls = "c2s",
+	legacy_ssl = "c2s",
+	multiplex_ssl = "c2s",
+	s2s_direct_tls = "s2sin",
+}
+
+-- The options in which the operator configures the TLS of each role.
+local ssl_options = {
+	c2s = { "ssl", "c2s_ssl" },
+	s2sin = { "ssl", "s2s_ssl" },
+	s2sout = { "ssl", "s2s_ssl" },
+}
+
+-- LuaSec's name of each list, by ours.
+local luasec_options = {
+	ciphers = { "ciphers" },
+	ciphersuites = { "ciphersuites" },
+	groups = { "curveslist", "curve" },
+}
+
+local function marks(lists, ssl)
+	if type(ssl) ~= "table" then
+		return
+	end
+	for list, names in pairs(luasec_options) do
+		for _, name in ipairs(names) do
+			lists[list] = lists[list] or ssl[name] ~= nil
+		end
+	end
+end
+
+-- Prosody takes the TLS options of a host from the domain above it, too.
+local function ssl_tables(host, option)
+	local parent = host and host:match "%.(.*)$"
+	return {
+		configmanager.rawget("*", option) or false,
+		host and configmanager.rawget(host, option) or false,
+		parent and configmanager.rawget(parent, option) or false,
+	}
+end
+
+--- Which lists the operator made himself for a host (nil: none in particular)
+-- and role ("c2s", "s2sin", "s2sout"), on a service (nil: STARTTLS):
+-- { ciphers = true, … }.
+function server.operator_lists(host, role, service)
+	local lists = {}
+	local options = { service and service .. "_ssl" or nil }
+	for _, option in ipairs(ssl_options[role]) do
+		options[#options + 1] = option
+	end
+	for _, option in ipairs(options) do
+		for _, ssl in ipairs(ssl_tables(host, option)) do
+			marks(lists, ssl)
+			-- By interface and by port.
+			for _, inner in pairs(type(ssl) == "table" and ssl or {}) do
+				marks(lists, inner)
+			end
+		end
+	end
+	return lists
+end
+
+local function collect(list, context, role, service, host)
+	if context then
+		list[#list + 1] = { context = context, role = role, service = service, host = host }
+	end
+end
+
+--- The contexts of all listeners on which XMPP may be spoken over direct TLS:
+-- a list of { context, role, service, host = nil for the one without SNI }.
+function server.direct_tls_contexts()
+	local list = {}
+	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		local role, listener = direct_tls[service], active.server
+		if role then
+			-- Of these two, Prosody 0.12 changes the second at a reload and
+			-- goes on using the first.
+			collect(list, listener.tls_ctx, role, service)
+			collect(list, listener._sslctx, role, service)
+			local by_name = listener.hosts or listener.tls_ctx and listener.tls_ctx._sni_contexts
+			for host, context in pairs(by_name or {}) do
+				collect(list, context, role, service, host)
+			end
+		end
+	end
+	return list
+end
+
+--- Whether the module is enabled for all hosts, and not disabled for this one.
+function server.wants_module(host, name)
+	local function lists(of, option)
+		for _, module in ipairs(configmanager.get(of, option) or {}) do
+			if module == name then
+				return true
+			end
+		end
+		return false
+	end
+	return lists("*", "modules_enabled") and not lists(host, "modules_disabled")
+end
+
+--- The LuaSec connection of a session whose TLS is XMPP's own, else nil: HTTP
+-- (BOSH, WebSocket) has its own TLS, and some sessions have none.
+function server.connection(session)
+	local conn = session.conn
+	if session.websocket_request or session.bosh_version or not conn or not conn.ssl or not conn:ssl() then
+		return nil
+	end
+	return conn:socket()
+end
+
+return server

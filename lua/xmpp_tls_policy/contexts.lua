@@ -1,0 +1,97 @@
+--- The contexts of a server that are under a policy: adopted, tightened, and
+-- given back. One table for the process; it outlives a reload of the plugin.
+local core = require "xmpp_tls_policy.core"
+
+local contexts = {}
+
+-- LuaSec context -> what was done to it. The keys are weak: a context that the
+-- server has dropped needs no giving back.
+local adopted = setmetatable({}, { __mode = "k" })
+
+-- What the operator listed himself, as one word that can be compared.
+local function fingerprint(operator)
+	local words = {}
+	for _, list in ipairs { "ciphers", "ciphersuites", "groups" } do
+		words[#words + 1] = operator and operator[list] and list or "-"
+	end
+	return table.concat(words, " ")
+end
+
+-- Returns what was dropped, or nil and a message. The context is either under
+-- the policy afterwards, or disabled.
+local function tighten(context, policy, operator)
+	local released, message = context:release()
+	if released then
+		local in_force, settings, dropped
+		in_force, message = context:settings()
+		if in_force then
+			settings, message = policy:settings_for(in_force, operator)
+		end
+		if settings then
+			dropped, message = context:apply(settings)
+		end
+		if dropped then
+			return dropped
+		end
+	end
+	local disabled, not_disabled = context:disable()
+	if not disabled then
+		message = message .. "; " .. not_disabled
+	end
+	return nil, message
+end
+
+--- Brings a LuaSec context (or Prosody 13's table around one) under a policy.
+-- `operator` tells which lists the operator's own configuration made: { ciphers
+-- = boolean, ciphersuites = boolean, groups = boolean }. Nothing happens to a
+-- context that is under this policy already.
+-- Returns a table: policy; new (whether anything was done); dropped (see
+-- context:apply); failure, a message, where the context could not be brought
+-- under the policy: no handshake on it succeeds then.
+function contexts.enforce(luasec, policy, operator, owner)
+	luasec = type(luasec) == "table" and luasec._inner or luasec
+	local marks = fingerprint(operator)
+	local entry = adopted[luasec]
+	if entry and entry.policy == policy and entry.marks == marks then
+		entry.new = false
+		return entry
+	end
+	entry = { policy = policy, marks = marks, owner = owner, new = true }
+	local context, message = core.context.adopt(luasec)
+	if context then
+		entry.dropped, entry.failure = tighten(context, policy, operator)
+		context:close()
+	else
+		entry.failure = message
+	end
+	adopted[luasec] = entry
+	return entry
+end
+
+local function give_back(luasec)
+	local context, message = core.context.adopt(luasec)
+	if not context then
+		return nil, message
+	end
+	local released, failure = context:release()
+	context:close()
+	return released, failure
+end
+
+--- Gives the contexts of one owner (nil: all of them) back as they were. Returns
+-- a list of messages, one for each that could not be.
+function contexts.release(owner)
+	local messages = {}
+	for luasec, entry in pairs(adopted) do
+		if owner == nil or entry.owner == owner then
+			local released, message = give_back(luasec)
+			if not released then
+				messages[#messages + 1] = message
+			end
+			adopted[luasec] = nil
+		end
+	end
+	return messages
+end
+
+return contexts

@@ -1,0 +1,90 @@
+-- Words for people: printable values, nearest known names, short lists.
+local text = {}
+
+local LONGEST = 60 -- bytes of a foreign string that are shown
+
+-- A string in double quotes. What is not printable ASCII is escaped as Lua
+-- writes it, so that no foreign text can break a line of a log or move a
+-- terminal's cursor; long strings are cut, and their length is told.
+function text.quote(string)
+	local shown = string:sub(1, LONGEST):gsub('[^ -~]', function(character)
+		return ("\\%03d"):format(character:byte())
+	end):gsub('"', '\\"')
+	if #string > LONGEST then
+		return ('"%s..." (%d bytes)'):format(shown, #string)
+	end
+	return '"' .. shown .. '"'
+end
+
+-- Any value in few words. Calls no metamethod, so it cannot throw.
+function text.printable(value)
+	local kind = type(value)
+	if kind == "string" then
+		return text.quote(value)
+	elseif kind == "number" then
+		if value ~= value then
+			return "not a number"
+		elseif value == math.huge or value == -math.huge then
+			return value > 0 and "infinity" or "minus infinity"
+		end
+		return ("%.14g"):format(value)
+	elseif kind == "boolean" or kind == "nil" then
+		return tostring(value)
+	end
+	return "a " .. kind
+end
+
+-- Number of single-character edits between two short strings (Levenshtein).
+local function distance(a, b)
+	local row = {}
+	for j = 0, #b do
+		row[j] = j
+	end
+	for i = 1, #a do
+		local diagonal = row[0]
+		row[0] = i
+		for j = 1, #b do
+			local cost = a:byte(i) == b:byte(j) and 0 or 1
+			local best = math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+			diagonal, row[j] = row[j], best
+		end
+	end
+	return row[#b]
+end
+
+-- Which of `names` was probably meant, or nil. Upper and lower case are alike.
+function text.nearest(word, names)
+	if type(word) ~= "string" or #word > LONGEST then
+		return nil
+	end
+	local best, least
+	for _, name in ipairs(names) do
+		local edits = distance(word:lower(), name:lower())
+		if edits <= math.max(1, math.floor(#name / 3)) and (not least or edits < least) then
+			best, least = name, edits
+		end
+	end
+	return best
+end
+
+-- "a", "b", "c"
+function text.quoted_list(names)
+	local quoted = {}
+	for index, name in ipairs(names) do
+		quoted[index] = text.quote(name)
+	end
+	return table.concat(quoted, ", ")
+end
+
+-- a, b, c and 12 more
+function text.short_list(names, most)
+	most = most or 6
+	if #names == 0 then
+		return "none"
+	elseif #names <= most then
+		return table.concat(names, ", ")
+	end
+	return table.concat(names, ", ", 1, most) .. (" and %d more"):format(#names - most)
+end
+
+return text

@@ -1,0 +1,51 @@
+rockspec_format = "3.0"
+package = "xmpp-tls-policy"
+version = "scm-1"
+source = {
+	-- `luarocks make` builds the checkout that it is called in and fetches nothing.
+	url = "git+file://.";
+}
+description = {
+	summary = "TLS policy for Prosody-style XMPP servers";
+	detailed = [[
+		Enforces draft-saintandre-xmpp-tls-02, RFC 7590 or RFC 9325 on an
+		XMPP server that exists already: adopts the TLS contexts that the
+		server made, tightens them, and judges what was negotiated.
+	]];
+	license = "MIT";
+	labels = { "xmpp", "tls", "prosody", "openssl" };
+}
+supported_platforms = { "unix" }
+dependencies = { "lua >= 5.1, < 5.5" }
+external_dependencies = {
+	OPENSSL = { header = "openssl/ssl.h"; library = "ssl" };
+}
+build = {
+	type = "make";
+	build_target = "core";
+	build_variables = {
+		CFLAGS = "$(CFLAGS)";
+		LIBFLAG = "$(LIBFLAG)";
+		LUA_INCDIR = "$(LUA_INCDIR)";
+		OPENSSL_INCDIR = "$(OPENSSL_INCDIR)";
+		OPENSSL_LIBDIR = "$(OPENSSL_LIBDIR)";
+		CORE = "c/core.so";
+	};
+	install_pass = false;
+	install = {
+		lib = { ["xmpp_tls_policy.core"] = "c/core.so" };
+		lua = {
+			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
+			["mod_xmpp_tls_policy"] = "lua/prosody/mod_xmpp_tls_policy.lua";
+			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
+			["xmpp_tls_policy.contexts"] = "lua/xmpp_tls_policy/contexts.lua";
+			["xmpp_tls_policy.clauses"] = "lua/xmpp_tls_policy/clauses.lua";
+			["xmpp_tls_policy.options"] = "lua/xmpp_tls_policy/options.lua";
+			["xmpp_tls_policy.policy"] = "lua/xmpp_tls_policy/policy.lua";
+			["xmpp_tls_policy.profiles"] = "lua/xmpp_tls_policy/profiles.lua";
+			["xmpp_tls_policy.suites"] = "lua/xmpp_tls_policy/suites.lua";
+			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
+		};
+	};
+	copy_directories = {};
+}

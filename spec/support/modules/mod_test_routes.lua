@@ -1,0 +1,25 @@
+-- For tests only: server-to-server connections find their way without DNS.
+--
+--   test_routes = { ["remote.test"] = { s2s = 45678, s2s_direct_tls = 45679 } }
+--
+-- on 127.0.0.1. A domain or service without an entry does not resolve.
+
+module:set_global()
+
+local service = require "net.resolvers.service"
+local manual = require "net.resolvers.manual"
+
+local services = { ["xmpp-server"] = "s2s", ["xmpps-server"] = "s2s_direct_tls" }
+local original = service.new
+
+function service.new(domain, name, connection_type, extra)
+	local ports = module:get_option("test_routes", {})[domain] or {}
+	local port = ports[services[name]]
+	local targets = port and { { "tcp4", "127.0.0.1", port, extra } } or {}
+	module:log("debug", "Route to %s, %s: %s", domain, name, port or "none")
+	return manual.new(targets, connection_type, extra)
+end
+
+function module.unload()
+	service.new = original
+end

@@ -1,0 +1,268 @@
+-- A scripted XMPP peer: it does what it is told, and nothing by itself.
+
+local socket = require "socket"
+local ssl = require "ssl"
+local mime = require "mime"
+
+local xmpp = {}
+
+local namespaces = { c2s = "jabber:client", s2s = "jabber:server" }
+local starttls_namespace = "urn:ietf:params:xml:ns:xmpp-tls"
+local default_timeout = 30
+
+local Peer = {}
+Peer.__index = Peer
+
+local function new_peer(connection, fields)
+	connection:setoption("tcp-nodelay", true)
+	fields.socket, fields.buffer = connection, ""
+	fields.timeout = fields.timeout or default_timeout
+	return setmetatable(fields, Peer)
+end
+
+-- Connects to a target (see prosody.lua) and says nothing yet. options.timeout: seconds
+-- for each wait; options.from: the domain that we say we are.
+function xmpp.connect(target, options)
+	options = options or {}
+	local connection = assert(socket.tcp())
+	connection:settimeout(options.timeout or default_timeout)
+	assert(connection:connect("127.0.0.1", target.port))
+	return new_peer(connection, {
+		kind = target.kind,
+		domain = target.domain,
+		direct_tls = target.direct_tls,
+		from = options.from,
+		timeout = options.timeout,
+	})
+end
+
+-- Sends text; nil and a message when the connection is gone.
+function Peer:send(text)
+	self.socket:settimeout(self.timeout)
+	return self.socket:send(text)
+end
+
+-- Waits for more bytes. nil and "closed" or "timeout" (or another reason) when there are none.
+function Peer:receive(deadline)
+	self.socket:settimeout(math.max(0, deadline - socket.gettime()))
+	local data, reason, partial = self.socket:receive(1)
+	data = data or (partial ~= "" and partial) or nil
+	if not data then
+		if reason == "wantread" or reason == "wantwrite" then
+			reason = "timeout"
+		end
+		return nil, reason
+	end
+	-- The rest of what is there already.
+	self.socket:settimeout(0)
+	local more, _, rest = self.socket:receive(65536)
+	return data .. (more or rest or "")
+end
+
+-- The end of the earliest match of any of the patterns.
+local function find_end(text, patterns)
+	local earliest
+	for _, pattern in ipairs(patterns) do
+		local _, last = text:find(pattern)
+		if last and (not earliest or last < earliest) then
+			earliest = last
+		end
+	end
+	return earliest
+end
+
+-- Reads up to and including what a Lua pattern (or the first of several) matches. Returns
+-- that text; or nil, the reason, and all that came instead. What comes behind stays for
+-- the next call.
+function Peer:read_until(patterns, timeout)
+	patterns = type(patterns) == "table" and patterns or { patterns }
+	local deadline = socket.gettime() + (timeout or self.timeout)
+	while true do
+		local last = find_end(self.buffer, patterns)
+		if last then
+			local text = self.buffer:sub(1, last)
+			self.buffer = self.buffer:sub(last + 1)
+			return text
+		end
+		local data, reason = self:receive(deadline)
+		if not data then
+			return nil, reason, self.buffer
+		end
+		self.buffer = self.buffer .. data
+	end
+end
+
+-- All that comes until the other side closes, and how it did. nil, "timeout" and text when it does not.
+function Peer:read_all(timeout)
+	local _, reason, text = self:read_until({}, timeout)
+	if reason == "timeout" then
+		return nil, reason, text
+	end
+	return text, reason
+end
+
+function Peer:attributes()
+	return ("xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'%s"):format(
+		namespaces[self.kind], self.kind == "s2s" and " xmlns:db='jabber:server:dialback'" or "")
+end
+
+-- Opens a stream to the target's domain. Returns the other side's header and features as text;
+-- nil, reason and what came instead (a stream error, say).
+function Peer:open()
+	local from = self.from and (" from='%s'"):format(self.from) or ""
+	local sent, reason = self:send(("<?xml version='1.0'?><stream:stream to='%s'%s %s>"):format(
+		self.domain, from, self:attributes()))
+	if not sent then
+		return nil, reason, ""
+	end
+	local text, problem, rest = self:read_until {
+		"<stream:features%s*/>", "<stream:features[^>]*>.-</stream:features>", "</stream:error>",
+	}
+	if not text then
+		return nil, problem, rest
+	elseif text:find("<stream:error", 1, true) then
+		return nil, "error", text
+	end
+	return text
+end
+
+-- Asks for STARTTLS on an open stream. true once the server has said <proceed/>.
+function Peer:request_tls()
+	self:send(("<starttls xmlns='%s'/>"):format(starttls_namespace))
+	local text, reason, rest = self:read_until("<proceed[^>]*>")
+	if not text then
+		return nil, reason, rest
+	end
+	return true
+end
+
+-- TLS on the connection as it stands. options: LuaSec's parameters, and server_name (a
+-- name, or false for no SNI; default: the domain). nil and OpenSSL's reason on failure.
+function Peer:secure(options)
+	local parameters = { mode = "client", protocol = "any", verify = "none", options = { "all" } }
+	for name, value in pairs(options or {}) do
+		parameters[name] = value
+	end
+	local server_name = parameters.server_name
+	parameters.server_name = nil
+	local connection, problem = ssl.wrap(self.socket, parameters)
+	if not connection then
+		return nil, problem
+	end
+	if server_name ~= false and parameters.mode == "client" then
+		connection:sni(server_name or self.domain)
+	end
+	self.socket = connection
+	connection:settimeout(self.timeout)
+	return connection:dohandshake()
+end
+
+-- From a new connection to an encrypted stream, by STARTTLS or direct TLS. Returns the
+-- features; nil, reason and what came instead. options: as for connect(), tls: for secure().
+function xmpp.open(target, options)
+	local peer = xmpp.connect(target, options)
+	local function step(ok, reason, text)
+		if not ok then
+			peer:close()
+			return nil, reason, text
+		end
+		return ok
+	end
+	local ok, reason, text = true, nil, nil
+	if not target.direct_tls then
+		ok, reason, text = step(peer:open())
+		if ok then
+			ok, reason, text = step(peer:request_tls())
+		end
+	end
+	if ok then
+		ok, reason, text = step(peer:secure(options and options.tls))
+	end
+	if ok then
+		ok, reason, text = step(peer:open())
+	end
+	if not ok then
+		return nil, reason, text
+	end
+	return peer, ok
+end
+
+-- Logs in with SASL PLAIN on an open stream and binds a resource. Returns the full address.
+function Peer:login(user, password)
+	self:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+		(mime.b64("\0" .. user .. "\0" .. password))))
+	local text, reason, rest = self:read_until("<success[^>]*>")
+	if not text then
+		return nil, reason, rest
+	end
+	local features, problem, instead = self:open()
+	if not features then
+		return nil, problem, instead
+	end
+	self:send("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+	local bound, missing, partial = self:read_until("</iq>")
+	if not bound then
+		return nil, missing, partial
+	end
+	return bound:match("<jid>(.-)</jid>")
+end
+
+-- What LuaSec knows of the connection's TLS.
+function Peer:tls_info()
+	return self.socket:info()
+end
+
+-- Closes the connection without a word.
+function Peer:close()
+	self.socket:close()
+end
+
+local Listener = {}
+Listener.__index = Listener
+
+-- Waits for connections on a free port: a remote server that does as told. kind: "s2s" or "c2s".
+function xmpp.listen(kind)
+	local listening = assert(socket.bind("127.0.0.1", 0))
+	local _, port = listening:getsockname()
+	return setmetatable({ socket = listening, port = math.floor(tonumber(port)), kind = kind or "s2s" }, Listener)
+end
+
+-- The next connection, as a peer; nil and "timeout".
+function Listener:accept(timeout)
+	self.socket:settimeout(timeout or default_timeout)
+	local connection, reason = self.socket:accept()
+	if not connection then
+		return nil, reason
+	end
+	return new_peer(connection, { kind = self.kind })
+end
+
+function Listener:close()
+	self.socket:close()
+end
+
+xmpp.starttls_feature = ("<starttls xmlns='%s'/>"):format(starttls_namespace)
+xmpp.starttls_required_feature = ("<starttls xmlns='%s'><required/></starttls>"):format(starttls_namespace)
+
+-- Answers a stream header with ours and the given features (text). Returns the other's header.
+function Peer:answer(features)
+	local header, reason, rest = self:read_until("<stream:stream[^>]*>")
+	if not header then
+		return nil, reason, rest
+	end
+	local to, from = header:match("%sfrom=['\"]([^'\"]*)"), header:match("%sto=['\"]([^'\"]*)")
+	self:send(("<?xml version='1.0'?><stream:stream id='test'%s%s %s><stream:features>%s</stream:features>"):format(
+		to and (" to='%s'"):format(to) or "", from and (" from='%s'"):format(from) or "", self:attributes(), features or ""))
+	return header
+end
+
+-- Waits for <starttls/>, says <proceed/>. true; nil, reason and what came instead.
+function Peer:proceed()
+	local text, reason, rest = self:read_until("<starttls[^>]*>")
+	if not text then
+		return nil, reason, rest
+	end
+	return self:send(("<proceed xmlns='%s'/>"):format(starttls_namespace))
+end
+
+return xmpp
