@@ -3,8 +3,11 @@
 LUA_VERSION ?= 5.4
 LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
-TREE := $(CURDIR)/build
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
+TREE := $(CURDIR)/build
+# Where the tests find the library; TREE only where Prosody has to.
+CPATH := $(TREE)/lib/lua/$(LUA_VERSION)/?.so;;
+BUSTED := LUA_CPATH="$(CPATH)" $(LUA) $(shell command -v busted)
 
 # LuaRocks passes these when it builds the rock.
 LUA_INCDIR ?= /usr/include/lua$(LUA_VERSION)
@@ -15,21 +18,72 @@ LIBFLAG ?= -shared
 CORE ?= c/core.so
 
 SOURCES := $(sort $(wildcard c/*.c))
-HEADERS := $(wildcard c/*.h)
+HEADERS := $(sort $(wildcard c/*.h))
+SCRIPTS := $(sort $(wildcard lua/*/*.lua))
 
+INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
 WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
 HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # The library stays mapped once loaded: OpenSSL keeps pointers to its callbacks
 # in every SSL_CTX and SSL.
-LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack -Wl,--no-undefined-version
+LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
+PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
+	lua-busted lua-check lua-sec lua-socket lua-filesystem prosody openssl gnutls-bin \
+	ca-certificates clang-format clang-tidy valgrind
+
+all: $(TREE)/.built ## build into the LuaRocks tree build/
+
+$(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
+	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC)
+	@touch $@
+
+# What LuaRocks calls.
 core: $(CORE)
 
 $(CORE): $(SOURCES) $(HEADERS) Makefile
-	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) \
-		-isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR)) \
+	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $@ $(SOURCES) \
 		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
 
-.PHONY: core
+deps: ## install the Debian packages that are missing
+	@missing=$$(for package in $(PACKAGES); do \
+		dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || echo $$package; \
+	done); \
+	if [ -n "$$missing" ]; then \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -ex; \
+		$$root apt-get update -q; \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+
+demo: deps all ## try real clients against a real server under the policy (KEEP=1 leaves it running)
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
+		$(LUA) spec/demo.lua
+
+test: deps all lint ## build, lint and run all specs
+	$(BUSTED)
+
+unit: all ## run the unit specs alone
+	$(BUSTED) --run=unit
+
+lint: ## check C, Lua and the rockspec
+	luacheck -q lua spec
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
+	$(LUAROCKS) lint $(ROCKSPEC)
+
+bench: all ## measure: table on the terminal, JSON in build/bench.json
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
+		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json
+
+install: ## install with LuaRocks, for the system or into TREE of your own
+	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
+
+clean: ## remove what was built
+	rm -rf $(CURDIR)/build $(CORE)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+.PHONY: all core deps demo test unit lint bench install clean help

@@ -156,8 +156,13 @@ static int permit(const SSL *connection, const SSL_CTX *context, int operation, 
 bool adoption_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)
 {
 	struct adoption *adoption = adoption_of(context);
-	if (dh != NULL && (!EVP_PKEY_up_ref(dh) || !EVP_PKEY_up_ref(dh)))
+	/* One reference for the adoption, and one that the context takes. */
+	if (dh != NULL && !EVP_PKEY_up_ref(dh))
 		return false;
+	if (dh != NULL && !EVP_PKEY_up_ref(dh)) {
+		EVP_PKEY_free(dh);
+		return false;
+	}
 	/* OpenSSL asks the security callback even when there is nothing to set,
 	 * and takes nothing for weak. */
 	SSL_CTX_set_security_callback(context, permit);

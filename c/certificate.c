@@ -180,13 +180,15 @@ static int decode_base64(const char *text, size_t length, unsigned char *bytes)
 	EVP_ENCODE_CTX *decoder = EVP_ENCODE_CTX_new();
 	int first = 0, last = 0, result = -1;
 
-	if (decoder == NULL)
-		return -1;
+	/* The decoder takes a hyphen for the end. */
+	if (decoder == NULL || memchr(text, '-', length) != NULL)
+		goto done;
 	EVP_DecodeInit(decoder);
 	if (EVP_DecodeUpdate(decoder, bytes, &first, (const unsigned char *)text, (int)length) >=
 		0 &&
 	    EVP_DecodeFinal(decoder, bytes + first, &last) >= 0)
 		result = first + last;
+done:
 	EVP_ENCODE_CTX_free(decoder);
 	return result;
 }

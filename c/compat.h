@@ -23,11 +23,11 @@
 #define HAVE_LUA_ANY_USERVALUE (LUA_VERSION_NUM >= 503)
 
 #if LUA_VERSION_NUM < 502
-#define lua_rawlen(L, index) lua_objlen(L, index)
-#define luaL_newlib(L, functions) (lua_newtable(L), luaL_register(L, NULL, functions))
+#define lua_rawlen(L, index)                  lua_objlen(L, index)
+#define luaL_newlib(L, functions)             (lua_newtable(L), luaL_register(L, NULL, functions))
 #define luaL_setfuncs(L, functions, upvalues) luaL_register(L, NULL, functions)
-#define lua_setuservalue(L, index) lua_setfenv(L, index)
-#define lua_getuservalue(L, index) lua_getfenv(L, index)
+#define lua_setuservalue(L, index)            lua_setfenv(L, index)
+#define lua_getuservalue(L, index)            lua_getfenv(L, index)
 
 static inline void *luaL_testudata(lua_State *L, int index, const char *name)
 {

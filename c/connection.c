@@ -111,7 +111,7 @@ static int connection_handshake(lua_State *L)
 {
 	SSL *connection = check(L, 1);
 	ERR_clear_error();
-	int result = SSL_do_handshake(connection);
+	int result = SSL_is_server(connection) ? SSL_accept(connection) : SSL_connect(connection);
 	if (result != 1)
 		return push_error(L, connection, result, "the handshake");
 	lua_pushboolean(L, 1);
@@ -194,7 +194,8 @@ static int connection_tostring(lua_State *L)
 {
 	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
 	lua_pushfstring(L, "Connection (%s): %p",
-			object->connection == NULL ? "closed" : SSL_state_string_long(object->connection),
+			object->connection == NULL ? "closed"
+						   : SSL_state_string_long(object->connection),
 			(void *)object);
 	return 1;
 }
@@ -202,14 +203,10 @@ static int connection_tostring(lua_State *L)
 void connection_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "handshake", connection_handshake },
-		{ "feed", connection_feed },
-		{ "take", connection_take },
-		{ "read", connection_read },
-		{ "write", connection_write },
-		{ "shutdown", connection_shutdown },
-		{ "facts", connection_facts },
-		{ NULL, NULL },
+		{ "handshake", connection_handshake }, { "feed", connection_feed },
+		{ "take", connection_take },           { "read", connection_read },
+		{ "write", connection_write },         { "shutdown", connection_shutdown },
+		{ "facts", connection_facts },         { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", connection_tostring },
 						{ NULL, NULL } };

@@ -9,8 +9,8 @@
 
 struct context {
 	SSL_CTX *context; /* a reference of our own; NULL when closed */
-	char role;	  /* 's', 'c', or 0 */
-	bool adopted;	  /* the user value holds LuaSec's userdata */
+	char role;        /* 's', 'c', or 0 */
+	bool adopted;     /* the user value holds LuaSec's userdata */
 };
 
 static struct context *check_object(lua_State *L, int index)
@@ -70,7 +70,7 @@ static const char *option_string(lua_State *L, const char *name)
 
 static void check_options(lua_State *L)
 {
-	static const char *const known[] = { "role",	"certificate", "key",  "ca_file",
+	static const char *const known[] = { "role",    "certificate", "key",  "ca_file",
 					     "ca_path", "verify",      "alpn", NULL };
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
@@ -311,8 +311,8 @@ static int context_tostring(lua_State *L)
 	struct context *object = luaL_checkudata(L, 1, CONTEXT_TYPE);
 	lua_pushfstring(L, "Context (%s): %p",
 			object->context == NULL ? "closed"
-			: object->adopted	? "adopted"
-			: object->role == 's'	? "server"
+			: object->adopted       ? "adopted"
+			: object->role == 's'   ? "server"
 						: "client",
 			(void *)object);
 	return 1;
@@ -321,7 +321,7 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },	{ "settings", context_settings },
+		{ "apply", context_apply },     { "settings", context_settings },
 		{ "release", context_release }, { "disable", context_disable },
 		{ "inspect", context_inspect }, { NULL, NULL },
 	};

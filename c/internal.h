@@ -12,9 +12,9 @@
 
 #include "compat.h"
 
-#define CONTEXT_TYPE "xmpp_tls_policy.Context"
+#define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
-#define CONNECTION_TYPE "xmpp_tls_policy.Connection"
+#define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
 
 /* ---- core.c ---------------------------------------------------------- */
 
@@ -86,8 +86,8 @@ struct snapshot {
 	size_t tickets;
 	uint32_t max_early_data, recv_max_early_data;
 	char *ciphers, *ciphersuites, *groups; /* lists as OpenSSL takes them */
-	EVP_PKEY *dh;			       /* ours, or NULL */
-	int dh_bits;			       /* the least accepted, or 0 */
+	EVP_PKEY *dh;                          /* ours, or NULL */
+	int dh_bits;                           /* the least accepted, or 0 */
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False if memory is
@@ -129,6 +129,18 @@ int in_force_groups(SSL_CTX *context, const char **names, int size);
 
 /* Pushes a table of settings (shape: README.md), or nil, message, code. */
 int in_force_push(lua_State *L, SSL_CTX *context);
+
+/* ---- ephemeral_dh.c ---------------------------------------------------- */
+
+/* Bits of the DH parameters that the operator gave LuaSec, which keeps a
+ * function that returns them as PEM; 0 where there are none that can be read.
+ * `owner` is the index of the LuaSec context, or 0. */
+int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context, int owner);
+
+/* From now on, ephemeral DH on `context` has at least so many bits: with the
+ * operator's parameters where they suffice, else with the smallest group of
+ * RFC 7919 that does. Needs adoption_begin. */
+bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits);
 
 /* ---- settings.c -------------------------------------------------------- */
 

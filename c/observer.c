@@ -11,7 +11,7 @@
 /* What OpenSSL forgets before a handshake is over. */
 struct observation {
 	SSL *connection;
-	int descriptor;	    /* -1: no socket */
+	int descriptor;     /* -1: no socket */
 	int ephemeral_bits; /* 0: unknown */
 };
 
@@ -119,15 +119,20 @@ struct name {
 };
 
 static const struct name key_exchanges[] = {
-	{ NID_kx_rsa, "RSA" },		   { NID_kx_dhe, "DHE" },
-	{ NID_kx_ecdhe, "ECDHE" },	   { NID_kx_psk, "PSK" },
-	{ NID_kx_rsa_psk, "RSA-PSK" },	   { NID_kx_dhe_psk, "DHE-PSK" },
-	{ NID_kx_ecdhe_psk, "ECDHE-PSK" }, { NID_kx_srp, "SRP" },
-	{ NID_kx_gost, "GOST" },	   { NID_undef, NULL },
+	{ NID_kx_rsa, "RSA" },
+	{ NID_kx_dhe, "DHE" },
+	{ NID_kx_ecdhe, "ECDHE" },
+	{ NID_kx_psk, "PSK" },
+	{ NID_kx_rsa_psk, "RSA-PSK" },
+	{ NID_kx_dhe_psk, "DHE-PSK" },
+	{ NID_kx_ecdhe_psk, "ECDHE-PSK" },
+	{ NID_kx_srp, "SRP" },
+	{ NID_kx_gost, "GOST" },
+	{ NID_undef, NULL },
 };
 
 static const struct name authentications[] = {
-	{ NID_auth_rsa, "RSA" }, { NID_auth_ecdsa, "ECDSA" },	 { NID_auth_dss, "DSS" },
+	{ NID_auth_rsa, "RSA" }, { NID_auth_ecdsa, "ECDSA" },    { NID_auth_dss, "DSS" },
 	{ NID_auth_psk, "PSK" }, { NID_auth_null, "anonymous" }, { NID_auth_srp, "SRP" },
 	{ NID_undef, NULL },
 };
@@ -270,20 +275,34 @@ static void set_cipher(lua_State *L, SSL *connection)
 					     strcmp(key_exchange, "hybrid") == 0));
 }
 
+/* OpenSSL chooses a scheme for the server before it knows that it signs nothing. */
+static bool server_signs(SSL *connection, const SSL_CIPHER *cipher)
+{
+	int key_exchange = SSL_CIPHER_get_kx_nid(cipher);
+	return !SSL_session_reused(connection) &&
+	       SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null &&
+	       (key_exchange == NID_kx_any || key_exchange == NID_kx_dhe ||
+		key_exchange == NID_kx_ecdhe);
+}
+
 static void set_authentication(lua_State *L, SSL *connection)
 {
 	bool server = SSL_is_server(connection);
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(connection);
 	const struct scheme *own = own_scheme(connection), *peer = peer_scheme(connection);
 	const struct scheme *of_server = server ? own : peer, *of_client = server ? peer : own;
-	const char *authentication =
-	    cipher == NULL ? NULL : name_of(authentications, SSL_CIPHER_get_auth_nid(cipher));
+	const char *authentication;
+	if (cipher == NULL)
+		return;
+	if (!server_signs(connection, cipher))
+		of_server = NULL;
+	authentication = name_of(authentications, SSL_CIPHER_get_auth_nid(cipher));
 	if (authentication == NULL && of_server != NULL)
 		authentication = of_server->authentication;
 	set_string(L, "authentication", authentication);
 	if (of_server != NULL)
 		set_string(L, "signature_scheme", of_server->name);
-	if (of_client != NULL && SSL_get_certificate(connection) != NULL)
+	if (of_client != NULL)
 		set_string(L, "client_signature_scheme", of_client->name);
 }
 

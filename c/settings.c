@@ -1,13 +1,10 @@
 /* Applies a table of settings to a context: all of it, or nothing. */
 #include "internal.h"
 
-#include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
 /* The three lists: how OpenSSL calls an entry, and how it takes them. */
 static const char *same_name(const char *name)
@@ -65,7 +62,7 @@ struct settings {
 	const char *lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data;
-	int dh_bits;	    /* -1: not asked */
+	int dh_bits;        /* -1: not asked */
 	int security_level; /* -1: not asked */
 };
 
@@ -209,156 +206,91 @@ static void read_flags(lua_State *L, int index, struct settings *settings)
 
 /* ---- applying them -------------------------------------------------------- */
 
-/* The smallest group of RFC 7919 with at least so many bits, or NULL. */
-static EVP_PKEY *finite_field_group(int least_bits)
+/* Why settings were not applied. */
+struct refusal {
+	const char *code; /* NULL: they were */
+	char message[128];
+};
+
+static void refuse(struct refusal *refusal, const char *code, const char *field)
 {
-	static const struct {
-		int bits;
-		const char *name;
-	} groups[] = {
-		{ 2048, "ffdhe2048" }, { 3072, "ffdhe3072" }, { 4096, "ffdhe4096" },
-		{ 6144, "ffdhe6144" }, { 8192, "ffdhe8192" },
-	};
-	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-		if (groups[i].bits < least_bits)
-			continue;
-		char name[16];
-		strcpy(name, groups[i].name);
-		OSSL_PARAM parameters[] = {
-			OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name, 0),
-			OSSL_PARAM_construct_end(),
-		};
-		EVP_PKEY *group = NULL;
-		EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
-		if (maker != NULL && EVP_PKEY_fromdata_init(maker) == 1)
-			(void)EVP_PKEY_fromdata(maker, &group, EVP_PKEY_KEY_PARAMETERS, parameters);
-		EVP_PKEY_CTX_free(maker);
-		return group;
-	}
-	return NULL;
+	refusal->code = code;
+	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
-/* Bits of the DH parameters that the operator gave LuaSec (it keeps a function
- * that returns PEM), 0 where there are none that can be read. */
-static int operator_dh_bits(lua_State *L, SSL_CTX *context, int owner)
-{
-	int bits = 0, top = lua_gettop(L);
-	if (owner == 0)
-		return 0;
-	luaL_getmetatable(L, "SSL:DH:Registry");
-	if (lua_istable(L, -1)) {
-		lua_pushlightuserdata(L, context);
-		lua_rawget(L, -2);
-		if (lua_isfunction(L, -1)) {
-			lua_pushboolean(L, 0);
-			lua_pushinteger(L, 0);
-			if (lua_pcall(L, 2, 1, 0) == 0 && lua_type(L, -1) == LUA_TSTRING) {
-				BIO *pem =
-				    BIO_new_mem_buf(lua_tostring(L, -1), (int)lua_rawlen(L, -1));
-				EVP_PKEY *dh = pem ? PEM_read_bio_Parameters(pem, NULL) : NULL;
-				bits = dh == NULL ? 0 : EVP_PKEY_get_bits(dh);
-				EVP_PKEY_free(dh);
-				BIO_free(pem);
-				ERR_clear_error();
-			}
-		}
-	}
-	lua_settop(L, top);
-	return bits;
-}
-
-static bool apply_dh(SSL_CTX *context, int least_bits, int operator_bits)
-{
-	if (operator_bits >= least_bits)
-		return adoption_set_dh(context, NULL, least_bits);
-	EVP_PKEY *group = finite_field_group(least_bits);
-	bool done = group != NULL && adoption_set_dh(context, group, least_bits);
-	EVP_PKEY_free(group);
-	return done;
-}
-
-/* Returns what could not be set, or NULL. */
-static const char *apply_all(SSL_CTX *context, const struct settings *settings, int operator_bits)
+static void apply_all(SSL_CTX *context, const struct settings *settings, int operator_bits,
+		      struct refusal *refusal)
 {
 	if (settings->security_level >= 0)
 		SSL_CTX_set_security_level(context, settings->security_level);
 	if (settings->minimum_version >= 0 &&
 	    !SSL_CTX_set_min_proto_version(context, settings->minimum_version))
-		return "minimum_version";
+		refuse(refusal, "tls", "minimum_version");
 	if (settings->maximum_version >= 0 &&
 	    !SSL_CTX_set_max_proto_version(context, settings->maximum_version))
-		return "maximum_version";
+		refuse(refusal, "tls", "maximum_version");
 	for (size_t i = 0; i < LISTS; i++)
 		if (settings->lists[i] != NULL && !lists[i].set(context, settings->lists[i]))
-			return lists[i].field;
-	if (settings->dh_bits >= 0 && !apply_dh(context, settings->dh_bits, operator_bits))
-		return "dh_bits";
+			refuse(refusal, "tls", lists[i].field);
+	if (settings->dh_bits >= 0 && !ephemeral_dh_set(context, settings->dh_bits, operator_bits))
+		refuse(refusal, "tls", "dh_bits");
 	SSL_CTX_clear_options(context, settings->clear);
 	SSL_CTX_set_options(context, settings->set);
 	/* Under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets, and without a
 	 * session store nobody could resume with one. */
 	if (settings->no_stateless_tickets && !SSL_CTX_set_num_tickets(context, 0))
-		return "no_stateless_tickets";
+		refuse(refusal, "tls", "no_stateless_tickets");
 	if (settings->no_early_data && (!SSL_CTX_set_max_early_data(context, 0) ||
 					!SSL_CTX_set_recv_max_early_data(context, 0)))
-		return "no_early_data";
-	return NULL;
+		refuse(refusal, "tls", "no_early_data");
 }
 
-static bool any_version(SSL_CTX *context)
+/* Settings that OpenSSL accepts one by one may leave nothing to negotiate. */
+static void check_versions(SSL_CTX *context, struct refusal *refusal)
 {
 	for (const struct protocol_version *version = protocol_versions; version->name; version++)
 		if (in_force_version(context, version->number))
-			return true;
-	return false;
+			return;
+	refusal->code = "empty";
+	snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
 }
 
-/* Whether the context's own key is as strong as its security level asks. */
-static bool own_key_suffices(SSL_CTX *context, int *bits)
+static void check_own_key(SSL_CTX *context, struct refusal *refusal)
 {
 	X509 *certificate = SSL_CTX_get0_certificate(context);
 	EVP_PKEY *key = certificate == NULL ? NULL : X509_get0_pubkey(certificate);
 	int level = SSL_CTX_get_security_level(context);
-	if (key == NULL)
-		return true;
-	*bits = EVP_PKEY_get_bits(key);
-	level = level < SECURITY_LEVELS ? level : SECURITY_LEVELS - 1;
-	return EVP_PKEY_get_security_bits(key) >= security_bits[level];
+	int highest = SECURITY_LEVELS - 1;
+	if (key == NULL ||
+	    EVP_PKEY_get_security_bits(key) >= security_bits[level < highest ? level : highest])
+		return;
+	refusal->code = "weak";
+	snprintf(refusal->message, sizeof refusal->message,
+		 "the certificate's key of %d bits is too weak for security level %d",
+		 EVP_PKEY_get_bits(key), level);
 }
 
+/* Returns 0, or what push_failure returns. */
 static int apply_or_restore(lua_State *L, SSL_CTX *context, const struct settings *settings,
 			    int operator_bits)
 {
 	struct snapshot before;
-	int bits = 0, level = 0;
+	struct refusal refusal = { .code = NULL };
 	if (!adoption_begin(context) || !snapshot_take(context, &before))
 		return push_failure(L, "tls", "cannot read the settings of the context");
-	const char *failed = apply_all(context, settings, operator_bits);
-	const char *code = "tls";
-	if (failed == NULL && !any_version(context)) {
-		failed = "no protocol version is left of the context's and the policy's";
-		code = "empty";
-	} else if (failed == NULL && !own_key_suffices(context, &bits)) {
-		level = SSL_CTX_get_security_level(context);
-		failed = "weak";
-		code = "weak";
-	}
-	bool restored = failed == NULL || snapshot_restore(context, &before);
+	apply_all(context, settings, operator_bits, &refusal);
+	if (refusal.code == NULL)
+		check_versions(context, &refusal);
+	if (refusal.code == NULL)
+		check_own_key(context, &refusal);
+	bool restored = refusal.code == NULL || snapshot_restore(context, &before);
 	snapshot_free(&before);
-	if (!restored) {
+	if (!restored)
 		SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
-		return push_failure(L, code, "%s, and the context could not be restored", failed);
-	}
-	if (failed == NULL)
+	if (refusal.code == NULL)
 		return 0;
-	if (strcmp(code, "weak") == 0)
-		return push_failure(L, code,
-				    "the certificate's key of %d bits is too weak for security "
-				    "level %d",
-				    bits, level);
-	if (strcmp(code, "empty") == 0)
-		return push_failure(L, code, "%s", failed);
-	return push_failure(L, code, "OpenSSL does not accept %s", failed);
+	return push_failure(L, refusal.code, "%s%s", refusal.message,
+			    restored ? "" : ", and the context could not be restored");
 }
 
 static int fail_empty(lua_State *L, const struct list *list, int index)
@@ -386,8 +318,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner)
 	settings.minimum_version = read_version(L, index, "minimum_version");
 	settings.maximum_version = read_version(L, index, "maximum_version");
 	settings.dh_bits = read_integer(L, index, "dh_bits", 0, 8192);
-	settings.security_level =
-	    read_integer(L, index, "security_level", 0, SECURITY_LEVELS - 1);
+	settings.security_level = read_integer(L, index, "security_level", 0, SECURITY_LEVELS - 1);
 	read_flags(L, index, &settings);
 
 	lua_newtable(L);
@@ -400,7 +331,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner)
 	const struct list *empty = read_lists(L, index, &settings, scratch, dropped);
 	if (empty != NULL)
 		return fail_empty(L, empty, index);
-	int operator_bits = operator_dh_bits(L, context, owner);
+	int operator_bits = ephemeral_dh_operator_bits(L, context, owner);
 	int failure = apply_or_restore(L, context, &settings, operator_bits);
 	if (failure > 0)
 		return failure;

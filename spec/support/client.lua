@@ -15,7 +15,7 @@
 --   stream        the XMPP that came after the handshake: stream header, features or error
 --   status, raw   exit status and all output
 
-local alert = require "support.alert"
+local alerts = require "support.alerts"
 local process = require "support.process"
 local xmpp = require "support.xmpp"
 
@@ -35,7 +35,12 @@ local function iana_name(openssl_name)
 	return iana_names[openssl_name]
 end
 
-local gnutls_versions = { ["TLS1.3"] = "TLSv1.3", ["TLS1.2"] = "TLSv1.2", ["TLS1.1"] = "TLSv1.1", ["TLS1.0"] = "TLSv1" }
+local gnutls_versions = {
+	["TLS1.3"] = "TLSv1.3",
+	["TLS1.2"] = "TLSv1.2",
+	["TLS1.1"] = "TLSv1.1",
+	["TLS1.0"] = "TLSv1",
+}
 
 local gnutls_hashes = {
 	["AES-128-GCM"] = "SHA256",
@@ -81,10 +86,7 @@ end
 local stream_ends = { "</stream:features>", "<stream:features/>", "</stream:error>" }
 
 local function stream_header(target, options)
-	local namespace = target.kind == "s2s" and "jabber:server" or "jabber:client"
-	local from = options.from and (" from='%s'"):format(options.from) or ""
-	return ("<?xml version='1.0'?><stream:stream to='%s'%s xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>\n")
-		:format(target.domain, from, namespace)
+	return xmpp.stream_header(target.kind, target.domain, options.from) .. "\n"
 end
 
 -- Waits until a stream's features or error came behind position `start` of the output.
@@ -114,7 +116,7 @@ local function parse_openssl(raw)
 	local number = tonumber(raw:match("SSL alert number (%d+)"))
 	local result = {
 		ok = cipher ~= nil and cipher ~= "(NONE)",
-		alert = number and (alert[number] or tostring(number)) or nil,
+		alert = number and (alerts[number] or tostring(number)) or nil,
 		reason = raw:match("error:%x+:[^:\n]*:[^:\n]*:([^:\n]+)"),
 		stream = raw:match("\n(<%?xml.*</stream:%a+>)"),
 	}
@@ -179,7 +181,7 @@ local function parse_gnutls(raw)
 		local number = tonumber(raw:match("Received alert %[(%d+)%]"))
 		return {
 			ok = false,
-			alert = number and (alert[number] or tostring(number)) or nil,
+			alert = number and (alerts[number] or tostring(number)) or nil,
 			reason = raw:match("%*%*%* Fatal error: ([^\n]+)") or raw:match("%*%*%* ([^\n]*failed[^\n]*)"),
 		}
 	end

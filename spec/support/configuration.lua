@@ -1,6 +1,18 @@
--- Lua values written as a Prosody configuration file.
+-- Prosody's configuration file, written from Lua values.
+
+local lfs = require "lfs"
 
 local configuration = {}
+
+configuration.services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls", "http", "https" }
+
+local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls" }
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)[^/]+$"):gsub("^%./", "")
+if here:sub(1, 1) ~= "/" then
+	here = lfs.currentdir() .. "/" .. here
+end
+local checkout = here:match("^(.*/)spec/support/$")
 
 local function is_identifier(name)
 	return type(name) == "string" and name:match("^[%a_][%w_]*$") ~= nil
@@ -48,7 +60,8 @@ function configuration.literal(value, indent)
 	local inner = (indent or "") .. "\t"
 	local lines = { "{" }
 	for _, key in ipairs(sorted_keys(value)) do
-		lines[#lines + 1] = ("%s[%s] = %s,"):format(inner, configuration.literal(key), configuration.literal(value[key], inner))
+		local name = configuration.literal(key)
+		lines[#lines + 1] = ("%s[%s] = %s,"):format(inner, name, configuration.literal(value[key], inner))
 	end
 	lines[#lines + 1] = (indent or "") .. "}"
 	return table.concat(lines, "\n")
@@ -69,9 +82,91 @@ function configuration.text(options, hosts, components)
 	end
 	for _, name in ipairs(sorted_keys(components or {})) do
 		local component = components[name]
-		lines[#lines + 1] = ("Component(%q)(%q)(%s)"):format(name, component.module, configuration.literal(component.options or {}))
+		local body = configuration.literal(component.options or {})
+		lines[#lines + 1] = ("Component(%q)(%q)(%s)"):format(name, component.module, body)
 	end
 	return table.concat(lines, "\n") .. "\n"
+end
+
+-- A new table with the fields of all the given ones; the last wins.
+function configuration.merged(...)
+	local result = {}
+	for i = 1, select("#", ...) do
+		for key, value in pairs((select(i, ...)) or {}) do
+			result[key] = value
+		end
+	end
+	return result
+end
+
+local function module_list(spec)
+	local modules, seen = {}, {}
+	local function add(names)
+		for _, name in ipairs(names or {}) do
+			if not seen[name] then
+				seen[name] = true
+				modules[#modules + 1] = name
+			end
+		end
+	end
+	add(spec.only_modules or default_modules)
+	add(spec.modules)
+	add { "admin_shell" } -- readiness is asked there
+	if spec.with_policy then
+		add { "xmpp_tls_policy" }
+	end
+	if spec.routes then
+		add { "test_routes" }
+	end
+	return modules
+end
+
+local function global_options(server)
+	local spec, directory = server.spec, server.directory
+	local certificate = ("%s/keys/%s.crt"):format(directory, server.domain)
+	local options = {
+		run_as_root = true,
+		data_path = directory .. "/data",
+		pidfile = directory .. "/prosody.pid",
+		admin_socket = directory .. "/admin.sock",
+		log = { debug = server.log_path },
+		certificates = directory .. "/certificates", -- empty: nothing is found by chance
+		c2s_direct_tls_certificate = certificate,
+		s2s_direct_tls_certificate = certificate,
+		https_certificate = certificate,
+		interfaces = { "127.0.0.1" },
+		local_interfaces = { "127.0.0.1" },
+		modules_enabled = module_list(spec),
+		installer_plugin_path = directory .. "/plugins",
+		c2s_close_timeout = 1,
+		s2s_close_timeout = 1,
+	}
+	for _, service in ipairs(configuration.services) do
+		options[service .. "_ports"] = { server.ports[service] }
+	end
+	if spec.with_policy then
+		options.installer_plugin_path = spec.tree or checkout .. "build"
+		options.xmpp_tls_policy = spec.policy
+	end
+	if spec.routes then
+		options.plugin_paths = { here .. "modules" }
+		options.test_routes = spec.routes
+	end
+	local all = configuration.merged(options, spec.options)
+	if spec.ca then
+		all.ssl = configuration.merged({ cafile = spec.ca }, all.ssl)
+	end
+	return all
+end
+
+-- The text for a server of prosody.lua: its specification, directory, ports and domain.
+function configuration.of_server(server)
+	local hosts = {}
+	for name, host in pairs(server.spec.hosts) do
+		local certificate = host.certificate and ("%s/keys/%s.crt"):format(server.directory, name) or nil
+		hosts[name] = configuration.merged({ certificate = certificate }, host.options)
+	end
+	return configuration.text(global_options(server), hosts, server.spec.components)
 end
 
 return configuration

@@ -256,6 +256,9 @@ local function extensions(options)
 		lines[#lines + 1] = "basicConstraints=critical,CA:TRUE"
 		lines[#lines + 1] = "keyUsage=critical,keyCertSign,cRLSign"
 		lines[#lines + 1] = "subjectKeyIdentifier=hash"
+	else
+		-- And never a certificate without extensions, which would be version 1.
+		lines[#lines + 1] = "basicConstraints=CA:FALSE"
 	end
 	if options.extended_key_usages then
 		lines[#lines + 1] = "extendedKeyUsage=" .. table.concat(options.extended_key_usages, ",")

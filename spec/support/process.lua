@@ -4,6 +4,7 @@
 -- even by SIGKILL, the pipe closes: clients see the end of their input, and a
 -- server's keeper stops the server and removes its directory.
 
+local files = require "support.files"
 local lfs = require "lfs"
 -- LuaSocket also makes SIGPIPE harmless, which writing to a dead child would raise.
 local socket = require "socket"
@@ -34,21 +35,25 @@ shift
 run "$@" 2>/dev/null
 ]]
 
+-- Its input: a line with the server's command, then lines with names of signals for it.
 local keeper_script = prologue .. [[
 limit=()
 exec >/dev/null 2>&1
-run "$@" </dev/null &
-running() { [ ! -e "$directory/status" ]; }
-while read -r signal; do
-	if running; then kill -"$signal" "$(<"$directory/pid")"; fi
-done
-if running; then kill -TERM "$(<"$directory/pid")"; fi
-for ((i = 0; i < 200; i++)); do
-	running || break
-	sleep 0.05
-done
-if running; then kill -KILL "$(<"$directory/pid")"; fi
-wait
+running() { [ -e "$directory/pid" ] && [ ! -e "$directory/status" ]; }
+if read -r command; then
+	eval "run $command" </dev/null &
+	while read -r signal; do
+		if running; then kill -"$signal" "$(<"$directory/pid")"; fi
+	done
+	until [ -s "$directory/pid" ]; do sleep 0.01; done
+	if running; then kill -TERM "$(<"$directory/pid")"; fi
+	for ((i = 0; i < 200; i++)); do
+		running || break
+		sleep 0.05
+	done
+	if running; then kill -KILL "$(<"$directory/pid")"; fi
+	wait
+fi
 rm -rf "$directory"
 ]]
 
@@ -73,27 +78,6 @@ local function command_line(command)
 	return table.concat(words, " ")
 end
 
-local function read_file(path)
-	local file = io.open(path, "rb")
-	if not file then
-		return nil
-	end
-	local text = file:read("*a")
-	file:close()
-	return text
-end
-
--- A new directory, mode 0700, for the caller to remove.
-function process.temporary_directory()
-	local pipe = assert(io.popen("mktemp -d -t xmpp-tls-policy.XXXXXXXXXX 2>&1"))
-	local path = pipe:read("*l")
-	pipe:close()
-	if not path or lfs.attributes(path, "mode") ~= "directory" then
-		error("mktemp -d: " .. tostring(path))
-	end
-	return path
-end
-
 local function start(script, directory, words, prefix)
 	local line = { "exec", prefix or "", "bash -c", process.quote(script), "keeper", process.quote(directory), words }
 	return assert(io.popen(table.concat(line, " "), "w"))
@@ -104,7 +88,7 @@ local scratch, sweeper, sequence = nil, nil, 0 -- luacheck: ignore 231/sweeper
 -- A path below a directory that is removed when this process ends, however it ends.
 function process.scratch(name)
 	if not scratch then
-		scratch = process.temporary_directory()
+		scratch = files.temporary_directory()
 		sweeper = start(sweeper_script, scratch, "", "setsid")
 	end
 	sequence = sequence + 1
@@ -144,17 +128,20 @@ function process.spawn(command, options)
 	}, Process)
 end
 
--- Starts a server with its own directory, which is removed with it. Killed when
--- the returned object is closed or this process ends.
-function process.keep(command, directory)
-	local words = command_line(command)
+-- Keeps a directory for a server that launch() starts: when the returned object is
+-- closed or this process ends, the server is stopped and the directory removed.
+function process.keeper(directory)
 	return setmetatable({
-		words = words,
 		directory = directory,
 		timeout = 30,
 		keeper = true,
-		input = start(keeper_script, directory, words, "setsid"),
+		input = start(keeper_script, directory, "", "setsid"),
 	}, Process)
+end
+
+function Process:launch(command)
+	self.words = command_line(command)
+	self:write(self.words .. "\n")
 end
 
 function Process:write(text)
@@ -164,12 +151,12 @@ end
 
 -- All that it has written so far, output and errors.
 function Process:output()
-	return read_file(self.directory .. "/output") or ""
+	return files.read(self.directory .. "/output") or ""
 end
 
 -- Its exit status, or nil while it runs.
 function Process:status()
-	return tonumber(read_file(self.directory .. "/status") or "")
+	return tonumber(files.read(self.directory .. "/status") or "")
 end
 
 -- What a Lua pattern finds in its output: its first capture, or all of it. nil and
@@ -192,7 +179,7 @@ function Process:signal(name)
 		return self:write(name .. "\n")
 	end
 	local pid = process.poll(5, function()
-		return tonumber(read_file(self.directory .. "/pid") or "")
+		return tonumber(files.read(self.directory .. "/pid") or "")
 	end)
 	if pid and not self:status() then
 		local pipe = assert(io.popen(("kill -%s %d 2>&1"):format(name, pid)))

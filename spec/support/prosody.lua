@@ -1,6 +1,7 @@
 -- A real Prosody, as the system installed it, in a throw-away directory on loopback.
 
 local configuration = require "support.configuration"
+local files = require "support.files"
 local process = require "support.process"
 local lfs = require "lfs"
 local socket = require "socket"
@@ -8,32 +9,10 @@ local unix = require "socket.unix"
 
 local prosody = {}
 
-local here = debug.getinfo(1, "S").source:match("^@(.*)[^/]+$")
-if here:sub(1, 1) ~= "/" then
-	here = lfs.currentdir() .. "/" .. here
-end
-local checkout = here:gsub("%./", ""):match("^(.*/)spec/support/$")
-
-local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls", "http", "https" }
-local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls" }
+local services = configuration.services
+local admin_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='xmpp:prosody.im/admin'>"
 local start_timeout = 60
 local start_attempts = 5
-
-local function read_file(path)
-	local file = io.open(path, "rb")
-	if not file then
-		return nil
-	end
-	local text = file:read("*a")
-	file:close()
-	return text
-end
-
-local function write_file(path, text)
-	local file = assert(io.open(path, "wb"))
-	assert(file:write(text))
-	assert(file:close())
-end
 
 local function tail(text, lines)
 	local kept = {}
@@ -71,95 +50,22 @@ local function set_ports(self)
 end
 
 -- The server has a copy of each host's certificate and key, so that renew() can replace them.
-local function copy_certificate(self, host, files)
+local function copy_certificate(self, host, from)
 	for _, part in ipairs { "certificate", "key" } do
-		local text = files[part] and read_file(files[part])
+		local text = from[part] and files.read(from[part])
 		if text then
-			write_file(("%s/keys/%s.%s"):format(self.directory, host, part == "key" and "key" or "crt"), text)
+			files.write(("%s/keys/%s.%s"):format(self.directory, host, part == "key" and "key" or "crt"), text)
 		end
 	end
-end
-
-local function merged(...)
-	local result = {}
-	for i = 1, select("#", ...) do
-		for key, value in pairs((select(i, ...)) or {}) do
-			result[key] = value
-		end
-	end
-	return result
-end
-
-local function module_list(spec)
-	local modules, seen = {}, {}
-	local function add(names)
-		for _, name in ipairs(names or {}) do
-			if not seen[name] then
-				seen[name] = true
-				modules[#modules + 1] = name
-			end
-		end
-	end
-	add(spec.only_modules or default_modules)
-	add(spec.modules)
-	add { "admin_shell" } -- readiness is asked there
-	if spec.with_policy then
-		add { "xmpp_tls_policy" }
-	end
-	if spec.routes then
-		add { "test_routes" }
-	end
-	return modules
-end
-
-local function global_options(self)
-	local spec, directory = self.spec, self.directory
-	local certificate = ("%s/keys/%s.crt"):format(directory, self.domain)
-	local options = {
-		run_as_root = true,
-		data_path = directory .. "/data",
-		pidfile = directory .. "/prosody.pid",
-		admin_socket = directory .. "/admin.sock",
-		log = { debug = self.log_path },
-		certificates = directory .. "/certificates", -- empty: nothing is found by chance
-		c2s_direct_tls_certificate = certificate,
-		s2s_direct_tls_certificate = certificate,
-		https_certificate = certificate,
-		interfaces = { "127.0.0.1" },
-		local_interfaces = { "127.0.0.1" },
-		modules_enabled = module_list(spec),
-		installer_plugin_path = directory .. "/plugins",
-		c2s_close_timeout = 1,
-		s2s_close_timeout = 1,
-	}
-	for _, service in ipairs(services) do
-		options[service .. "_ports"] = { self.ports[service] }
-	end
-	if spec.with_policy then
-		options.installer_plugin_path = spec.tree or checkout .. "build"
-		options.xmpp_tls_policy = spec.policy
-	end
-	if spec.routes then
-		options.plugin_paths = { here .. "modules" }
-		options.test_routes = spec.routes
-	end
-	if spec.ca then
-		options.ssl = { cafile = spec.ca }
-	end
-	return merged(options, spec.options)
 end
 
 local function write_configuration(self)
-	local hosts = {}
-	for name, host in pairs(self.spec.hosts) do
-		local certificate = host.certificate and ("%s/keys/%s.crt"):format(self.directory, name) or nil
-		hosts[name] = merged({ certificate = certificate }, host.options)
-	end
-	write_file(self.config_path, configuration.text(global_options(self), hosts, self.spec.components))
+	files.write(self.config_path, configuration.of_server(self))
 end
 
 local function make_directory(self)
-	self.directory = process.temporary_directory()
+	self.directory = files.temporary_directory()
+	self.process = process.keeper(self.directory)
 	self.config_path = self.directory .. "/prosody.cfg.lua"
 	self.log_path = self.directory .. "/prosody.log"
 	for _, name in ipairs { "data", "keys", "certificates", "plugins" } do
@@ -180,8 +86,7 @@ local function round_trip(self, timeout)
 	local connection = (type(unix) == "table" and unix.stream or unix)()
 	connection:settimeout(timeout)
 	local answer = nil
-	if connection:connect(self.directory .. "/admin.sock")
-		and connection:send("<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='xmpp:prosody.im/admin'>") then
+	if connection:connect(self.directory .. "/admin.sock") and connection:send(admin_header) then
 		answer = connection:receive(1)
 	end
 	connection:close()
@@ -198,26 +103,36 @@ local function wait_until_answering(self)
 	return true
 end
 
-local function launch(self)
-	local command = { "env" }
-	for name, value in pairs(self.spec.environment or {}) do
-		command[#command + 1] = name .. "=" .. value
+local function command(spec, config_path)
+	local words = { "env" }
+	for name, value in pairs(spec.environment or {}) do
+		words[#words + 1] = name .. "=" .. value
 	end
-	if self.spec.lua then
-		command[#command + 1] = self.spec.lua
-		command[#command + 1] = process.check({ "sh", "-c", "command -v prosody" }):match("[^\n]+")
+	if spec.lua then
+		words[#words + 1] = spec.lua
+		words[#words + 1] = process.check({ "sh", "-c", "command -v prosody" }):match("[^\n]+")
 	else
-		command[#command + 1] = "prosody"
+		words[#words + 1] = "prosody"
 	end
-	for _, word in ipairs { "-F", "--config", self.config_path } do
-		command[#command + 1] = word
+	for _, word in ipairs { "-F", "--config", config_path } do
+		words[#words + 1] = word
 	end
-	self.process = process.keep(command, self.directory)
+	return words
+end
+
+-- Returns whether it got all its ports: another process may take one between our asking
+-- and its binding.
+local function launch(self)
+	set_ports(self)
+	write_configuration(self)
+	for address, password in pairs(self.spec.users or {}) do
+		local user, host = address:match("^(.-)@(.*)$")
+		self:control("register", user, host, password)
+	end
+	self.process:launch(command(self.spec, self.config_path))
 	local ok, problem = wait_until_answering(self)
 	if not ok then
-		local message = failure(self, problem)
-		self.process:close()
-		error(message, 0)
+		error(failure(self, problem), 0)
 	end
 	return not self:log():find("Failed to open server port", 1, true)
 end
@@ -244,16 +159,14 @@ function prosody.start(spec)
 	for _ = 1, start_attempts do
 		local self = setmetatable({ spec = spec, domain = spec.domain or domains[1] }, Server)
 		make_directory(self)
-		set_ports(self)
-		write_configuration(self)
-		for address, password in pairs(spec.users or {}) do
-			local user, host = address:match("^(.-)@(.*)$")
-			self:control("register", user, host, password)
-		end
-		if launch(self) then
+		local ok, result = pcall(launch, self)
+		if ok and result then
 			return self
 		end
-		self:stop() -- someone else took a port between our asking and its binding
+		self.process:close()
+		if not ok then
+			error(result, 2)
+		end
 	end
 	error(("no free ports found in %d attempts"):format(start_attempts))
 end
@@ -291,7 +204,7 @@ end
 
 -- The log so far, or what came after a position that mark() gave.
 function Server:log(mark)
-	return (read_file(self.log_path) or ""):sub((mark or 0) + 1)
+	return (files.read(self.log_path) or ""):sub((mark or 0) + 1)
 end
 
 function Server:mark()
@@ -301,8 +214,11 @@ end
 -- Waits until a Lua pattern stands in the log (after `mark`). Returns what it finds;
 -- that it never comes is an error with the log's end.
 function Server:wait_for_log(pattern, mark, timeout)
-	local found = process.poll(timeout or 30, function()
-		return self:log(mark):match(pattern) or (not self:alive() and self:log(mark):match(pattern))
+	local found
+	process.poll(timeout or 30, function()
+		local alive = self:alive()
+		found = self:log(mark):match(pattern)
+		return found or not alive
 	end)
 	if not found then
 		error(failure(self, ("never logged %q"):format(pattern)), 2)
@@ -312,13 +228,13 @@ end
 
 -- Replaces fields of the specification and rewrites the configuration; reload() makes it count.
 function Server:configure(fields)
-	self.spec = merged(self.spec, fields)
+	self.spec = configuration.merged(self.spec, fields)
 	write_configuration(self)
 end
 
 -- Replaces a host's certificate and key files in place.
-function Server:renew(host, files)
-	copy_certificate(self, host, files)
+function Server:renew(host, from)
+	copy_certificate(self, host, from)
 end
 
 -- Reloads the configuration (SIGHUP) and waits until that is done. Returns what was logged meanwhile.

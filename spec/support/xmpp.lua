@@ -6,9 +6,27 @@ local mime = require "mime"
 
 local xmpp = {}
 
-local namespaces = { c2s = "jabber:client", s2s = "jabber:server" }
+local namespaces = {
+	c2s = "xmlns='jabber:client'",
+	s2s = "xmlns='jabber:server' xmlns:db='jabber:server:dialback'",
+}
 local starttls_namespace = "urn:ietf:params:xml:ns:xmpp-tls"
 local default_timeout = 30
+
+-- The opening of a stream of kind "c2s" or "s2s"; to, from and id may be nil.
+function xmpp.stream_header(kind, to, from, id)
+	local attributes = ""
+	local function add(name, value)
+		if value then
+			attributes = ("%s %s='%s'"):format(attributes, name, value)
+		end
+	end
+	add("to", to)
+	add("from", from)
+	add("id", id)
+	return ("<?xml version='1.0'?><stream:stream%s version='1.0' %s xmlns:stream='http://etherx.jabber.org/streams'>")
+		:format(attributes, namespaces[kind])
+end
 
 local Peer = {}
 Peer.__index = Peer
@@ -101,17 +119,10 @@ function Peer:read_all(timeout)
 	return text, reason
 end
 
-function Peer:attributes()
-	return ("xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'%s"):format(
-		namespaces[self.kind], self.kind == "s2s" and " xmlns:db='jabber:server:dialback'" or "")
-end
-
 -- Opens a stream to the target's domain. Returns the other side's header and features as text;
 -- nil, reason and what came instead (a stream error, say).
 function Peer:open()
-	local from = self.from and (" from='%s'"):format(self.from) or ""
-	local sent, reason = self:send(("<?xml version='1.0'?><stream:stream to='%s'%s %s>"):format(
-		self.domain, from, self:attributes()))
+	local sent, reason = self:send(xmpp.stream_header(self.kind, self.domain, self.from))
 	if not sent then
 		return nil, reason, ""
 	end
@@ -250,9 +261,9 @@ function Peer:answer(features)
 	if not header then
 		return nil, reason, rest
 	end
-	local to, from = header:match("%sfrom=['\"]([^'\"]*)"), header:match("%sto=['\"]([^'\"]*)")
-	self:send(("<?xml version='1.0'?><stream:stream id='test'%s%s %s><stream:features>%s</stream:features>"):format(
-		to and (" to='%s'"):format(to) or "", from and (" from='%s'"):format(from) or "", self:attributes(), features or ""))
+	local theirs, ours = header:match("%sfrom=['\"]([^'\"]*)"), header:match("%sto=['\"]([^'\"]*)")
+	self:send(("%s<stream:features>%s</stream:features>"):format(
+		xmpp.stream_header(self.kind, theirs, ours, "test"), features or ""))
 	return header
 end
 

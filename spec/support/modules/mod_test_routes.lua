@@ -3,6 +3,7 @@
 --   test_routes = { ["remote.test"] = { s2s = 45678, s2s_direct_tls = 45679 } }
 --
 -- on 127.0.0.1. A domain or service without an entry does not resolve.
+-- luacheck: globals module
 
 module:set_global()
 

@@ -1,0 +1,78 @@
+/* Ephemeral Diffie-Hellman in TLS 1.2: whose parameters, and how large. */
+#include "internal.h"
+
+#include <limits.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+/* The smallest group of RFC 7919 with at least so many bits, or NULL. */
+static EVP_PKEY *finite_field_group(int least_bits)
+{
+	/* OpenSSL takes the name by a pointer that is not const. */
+	static struct {
+		int bits;
+		char name[16];
+	} groups[] = {
+		{ 2048, "ffdhe2048" }, { 3072, "ffdhe3072" }, { 4096, "ffdhe4096" },
+		{ 6144, "ffdhe6144" }, { 8192, "ffdhe8192" },
+	};
+	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+		if (groups[i].bits < least_bits)
+			continue;
+		OSSL_PARAM parameters[] = {
+			OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, groups[i].name,
+							 0),
+			OSSL_PARAM_construct_end(),
+		};
+		EVP_PKEY *group = NULL;
+		EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+		if (maker != NULL && EVP_PKEY_fromdata_init(maker) == 1)
+			(void)EVP_PKEY_fromdata(maker, &group, EVP_PKEY_KEY_PARAMETERS, parameters);
+		EVP_PKEY_CTX_free(maker);
+		return group;
+	}
+	return NULL;
+}
+
+static int bits_of_pem(const char *text, size_t length)
+{
+	BIO *pem = length > INT_MAX ? NULL : BIO_new_mem_buf(text, (int)length);
+	EVP_PKEY *dh = pem == NULL ? NULL : PEM_read_bio_Parameters(pem, NULL);
+	int bits = dh == NULL ? 0 : EVP_PKEY_get_bits(dh);
+	EVP_PKEY_free(dh);
+	BIO_free(pem);
+	ERR_clear_error();
+	return bits;
+}
+
+int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context, int owner)
+{
+	int bits = 0, top = lua_gettop(L);
+	if (owner == 0)
+		return 0;
+	luaL_getmetatable(L, "SSL:DH:Registry");
+	if (lua_istable(L, -1)) {
+		lua_pushlightuserdata(L, context);
+		lua_rawget(L, -2);
+		/* LuaSec calls it with two arguments: export-grade, and bits. */
+		lua_pushboolean(L, 0);
+		lua_pushinteger(L, 0);
+		if (lua_isfunction(L, -3) && lua_pcall(L, 2, 1, 0) == 0 &&
+		    lua_type(L, -1) == LUA_TSTRING)
+			bits = bits_of_pem(lua_tostring(L, -1), lua_rawlen(L, -1));
+	}
+	lua_settop(L, top);
+	return bits;
+}
+
+bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits)
+{
+	if (operator_bits >= least_bits)
+		return adoption_set_dh(context, NULL, least_bits);
+	EVP_PKEY *group = finite_field_group(least_bits);
+	bool done = group != NULL && adoption_set_dh(context, group, least_bits);
+	EVP_PKEY_free(group);
+	return done;
+}

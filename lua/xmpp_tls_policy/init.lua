@@ -1,0 +1,65 @@
+-- The library: TLS policies for XMPP as data, and what follows from them. It
+-- knows no server and no TLS implementation.
+local clauses = require "xmpp_tls_policy.clauses"
+local options = require "xmpp_tls_policy.options"
+local policy = require "xmpp_tls_policy.policy"
+local profiles = require "xmpp_tls_policy.profiles"
+local render = require "xmpp_tls_policy.render"
+local text = require "xmpp_tls_policy.text"
+
+local tls_policy = {}
+
+-- Names of the profiles, the default first.
+tls_policy.profile_names = {}
+for index, name in ipairs(profiles.names) do
+	tls_policy.profile_names[index] = name
+end
+
+-- A profile by name, as a copy: { name, title, document, date, entries = list of
+-- { clause, document, section, level, at } }. Or nil and a message.
+function tls_policy.profile(name)
+	local profile = type(name) == "string" and profiles.by_name[name]
+	if not profile then
+		local nearest = text.nearest(name, profiles.names)
+		return nil, ("%s is no profile%s"):format(text.printable(name),
+			nearest and ("; did you mean %s?"):format(text.quote(nearest)) or "")
+	end
+	local copy = { entries = {} }
+	for _, field in ipairs({ "name", "title", "document", "date" }) do
+		copy[field] = profile[field]
+	end
+	for index, entry in ipairs(profile.entries) do
+		copy.entries[index] = {}
+		for field, value in pairs(entry) do
+			copy.entries[index][field] = value
+		end
+	end
+	return copy
+end
+
+-- The policy of an operator's options, { profile = ..., level = "should" | "must" };
+-- nil for the defaults. Or nil, and a list of everything that is wrong:
+-- { option, value, message }.
+tls_policy.policy = policy.new
+
+-- The policy that holds where nothing is configured.
+function tls_policy.defaults()
+	return (policy.new())
+end
+
+-- The options of a host: the global ones with its own put over them, key by key.
+tls_policy.merge = options.merge
+
+-- The settings of a policy as text.
+tls_policy.render = render.settings
+
+-- The conformance table of a profile, by name, as Markdown. Or nil and a message.
+function tls_policy.conformance(name)
+	local profile, message = tls_policy.profile(name)
+	if not profile then
+		return nil, message
+	end
+	return render.conformance(profile, clauses)
+end
+
+return tls_policy

@@ -1,0 +1,189 @@
+-- Profiles: named, dated lists of clauses, each with the section and the level
+-- that the document gives it. A published profile never changes: what has to
+-- change gets a new name, and the old name an entry in `superseded`.
+local profiles = {}
+
+-- From which of the operator's levels on a breach is refused. "must" is the
+-- milder of the two: what is enforced at "must" is at "should" as well. "never":
+-- what is only allowed is no demand.
+profiles.enforced_at = {
+	["MUST"] = "must",
+	["MUST NOT"] = "must",
+	["REQUIRED"] = "must",
+	["needs"] = "must",
+	["per RFC 6120, 6125"] = "must",
+	["SHOULD"] = "should",
+	["SHOULD NOT"] = "should",
+	["RECOMMENDED"] = "should",
+	["preferred off"] = "should",
+	["strongly encouraged"] = "should",
+	-- What is to be preferred is, at "should", all that is offered. At "must" it
+	-- stands first, and the rest is negotiated and reported.
+	["MUST support, SHOULD prefer"] = "should",
+	["MUST support, MUST prefer"] = "should",
+	["SHOULD support, MUST prefer"] = "should",
+	["MAY"] = "never",
+	["allowed"] = "never",
+}
+
+-- The levels that an operator can choose, the default first.
+profiles.levels = { "should", "must" }
+
+-- Rows of { clause, section, level, enforced at, if not as the level says }.
+local function entries(document, rows)
+	local list = {}
+	for index, row in ipairs(rows) do
+		list[index] = {
+			clause = row[1],
+			document = document,
+			section = row[2],
+			level = row[3],
+			at = row.at or profiles.enforced_at[row[3]],
+		}
+	end
+	return list
+end
+
+local draft = entries("draft-saintandre-xmpp-tls-02", {
+	{ "support.offer", "4.1", "MUST" },
+	{ "support.required", "4.1", "SHOULD" },
+	{ "support.abort", "4.1", "MUST" },
+	{ "support.flag", "4.1", "MUST NOT" },
+	{ "version.sslv2", "4.2", "MUST NOT" },
+	{ "version.sslv3", "4.2", "MUST NOT" },
+	{ "version.tls10", "4.2", "SHOULD NOT" },
+	{ "version.tls11", "4.2", "MAY" },
+	-- "MUST support, and prefer": a preference, so exclusive only at "should".
+	-- It is this clause that rules TLS 1.1 out there, which the one before allows.
+	{ "version.tls12", "4.2", "MUST", at = "should" },
+	{ "version.latest", "4.2", "RECOMMENDED" },
+	{ "cipher.null", "4.3", "MUST NOT" },
+	{ "cipher.rc4", "4.3", "MUST NOT" },
+	{ "cipher.export", "4.3", "MUST NOT" },
+	{ "cipher.bits128", "4.3", "MUST NOT" },
+	{ "cipher.bits256", "4.3", "SHOULD" },
+	{ "cipher.aead", "4.3", "MUST support, SHOULD prefer" },
+	{ "cipher.fs", "4.3", "MUST support, SHOULD prefer" },
+	{ "cipher.recommended", "4.3", "RECOMMENDED" },
+	{ "key.dh2048", "4.4", "RECOMMENDED" },
+	{ "key.ecdhe", "4.4", "RECOMMENDED" },
+	{ "cert.identity", "4.5", "per RFC 6120, 6125" },
+	{ "unauth.encrypt", "4.6", "allowed" },
+	{ "sni.harmless", "4.7", "allowed" },
+	{ "resume.sealed", "4.8", "needs" },
+	{ "resume.session-id", "4.8", "RECOMMENDED" },
+	{ "compress.tls", "4.9", "preferred off" },
+	{ "admin.status", "4.10", "RECOMMENDED" },
+	{ "admin.version", "4.10", "RECOMMENDED" },
+	{ "admin.certificate", "4.10", "RECOMMENDED" },
+	{ "admin.cipher", "4.10", "RECOMMENDED" },
+	{ "admin.change", "4.10", "RECOMMENDED" },
+})
+
+-- Left out of RFC 9325: what no OpenSSL does any more (DTLS, fallback, truncated
+-- HMAC), ALPN and the refusal of unknown server names, which are the server's
+-- own and which in XMPP the stream's "to" takes the place of.
+local rfc9325 = entries("RFC 9325", {
+	{ "version.sslv2", "3.1.1", "MUST NOT" },
+	{ "version.sslv3", "3.1.1", "MUST NOT" },
+	{ "version.tls10", "3.1.1", "MUST NOT" },
+	{ "version.tls11", "3.1.1", "MUST NOT" },
+	{ "version.tls12", "3.1.1", "MUST" },
+	{ "version.latest", "3.1.1", "SHOULD support, MUST prefer" },
+	{ "support.strict", "3.2", "MUST" },
+	{ "support.direct", "3.2", "MUST" },
+	{ "compress.tls", "3.3", "SHOULD NOT" },
+	{ "resume.sealed", "3.4", "MUST" },
+	{ "resume.lifetime", "3.4", "MUST" },
+	{ "resume.psk-dhe", "3.4", "SHOULD" },
+	{ "renegotiation.secure", "3.5", "MUST" },
+	{ "master-secret.extended", "3.5", "MUST" },
+	{ "early-data.none", "3.10", "MUST" },
+	{ "cipher.null", "4.1", "MUST NOT" },
+	{ "cipher.rc4", "4.1", "MUST NOT" },
+	{ "cipher.export", "4.1", "MUST NOT" },
+	{ "cipher.bits112", "4.1", "MUST NOT" },
+	-- 3DES lies between the two. The level "must" promises 128 bits in every
+	-- profile, so it is stricter here than the text.
+	{ "cipher.bits128", "4.1", "SHOULD NOT", at = "must" },
+	{ "key.static-rsa", "4.1", "SHOULD NOT" },
+	{ "key.static-dh", "4.1", "SHOULD NOT" },
+	{ "cipher.fs", "4.1", "MUST support, MUST prefer" },
+	{ "key.dhe", "4.1", "SHOULD NOT" },
+	{ "cipher.ecdhe-gcm", "4.2", "RECOMMENDED" },
+	{ "cipher.cbc", "4.2", "SHOULD NOT" },
+	{ "cipher.bits256", "4.2.1", "SHOULD" },
+	{ "group.recommended", "4.2.1", "SHOULD" },
+	{ "key.dh2048", "4.5", "REQUIRED" },
+	{ "key.curve224", "4.5", "MUST NOT" },
+	{ "key.rsa2048", "4.5", "MUST" },
+	{ "signature.sha1", "4.5", "MUST NOT" },
+	{ "cert.identity", "7.1", "per RFC 6120, 6125" },
+})
+
+local rfc7590 = entries("RFC 7590", {
+	{ "support.offer", "3.1", "MUST" },
+	{ "support.attempt", "3.1", "SHOULD" },
+	{ "support.flag", "3.1", "MUST NOT" },
+	{ "cert.identity", "3.4", "per RFC 6120, 6125" },
+	{ "unauth.encrypt", "3.4", "allowed" },
+	{ "sni.harmless", "3.5", "allowed" },
+	{ "admin.status", "3.6", "strongly encouraged" },
+	{ "admin.version", "3.6", "strongly encouraged" },
+	{ "admin.certificate", "3.6", "strongly encouraged" },
+	{ "admin.cipher", "3.6", "strongly encouraged" },
+	{ "admin.change", "3.6", "strongly encouraged" },
+})
+
+-- The one document, then what the other adds to it.
+local function joined(list, more)
+	local all, present = {}, {}
+	for _, part in ipairs({ list, more }) do
+		for _, entry in ipairs(part) do
+			if not present[entry.clause] then
+				present[entry.clause] = true
+				all[#all + 1] = entry
+			end
+		end
+	end
+	return all
+end
+
+-- name -> { name, title, document, date, entries }; an entry is { clause,
+-- document, section, level, at = "must" | "should" | "never" }.
+profiles.by_name = {
+	["draft-saintandre-xmpp-tls-02"] = {
+		title = "Use of TLS in XMPP, Internet-Draft, revision 02",
+		document = "draft-saintandre-xmpp-tls-02",
+		date = "2013",
+		entries = draft,
+	},
+	-- RFC 7590 takes in BCP 195: RFC 7525 when it was written, RFC 9325 since.
+	["rfc7590"] = {
+		title = "Use of TLS in XMPP (June 2015), with BCP 195 as of RFC 9325",
+		document = "RFC 7590",
+		date = "2022-11",
+		entries = joined(rfc7590, rfc9325),
+	},
+	["rfc9325"] = {
+		title = "Recommendations for Secure Use of TLS and DTLS (BCP 195)",
+		document = "RFC 9325",
+		date = "2022-11",
+		entries = rfc9325,
+	},
+}
+
+profiles.names = { "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325" }
+profiles.default = profiles.names[1]
+for _, name in ipairs(profiles.names) do
+	profiles.by_name[name].name = name
+end
+
+-- Names that no longer stand for anything, and what to write instead.
+profiles.superseded = {
+	["draft-saintandre-xmpp-tls-00"] = "draft-saintandre-xmpp-tls-02",
+	["draft-saintandre-xmpp-tls-01"] = "draft-saintandre-xmpp-tls-02",
+	["rfc7525"] = "rfc9325",
+}
+
+return profiles

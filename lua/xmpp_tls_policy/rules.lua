@@ -1,0 +1,267 @@
+-- What clauses are made of: predicates on suites and groups, and the judges and
+-- support checks built from them. No clause is named here.
+local suites = require "xmpp_tls_policy.suites"
+local text = require "xmpp_tls_policy.text"
+
+local rank, version_names = suites.rank, suites.version_names
+
+-- A misspelt rule must not read as "no rule".
+local rules = setmetatable({}, {
+	__index = function(_, name)
+		error("no such rule: " .. tostring(name), 2)
+	end,
+})
+
+-- ---- predicates on suites and on facts alike ---------------------------------
+
+local function is_number(value)
+	return type(value) == "number"
+end
+
+function rules.encrypts(suite)
+	return suite.encryption ~= nil and suite.encryption ~= "NULL" and suite.bits ~= 0
+end
+
+function rules.is_no_rc4(suite)
+	return suite.encryption ~= nil and not tostring(suite.encryption):find("^RC4")
+end
+
+function rules.is_no_export(suite)
+	return is_number(suite.bits) and (suite.bits > 56 or suite.bits == 0)
+end
+
+-- 3DES has 112 bits whatever it advertises (draft 4.3).
+local function strength(suite)
+	if suite.encryption == "DES-EDE3-CBC" and is_number(suite.bits) then
+		return math.min(suite.bits, 112)
+	end
+	return suite.bits
+end
+
+function rules.has_bits(least)
+	return function(suite)
+		return is_number(suite.bits) and strength(suite) >= least
+	end
+end
+
+function rules.is_aead(suite)
+	return suite.aead == true
+end
+
+function rules.is_no_cbc(suite)
+	return suite.encryption ~= nil and not tostring(suite.encryption):find("CBC", 1, true)
+end
+
+function rules.is_forward_secret(suite)
+	return suite.forward_secrecy == true
+end
+
+function rules.is_no_dhe(suite)
+	return suite.key_exchange ~= "DHE"
+end
+
+function rules.is_no_static_rsa(suite)
+	return not tostring(suite.key_exchange):find("^RSA")
+end
+
+local without_certificate = { anonymous = true, PSK = true, SRP = true }
+
+-- A resumed TLS 1.3 handshake has no authentication of its own.
+function rules.has_certificate(suite)
+	return not without_certificate[suite.authentication or "none"]
+end
+
+-- A curve has half as many bits of strength as its field; x25519, of 253, counts
+-- as 128.
+rules.CURVE_OF_128_BITS = 250
+
+function rules.is_long_enough(group)
+	return group.kind ~= "curve" or group.bits >= rules.CURVE_OF_128_BITS
+end
+
+function rules.has_224_bits(group)
+	return group.kind ~= "curve" or group.bits >= 224
+end
+
+-- ---- sentences ---------------------------------------------------------------
+
+local function suite_name(facts)
+	return tostring(facts.cipher_suite or facts.cipher or "an unknown cipher suite")
+end
+
+function rules.with_encryption(facts)
+	return tostring(facts.encryption or "unknown") .. " encryption"
+end
+
+function rules.with_strength(facts)
+	return is_number(facts.bits) and ("%d bits of strength"):format(strength(facts)) or "unknown strength"
+end
+
+function rules.with_key_exchange(facts)
+	return tostring(facts.key_exchange or "unknown") .. " key exchange"
+end
+
+local function with_authentication(facts)
+	return tostring(facts.authentication) .. " authentication"
+end
+
+function rules.suite_judge(fulfils, with, needed)
+	return function(facts)
+		if not fulfils(facts) then
+			return ("%s was negotiated, with %s; %s"):format(suite_name(facts), with(facts), needed)
+		end
+	end
+end
+
+local function version_name(facts)
+	return version_names[facts.version] or "an unknown TLS version"
+end
+
+-- The judge of "do not negotiate this version".
+function rules.not_version(version)
+	return function(facts)
+		if not rank[facts.version] or facts.version == version then
+			return ("%s was negotiated; a version newer than %s is needed"):format(
+				version_name(facts), version_names[version])
+		end
+	end
+end
+
+function rules.version_judge(least)
+	return function(facts)
+		if not rank[facts.version] or rank[facts.version] < rank[least] then
+			return ("%s was negotiated; %s or newer is needed"):format(version_name(facts), version_names[least])
+		end
+	end
+end
+
+function rules.is_before_tls13(facts)
+	return not rank[facts.version] or rank[facts.version] < rank["TLSv1.3"]
+end
+
+function rules.dh_judge(least)
+	return function(facts)
+		if not tostring(facts.key_exchange):find("^DHE") then
+			return nil
+		elseif not is_number(facts.group_bits) then
+			return ("an ephemeral DH key of unknown length was negotiated; at least %d bits are needed"):format(least)
+		elseif facts.group_bits < least then
+			return ("an ephemeral DH key of %d bits was negotiated; at least %d are needed"):format(
+				facts.group_bits, least)
+		end
+	end
+end
+
+function rules.curve_judge(least, needed)
+	return function(facts)
+		if facts.key_exchange == "ECDHE" and is_number(facts.group_bits) and facts.group_bits < least then
+			return ("the curve %s of %d bits was negotiated; at least %d are needed"):format(
+				tostring(facts.group or "of unknown name"), facts.group_bits, needed)
+		end
+	end
+end
+
+-- Both judges, the first that finds a breach.
+function rules.either(first, second)
+	return function(facts, connection)
+		return first(facts, connection) or second(facts, connection)
+	end
+end
+
+-- ---- what settings must leave on ---------------------------------------------
+
+local function allows_version(settings, version)
+	return rank[settings.minimum_version or "SSLv2"] <= rank[version]
+		and rank[settings.maximum_version or "TLSv1.3"] >= rank[version]
+end
+
+-- Whether some suite that the settings leave usable fulfils the predicate.
+local function offers(settings, fulfils)
+	for _, name in ipairs(allows_version(settings, "TLSv1.3") and settings.ciphersuites or {}) do
+		if suites.by_name[name] and fulfils(suites.by_name[name]) then
+			return true
+		end
+	end
+	local tls12 = allows_version(settings, "TLSv1.2")
+	for _, name in ipairs(settings.ciphers or {}) do
+		local suite = suites.by_name[name]
+		if suite and fulfils(suite) and (tls12 or not suite.needs_tls12) then
+			return true
+		end
+	end
+	return false
+end
+
+function rules.supports_suite(fulfils, needed)
+	return function(settings)
+		return not offers(settings, fulfils) and ("no cipher suite is offered %s"):format(needed) or nil
+	end
+end
+
+function rules.supports_all(field, names, version)
+	return function(settings)
+		local offered, missing = {}, {}
+		for _, name in ipairs(settings[field] or {}) do
+			offered[name:lower()] = true
+		end
+		for _, name in ipairs(names) do
+			if not offered[name:lower()] or version and not allows_version(settings, version) then
+				missing[#missing + 1] = name
+			end
+		end
+		return missing[1] and "not offered: " .. table.concat(missing, ", ") or nil
+	end
+end
+
+function rules.supports_version(version)
+	return function(settings)
+		return not allows_version(settings, version) and version_names[version] .. " is not offered" or nil
+	end
+end
+
+-- ---- certificates ------------------------------------------------------------
+
+-- RFC 6120 13.7.2: a peer counts as authenticated by its certificate only if
+-- that leads to a trusted root and covers the domain. Unauthenticated peers are
+-- the concern of unauth.encrypt.
+function rules.judge_identity(facts, connection)
+	if not rules.has_certificate(facts) then
+		return ("%s was negotiated, with %s; a certificate to check is needed"):format(
+			suite_name(facts), with_authentication(facts))
+	elseif type(connection) ~= "table" or connection.domain == nil or connection.authenticated == false then
+		return nil
+	end
+	local domain = text.printable(connection.domain)
+	if facts.verified == false then
+		return ("the certificate shown for %s is not valid (%s); a valid one is needed"):format(
+			domain, tostring(facts.verify_error or "reason unknown"))
+	elseif connection.identity == false then
+		return ("the certificate shown for %s does not cover it; one that does is needed"):format(domain)
+	elseif connection.authenticated and (not facts.verified or not connection.identity) then
+		return ("the certificate shown for %s was not checked; it has to be"):format(domain)
+	end
+end
+
+-- RFC 9325 4.5: what a server authenticates itself with.
+function rules.judge_rsa_key(facts)
+	if facts.role ~= "client" or facts.certificate == nil then
+		return nil
+	end
+	local certificate = facts.certificate:facts()
+	if certificate.key_type == "RSA" and (certificate.key_bits or 0) < 2048 then
+		return ("the server's certificate has an RSA key of %d bits; at least 2048 are needed"):format(
+			certificate.key_bits or 0)
+	end
+end
+
+-- RFC 9325 4.5.
+function rules.judge_signature(facts)
+	for _, field in ipairs({ "signature_scheme", "client_signature_scheme" }) do
+		local scheme = tostring(facts[field])
+		if scheme:find("sha1", 1, true) or scheme:find("md5", 1, true) then
+			return ("the handshake was signed with %s; SHA-256 or better is needed"):format(scheme)
+		end
+	end
+end
+
+return rules

@@ -1,0 +1,348 @@
+local core = require "xmpp_tls_policy.core"
+local handshake = require "support.handshake"
+local pki = require "support.pki"
+local ssl = require "ssl"
+
+local context = core.context
+
+describe("a context", function ()
+	local authority, files, p256
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test" }, key = "rsa2048" }
+		p256 = authority:issue { names = { "example.test" }, key = "p256" }
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function server(more)
+		local options = { role = "server", certificate = files.certificate, key = files.key }
+		for name, value in pairs(more or {}) do
+			options[name] = value
+		end
+		return assert(context.new(options))
+	end
+
+	local function client(settings)
+		local made = assert(context.new { role = "client", verify = "none" })
+		assert(made:apply(settings or {}))
+		return made
+	end
+
+	local function luasec(more)
+		local options = {
+			mode = "server", protocol = "any", certificate = files.certificate, key = files.key,
+			options = { "no_sslv3", "no_tlsv1" }, curveslist = "P-384:X25519",
+			ciphers = "ECDHE+AESGCM:ECDHE+AES", verify = "none",
+		}
+		for name, value in pairs(more or {}) do
+			options[name] = value
+		end
+		return assert(ssl.newcontext(options))
+	end
+
+	describe("of our own", function ()
+		it("is made for a server or a client", function ()
+			assert.matches("^Context %(server%)", tostring(server()))
+			assert.matches("^Context %(client%)", tostring(client()))
+		end)
+
+		for _, case in ipairs {
+			{ "no options", nil, "bad argument #1 to '.*' %(table expected, got n" },
+			{ "no role", {}, "context.new: role is neither 'server' nor 'client'" },
+			{ "a wrong role", { role = "peer" }, "context.new: role is neither 'server' nor 'client'" },
+			{ "an unknown option", { role = "server", cert = "x" }, "context.new: unknown option 'cert'" },
+			{ "a number for a path", { role = "server", certificate = 1 }, "context.new: certificate is no string" },
+			{ "a wrong verify", { role = "server", verify = "maybe" },
+				"context.new: verify is neither 'none' nor 'require'" },
+		} do
+			it("refuses " .. case[1], function ()
+				local ok, message = pcall(context.new, case[2])
+				assert.is_false(ok)
+				assert.matches(case[3], message)
+			end)
+		end
+
+		it("says which certificate file is missing", function ()
+			local made, message, code = context.new { role = "server", certificate = "/no/such.pem", key = files.key }
+			assert.is_nil(made)
+			assert.equal("cannot read certificate '/no/such.pem': No such file or directory", message)
+			assert.equal("file", code)
+		end)
+
+		it("says which key file is missing", function ()
+			local made, message, code = context.new { role = "server", certificate = files.certificate, key = "/no/key" }
+			assert.is_nil(made)
+			assert.equal("cannot read key '/no/key': No such file or directory", message)
+			assert.equal("file", code)
+		end)
+
+		it("refuses a directory for a certificate", function ()
+			local made, message = context.new { role = "server", certificate = "/", key = files.key }
+			assert.is_nil(made)
+			assert.equal("cannot read certificate '/': Is a directory", message)
+		end)
+
+		it("refuses a certificate without its key", function ()
+			local made, message, code = context.new { role = "server", certificate = files.certificate }
+			assert.is_nil(made)
+			assert.equal("a certificate and its key have to be given both", message)
+			assert.equal("file", code)
+		end)
+
+		it("refuses a key that belongs to another certificate", function ()
+			local made, message, code = context.new {
+				role = "server", certificate = files.certificate, key = p256.key,
+			}
+			assert.is_nil(made)
+			assert.matches("^key '.*' does not belong to certificate '.*'", message)
+			assert.equal("mismatch", code)
+		end)
+
+		it("refuses what is truncated or no PEM", function ()
+			local truncated = pki.write(pki.truncated(files.pem), ".pem")
+			local text = pki.write("no PEM at all\n", ".pem")
+			for _, path in ipairs { truncated, text } do
+				local made, message, code = context.new { role = "server", certificate = path, key = files.key }
+				assert.is_nil(made)
+				assert.equal(("'%s' holds no certificate that can be used"):format(path), message:match "^(.-) %(")
+				assert.equal("parse", code)
+			end
+			local made, message, code = context.new { role = "server", certificate = files.certificate, key = text }
+			assert.is_nil(made)
+			assert.matches("holds no private key that can be read", message)
+			assert.equal("parse", code)
+		end)
+
+		it("inspects its certificate and key", function ()
+			local found = server():inspect()
+			assert.equal("RSA", found.key_type)
+			assert.equal(2048, found.key_bits)
+			assert.is_true(found.key_matches)
+			assert.is_true(found.certificate:matches("example.test", "xmpp-server"))
+			assert.same({}, client():inspect())
+		end)
+
+		it("cannot be used after it was closed, but closed twice", function ()
+			local made = server()
+			made:close()
+			made:close()
+			for _, method in ipairs { "apply", "settings", "release", "disable", "inspect" } do
+				local ok, message = pcall(made[method], made, {})
+				assert.is_false(ok)
+				assert.matches("context is closed", message)
+			end
+			assert.matches("^Context %(closed%)", tostring(made))
+		end)
+	end)
+
+	describe("of LuaSec's", function ()
+		it("is adopted in place", function ()
+			local theirs = luasec()
+			local ours = assert(context.adopt(theirs))
+			assert(ours:apply { minimum_version = "TLSv1.3" })
+			assert.equal("TLSv1.3", assert(context.adopt(theirs)):settings().minimum_version)
+		end)
+
+		it("is found in Prosody 13's table", function ()
+			local theirs = luasec()
+			assert(context.adopt({ _inner = theirs }):apply { minimum_version = "TLSv1.3" })
+			assert.equal("TLSv1.3", context.adopt(theirs):settings().minimum_version)
+		end)
+
+		it("is not changed by being adopted", function ()
+			local settings = context.adopt(luasec()):settings()
+			assert.equal("TLSv1.1", settings.minimum_version)
+			assert.same({ "secp384r1", "x25519" }, settings.groups)
+			assert.equal(2, settings.tickets)
+		end)
+
+		it("is refused when it was freed already", function ()
+			local theirs = luasec()
+			getmetatable(theirs).__gc(theirs)
+			local ours, message, code = context.adopt(theirs)
+			assert.is_nil(ours)
+			assert.equal("the LuaSec context is closed", message)
+			assert.equal("closed", code)
+		end)
+
+		it("may be freed by LuaSec while it is adopted", function ()
+			local theirs = luasec()
+			local ours = assert(context.adopt(theirs))
+			getmetatable(theirs).__gc(theirs)
+			assert.equal("TLSv1.1", ours:settings().minimum_version)
+			assert(ours:apply { minimum_version = "TLSv1.2" })
+			assert(ours:release())
+		end)
+
+		it("is kept alive by its adoption", function ()
+			local ours = assert(context.adopt(luasec()))
+			collectgarbage()
+			collectgarbage()
+			assert.truthy(handshake.between(client(), ours, nil, { role = "server" }))
+		end)
+
+		for _, value in ipairs { "nil", "io.stdout", "{}", "'text'", "1" } do
+			it("is not taken for " .. value, function ()
+				local ok, message = pcall(context.adopt, (loadstring or load)("return " .. value)())
+				assert.is_false(ok)
+				assert.matches("LuaSec context expected", message)
+			end)
+		end
+
+		it("keeps the operator's DH parameters where they are long enough, else replaces them", function ()
+			for bits, expected in pairs { [1024] = 2048, [3072] = 3072 } do
+				local pem = pki.run { "openssl", "dhparam", "-dsaparam", tostring(bits) }
+				local ours = context.adopt(luasec {
+					ciphers = "DHE+AESGCM:@SECLEVEL=0", dhparam = function () return pem end,
+				})
+				local result = assert(ours:apply { maximum_version = "TLSv1.2", dh_bits = 2048, security_level = 0 })
+				assert.equal(bits < 2048 and bits or nil, result.dh_bits)
+				local one = assert(handshake.between(client { security_level = 0 }, ours, nil, { role = "server" }))
+				assert.equal(expected, one:facts().group_bits)
+			end
+		end)
+	end)
+
+	describe("under settings", function ()
+		local settings = {
+			minimum_version = "TLSv1.2",
+			maximum_version = "TLSv1.3",
+			ciphers = { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
+			ciphersuites = { "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256" },
+			groups = { "secp256r1", "x25519" },
+			dh_bits = 3072,
+			security_level = 1,
+			server_preference = true,
+			no_compression = true,
+			no_renegotiation = true,
+			no_stateless_tickets = true,
+			no_early_data = true,
+		}
+
+		it("reads back from OpenSSL what was applied", function ()
+			local made = server()
+			assert.same({}, made:apply(settings))
+			local in_force = made:settings()
+			assert.equal(0, in_force.tickets)
+			in_force.tickets = nil
+			assert.same(settings, in_force)
+		end)
+
+		it("is what it was after release", function ()
+			for _, made in ipairs { server(), assert(context.adopt(luasec())) } do
+				local before = made:settings()
+				assert(made:apply(settings))
+				assert.is_true(made:release())
+				assert.same(before, made:settings())
+				assert.is_true(made:release())
+			end
+		end)
+
+		it("drops and names what this OpenSSL does not know", function ()
+			local made = server()
+			local dropped = made:apply {
+				ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_FOO", "TLS_RSA_WITH_RC4_128_MD5" },
+				ciphersuites = { "TLS_BAR", "TLS_AES_128_GCM_SHA256" },
+				groups = { "x25519", "curve_of_tomorrow" },
+			}
+			assert.same({
+				ciphers = { "TLS_FOO", "TLS_RSA_WITH_RC4_128_MD5" },
+				ciphersuites = { "TLS_BAR" },
+				groups = { "curve_of_tomorrow" },
+			}, dropped)
+			local in_force = made:settings()
+			assert.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, in_force.ciphers)
+			assert.same({ "TLS_AES_128_GCM_SHA256" }, in_force.ciphersuites)
+			assert.same({ "x25519" }, in_force.groups)
+		end)
+
+		for _, case in ipairs {
+			{ "a list of which nothing is left", { groups = { "one", "two" } }, "nothing is left of groups; asked: one, two",
+				"empty" },
+			{ "an empty list", { ciphers = {} }, "nothing is left of ciphers; asked: nothing", "empty" },
+			{ "versions that exclude each other", { minimum_version = "TLSv1.3", maximum_version = "TLSv1.2" },
+				"no protocol version is left", "empty" },
+			{ "a level above the context's own key", { security_level = 3 },
+				"the certificate's key of 2048 bits is too weak for security level 3", "weak" },
+		} do
+			it("refuses " .. case[1] .. ", and stays as it was", function ()
+				local made = server()
+				assert(made:apply(settings))
+				local before = made:settings()
+				local asked = { server_preference = true, dh_bits = 4096 }
+				for field, value in pairs(case[2]) do
+					asked[field] = value
+				end
+				local result, message, code = made:apply(asked)
+				assert.is_nil(result)
+				assert.equal(case[3], message)
+				assert.equal(case[4], code)
+				assert.same(before, made:settings())
+			end)
+		end
+
+		for _, case in ipairs {
+			{ { cipher = {} }, "settings: unknown field 'cipher'" },
+			{ { [1] = "x" }, "settings: unknown field '%?'" },
+			{ { minimum_version = "TLSv1.4" }, "settings: minimum_version is no protocol version" },
+			{ { maximum_version = 3 }, "settings: maximum_version is no protocol version" },
+			{ { dh_bits = -1 }, "settings: dh_bits is no integer from 0 to 8192" },
+			{ { dh_bits = 2048.5 }, "settings: dh_bits is no integer from 0 to 8192" },
+			{ { dh_bits = 0 / 0 }, "settings: dh_bits is no integer from 0 to 8192" },
+			{ { dh_bits = 1e300 }, "settings: dh_bits is no integer from 0 to 8192" },
+			{ { security_level = 6 }, "settings: security_level is no integer from 0 to 5" },
+			{ { security_level = "2" }, "settings: security_level is no integer from 0 to 5" },
+			{ { ciphers = "HIGH" }, "settings: ciphers is no list" },
+			{ { ciphers = { "ALL:@SECLEVEL=0" } }, "settings: ciphers%[1%] is no name" },
+			{ { groups = { "x25519", "a\0b" } }, "settings: groups%[2%] is no name" },
+			{ { groups = { 25519 } }, "settings: groups%[1%] is no name" },
+			{ { no_compression = 1 }, "settings: no_compression is no boolean" },
+		} do
+			it("raises an error for misuse: " .. case[2], function ()
+				local made = server()
+				local before = made:settings()
+				local ok, message = pcall(made.apply, made, case[1])
+				assert.is_false(ok)
+				assert.matches(case[2], message)
+				assert.same(before, made:settings())
+			end)
+		end
+
+		it("accepts no handshake while it is disabled", function ()
+			local made = server()
+			assert.is_true(made:disable())
+			assert.is_nil(made:settings().minimum_version)
+			local one, _, message = handshake.between(client(), made)
+			assert.is_nil(one)
+			assert.matches("no protocols available", message)
+			assert(made:release())
+			assert.truthy(handshake.between(client(), made))
+		end)
+
+		it("refuses weaker ephemeral DH of a server when it is a client", function ()
+			local weak = server()
+			assert(weak:apply { maximum_version = "TLSv1.2", ciphers = { "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
+				dh_bits = 2048 })
+			assert.truthy(handshake.between(client { dh_bits = 2048 }, weak))
+			local one, message = handshake.between(client { dh_bits = 3072 }, weak)
+			assert.is_nil(one)
+			assert.equal("the handshake failed (dh key too small)", message)
+		end)
+
+		it("outlives its release in the connections that it made", function ()
+			local made = server()
+			assert(made:apply(settings))
+			local one, other = handshake.between(client(), made)
+			assert(made:release())
+			made:close()
+			collectgarbage()
+			assert(other:write "still here")
+			assert(one:feed(other:take()))
+			assert.equal("still here", one:read())
+		end)
+	end)
+end)
