@@ -10,7 +10,7 @@
 #define HOLD_TYPE "xmpp_tls_policy.Certificate.hold"
 
 /* Far more than OpenSSL takes from a peer (SSL_MAX_CERT_LIST_DEFAULT). */
-#define INPUT_SIZE (1024 * 1024)
+#define INPUT_SIZE 1048576
 
 #define PEM_BEGIN  "-----BEGIN CERTIFICATE-----"
 #define PEM_END    "-----END CERTIFICATE-----"
@@ -93,7 +93,7 @@ static void hold_release(struct hold *hold)
 	BIO_free(hold->text);
 	GENERAL_NAMES_free(hold->names);
 	sk_ASN1_OBJECT_pop_free(hold->usages, ASN1_OBJECT_free);
-	memset(hold, 0, sizeof *hold);
+	*hold = (struct hold){ NULL };
 }
 
 static int hold_close(lua_State *L)
@@ -107,7 +107,7 @@ static struct hold *hold_push(lua_State *L, int index)
 	struct hold *hold = lua_newuserdata(L, sizeof *hold);
 	X509 *certificate;
 
-	memset(hold, 0, sizeof *hold);
+	*hold = (struct hold){ NULL };
 	set_type(L, HOLD_TYPE);
 	certificate = certificate_check(L, index);
 	if (X509_up_ref(certificate) != 1)
@@ -312,7 +312,7 @@ static void identity_read(struct identity *identity, const GENERAL_NAME *name)
 {
 	bool good = true;
 
-	memset(identity, 0, sizeof *identity);
+	*identity = (struct identity){ .kind = KIND_OTHER };
 	if (name->type == GEN_DNS) {
 		identity->kind = KIND_DNS;
 		identity_set_text(identity, name->d.dNSName);

@@ -35,16 +35,19 @@ build = {
 	install = {
 		lib = { ["xmpp_tls_policy.core"] = "c/core.so" };
 		lua = {
-			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
 			["mod_xmpp_tls_policy"] = "lua/prosody/mod_xmpp_tls_policy.lua";
-			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
-			["xmpp_tls_policy.contexts"] = "lua/xmpp_tls_policy/contexts.lua";
+			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
 			["xmpp_tls_policy.clauses"] = "lua/xmpp_tls_policy/clauses.lua";
+			["xmpp_tls_policy.contexts"] = "lua/xmpp_tls_policy/contexts.lua";
 			["xmpp_tls_policy.options"] = "lua/xmpp_tls_policy/options.lua";
 			["xmpp_tls_policy.policy"] = "lua/xmpp_tls_policy/policy.lua";
 			["xmpp_tls_policy.profiles"] = "lua/xmpp_tls_policy/profiles.lua";
+			["xmpp_tls_policy.render"] = "lua/xmpp_tls_policy/render.lua";
+			["xmpp_tls_policy.rules"] = "lua/xmpp_tls_policy/rules.lua";
 			["xmpp_tls_policy.suites"] = "lua/xmpp_tls_policy/suites.lua";
+			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
 			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
+			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
 		};
 	};
 	copy_directories = {};

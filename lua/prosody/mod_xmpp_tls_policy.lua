@@ -85,6 +85,17 @@ local function enforce_direct_tls()
 	for _, found in ipairs(server.direct_tls_contexts()) do
 		enforce(found.context, found.host, found.role, found.service)
 	end
+	server.tolerate_any_name(function (context)
+		local entry = contexts.get(context)
+		return entry and not entry.failure and entry.certificate
+	end)
+end
+
+-- While an event is being handled, other modules may still make contexts: a
+-- second look follows before any connection is accepted.
+local function watch_direct_tls()
+	enforce_direct_tls()
+	module:add_timer(0, enforce_direct_tls)
 end
 
 local function give_back(host)
@@ -246,7 +257,7 @@ end
 
 local function host_activated()
 	cover_hosts()
-	enforce_direct_tls()
+	watch_direct_tls()
 end
 
 load_policies()
@@ -261,15 +272,15 @@ module:hook("host-deactivated", function (host)
 	policies[host] = nil
 end)
 -- After portmanager (0), which makes the contexts of a new listener.
-module:hook("item-added/net-provider", enforce_direct_tls, -1)
+module:hook("item-added/net-provider", watch_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
 	load_policies()
-	enforce_direct_tls()
+	watch_direct_tls()
 end, -2)
 
 function module.load()
-	enforce_direct_tls()
+	watch_direct_tls()
 end
 
 function module.save()
@@ -281,5 +292,6 @@ function module.unload()
 	if module.reloading then
 		return
 	end
+	server.refuse_unknown_names()
 	give_back()
 end

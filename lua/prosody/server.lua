@@ -76,6 +76,12 @@ local function collect(list, context, role, service, host)
 	end
 end
 
+-- LuaSec looks a name up in the table of contexts that the server gave it, and
+-- refuses the handshake when there is none.
+local function names_of(listener)
+	return listener.hosts or listener.tls_ctx and listener.tls_ctx._sni_contexts
+end
+
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS:
 -- a list of { context, role, service, host = nil for the one without SNI }.
 function server.direct_tls_contexts()
@@ -87,13 +93,46 @@ function server.direct_tls_contexts()
 			-- goes on using the first.
 			collect(list, listener.tls_ctx, role, service)
 			collect(list, listener._sslctx, role, service)
-			local by_name = listener.hosts or listener.tls_ctx and listener.tls_ctx._sni_contexts
-			for host, context in pairs(by_name or {}) do
+			for host, context in pairs(names_of(listener) or {}) do
 				collect(list, context, role, service, host)
 			end
 		end
 	end
 	return list
+end
+
+-- Marks our metatables.
+local tolerant = {}
+
+--- Direct TLS with a server name that we do not serve gets the context without
+-- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
+-- decides. Harmless to call again.
+function server.tolerate_any_name(has_certificate)
+	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		local listener = active.server
+		local names = direct_tls[service] and names_of(listener)
+		if names and not getmetatable(names) then
+			setmetatable(names, {
+				tolerant = tolerant,
+				__index = function ()
+					local context = listener.tls_ctx
+					context = context and context._inner or context
+					return context and has_certificate(context) and context or nil
+				end,
+			})
+		end
+	end
+end
+
+--- Undoes tolerate_any_name.
+function server.refuse_unknown_names()
+	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		local names = direct_tls[service] and names_of(active.server)
+		local metatable = names and getmetatable(names)
+		if metatable and metatable.tolerant == tolerant then
+			setmetatable(names, nil)
+		end
+	end
 end
 
 --- Whether the module is enabled for all hosts, and not disabled for this one.

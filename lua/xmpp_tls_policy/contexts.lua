@@ -46,7 +46,7 @@ end
 -- = boolean, ciphersuites = boolean, groups = boolean }. Nothing happens to a
 -- context that is under this policy already.
 -- Returns a table: policy; new (whether anything was done); dropped (see
--- context:apply); failure, a message, where the context could not be brought
+-- context:apply); certificate, the context's own, if it has one; failure, a message, where the context could not be brought
 -- under the policy: no handshake on it succeeds then.
 function contexts.enforce(luasec, policy, operator, owner)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
@@ -60,12 +60,18 @@ function contexts.enforce(luasec, policy, operator, owner)
 	local context, message = core.context.adopt(luasec)
 	if context then
 		entry.dropped, entry.failure = tighten(context, policy, operator)
+		entry.certificate = context:inspect().certificate
 		context:close()
 	else
 		entry.failure = message
 	end
 	adopted[luasec] = entry
 	return entry
+end
+
+--- What enforce returned for a context, or nil for one that is not adopted.
+function contexts.get(luasec)
+	return adopted[luasec]
 end
 
 local function give_back(luasec)

@@ -231,7 +231,11 @@ local function uses(minimum, maximum)
 	}
 end
 
-local what = { ciphers = "cipher suite of TLS 1.2 or older", ciphersuites = "cipher suite of TLS 1.3", groups = "group" }
+local what = {
+	ciphers = "cipher suite of TLS 1.2 or older",
+	ciphersuites = "cipher suite of TLS 1.3",
+	groups = "group",
+}
 
 -- The policy's list, or those of the operator's own (`theirs`) that it allows. Or
 -- nil and a message if nothing of use is left.

@@ -8,7 +8,7 @@ configuration.services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls", "ht
 
 local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls" }
 
-local here = debug.getinfo(1, "S").source:match("^@(.*)[^/]+$"):gsub("^%./", "")
+local here = debug.getinfo(1, "S").source:match("^@(.*/)[^/]+$"):gsub("^%./", "")
 if here:sub(1, 1) ~= "/" then
 	here = lfs.currentdir() .. "/" .. here
 end

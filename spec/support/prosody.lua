@@ -103,7 +103,7 @@ local function wait_until_answering(self)
 	return true
 end
 
-local function command(spec, config_path)
+local function server_command(spec, config_path)
 	local words = { "env" }
 	for name, value in pairs(spec.environment or {}) do
 		words[#words + 1] = name .. "=" .. value
@@ -129,7 +129,7 @@ local function launch(self)
 		local user, host = address:match("^(.-)@(.*)$")
 		self:control("register", user, host, password)
 	end
-	self.process:launch(command(self.spec, self.config_path))
+	self.process:launch(server_command(self.spec, self.config_path))
 	local ok, problem = wait_until_answering(self)
 	if not ok then
 		error(failure(self, problem), 0)

@@ -1,0 +1,557 @@
+-- Each face of each clause, by itself: what it rules out, and what it says.
+local clauses = require "xmpp_tls_policy.clauses"
+local policies = require "xmpp_tls_policy.policy"
+local suites = require "xmpp_tls_policy.suites"
+local verdict = require "xmpp_tls_policy.verdict"
+
+-- A clause stands alone in this profile, whatever its level.
+local function alone(id, clause)
+	local entry = { clause = id, document = "test", section = "1", level = "MUST", at = "must" }
+	return policies.compose({ name = "test", document = "test", entries = { entry } }, "must",
+		{ [id] = clause or clauses[id] })
+end
+
+local nothing = policies.compose({ name = "test", document = "test", entries = {} }, "must", {}):settings()
+
+local function without(clause, face, part)
+	local copy = {}
+	for key, value in pairs(clause) do
+		copy[key] = value
+	end
+	if part then
+		copy[face] = {}
+		for key, value in pairs(clause[face]) do
+			copy[face][key] = value
+		end
+		copy[face][part] = nil
+	else
+		copy[face] = nil
+	end
+	return copy
+end
+
+local ABSENT = {}
+
+-- What a good TLS 1.2 handshake negotiated, changed.
+local function facts(changes)
+	local all = {
+		role = "server",
+		version = "TLSv1.2",
+		cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+		cipher = "ECDHE-RSA-AES256-GCM-SHA384",
+		bits = 256,
+		aead = true,
+		encryption = "AES-256-GCM",
+		key_exchange = "ECDHE",
+		authentication = "RSA",
+		group = "x25519",
+		group_bits = 253,
+		forward_secrecy = true,
+		signature_scheme = "rsa_pss_rsae_sha256",
+		compression = false,
+		resumed = false,
+		extended_master_secret = true,
+		secure_renegotiation = true,
+		server_name = "example.com",
+		alpn = "xmpp-client",
+	}
+	for key, value in pairs(changes) do
+		all[key] = value
+		if value == ABSENT then
+			all[key] = nil
+		end
+	end
+	return all
+end
+
+local function certificate(key_type, key_bits)
+	return { facts = function() return { key_type = key_type, key_bits = key_bits } end }
+end
+
+-- Suites by their names, so that a slip in the properties of suites.lua shows.
+local function named(...)
+	local patterns = { ... }
+	return function(name)
+		for _, pattern in ipairs(patterns) do
+			if name:find(pattern) then
+				return true
+			end
+		end
+		return false
+	end
+end
+
+local function except(matches)
+	return function(name)
+		return not matches(name)
+	end
+end
+
+local is_tls13 = named("^TLS_AES_", "^TLS_CHACHA20_", "^TLS_SHA")
+local has_aead = named("_GCM_", "_CCM", "POLY1305")
+
+-- id -> what settings.enforced does, alone, to everything that TLS knows
+local enforced = {
+	["version.sslv2"] = { minimum_version = "SSLv3" },
+	["version.sslv3"] = { minimum_version = "TLSv1" },
+	["version.tls10"] = { minimum_version = "TLSv1.1" },
+	["version.tls11"] = { minimum_version = "TLSv1.2" },
+	["version.tls12"] = { minimum_version = "TLSv1.2" },
+	["cipher.null"] = { removes = named("_NULL_", "^TLS_SHA") },
+	["cipher.rc4"] = { removes = named("_RC4_") },
+	["cipher.export"] = { removes = named("_EXPORT_", "_WITH_DES_CBC_"), dh_bits = 1024 },
+	["cipher.bits112"] = { removes = named("_NULL_", "^TLS_SHA", "_EXPORT_", "_WITH_DES_CBC_") },
+	["cipher.bits128"] = {
+		removes = named("_NULL_", "^TLS_SHA", "_EXPORT_", "_WITH_DES_CBC_", "_3DES_", "^secp192r1$", "^secp224r1$"),
+	},
+	["cipher.aead"] = { removes = except(has_aead) },
+	["cipher.cbc"] = { removes = named("_CBC_") },
+	["cipher.fs"] = { removes = named("^TLS_RSA_", "^TLS_PSK_") },
+	["key.dh2048"] = { dh_bits = 2048, security_level = 2 },
+	["key.static-rsa"] = { removes = named("^TLS_RSA_") },
+	["key.dhe"] = { removes = named("^TLS_DHE_", "^TLS_DH_anon_") },
+	["key.curve224"] = { removes = named("^secp192r1$") },
+	["key.rsa2048"] = { security_level = 2 },
+	["signature.sha1"] = { security_level = 2 },
+	["cert.identity"] = { removes = named("_anon_", "_PSK_") },
+}
+
+-- id -> what settings.always does: switches, and which suites come first
+local always = {
+	["cipher.bits256"] = { server_preference = true, first = named("_256_", "CHACHA20", "_256$") },
+	["cipher.aead"] = { server_preference = true, first = has_aead },
+	["cipher.cbc"] = { server_preference = true, first = except(named("_CBC_")) },
+	["cipher.fs"] = { server_preference = true, first = except(named("^TLS_RSA_", "^TLS_PSK_")) },
+	["key.ecdhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
+	["key.dhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
+	["resume.sealed"] = { no_stateless_tickets = true },
+	["resume.session-id"] = { no_stateless_tickets = true },
+	["renegotiation.secure"] = { no_renegotiation = true },
+	["early-data.none"] = { no_early_data = true },
+	["compress.tls"] = { no_compression = true },
+}
+
+local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level",
+	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data" }
+
+-- What a clause that stands alone may change besides what the case says: nothing.
+local function compare_settings(settings, case)
+	for _, field in ipairs(scalars) do
+		local expected = case[field]
+		if expected == nil then
+			expected = nothing[field]
+		end
+		assert.are.equal(expected, settings[field], field)
+	end
+	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+		local expected = {}
+		for _, part in ipairs(list == "groups" and { true } or { true, false }) do
+			for _, name in ipairs(nothing[list]) do
+				local removed = case.removes and (list ~= "groups" or name:find("^secp[12]")) and case.removes(name)
+				local first = not case.first or list == "groups" or case.first(name)
+				if not removed and first == part then
+					expected[#expected + 1] = name
+				end
+			end
+		end
+		assert.are.same(expected, settings[list])
+	end
+end
+
+-- What is not named here is enforced and always at once; both are compared.
+local function whole_case(id)
+	local case = {}
+	for _, part in ipairs({ enforced[id] or {}, always[id] or {} }) do
+		for key, value in pairs(part) do
+			case[key] = value
+		end
+	end
+	return case
+end
+
+local s = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 was negotiated, with "
+
+-- id, what is changed in good facts, what the judge says of it (nil: nothing)
+local judged = {
+	{ "version.sslv2", { version = "SSLv2" }, "SSL 2.0 was negotiated; a version newer than SSL 2.0 is needed" },
+	{ "version.sslv2", { version = "SSLv3" } },
+	{ "version.sslv2", { version = ABSENT },
+		"an unknown TLS version was negotiated; a version newer than SSL 2.0 is needed" },
+	{ "version.sslv3", { version = "SSLv3" }, "SSL 3.0 was negotiated; a version newer than SSL 3.0 is needed" },
+	{ "version.sslv3", { version = "TLSv1" } },
+	{ "version.sslv3", { version = "TLSv9" },
+		"an unknown TLS version was negotiated; a version newer than SSL 3.0 is needed" },
+	{ "version.tls10", { version = "TLSv1" }, "TLS 1.0 was negotiated; a version newer than TLS 1.0 is needed" },
+	{ "version.tls10", { version = "TLSv1.1" } },
+	{ "version.tls10", { version = 3 },
+		"an unknown TLS version was negotiated; a version newer than TLS 1.0 is needed" },
+	{ "version.tls11", { version = "TLSv1.1" }, "TLS 1.1 was negotiated; a version newer than TLS 1.1 is needed" },
+	{ "version.tls11", { version = "TLSv1.2" } },
+	{ "version.tls11", { version = ABSENT },
+		"an unknown TLS version was negotiated; a version newer than TLS 1.1 is needed" },
+	{ "version.tls12", { version = "TLSv1.1" }, "TLS 1.1 was negotiated; TLS 1.2 or newer is needed" },
+	{ "version.tls12", { version = "SSLv3" }, "SSL 3.0 was negotiated; TLS 1.2 or newer is needed" },
+	{ "version.tls12", { version = ABSENT }, "an unknown TLS version was negotiated; TLS 1.2 or newer is needed" },
+	{ "version.tls12", { version = "TLSv1.2" } },
+	{ "version.tls12", { version = "TLSv1.3" } },
+
+	{ "cipher.null", { encryption = "NULL" }, s .. "NULL encryption; a cipher that encrypts is needed" },
+	{ "cipher.null", { bits = 0 }, s .. "AES-256-GCM encryption; a cipher that encrypts is needed" },
+	{ "cipher.null", { encryption = ABSENT }, s .. "unknown encryption; a cipher that encrypts is needed" },
+	{ "cipher.null", { encryption = "RC4", bits = 40 } },
+	{ "cipher.rc4", { encryption = "RC4", bits = 128 }, s .. "RC4 encryption; any but RC4 is needed" },
+	{ "cipher.rc4", { encryption = "RC4-40", bits = 40 }, s .. "RC4-40 encryption; any but RC4 is needed" },
+	{ "cipher.rc4", { encryption = ABSENT }, s .. "unknown encryption; any but RC4 is needed" },
+	{ "cipher.rc4", { encryption = "NULL" } },
+	{ "cipher.export", { bits = 40 }, s .. "40 bits of strength; none of export grade may be used" },
+	{ "cipher.export", { bits = 56 }, s .. "56 bits of strength; none of export grade may be used" },
+	{ "cipher.export", { bits = ABSENT }, s .. "unknown strength; none of export grade may be used" },
+	{ "cipher.export", { key_exchange = "DHE", group = ABSENT, group_bits = 512 },
+		"an ephemeral DH key of 512 bits was negotiated; at least 1024 are needed" },
+	{ "cipher.export", { key_exchange = "DHE", group = ABSENT, group_bits = 1024 } },
+	{ "cipher.export", { bits = 57 } },
+	{ "cipher.export", { bits = 112 } },
+	{ "cipher.bits112", { bits = 111 }, s .. "111 bits of strength; at least 112 are needed" },
+	{ "cipher.bits112", { bits = 0 }, s .. "0 bits of strength; at least 112 are needed" },
+	{ "cipher.bits112", { bits = ABSENT }, s .. "unknown strength; at least 112 are needed" },
+	{ "cipher.bits112", { bits = 168, encryption = "DES-EDE3-CBC" } },
+	{ "cipher.bits128", { bits = 112 }, s .. "112 bits of strength; at least 128 are needed" },
+	{ "cipher.bits128", { bits = 168, encryption = "DES-EDE3-CBC" },
+		s .. "112 bits of strength; at least 128 are needed" },
+	{ "cipher.bits128", { bits = 127 }, s .. "127 bits of strength; at least 128 are needed" },
+	{ "cipher.bits128", { bits = "256" }, s .. "unknown strength; at least 128 are needed" },
+	{ "cipher.bits128", { bits = 0 / 0 }, "could not be judged" },
+	{ "cipher.bits128", { bits = ABSENT, cipher_suite = ABSENT, cipher = ABSENT },
+		"an unknown cipher suite was negotiated, with unknown strength; at least 128 are needed" },
+	{ "cipher.bits128", { group = "secp192r1", group_bits = 192 },
+		"the curve secp192r1 of 192 bits was negotiated; at least 256 are needed" },
+	{ "cipher.bits128", { group = "secp224r1", group_bits = 224 },
+		"the curve secp224r1 of 224 bits was negotiated; at least 256 are needed" },
+	{ "cipher.bits128", { group = "secp256r1", group_bits = 256 } },
+	{ "cipher.bits128", { bits = 128 } },
+	{ "cipher.aead", { aead = false, encryption = "AES-256-CBC" },
+		s .. "AES-256-CBC encryption; authenticated encryption, such as AES-GCM, is needed" },
+	{ "cipher.aead", { aead = ABSENT },
+		s .. "AES-256-GCM encryption; authenticated encryption, such as AES-GCM, is needed" },
+	{ "cipher.cbc", { aead = false, encryption = "AES-256-CBC" },
+		s .. "AES-256-CBC encryption; authenticated encryption, such as AES-GCM, is needed" },
+	{ "cipher.cbc", { encryption = ABSENT },
+		s .. "unknown encryption; authenticated encryption, such as AES-GCM, is needed" },
+	{ "cipher.fs", { forward_secrecy = false, key_exchange = "RSA" },
+		s .. "RSA key exchange; forward secrecy, by ECDHE or DHE, is needed" },
+	{ "cipher.fs", { forward_secrecy = ABSENT, key_exchange = ABSENT },
+		s .. "unknown key exchange; forward secrecy, by ECDHE or DHE, is needed" },
+	{ "cipher.fs", { key_exchange = "DHE", group_bits = 2048 } },
+
+	{ "key.dh2048", { key_exchange = "DHE", group = ABSENT, group_bits = 1024 },
+		"an ephemeral DH key of 1024 bits was negotiated; at least 2048 are needed" },
+	{ "key.dh2048", { key_exchange = "DHE", group = ABSENT, group_bits = 2047 },
+		"an ephemeral DH key of 2047 bits was negotiated; at least 2048 are needed" },
+	{ "key.dh2048", { key_exchange = "DHE", group = ABSENT, group_bits = ABSENT },
+		"an ephemeral DH key of unknown length was negotiated; at least 2048 bits are needed" },
+	{ "key.dh2048", { key_exchange = "DHE", group = ABSENT, group_bits = 2048 } },
+	{ "key.dh2048", { key_exchange = "ECDHE", group_bits = 256 } },
+	{ "key.static-rsa", { key_exchange = "RSA" }, s .. "RSA key exchange; an ephemeral one is needed" },
+	{ "key.static-rsa", { key_exchange = "RSA-PSK" }, s .. "RSA-PSK key exchange; an ephemeral one is needed" },
+	{ "key.static-rsa", { key_exchange = "DHE" } },
+	{ "key.static-dh", { key_exchange = "DH" }, s .. "DH key exchange; an ephemeral one is needed" },
+	{ "key.static-dh", { key_exchange = "ECDH" }, s .. "ECDH key exchange; an ephemeral one is needed" },
+	{ "key.static-dh", { key_exchange = "RSA" } },
+	{ "key.dhe", { key_exchange = "DHE" }, s .. "DHE key exchange; ECDHE is needed" },
+	{ "key.dhe", { key_exchange = "DHE", version = ABSENT }, s .. "DHE key exchange; ECDHE is needed" },
+	{ "key.dhe", { key_exchange = "DHE", version = "TLSv1.3" } },
+	{ "key.curve224", { group = "secp192r1", group_bits = 192 },
+		"the curve secp192r1 of 192 bits was negotiated; at least 224 are needed" },
+	{ "key.curve224", { group = ABSENT, group_bits = 160 },
+		"the curve of unknown name of 160 bits was negotiated; at least 224 are needed" },
+	{ "key.curve224", { group = "secp224r1", group_bits = 224 } },
+	{ "key.rsa2048", { role = "client", certificate = certificate("RSA", 1024) },
+		"the server's certificate has an RSA key of 1024 bits; at least 2048 are needed" },
+	{ "key.rsa2048", { role = "client", certificate = certificate("RSA") },
+		"the server's certificate has an RSA key of 0 bits; at least 2048 are needed" },
+	{ "key.rsa2048", { role = "client", certificate = certificate("RSA", 2048) } },
+	{ "key.rsa2048", { role = "client", certificate = certificate("EC", 256) } },
+	{ "key.rsa2048", { role = "server", certificate = certificate("RSA", 1024) } },
+	{ "signature.sha1", { signature_scheme = "rsa_pkcs1_sha1" },
+		"the handshake was signed with rsa_pkcs1_sha1; SHA-256 or better is needed" },
+	{ "signature.sha1", { client_signature_scheme = "ecdsa_sha1" },
+		"the handshake was signed with ecdsa_sha1; SHA-256 or better is needed" },
+	{ "signature.sha1", { signature_scheme = "rsa_pkcs1_md5_sha1" },
+		"the handshake was signed with rsa_pkcs1_md5_sha1; SHA-256 or better is needed" },
+	{ "signature.sha1", { signature_scheme = ABSENT } },
+
+	{ "resume.psk-dhe", { version = "TLSv1.3", resumed = true, forward_secrecy = false, key_exchange = "PSK" },
+		"the session was resumed without a new key exchange; psk_dhe_ke is needed" },
+	{ "resume.psk-dhe", { version = "TLSv1.3", resumed = true } },
+	{ "resume.psk-dhe", { version = "TLSv1.2", resumed = true, forward_secrecy = false } },
+	{ "renegotiation.secure", { secure_renegotiation = false },
+		"the peer does not support secure renegotiation; the renegotiation_info extension is needed" },
+	{ "renegotiation.secure", { secure_renegotiation = false, version = "TLSv1.3" } },
+	{ "renegotiation.secure", { secure_renegotiation = ABSENT } },
+	{ "master-secret.extended", { resumed = true, extended_master_secret = false },
+		"the session was resumed without the extended master secret; it is needed" },
+	{ "master-secret.extended", { resumed = true, extended_master_secret = ABSENT },
+		"the session was resumed without the extended master secret; it is needed" },
+	{ "master-secret.extended", { extended_master_secret = false } },
+	{ "master-secret.extended", { resumed = true, extended_master_secret = ABSENT, version = "TLSv1.3" } },
+	{ "compress.tls", { compression = "zlib compression" },
+		"TLS compression is on (zlib compression); it has to be off" },
+	{ "compress.tls", { compression = ABSENT } },
+}
+
+local peer = { domain = "peer.example", service = "xmpp-server" }
+local function known(changes)
+	local connection = {}
+	for _, part in ipairs({ peer, changes }) do
+		for key, value in pairs(part) do
+			connection[key] = value
+		end
+	end
+	return connection
+end
+
+local valid = { verified = true, verify_error = "ok" }
+local invalid = { verified = false, verify_error = "self-signed certificate" }
+
+-- changed facts, connection, what the judge of cert.identity says
+local identities = {
+	{ { authentication = "anonymous" }, nil, s .. "anonymous authentication; a certificate to check is needed" },
+	{ { authentication = "PSK" }, nil, s .. "PSK authentication; a certificate to check is needed" },
+	{ { authentication = "SRP" }, known {}, s .. "SRP authentication; a certificate to check is needed" },
+	{ { authentication = ABSENT, version = "TLSv1.3", resumed = true }, nil },
+	{ {}, nil },
+	{ {}, known {} },
+	{ valid, known { identity = true, authenticated = true } },
+	{ invalid, known { identity = true },
+		'the certificate shown for "peer.example" is not valid (self-signed certificate); a valid one is needed' },
+	{ invalid, known { authenticated = true, identity = true },
+		'the certificate shown for "peer.example" is not valid (self-signed certificate); a valid one is needed' },
+	{ valid, known { identity = false },
+		'the certificate shown for "peer.example" does not cover it; one that does is needed' },
+	{ valid, known { authenticated = true },
+		'the certificate shown for "peer.example" was not checked; it has to be' },
+	{ {}, known { authenticated = true, identity = true },
+		'the certificate shown for "peer.example" was not checked; it has to be' },
+	{ valid, known { domain = "x\27[2J\n", identity = false },
+		'the certificate shown for "x\\027[2J\\010" does not cover it; one that does is needed' },
+	-- known to be unauthenticated, by dialback for one: unauth.encrypt's concern
+	{ invalid, known { identity = false, authenticated = false } },
+}
+for _, case in ipairs(identities) do
+	judged[#judged + 1] = { "cert.identity", case[1], case[3], case[2] }
+end
+
+local all_on = {
+	minimum_version = "TLSv1.2",
+	ciphers = {
+		"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+		"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+	},
+	ciphersuites = { "TLS_AES_256_GCM_SHA384" },
+	groups = { "X25519", "secp256r1" },
+}
+
+-- id, changed settings, what is said to be missing
+local supported = {
+	{ "version.tls12", { minimum_version = "TLSv1.3" }, "TLS 1.2 is not offered" },
+	{ "version.tls12", { maximum_version = "TLSv1.1", minimum_version = "TLSv1" }, "TLS 1.2 is not offered" },
+	{ "version.tls12", { maximum_version = "TLSv1.2" } },
+	{ "version.latest", { maximum_version = "TLSv1.2" }, "TLS 1.3 is not offered" },
+	{ "version.latest", { maximum_version = "TLSv1.3" } },
+	{ "cipher.aead", { maximum_version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } },
+		"no cipher suite is offered with authenticated encryption" },
+	{ "cipher.aead", { minimum_version = "TLSv1", maximum_version = "TLSv1.1" },
+		"no cipher suite is offered with authenticated encryption" },
+	{ "cipher.aead", { ciphers = {} } },
+	{ "cipher.fs", { maximum_version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_GCM_SHA256" } },
+		"no cipher suite is offered with forward secrecy" },
+	{ "cipher.fs", { maximum_version = "TLSv1.2", ciphers = {} },
+		"no cipher suite is offered with forward secrecy" },
+	{ "cipher.recommended", { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } },
+		"not offered: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, "
+			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
+	{ "cipher.recommended", { minimum_version = "TLSv1.3" },
+		"not offered: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "
+			.. "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
+	{ "cipher.ecdhe-gcm", { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } },
+		"not offered: TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "
+			.. "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" },
+	{ "group.recommended", { groups = { "secp384r1" } }, "not offered: secp256r1, x25519" },
+	{ "group.recommended", { groups = ABSENT }, "not offered: secp256r1, x25519" },
+}
+
+local function settings_with(changes)
+	local settings = {}
+	for _, part in ipairs({ all_on, changes }) do
+		for key, value in pairs(part) do
+			settings[key] = value
+			if value == ABSENT then
+				settings[key] = nil
+			end
+		end
+	end
+	return settings
+end
+
+local function sorted_ids()
+	local ids = {}
+	for id in pairs(clauses) do
+		ids[#ids + 1] = id
+	end
+	table.sort(ids)
+	return ids
+end
+
+local function texts(broken)
+	return broken[1] and broken[1].text
+end
+
+local known_fields = { id = true, statement = true, held_by = true, settings = true, supports = true, judge = true }
+
+describe("the clause table", function()
+	it("names each clause by its id, with a statement and nothing unknown", function()
+		for id, clause in pairs(clauses) do
+			assert.are.equal(id, clause.id)
+			assert.is_true(#clause.statement > 0, id)
+			for field in pairs(clause) do
+				assert.is_true(known_fields[field], id .. " has " .. field)
+			end
+			for part in pairs(clause.settings or {}) do
+				assert.is_true(part == "enforced" or part == "always", id .. " has settings." .. part)
+			end
+			assert.is_true(clause.held_by == nil or clause.held_by == "stream" or clause.held_by == "server", id)
+		end
+	end)
+
+	it("leaves no clause without a face or somebody who holds it", function()
+		-- What it takes from the one before is that a version is only allowed.
+		for id, clause in pairs(clauses) do
+			assert.is_truthy(clause.settings or clause.supports or clause.judge or clause.held_by, id)
+		end
+	end)
+
+	it("does not know a rule that is misspelt", function()
+		assert.has_error(function()
+			return require("xmpp_tls_policy.rules").is_aaed
+		end, "no such rule: is_aaed")
+	end)
+end)
+
+describe("suites.lua", function()
+	it("gives each suite the properties that its name tells", function()
+		for _, suite in ipairs(suites.ciphers) do
+			local name = suite.name
+			assert.are.equal(has_aead(name), suite.aead, name)
+			assert.are.equal(not named("^TLS_RSA_", "^TLS_PSK_")(name), suite.forward_secrecy, name)
+			assert.are.equal(has_aead(name) or named("SHA256$", "SHA384$")(name), suite.needs_tls12, name)
+			assert.are.equal(named("_NULL_")(name), suite.encryption == "NULL" and suite.bits == 0, name)
+			local bits = name:match("AES_(%d+)") or name:match("ARIA_(%d+)") or name:match("RC4_(%d+)")
+				or name:match("RC2_CBC_(%d+)") or name:match("(%d+)_CBC") or name:find("CHACHA20") and 256
+			assert.is_true(bits == nil or tonumber(bits) == suite.bits or suite.encryption:find("^DES") ~= nil, name)
+		end
+		for _, suite in ipairs(suites.ciphersuites) do
+			assert.is_true(is_tls13(suite.name), suite.name)
+		end
+	end)
+
+	it("lists nothing twice", function()
+		for _, list in ipairs({ suites.ciphers, suites.ciphersuites, suites.groups }) do
+			local seen = {}
+			for _, record in ipairs(list) do
+				assert.is_nil(seen[record.name], record.name)
+				seen[record.name] = true
+			end
+		end
+	end)
+end)
+
+describe("a clause's settings", function()
+	for _, id in ipairs(sorted_ids()) do
+		local settings = clauses[id].settings
+		if settings then
+			it("are what is said of " .. id, function()
+				compare_settings(alone(id):settings(), whole_case(id))
+			end)
+			it("shut nobody out where " .. id .. " is not enforced", function()
+				local entry = { clause = id, document = "test", section = "1", level = "SHOULD", at = "should" }
+				local policy = policies.compose({ name = "test", document = "test", entries = { entry } }, "must", clauses)
+				compare_settings(policy:settings(), always[id] or {})
+			end)
+		end
+		for _, part in ipairs({ "enforced", "always" }) do
+			it(("are missed where settings.%s of %s is removed"):format(part, id), function()
+				local case = ({ enforced = enforced, always = always })[part][id]
+				assert.are.equal(settings ~= nil and settings[part] ~= nil, case ~= nil)
+				if case then
+					assert.has_error(function()
+						compare_settings(alone(id, without(clauses[id], "settings", part)):settings(), whole_case(id))
+					end)
+				end
+			end)
+		end
+	end
+end)
+
+describe("the judge of", function()
+	local seen = {}
+	for index, case in ipairs(judged) do
+		local id, changes, expected, connection = case[1], case[2], case[3], case[4]
+		it(("%s, case %d: %s"):format(id, index, expected or "nothing to say"), function()
+			local text = texts(alone(id):judge(facts(changes), connection).broken)
+			if expected == "could not be judged" then
+				assert.is_truthy(text)
+			else
+				assert.are.equal(expected, text)
+			end
+		end)
+		seen[id] = seen[id] or expected and { facts(changes), connection }
+	end
+
+	for _, id in ipairs(sorted_ids()) do
+		it(id .. " is missed where it is removed", function()
+			assert.are.equal(clauses[id].judge ~= nil, seen[id] ~= nil)
+			if seen[id] then
+				local without_judge = alone(id, without(clauses[id], "judge"))
+				assert.are.equal(1, #alone(id):judge(seen[id][1], seen[id][2]).broken)
+				assert.are.equal(0, #without_judge:judge(seen[id][1], seen[id][2]).broken)
+			end
+		end)
+		if clauses[id].judge then
+			it(id .. " has nothing to say of a good connection", function()
+				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({})))
+				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({
+					version = "TLSv1.3",
+					cipher_suite = "TLS_AES_128_GCM_SHA256",
+					bits = 128,
+					encryption = "AES-128-GCM",
+					key_exchange = "hybrid",
+					group = "X25519MLKEM768",
+					group_bits = ABSENT,
+				})))
+			end)
+		end
+	end
+end)
+
+describe("what settings must leave on by", function()
+	local seen = {}
+	for index, case in ipairs(supported) do
+		local id, changes, expected = case[1], case[2], case[3]
+		it(("%s, case %d: %s"):format(id, index, expected or "is there"), function()
+			assert.are.equal(expected, texts(alone(id):lacks(settings_with(changes))))
+		end)
+		seen[id] = seen[id] or expected and settings_with(changes)
+	end
+
+	for _, id in ipairs(sorted_ids()) do
+		it(id .. " is missed where the face is removed", function()
+			assert.are.equal(clauses[id].supports ~= nil, seen[id] ~= nil)
+			if seen[id] then
+				assert.are.equal(1, #alone(id):lacks(seen[id]))
+				assert.are.equal(0, #alone(id, without(clauses[id], "supports")):lacks(seen[id]))
+				assert.are.equal(0, #verdict.collect(alone(id).clauses, clauses, "supports", all_on))
+			end
+		end)
+	end
+end)
