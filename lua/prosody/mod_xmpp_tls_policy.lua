@@ -32,7 +32,7 @@ local function load_policy(host, options)
 	end
 	if not policy then
 		policy = policies[host] or tls_policy.policy()
-		module:log("error", "%s: because of the errors above, the policy stays %s",
+		module:log("error", "%s: because of the errors above, the policy is %s",
 			host == "*" and "all hosts" or host, policy:name())
 	end
 	if not policies[host] or policies[host]:name() ~= policy:name() then
@@ -123,6 +123,10 @@ local function refuse(session, condition, text)
 	return true
 end
 
+local function refuse_without_tls(session)
+	return refuse(session, "internal-server-error", "TLS is not available; the log of the server says why")
+end
+
 local function sentences(verdict)
 	local list = {}
 	for _, broken in ipairs(verdict.broken) do
@@ -184,7 +188,7 @@ function module.add_host(host_module)
 			return
 		end
 		if enforce_starttls(host, session) == false then
-			refuse(session, "internal-server-error", "TLS is not available; the server's log says why")
+			refuse_without_tls(session)
 			no_features(features)
 			return true
 		end
@@ -203,7 +207,7 @@ function module.add_host(host_module)
 	-- Before mod_tls (0): the context may have been made under an older policy.
 	host_module:hook("stanza/" .. xmlns_tls .. ":starttls", function (event)
 		if enforce_starttls(host, event.origin) == false then
-			return refuse(event.origin, "internal-server-error", "TLS is not available; the server's log says why")
+			return refuse_without_tls(event.origin)
 		end
 	end, 1)
 	-- Before mod_tls (500) answers the offer of a remote server.
@@ -213,7 +217,7 @@ function module.add_host(host_module)
 			return
 		end
 		if enforce_starttls(host, session) == false then
-			return refuse(session, "internal-server-error", "TLS is not available; the server's log says why")
+			return refuse_without_tls(session)
 		end
 		return judge(host, session)
 	end, 501)

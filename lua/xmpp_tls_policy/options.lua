@@ -77,9 +77,9 @@ local function table_of(validators, example)
 		for _, key in ipairs(sorted_keys(value)) do
 			local place = path_of(path, key)
 			if validators[key] then
-				validators[key](rawget(value, key), place, errors)
+				validators[key](value[key], place, errors)
 			else
-				report(errors, place, rawget(value, key), ("%s is no option; known: %s%s"):format(
+				report(errors, place, value[key], ("%s is no option; known: %s%s"):format(
 					place, text.quoted_list(known), suggestion(key, known)))
 			end
 		end

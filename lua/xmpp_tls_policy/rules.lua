@@ -14,8 +14,8 @@ local rules = setmetatable({}, {
 
 -- ---- predicates on suites and on facts alike ---------------------------------
 
-local function is_number(value)
-	return type(value) == "number"
+local function is_whole(value)
+	return type(value) == "number" and value % 1 == 0
 end
 
 function rules.encrypts(suite)
@@ -27,12 +27,12 @@ function rules.is_no_rc4(suite)
 end
 
 function rules.is_no_export(suite)
-	return is_number(suite.bits) and (suite.bits > 56 or suite.bits == 0)
+	return is_whole(suite.bits) and (suite.bits > 56 or suite.bits == 0)
 end
 
 -- 3DES has 112 bits whatever it advertises (draft 4.3).
 local function strength(suite)
-	if suite.encryption == "DES-EDE3-CBC" and is_number(suite.bits) then
+	if suite.encryption == "DES-EDE3-CBC" and is_whole(suite.bits) then
 		return math.min(suite.bits, 112)
 	end
 	return suite.bits
@@ -40,7 +40,7 @@ end
 
 function rules.has_bits(least)
 	return function(suite)
-		return is_number(suite.bits) and strength(suite) >= least
+		return is_whole(suite.bits) and strength(suite) >= least
 	end
 end
 
@@ -94,7 +94,7 @@ function rules.with_encryption(facts)
 end
 
 function rules.with_strength(facts)
-	return is_number(facts.bits) and ("%d bits of strength"):format(strength(facts)) or "unknown strength"
+	return is_whole(facts.bits) and ("%d bits of strength"):format(strength(facts)) or "unknown strength"
 end
 
 function rules.with_key_exchange(facts)
@@ -143,7 +143,7 @@ function rules.dh_judge(least)
 	return function(facts)
 		if not tostring(facts.key_exchange):find("^DHE") then
 			return nil
-		elseif not is_number(facts.group_bits) then
+		elseif not is_whole(facts.group_bits) then
 			return ("an ephemeral DH key of unknown length was negotiated; at least %d bits are needed"):format(least)
 		elseif facts.group_bits < least then
 			return ("an ephemeral DH key of %d bits was negotiated; at least %d are needed"):format(
@@ -154,7 +154,7 @@ end
 
 function rules.curve_judge(least, needed)
 	return function(facts)
-		if facts.key_exchange == "ECDHE" and is_number(facts.group_bits) and facts.group_bits < least then
+		if facts.key_exchange == "ECDHE" and is_whole(facts.group_bits) and facts.group_bits < least then
 			return ("the curve %s of %d bits was negotiated; at least %d are needed"):format(
 				tostring(facts.group or "of unknown name"), facts.group_bits, needed)
 		end

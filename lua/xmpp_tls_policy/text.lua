@@ -60,7 +60,7 @@ function text.nearest(word, names)
 	local best, least
 	for _, name in ipairs(names) do
 		local edits = distance(word:lower(), name:lower())
-		if edits <= math.max(1, math.floor(#name / 3)) and (not least or edits < least) then
+		if edits <= math.max(2, math.floor(#name / 3)) and (not least or edits < least) then
 			best, least = name, edits
 		end
 	end

@@ -8,7 +8,18 @@ local prosody = require "support.prosody"
 
 local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" }
 
-describe("under the draft, at level should,", function ()
+-- All that OpenSSL can still do, so that what is refused is refused by the policy.
+local everything = {
+	protocol = "sslv3+",
+	ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0",
+	options = { no_compression = false, cipher_server_preference = false, no_renegotiation = false },
+}
+
+for description, ssl in pairs {
+	["with the server's defaults"] = false,
+	["where the operator allows everything"] = everything,
+} do
+describe("under the draft, at level should, " .. description .. ",", function ()
 	local server, authority
 
 	setup(function ()
@@ -17,6 +28,7 @@ describe("under the draft, at level should,", function ()
 		server = prosody.start {
 			hosts = { ["example.test"] = files },
 			components = { ["chat.example.test"] = { module = "muc" } },
+			options = { ssl = ssl or nil },
 			with_policy = true,
 		}
 	end)
@@ -193,3 +205,4 @@ describe("under the draft, at level should,", function ()
 		assert.equal(2048, answer.group_bits)
 	end)
 end)
+end

@@ -1,6 +1,4 @@
--- Small files and directories.
-
-local lfs = require "lfs"
+-- Small files, and names for new ones.
 
 local files = {}
 
@@ -21,15 +19,14 @@ function files.write(path, text)
 	assert(file:close())
 end
 
--- A new directory, mode 0700, for the caller to remove.
-function files.temporary_directory()
-	local pipe = assert(io.popen("mktemp -d -t xmpp-tls-policy.XXXXXXXXXX 2>&1"))
-	local path = pipe:read("*l")
-	pipe:close()
-	if not path or lfs.attributes(path, "mode") ~= "directory" then
-		error("mktemp -d: " .. tostring(path))
-	end
-	return path
+-- A path in the system's temporary directory at which nothing is yet.
+function files.temporary_path()
+	local random = assert(io.open("/dev/urandom", "rb"))
+	local name = random:read(12):gsub(".", function(byte)
+		return ("%02x"):format(byte:byte())
+	end)
+	random:close()
+	return ("%s/xmpp-tls-policy.%s"):format(os.getenv("TMPDIR") or "/tmp", name)
 end
 
 return files

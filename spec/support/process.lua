@@ -35,8 +35,13 @@ shift
 run "$@" 2>/dev/null
 ]]
 
+-- These two make their directory themselves: nothing is left if we die before they start.
+local claim = [[
+mkdir -m 700 "$directory" && : >"$directory/claimed" || exit
+]]
+
 -- Its input: a line with the server's command, then lines with names of signals for it.
-local keeper_script = prologue .. [[
+local keeper_script = prologue .. claim .. [[
 limit=()
 exec >/dev/null 2>&1
 running() { [ -e "$directory/pid" ] && [ ! -e "$directory/status" ]; }
@@ -45,7 +50,10 @@ if read -r command; then
 	while read -r signal; do
 		if running; then kill -"$signal" "$(<"$directory/pid")"; fi
 	done
-	until [ -s "$directory/pid" ]; do sleep 0.01; done
+	for ((i = 0; i < 500; i++)); do
+		[ -s "$directory/pid" ] && break
+		sleep 0.01
+	done
 	if running; then kill -TERM "$(<"$directory/pid")"; fi
 	for ((i = 0; i < 200; i++)); do
 		running || break
@@ -58,7 +66,7 @@ rm -rf "$directory"
 ]]
 
 -- A child may still be writing into the directory when it goes.
-local sweeper_script = prologue .. [[
+local sweeper_script = prologue .. claim .. [[
 while read -r _; do :; done
 for ((i = 0; i < 300; i++)); do
 	rm -rf "$directory" && break
@@ -83,18 +91,6 @@ local function start(script, directory, words, prefix)
 	return assert(io.popen(table.concat(line, " "), "w"))
 end
 
-local scratch, sweeper, sequence = nil, nil, 0 -- luacheck: ignore 231/sweeper
-
--- A path below a directory that is removed when this process ends, however it ends.
-function process.scratch(name)
-	if not scratch then
-		scratch = files.temporary_directory()
-		sweeper = start(sweeper_script, scratch, "", "setsid")
-	end
-	sequence = sequence + 1
-	return ("%s/%d-%s"):format(scratch, sequence, name)
-end
-
 -- Calls `attempt` until it returns something true or `timeout` seconds are over.
 -- Returns what `attempt` returned last.
 function process.poll(timeout, attempt)
@@ -110,11 +106,32 @@ function process.poll(timeout, attempt)
 	end
 end
 
+-- Starts a script that makes, guards and in the end removes a new directory.
+local function guard(script)
+	local directory = files.temporary_path()
+	local pipe = start(script, directory, "", "setsid")
+	if not process.poll(30, function() return files.read(directory .. "/claimed") end) then
+		error("cannot make " .. directory)
+	end
+	return directory, pipe
+end
+
+local scratch, sweeper, sequence = nil, nil, 0 -- luacheck: ignore 231/sweeper
+
+-- A path below a directory that is removed when this process ends, however it ends.
+function process.scratch(name)
+	if not scratch then
+		scratch, sweeper = guard(sweeper_script)
+	end
+	sequence = sequence + 1
+	return ("%s/%d-%s"):format(scratch, sequence, name)
+end
+
 local Process = {}
 Process.__index = Process
 
 -- Starts a command (a list of words). options.timeout: after so many seconds (60)
--- it is killed. Its input stays open until close() or wait().
+-- it is killed. Its input stays open until close().
 function process.spawn(command, options)
 	local timeout = options and options.timeout or 60
 	local directory = process.scratch(command[1]:match("[^/]*$"))
@@ -128,15 +145,11 @@ function process.spawn(command, options)
 	}, Process)
 end
 
--- Keeps a directory for a server that launch() starts: when the returned object is
+-- Makes a directory for a server that launch() starts: when the returned object is
 -- closed or this process ends, the server is stopped and the directory removed.
-function process.keeper(directory)
-	return setmetatable({
-		directory = directory,
-		timeout = 30,
-		keeper = true,
-		input = start(keeper_script, directory, "", "setsid"),
-	}, Process)
+function process.keeper()
+	local directory, pipe = guard(keeper_script)
+	return setmetatable({ directory = directory, timeout = 30, keeper = true, input = pipe }, Process)
 end
 
 function Process:launch(command)

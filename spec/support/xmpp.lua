@@ -273,7 +273,8 @@ function Peer:proceed()
 	if not text then
 		return nil, reason, rest
 	end
-	return self:send(("<proceed xmlns='%s'/>"):format(starttls_namespace))
+	local sent, problem = self:send(("<proceed xmlns='%s'/>"):format(starttls_namespace))
+	return sent and true, problem
 end
 
 return xmpp

@@ -370,6 +370,9 @@ describe("certificate", function ()
 			{ "MajiでKoiする5秒前", "MajiKoi5-783gue6qz075azm5e" },
 			{ "パフィーdeルンバ", "de-jg4avhby1noc0d" },
 			{ "そのスピードで", "d9juau41awczczp" },
+			-- Not of the RFC: these two tell a damping of 700 from 701 and 699.
+			{ "劈劰嘌", "9erod20j" },
+			{ "剪劒嗮", "ferrd20j" },
 		}
 		for _, sample in ipairs(samples) do
 			local u_label, a_label = sample[1], "xn--" .. sample[2]
@@ -528,6 +531,9 @@ describe("certificate", function ()
 			local alone = certificate.from_pem(pki.self_signed({}).pem):facts()
 			assert.is_false(alone.ca)
 			assert.is_true(alone.self_issued)
+			-- Issued is by name (RFC 5280 3.2), whoever's key signed.
+			local same = pki.authority({ common_name = "Same" }):issue { common_name = "Same" }
+			assert.is_true(certificate.from_pem(same.pem):facts().self_issued)
 		end)
 
 		it("leave out what the certificate does not have", function ()
@@ -815,6 +821,59 @@ describe("certificate", function ()
 			certificate.from_der("x")
 			local _, message = certificate.from_pem("")
 			assert.equal(NO_BEGIN, message)
+		end)
+	end)
+
+	-- The other specs rely on it.
+	describe("support.pki", function ()
+		local function verify(files)
+			return pki.run { "openssl", "verify", "-CAfile", authority.certificate,
+				"-untrusted", files.certificate, files.own }
+		end
+
+		it("makes chains that the openssl command verifies", function ()
+			local names = { names = { "example.com" }, key = "rsa2048" }
+			assert.matches(": OK\n$", verify(authority:issue(names)))
+			local chain = authority:intermediate():intermediate():issue(names)
+			assert.matches(": OK\n$", verify(chain))
+			assert.equal(3, select(2, chain.pem:gsub("BEGIN CERTIFICATE", "")))
+		end)
+
+		it("makes names that the openssl command reads", function ()
+			local files = authority:issue {
+				names = { "example.com" },
+				srv = { "_xmpp-client.example.com" },
+				xmpp = { "example.com" },
+			}
+			local shown = pki.run { "openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", files.own }
+			assert.matches("DNS:example.com", shown, 1, true)
+			assert.matches("SRVName::_xmpp-client.example.com", shown, 1, true)
+			assert.matches("XmppAddr::example.com", shown, 1, true)
+		end)
+
+		it("makes certificates that have expired or are not valid yet", function ()
+			assert.error_matches(function ()
+				verify(authority:issue { expired = true })
+			end, "certificate has expired")
+			assert.error_matches(function ()
+				verify(authority:issue { not_before = os.time() + 86400 })
+			end, "certificate is not yet valid")
+		end)
+
+		it("says why a command failed", function ()
+			assert.error_matches(function ()
+				pki.run { "openssl", "x509", "-in", "it's missing" }
+			end, "^.*'openssl' 'x509' '%-in' 'it'\\''s missing' failed: .*No such file")
+			assert.error_matches(function ()
+				authority:issue { name = "example.com" }
+			end, "unknown option name")
+		end)
+
+		it("removes what it made", function ()
+			local path = pki.directory()
+			pki.remove()
+			assert.is_nil(io.open(path .. "/stdout"))
+			authority = pki.authority()
 		end)
 	end)
 

@@ -1,6 +1,8 @@
 -- Compares text with a golden file beside this one. After a change that is meant:
 --   UPDATE_GOLDEN=1 lua5.4 /usr/bin/busted spec/unit
 -- writes the files anew; the diff then shows what changed.
+local assert = require "luassert"
+
 local folder = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 
 return function(name, actual)

@@ -1,0 +1,158 @@
+-- Outgoing server-to-server connections: what we offer, what we accept, and whose
+-- certificate.
+local client_hello = require "support.client_hello"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+describe("an outgoing s2s connection", function ()
+	local server, authority, own
+	local others = {}
+
+	local function start(spec)
+		local started = prosody.start(spec)
+		others[#others + 1] = started
+		return started
+	end
+
+	local function routed(routes)
+		server:configure { routes = routes }
+		server:reload()
+	end
+
+	setup(function ()
+		authority = pki.authority()
+		own = authority:issue { names = { "near.test" }, key = "rsa2048" }
+		server = prosody.start {
+			hosts = { ["near.test"] = own },
+			ca = authority.certificate,
+			routes = {},
+			with_policy = true,
+		}
+	end)
+
+	after_each(function ()
+		for index = #others, 1, -1 do
+			others[index]:stop()
+			others[index] = nil
+		end
+	end)
+
+	teardown(function ()
+		if server then
+			server:stop()
+		end
+		pki.remove()
+	end)
+
+	-- Has the server connect to a peer that does as it is told, up to where TLS begins.
+	local function meet(domain, service)
+		local listener = xmpp.listen "s2s"
+		routed { [domain] = { [service] = listener.port } }
+		local ping = server:begin_shell(("xmpp:ping(%q, %q)"):format("near.test", domain))
+		local peer = assert(listener:accept())
+		if service == "s2s" then
+			assert(peer:answer(xmpp.starttls_required_feature))
+			assert(peer:proceed())
+		end
+		return peer, function ()
+			peer:close()
+			listener:close()
+			ping:close()
+		end
+	end
+
+	local function read_hello(peer)
+		peer.timeout = 30
+		local bytes = ""
+		repeat
+			local more = assert(peer:receive(require "socket".gettime() + 30))
+			bytes = bytes .. more
+		until #bytes >= 5 and #bytes >= 5 + bytes:byte(4) * 256 + bytes:byte(5)
+		return client_hello.parse(bytes)
+	end
+
+	for _, service in ipairs { "s2s", "s2s_direct_tls" } do
+		it("offers what the policy allows, and nothing else, on " .. service, function ()
+			local peer, finish = meet("far.test", service)
+			local hello = read_hello(peer)
+			finish()
+			assert.same({ "TLSv1.3", "TLSv1.2" }, hello.versions)
+			assert.same({ "null" }, hello.compressions)
+			local offered = {}
+			for _, suite in ipairs(hello.suites) do
+				offered[suite] = true
+				assert.is_nil(suite:match "^TLS_RSA_", suite)
+				assert.is_nil(suite:match "_CBC_", suite)
+			end
+			for _, suite in ipairs {
+				"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+				"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+			} do
+				assert.is_true(offered[suite], suite)
+			end
+			assert.equal("TLS_AES_256_GCM_SHA384", hello.suites[1])
+			assert.equal(service == "s2s_direct_tls" and "far.test" or nil, hello.server_name)
+			assert.equal("x25519", hello.groups[1])
+		end)
+	end
+
+	it("key.dh2048: refuses a peer's Diffie-Hellman of 1024 bits", function ()
+		local weak = pki.run { "openssl", "dhparam", "-dsaparam", "1024" }
+		local far = authority:issue { names = { "far.test" }, key = "rsa2048" }
+		local peer, finish = meet("far.test", "s2s")
+		local done, reason = peer:secure {
+			mode = "server", protocol = "tlsv1_2", certificate = far.certificate, key = far.key,
+			ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", dhparam = function () return weak end, options = {},
+		}
+		finish()
+		assert.is_falsy(done)
+		assert.matches("alert handshake failure", reason)
+		server:wait_for_log "dh key too small"
+	end)
+
+	it("version.tls10: refuses a peer that has nothing newer", function ()
+		local far = authority:issue { names = { "far.test" }, key = "rsa2048" }
+		local peer, finish = meet("far.test", "s2s")
+		local done = peer:secure {
+			mode = "server", protocol = "tlsv1", certificate = far.certificate, key = far.key,
+			ciphers = "ALL:@SECLEVEL=0", options = {},
+		}
+		finish()
+		assert.is_falsy(done)
+	end)
+
+	-- A second real server, under the policy as well.
+	local function federate(files, options, with_policy)
+		local far = start {
+			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = with_policy ~= false,
+			routes = { ["near.test"] = { s2s = server.ports.s2s } },
+		}
+		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } }, options = options or {} }
+		server:reload()
+		local mark = server:mark()
+		local answer = server:shell [[xmpp:ping("near.test", "far.test", 20)]]
+		return answer, mark, far
+	end
+
+	it("is authenticated by a certificate that names the domain", function ()
+		local files = authority:issue { names = { "far.test" }, srv = { "_xmpp-server.far.test" }, key = "p256" }
+		local answer, mark, far = federate(files)
+		assert.matches("pong", answer:lower())
+		assert.matches("s2s connection near.test%->far.test complete", server:log(mark))
+		assert.is_nil(server:log(mark):match "does not name it")
+		assert.matches("TLSv1.3", far:log())
+	end)
+
+	it("cert.identity: is not authenticated by a Common Name alone, which the stock server takes", function ()
+		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
+		local _, mark = federate(files)
+		assert.matches("The certificate of far.test does not name it, except as Common Name", server:log(mark))
+	end)
+
+	it("cert.identity: is not authenticated by a certificate of another domain", function ()
+		local files = authority:issue { names = { "other.test", "*.far.test" }, key = "p256" }
+		local _, mark = federate(files)
+		assert.matches("certificate identity validation result: invalid", server:log(mark))
+	end)
+end)

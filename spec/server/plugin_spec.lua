@@ -1,0 +1,284 @@
+-- The plugin in a server's life: options, reloads, renewals, coming and going.
+local client = require "support.client"
+local client_hello = require "support.client_hello"
+local offers = require "support.offers"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+describe("the plugin", function ()
+	local servers, authority, files = {}, nil, nil
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test", "other.test" }, key = "rsa2048" }
+	end)
+
+	after_each(function ()
+		for index = #servers, 1, -1 do
+			servers[index]:stop()
+			servers[index] = nil
+		end
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function start(spec)
+		spec.hosts = spec.hosts or { ["example.test"] = files }
+		spec.with_policy = spec.with_policy ~= false
+		servers[#servers + 1] = prosody.start(spec)
+		return servers[#servers]
+	end
+
+	local function negotiates(server, service, arguments, domain, more)
+		local options = { arguments = arguments, from = service:find "s2s" and "remote.test" or nil }
+		for name, value in pairs(more or {}) do
+			options[name] = value
+		end
+		return client.openssl(server:target(service, domain), options)
+	end
+
+	local dhe = { "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384" }
+	local prefers_128 = { "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" }
+
+	-- Stock Prosody has no DHE, and the draft's policy has; RFC 9325's has none either, but the
+	-- order of the server's.
+	local function policy_of(server, service, domain)
+		if negotiates(server, service, dhe, domain).ok then
+			return "draft"
+		end
+		local suite = negotiates(server, service, prefers_128, domain).suite
+		return suite == "TLS_AES_256_GCM_SHA384" and "rfc9325" or "stock"
+	end
+
+	local function assert_policy(expected, server, domain)
+		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } do
+			assert.equal(expected, policy_of(server, service, domain), service)
+		end
+	end
+
+	describe("with options", function ()
+		it("takes profile and level for all hosts", function ()
+			local server = start { policy = { profile = "rfc9325", level = "should" } }
+			assert_policy("rfc9325", server)
+			assert.truthy(server:wait_for_log "all hosts: rfc9325, level should")
+		end)
+
+		it("takes them for one VirtualHost, over those for all", function ()
+			local server = start {
+				hosts = {
+					["example.test"] = files,
+					["other.test"] = { certificate = files.certificate, key = files.key,
+						options = { xmpp_tls_policy = { profile = "rfc9325" } } },
+				},
+				domain = "example.test",
+			}
+			assert_policy("draft", server, "example.test")
+			assert_policy("rfc9325", server, "other.test")
+		end)
+
+		it("says all that is wrong with them at the start, and runs with the defaults", function ()
+			local server = start { policy = { profile = "draft", levle = "must" } }
+			assert_policy("draft", server)
+			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.levle [^\n]*did you mean \"?level"
+			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.profile is \"draft\"[^\n]*draft%-saintandre%-xmpp%-tls%-02"
+			server:wait_for_log "all hosts: because of the errors above, the policy is draft%-saintandre%-xmpp%-tls%-02, level should"
+		end)
+
+		for what, value in pairs { text = "should", ["a number"] = 1, ["true"] = true, ["a list"] = { "should" } } do
+			it("runs with the defaults when they are " .. what, function ()
+				local server = start { policy = value }
+				assert.equal("draft", policy_of(server, "c2s"))
+				server:wait_for_log "error\t[^\n]*xmpp_tls_policy"
+			end)
+		end
+
+		it("keeps the policy in force when a reload brings bad ones", function ()
+			local server = start { policy = { profile = "rfc9325" } }
+			server:configure { policy = { profile = "rfc9235" } }
+			server:reload()
+			assert_policy("rfc9325", server)
+			server:wait_for_log "xmpp_tls_policy.profile is \"rfc9235\"[^\n]*did you mean \"rfc9325\""
+			server:wait_for_log "because of the errors above, the policy is rfc9325, level should"
+		end)
+
+		it("lets in at level must what only should not be negotiated, where the server allows it", function ()
+			local server = start {
+				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" } },
+			}
+			local tls10 = negotiates(server, "c2s", { "-tls1", "-cipher", "ALL:@SECLEVEL=0" })
+			assert.is_true(tls10.ok, tls10.raw)
+			assert.equal("TLSv1", tls10.version)
+			assert.matches("<mechanisms", tls10.stream)
+			local static = negotiates(server, "c2s", { "-tls1_2", "-cipher", "AES128-SHA" })
+			assert.equal("TLS_RSA_WITH_AES_128_CBC_SHA", static.suite)
+			for _, offer in ipairs { "null", "rc4", "3des", "export", "anonymous", "sslv3" } do
+				assert.equal("alert", client_hello.send(server:target "c2s", offers[offer]).kind, offer)
+			end
+		end)
+	end)
+
+	describe("beside the operator's own ssl", function ()
+		it("allows of his ciphers those that the policy allows", function ()
+			local server = start {
+				options = { ssl = { ciphers = { "ECDHE-RSA-AES128-GCM-SHA256", "AES128-SHA" } } },
+			}
+			for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+				assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", negotiates(server, service, { "-tls1_2" }).suite)
+				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384" }).ok)
+				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "AES128-SHA" }).ok)
+			end
+		end)
+
+		it("takes his versions where they are stricter", function ()
+			local server = start { options = { ssl = { protocol = "tlsv1_3" } } }
+			for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s" } do
+				assert.is_false(negotiates(server, service, { "-tls1_2" }).ok)
+				assert.is_true(negotiates(server, service, {}).ok)
+			end
+		end)
+
+		it("takes his options for one role alone", function ()
+			local server = start { options = { c2s_ssl = { curveslist = { "P-384" } } } }
+			assert.matches("secp384r1", negotiates(server, "c2s", {}).group)
+			assert.equal("X25519", (negotiates(server, "s2s", {}).group))
+		end)
+
+		it("keeps his Diffie-Hellman parameters where they are long enough", function ()
+			local parameters = pki.path ".pem"
+			for bits, expected in pairs { [1024] = 2048, [3072] = 3072 } do
+				pki.run { "openssl", "dhparam", "-dsaparam", "-out", parameters, tostring(bits) }
+				local server = start { options = { ssl = { dhparam = parameters, ciphers = "ALL:@SECLEVEL=0" } } }
+				assert.equal(expected, negotiates(server, "c2s", dhe).group_bits)
+				if bits < 2048 then
+					server:wait_for_log "warn\t[^\n]*DH parameters of 1024 bits were replaced"
+				end
+			end
+		end)
+	end)
+
+	describe("at a reload", function ()
+		it("holds for the contexts that the server makes anew", function ()
+			local server = start {}
+			for _ = 1, 3 do
+				server:reload()
+				assert_policy("draft", server)
+			end
+		end)
+
+		it("brings a changed policy to new and old contexts", function ()
+			local server = start {}
+			assert_policy("draft", server)
+			server:configure { policy = { profile = "rfc9325" } }
+			server:reload()
+			assert_policy("rfc9325", server)
+			server:configure { policy = { profile = "rfc7590" } }
+			server:reload()
+			assert_policy("draft", server)
+		end)
+
+		it("holds for a renewed certificate, which is shown", function ()
+			local server = start {}
+			local renewed = authority:issue { names = { "example.test" }, key = "p256", common_name = "renewed" }
+			server:renew("example.test", renewed)
+			server:reload()
+			for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+				local answer = negotiates(server, service, prefers_128)
+				assert.matches("renewed", answer.subject)
+				assert.equal("TLS_AES_256_GCM_SHA384", answer.suite)
+				assert.equal(0, answer.tickets)
+			end
+		end)
+
+		it("says so and serves other hosts when a certificate has become unusable", function ()
+			local server = start {
+				hosts = {
+					["example.test"] = files,
+					["other.test"] = { certificate = files.certificate, key = files.key },
+				},
+				domain = "example.test",
+			}
+			for _, broken in pairs(pki.broken(files)) do
+				server:renew("other.test", { certificate = broken, key = files.key })
+				server:reload()
+				assert.equal("draft", policy_of(server, "c2s", "example.test"))
+				assert.is_true(server:alive())
+			end
+		end)
+	end)
+
+	describe("coming and going", function ()
+		it("gives a server back as it was, and takes it over again", function ()
+			local server = start {}
+			assert_policy("draft", server)
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			assert_policy("stock", server)
+			assert.is_false(negotiates(server, "c2s_direct_tls", {}, nil, { server_name = "elsewhere.test" }).ok)
+			server:shell [[module:load("xmpp_tls_policy")]]
+			assert_policy("draft", server)
+		end)
+
+		it("leaves no moment without the policy when it is reloaded", function ()
+			local server = start { policy = { profile = "rfc9325" } }
+			assert_policy("rfc9325", server)
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_policy("rfc9325", server)
+			assert.is_nil(server:log():match "mod_xmpp_tls_policy\terror")
+		end)
+
+		it("holds for contexts that mod_tls and the listeners made later", function ()
+			local server = start {}
+			server:shell [[module:reload("tls")]]
+			assert_policy("draft", server)
+			server:shell [[module:unload("c2s")]]
+			server:shell [[module:load("c2s")]]
+			assert_policy("draft", server)
+		end)
+
+		it("comes late into a running server", function ()
+			local tree = require "lfs".currentdir() .. "/build"
+			local server = start { with_policy = false, options = { installer_plugin_path = tree } }
+			assert_policy("stock", server)
+			server:shell [[module:load("xmpp_tls_policy")]]
+			assert_policy("draft", server)
+		end)
+	end)
+
+	it("leaves HTTPS, and XMPP over it, alone", function ()
+		local server = start { modules = { "bosh" }, http = true, options = { c2s_require_encryption = false } }
+		local https = { port = server.ports.https, kind = "c2s", direct_tls = true, domain = "example.test" }
+		local answer = client.openssl(https, { stream = false, arguments = prefers_128 })
+		assert.equal("TLS_AES_128_GCM_SHA256", answer.suite)
+
+		local peer = xmpp.connect(https)
+		assert(peer:secure())
+		local body = "<body content='text/xml' hold='1' rid='1' to='example.test' wait='5' ver='1.6' xml:lang='en' "
+			.. "xmpp:version='1.0' xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'/>"
+		peer:send(("POST /http-bind HTTP/1.1\r\nHost: example.test\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body))
+		local text = assert(peer:read_until "</body>")
+		peer:close()
+		assert.matches("<stream:features", text)
+	end)
+
+	describe("with bad input", function ()
+		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s" } do
+			it("goes on serving on " .. service, function ()
+				local server = start {}
+				local target = server:target(service)
+				local options = { from = service == "s2s" and "remote.test" or nil }
+				local hello = client_hello.build(offers.tls12)
+				for _, bytes in ipairs { ("\0\255"):rep(2000), "GET / HTTP/1.1\r\n\r\n", "\22\3\1\255\255" .. ("x"):rep(70000) } do
+					local answer = client_hello.send(target, bytes, options)
+					assert.is_true(answer.kind == "alert" or answer.kind == "closed" or answer.kind == "other", answer.kind)
+				end
+				for length = 1, #hello, 20 do
+					client_hello.abandon(target, hello:sub(1, length), options)
+				end
+				assert.is_true(negotiates(server, service, {}).ok)
+				assert.is_nil(server:log():match "Traceback")
+			end)
+		end
+	end)
+end)

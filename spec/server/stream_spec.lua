@@ -1,0 +1,118 @@
+-- What a stream offers, and when it is closed.
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+local required = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp%-tls'><required/></starttls>"
+
+describe("a stream", function ()
+	local servers = {}
+
+	local function start(spec)
+		spec.with_policy = true
+		servers[#servers + 1] = prosody.start(spec)
+		return servers[#servers]
+	end
+
+	local files
+	setup(function ()
+		files = pki.authority():issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
+	end)
+
+	after_each(function ()
+		for index = #servers, 1, -1 do
+			servers[index]:stop()
+			servers[index] = nil
+		end
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function features(server, service)
+		local peer = xmpp.connect(server:target(service), { from = service == "s2s" and "remote.test" or nil })
+		local text = assert(peer:open())
+		peer:close()
+		return text
+	end
+
+	for description, options in pairs {
+		["with the server's defaults"] = {},
+		["where the operator does not require encryption"] = {
+			c2s_require_encryption = false, s2s_require_encryption = false,
+		},
+	} do
+		it("support.offer, support.required: offers STARTTLS as mandatory " .. description, function ()
+			local server = start { hosts = { ["example.test"] = files }, options = options }
+			for _, service in ipairs { "c2s", "s2s" } do
+				local offered = features(server, service)
+				assert.matches(required, offered)
+				assert.equal(1, select(2, offered:gsub("<starttls", "")))
+			end
+		end)
+	end
+
+	it("offers no STARTTLS once it is encrypted", function ()
+		local server = start { hosts = { ["example.test"] = files } }
+		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+			local peer, offered = xmpp.open(server:target(service))
+			peer:close()
+			assert.matches("<mechanisms", offered)
+			assert.is_nil(offered:match "starttls")
+		end
+	end)
+
+	it("is closed where the TLS beneath it was negotiated under another host's weaker policy", function ()
+		local server = start {
+			hosts = {
+				["example.test"] = files,
+				["strict.test"] = {
+					certificate = files.certificate, key = files.key,
+					options = { xmpp_tls_policy = { profile = "rfc9325" } },
+				},
+			},
+			domain = "example.test",
+		}
+		local function open(domain)
+			return xmpp.open(server:target("c2s_direct_tls", domain), {
+				tls = { server_name = "example.test", protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384" },
+			})
+		end
+		local peer = assert(open "example.test")
+		peer:close()
+		local refused, reason, text = open "strict.test"
+		assert.is_nil(refused)
+		assert.equal("error", reason)
+		assert.matches("<policy%-violation", text)
+		assert.matches("<text[^>]*>rfc9325: .*DHE.*section 4.1", text)
+		assert.is_nil(text:match "<stream:features")
+	end)
+
+	it("is closed, and the log says why, where no TLS can be had under the policy", function ()
+		local server = start {
+			hosts = { ["example.test"] = files },
+			options = { ssl = { protocol = "tlsv1_2", ciphers = "AES128-SHA" }, c2s_require_encryption = false },
+		}
+		for _, service in ipairs { "c2s", "s2s" } do
+			local peer = xmpp.connect(server:target(service), { from = service == "s2s" and "remote.test" or nil })
+			local offered, reason, text = peer:open()
+			assert.is_nil(offered)
+			assert.equal("error", reason)
+			assert.matches("<internal%-server%-error", text)
+			assert.matches("TLS is not available; the log of the server says why", text)
+			assert.is_nil(text:match "<stream:features")
+			-- Nothing gets through for who does not wait for features.
+			assert.is_nil((peer:read_all() or ""):match "mechanisms")
+			peer:close()
+		end
+		assert.is_nil((xmpp.open(server:target "c2s_direct_tls")))
+		local why = "no TLS, because its context cannot be brought under draft%-saintandre%-xmpp%-tls%-02, level should: "
+		for _, what in ipairs { "example.test, c2s: ", "example.test, s2sin: ", "any host, c2s %(c2s_direct_tls%): " } do
+			local line = server:wait_for_log("([^\n]*" .. what .. why .. "[^\n]*)")
+			assert.matches("AES_128_CBC_SHA", line)
+			assert.matches("error", line)
+		end
+		assert.is_true(server:alive())
+	end)
+end)

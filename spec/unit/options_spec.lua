@@ -1,0 +1,160 @@
+-- What an operator may write, and the exact words of what he is told.
+local options = require "xmpp_tls_policy.options"
+local tls_policy = require "xmpp_tls_policy"
+
+local function messages(given)
+	local policy, errors = tls_policy.policy(given)
+	assert.is_nil(policy)
+	local texts = {}
+	for index, problem in ipairs(errors) do
+		texts[index] = problem.message
+	end
+	return texts
+end
+
+local LEVELS = 'accepted: "should", "must"'
+local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
+local KNOWN = 'known: "level", "profile"'
+
+local function cycle()
+	local table_of_itself = {}
+	table_of_itself.itself = table_of_itself
+	return table_of_itself
+end
+
+local hostile = setmetatable({}, {
+	__tostring = function() error("called") end,
+	__index = function() error("called") end,
+	__eq = function() error("called") end,
+	__len = function() error("called") end,
+})
+
+-- what is written, everything that is said
+local cases = {
+	{ { level = "shuold" }, { 'xmpp_tls_policy.level is "shuold"; ' .. LEVELS .. '; did you mean "should"?' } },
+	{ { level = "MUST" }, { 'xmpp_tls_policy.level is "MUST"; ' .. LEVELS .. '; did you mean "must"?' } },
+	{ { level = "strict" }, { 'xmpp_tls_policy.level is "strict"; ' .. LEVELS } },
+	{ { level = "" }, { 'xmpp_tls_policy.level is ""; ' .. LEVELS } },
+	{ { level = 2 }, { "xmpp_tls_policy.level is 2; " .. LEVELS } },
+	{ { level = 1.5 }, { "xmpp_tls_policy.level is 1.5; " .. LEVELS } },
+	{ { level = 0 / 0 }, { "xmpp_tls_policy.level is not a number; " .. LEVELS } },
+	{ { level = math.huge }, { "xmpp_tls_policy.level is infinity; " .. LEVELS } },
+	{ { level = -math.huge }, { "xmpp_tls_policy.level is minus infinity; " .. LEVELS } },
+	{ { level = true }, { "xmpp_tls_policy.level is true; " .. LEVELS } },
+	{ { level = false }, { "xmpp_tls_policy.level is false; " .. LEVELS } },
+	{ { level = print }, { "xmpp_tls_policy.level is a function; " .. LEVELS } },
+	{ { level = io.stdout }, { "xmpp_tls_policy.level is a userdata; " .. LEVELS } },
+	{ { level = coroutine.create(function() end) }, { "xmpp_tls_policy.level is a thread; " .. LEVELS } },
+	{ { level = { "must" } }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
+	{ { level = cycle() }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
+	{ { level = hostile }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
+	{ { level = "must\n\27[31m\0\"\\" },
+		{ 'xmpp_tls_policy.level is "must\\010\\027[31m\\000\\"\\"; ' .. LEVELS } },
+	{ { level = "m\195\188st" },
+		{ 'xmpp_tls_policy.level is "m\\195\\188st"; ' .. LEVELS .. '; did you mean "must"?' } },
+	{ { level = ("x"):rep(1000000) },
+		{ 'xmpp_tls_policy.level is "' .. ("x"):rep(60) .. '..." (1000000 bytes); ' .. LEVELS } },
+	{ { profile = "rfc9352" },
+		{ 'xmpp_tls_policy.profile is "rfc9352"; ' .. PROFILES .. '; did you mean "rfc9325"?' } },
+	{ { profile = "draft-saintandre-xmpp-tls-03" }, { 'xmpp_tls_policy.profile is "draft-saintandre-xmpp-tls-03"; '
+		.. PROFILES .. '; did you mean "draft-saintandre-xmpp-tls-02"?' } },
+	{ { profile = "draft-saintandre-xmpp-tls-01" }, { 'xmpp_tls_policy.profile is "draft-saintandre-xmpp-tls-01", '
+		.. 'which is superseded; use "draft-saintandre-xmpp-tls-02"' } },
+	{ { profile = "rfc7525" }, { 'xmpp_tls_policy.profile is "rfc7525", which is superseded; use "rfc9325"' } },
+	{ { profile = {} }, { "xmpp_tls_policy.profile is a table; " .. PROFILES } },
+	{ { profil = "rfc9325" }, { 'xmpp_tls_policy.profil is no option; ' .. KNOWN .. '; did you mean "profile"?' } },
+	{ { colour = "red" }, { "xmpp_tls_policy.colour is no option; " .. KNOWN } },
+	{ { ["a key"] = 1 }, { 'xmpp_tls_policy["a key"] is no option; ' .. KNOWN } },
+	{ { ["\n"] = 1 }, { 'xmpp_tls_policy["\\010"] is no option; ' .. KNOWN } },
+	{ { [("k"):rep(100)] = 1 },
+		{ 'xmpp_tls_policy["' .. ("k"):rep(60) .. '..." (100 bytes)] is no option; ' .. KNOWN } },
+	{ { "must", "should" },
+		{ "xmpp_tls_policy[1] is no option; " .. KNOWN, "xmpp_tls_policy[2] is no option; " .. KNOWN } },
+	{ { [true] = 1 }, { "xmpp_tls_policy[true] is no option; " .. KNOWN } },
+	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
+	{ "must", { 'xmpp_tls_policy is "must"; accepted: a table such as { level = "should" }' } },
+	{ false, { 'xmpp_tls_policy is false; accepted: a table such as { level = "should" }' } },
+	{ 0, { 'xmpp_tls_policy is 0; accepted: a table such as { level = "should" }' } },
+	{ print, { 'xmpp_tls_policy is a function; accepted: a table such as { level = "should" }' } },
+	-- all at once, in the order of the keys
+	{ { profile = 1, level = 2, levle = 3, [7] = 4, [{}] = 5, [false] = 6 }, {
+		"xmpp_tls_policy[false] is no option; " .. KNOWN,
+		"xmpp_tls_policy[7] is no option; " .. KNOWN,
+		"xmpp_tls_policy.level is 2; " .. LEVELS,
+		'xmpp_tls_policy.levle is no option; ' .. KNOWN .. '; did you mean "level"?',
+		"xmpp_tls_policy.profile is 1; " .. PROFILES,
+		"xmpp_tls_policy[a table] is no option; " .. KNOWN,
+	} },
+}
+
+describe("options that are wrong", function()
+	for _, case in ipairs(cases) do
+		it("get: " .. case[2][1]:sub(1, 70), function()
+			assert.are.same(case[2], messages(case[1]))
+		end)
+	end
+
+	it("are named, with what was written", function()
+		local _, errors = tls_policy.policy({ level = "x", ["a key"] = 1 })
+		assert.are.same({ option = '["a key"]', value = "1" },
+			{ option = errors[1].option, value = errors[1].value })
+		assert.are.same({ option = "level", value = '"x"' },
+			{ option = errors[2].option, value = errors[2].value })
+		_, errors = tls_policy.policy("must")
+		assert.are.same({ option = "xmpp_tls_policy", value = '"must"' },
+			{ option = errors[1].option, value = errors[1].value })
+	end)
+end)
+
+describe("options that are right", function()
+	it("may be left out, one by one or all", function()
+		assert.are.equal("draft-saintandre-xmpp-tls-02, level should", tls_policy.policy():name())
+		assert.are.equal("draft-saintandre-xmpp-tls-02, level should", tls_policy.policy({}):name())
+		assert.are.equal("draft-saintandre-xmpp-tls-02, level should", tls_policy.defaults():name())
+	end)
+
+	it("are taken, each with the other's default", function()
+		assert.are.equal("draft-saintandre-xmpp-tls-02, level must", tls_policy.policy({ level = "must" }):name())
+		assert.are.equal("rfc7590, level should", tls_policy.policy({ profile = "rfc7590" }):name())
+		assert.are.equal("rfc9325, level must", tls_policy.policy({ profile = "rfc9325", level = "must" }):name())
+	end)
+
+	it("are not changed, nor called", function()
+		local given = setmetatable({ level = "must" }, {
+			__newindex = function() error("changed") end,
+			__index = function() error("called") end,
+			__pairs = function() error("called") end,
+		})
+		assert.are.same({ level = "must", profile = "draft-saintandre-xmpp-tls-02" }, options.check(given))
+		assert.are.equal("level", next(given))
+		assert.is_nil(next(given, "level"))
+	end)
+end)
+
+describe("a host's options", function()
+	local global = { profile = "rfc9325", level = "must" }
+
+	it("override the global ones, key by key", function()
+		assert.are.same({ profile = "rfc9325", level = "should" }, tls_policy.merge(global, { level = "should" }))
+	end)
+
+	it("leave both tables as they were", function()
+		local host = { level = "should" }
+		local merged = tls_policy.merge(global, host)
+		merged.profile = "x"
+		assert.are.same({ profile = "rfc9325", level = "must" }, global)
+		assert.are.same({ level = "should" }, host)
+	end)
+
+	it("may be missing on either side", function()
+		assert.are.same(global, tls_policy.merge(global, nil))
+		assert.are.same(global, tls_policy.merge(nil, global))
+		assert.are.same({}, tls_policy.merge(nil, nil))
+	end)
+
+	it("are handed on to be complained of where they are no table", function()
+		assert.are.equal("must", tls_policy.merge("must", { level = "must" }))
+		assert.are.equal(7, tls_policy.merge(global, 7))
+		assert.are.equal(false, tls_policy.merge(false, nil))
+	end)
+end)
