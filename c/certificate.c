@@ -93,7 +93,7 @@ static void hold_release(struct hold *hold)
 	BIO_free(hold->text);
 	GENERAL_NAMES_free(hold->names);
 	sk_ASN1_OBJECT_pop_free(hold->usages, ASN1_OBJECT_free);
-	*hold = (struct hold){ NULL };
+	*hold = (struct hold){ .certificate = NULL };
 }
 
 static int hold_close(lua_State *L)
@@ -107,7 +107,7 @@ static struct hold *hold_push(lua_State *L, int index)
 	struct hold *hold = lua_newuserdata(L, sizeof *hold);
 	X509 *certificate;
 
-	*hold = (struct hold){ NULL };
+	*hold = (struct hold){ .certificate = NULL };
 	set_type(L, HOLD_TYPE);
 	certificate = certificate_check(L, index);
 	if (X509_up_ref(certificate) != 1)

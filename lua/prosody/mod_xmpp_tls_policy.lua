@@ -74,6 +74,9 @@ local function enforce(context, host, role, service)
 		return entry
 	end
 	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
+	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
+		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
+	end
 	if entry.dropped.dh_bits then
 		module:log("warn", "%s: the DH parameters of %d bits were replaced by stronger ones", what,
 			entry.dropped.dh_bits)
@@ -127,14 +130,25 @@ local function refuse_without_tls(session)
 	return refuse(session, "internal-server-error", "TLS is not available; the log of the server says why")
 end
 
-local function sentences(verdict)
+local function sentences(policy, verdict)
 	local list = {}
-	for _, broken in ipairs(verdict.broken) do
-		if broken.enforced then
-			list[#list + 1] = ("%s (%s, section %s)"):format(broken.text, broken.clause, broken.section)
+	for _, breach in ipairs(verdict.broken) do
+		if breach.enforced then
+			list[#list + 1] = policy:sentence(breach)
 		end
 	end
 	return table.concat(list, "; ")
+end
+
+-- What the library is told of a session; see clauses.lua. A peer that is not
+-- authenticated by its certificate may yet be by dialback.
+local function describe(session)
+	return {
+		domain = session.direction == "outgoing" and session.to_host or session.from_host,
+		service = "xmpp-server",
+		identity = session.tls_policy_identity,
+		authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid",
+	}
 end
 
 -- Judges what a secured session negotiated. True if its stream was closed.
@@ -150,13 +164,10 @@ local function judge(host, session)
 		enforce_direct_tls()
 		return refuse(session, "internal-server-error", message)
 	end
-	local verdict = policy:judge(facts, {
-		domain = session.direction == "outgoing" and session.to_host or session.from_host,
-		identity = session.tls_policy_identity,
-	})
+	local verdict = policy:judge(facts, session.direction and describe(session) or nil)
 	session.tls_policy = { connection = connection, facts = facts, verdict = verdict, policy = policy:name() }
 	if verdict.refuse then
-		return refuse(session, "policy-violation", ("%s: %s"):format(policy.profile, sentences(verdict)))
+		return refuse(session, "policy-violation", sentences(policy, verdict))
 	end
 end
 

@@ -17,37 +17,51 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- Returns what was dropped, or nil and a message. The context is either under
--- the policy afterwards, or disabled.
-local function tighten(context, policy, operator)
+-- Returns what was applied and what was dropped of it, or nil and a message.
+local function apply(context, policy, operator)
 	local released, message = context:release()
-	if released then
-		local in_force, settings, dropped
-		in_force, message = context:settings()
-		if in_force then
-			settings, message = policy:settings_for(in_force, operator)
-		end
-		if settings then
-			dropped, message = context:apply(settings)
-		end
-		if dropped then
-			return dropped
-		end
+	if not released then
+		return nil, message
 	end
-	local disabled, not_disabled = context:disable()
+	local in_force, settings, dropped
+	in_force, message = context:settings()
+	if not in_force then
+		return nil, message
+	end
+	settings, message = policy:settings_for(in_force, operator)
+	if not settings then
+		return nil, message
+	end
+	dropped, message = context:apply(settings)
+	if not dropped then
+		return nil, message
+	end
+	return settings, dropped
+end
+
+-- The context is either under the policy afterwards, or disabled.
+local function tighten(entry, context, operator)
+	local settings, result = apply(context, entry.policy, operator)
+	if settings then
+		entry.settings, entry.dropped = settings, result
+		entry.certificate = context:inspect().certificate
+		return
+	end
+	entry.failure = result
+	local disabled, message = context:disable()
 	if not disabled then
-		message = message .. "; " .. not_disabled
+		entry.failure = ("%s; %s"):format(result, message)
 	end
-	return nil, message
 end
 
 --- Brings a LuaSec context (or Prosody 13's table around one) under a policy.
 -- `operator` tells which lists the operator's own configuration made: { ciphers
 -- = boolean, ciphersuites = boolean, groups = boolean }. Nothing happens to a
 -- context that is under this policy already.
--- Returns a table: policy; new (whether anything was done); dropped (see
--- context:apply); certificate, the context's own, if it has one; failure, a message, where the context could not be brought
--- under the policy: no handshake on it succeeds then.
+-- Returns a table: policy; new (whether anything was done); settings (what was
+-- applied); dropped (see context:apply); certificate, the context's own, if it
+-- has one; failure, a message, where the context could not be brought under the
+-- policy: no handshake on it succeeds then.
 function contexts.enforce(luasec, policy, operator, owner)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
 	local marks = fingerprint(operator)
@@ -59,8 +73,7 @@ function contexts.enforce(luasec, policy, operator, owner)
 	entry = { policy = policy, marks = marks, owner = owner, new = true }
 	local context, message = core.context.adopt(luasec)
 	if context then
-		entry.dropped, entry.failure = tighten(context, policy, operator)
-		entry.certificate = context:inspect().certificate
+		tighten(entry, context, operator)
 		context:close()
 	else
 		entry.failure = message

@@ -181,6 +181,7 @@ function policy.compose(profile, level, clauses)
 		_table = clauses,
 		_settings = settings,
 		_allowed = allowed,
+		_orders = state.orders,
 	}, metatable)
 end
 
@@ -237,6 +238,18 @@ local what = {
 	groups = "group",
 }
 
+-- Names of suites as the policy prefers them; of equals, as they were.
+local function sorted_names(list, orders)
+	local records, names = {}, {}
+	for index, name in ipairs(list) do
+		records[index] = suites.by_name[name]
+	end
+	for index, record in ipairs(sorted_suites(records, orders)) do
+		names[index] = record.name
+	end
+	return names
+end
+
 -- The policy's list, or those of the operator's own (`theirs`) that it allows. Or
 -- nil and a message if nothing of use is left.
 local function narrow_list(self, list, theirs, is_of_use)
@@ -248,7 +261,7 @@ local function narrow_list(self, list, theirs, is_of_use)
 		end
 	end
 	if of_use then
-		return kept
+		return list == "groups" and kept or sorted_names(kept, self._orders)
 	end
 	return nil, ("no %s is left: %s, allows %s; the server's own configuration lists %s"):format(
 		what[list], self:name(), text.short_list(self._settings[list]),
@@ -258,7 +271,8 @@ end
 -- The settings for a context that a server has made: the stricter of both.
 --   in_force  settings as read back from the context
 --   operator  { ciphers, ciphersuites, groups }: true for each list that is the
---             operator's own; it is kept in his order, less what is not allowed
+--             operator's own; it is kept, less what is not allowed, and in his
+--             order as far as the policy prefers none
 -- A list that the versions left have no use for is nil. Returns nil, message,
 -- "empty" if nothing is left of something that is needed, and nil, message,
 -- "version" if in_force names a version that is not known.

@@ -174,7 +174,7 @@ describe("the plugin", function ()
 			server:configure { policy = { profile = "rfc9325" } }
 			server:reload()
 			assert_policy("rfc9325", server)
-			server:configure { policy = { profile = "rfc7590" } }
+			server:configure { policy = { level = "must" } }
 			server:reload()
 			assert_policy("draft", server)
 		end)

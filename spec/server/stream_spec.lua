@@ -85,7 +85,7 @@ describe("a stream", function ()
 		assert.is_nil(refused)
 		assert.equal("error", reason)
 		assert.matches("<policy%-violation", text)
-		assert.matches("<text[^>]*>rfc9325: .*DHE.*section 4.1", text)
+		assert.matches("<text[^>]*>rfc9325, section 4.1, key.dhe %(SHOULD NOT%): .*DHE", text)
 		assert.is_nil(text:match "<stream:features")
 	end)
 

@@ -248,15 +248,23 @@ describe("settings for a server's context", function()
 		assert.are.same(settings, policy:settings_for(stock))
 	end)
 
-	it("are those of the operator's own that the policy allows, in his order", function()
+	it("are those of the operator's own that the policy allows, and what it prefers of them first", function()
 		local settings = policy:settings_for(stock, { ciphers = true, ciphersuites = true, groups = true })
 		assert.are.same({
-			"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
 			"TLS_ECDHE_RSA_WITH_ARIA_256_GCM_SHA384",
+			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+			"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
 		}, settings.ciphers)
 		assert.are.same({ "TLS_AES_128_CCM_SHA256", "TLS_AES_128_GCM_SHA256" }, settings.ciphersuites)
 		assert.are.same({ "secp384r1", "X25519", "ffdhe2048" }, settings.groups)
+	end)
+
+	it("keep the operator's order where the policy prefers none", function()
+		local suites = { "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" }
+		for _ = 1, 2 do
+			suites[1], suites[2] = suites[2], suites[1]
+			assert.are.same(suites, policy:settings_for(copy(stock, { ciphers = suites }), { ciphers = true }).ciphers)
+		end
 	end)
 
 	it("take each list by itself", function()
@@ -371,7 +379,8 @@ describe("settings for a server's context", function()
 			message:match("lists .*"))
 		assert.are.equal("empty", code)
 		table.insert(old.ciphers, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")
-		assert.are.same(old.ciphers, milder:settings_for(old, { ciphers = true }).ciphers)
+		assert.are.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+			"TLS_RSA_WITH_AES_128_CBC_SHA256" }, milder:settings_for(old, { ciphers = true }).ciphers)
 	end)
 
 	it("may lack what the profile wants supported, and tell", function()
