@@ -18,16 +18,22 @@
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
 /* Lua: to-be-closed variables, the __close metamethod (5.4). */
 #define HAVE_LUA_CLOSE (LUA_VERSION_NUM >= 504)
-/* Lua: any value may be a userdata's user value (5.3); 5.1 and 5.2 take only
- * tables. */
-#define HAVE_LUA_ANY_USERVALUE (LUA_VERSION_NUM >= 503)
+/* LuaJIT 2.1 is Lua 5.1 with some of 5.2's library. */
+#ifdef luaL_newlib
+#define HAVE_LUAL_TESTUDATA 1
+#else
+#define HAVE_LUAL_TESTUDATA (LUA_VERSION_NUM >= 502)
+#endif
 
 #if LUA_VERSION_NUM < 502
-#define lua_rawlen(L, index)                  lua_objlen(L, index)
+#define lua_rawlen(L, index)       lua_objlen(L, index)
+#define lua_setuservalue(L, index) lua_setfenv(L, index)
+#define lua_getuservalue(L, index) lua_getfenv(L, index)
+#endif
+
+#if !HAVE_LUAL_TESTUDATA
 #define luaL_newlib(L, functions)             (lua_newtable(L), luaL_register(L, NULL, functions))
 #define luaL_setfuncs(L, functions, upvalues) luaL_register(L, NULL, functions)
-#define lua_setuservalue(L, index)            lua_setfenv(L, index)
-#define lua_getuservalue(L, index)            lua_getfenv(L, index)
 
 static inline void *luaL_testudata(lua_State *L, int index, const char *name)
 {
@@ -39,11 +45,6 @@ static inline void *luaL_testudata(lua_State *L, int index, const char *name)
 		object = NULL;
 	lua_pop(L, 2);
 	return object;
-}
-
-static inline int lua_absindex(lua_State *L, int index)
-{
-	return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
 }
 #endif
 

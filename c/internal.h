@@ -9,6 +9,7 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "compat.h"
 
@@ -46,6 +47,27 @@ void certificate_open(lua_State *L);
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
 
+/* A Certificate of its own for a method that pushes to Lua, which may throw, and
+ * may run a finaliser that closes the very certificate: a userdata owns what
+ * the method has of OpenSSL meanwhile. */
+struct certificate_hold {
+	X509 *certificate;
+	BIO *text;
+	GENERAL_NAMES *names;
+	EXTENDED_KEY_USAGE *usages;
+};
+
+/* Pushes such a userdata for the Certificate at `index`. */
+struct certificate_hold *certificate_hold_push(lua_State *L, int index);
+void certificate_hold_release(struct certificate_hold *hold);
+
+void certificate_push_hex(lua_State *L, const unsigned char *bytes, size_t length);
+
+/* ---- certificate_facts.c --------------------------------------------- */
+
+/* The method certificate:facts(). */
+int certificate_facts(lua_State *L);
+
 /* ---- domain_name.c --------------------------------------------------- */
 
 /* RFC 1035 2.3.4: 253 characters written out, and the terminating NUL. */
@@ -55,9 +77,43 @@ void certificate_push(lua_State *L, X509 *certificate);
  * internationalised label as an A-label (RFC 5890 2.3.2.1), without the dot of
  * the root. False, with `normal` empty, for anything that is no domain name:
  * empty or too long labels, characters outside letters, digits and hyphen,
- * NUL, malformed UTF-8. U-labels are not mapped (RFC 5895): one with upper-case
+ * NUL, malformed UTF-8; a last label of digits only, as in an IPv4 address.
+ * U-labels are not mapped (RFC 5895): one with upper-case
  * letters outside ASCII, or not in NFC, equals nothing but itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
+
+/* ---- identity.c ------------------------------------------------------ */
+
+enum identity_kind {
+	IDENTITY_OTHER,
+	IDENTITY_MALFORMED,
+	IDENTITY_DNS,
+	IDENTITY_SRV,
+	IDENTITY_XMPP,
+};
+
+struct identity {
+	enum identity_kind kind;
+	const char
+	    *text; /* as written in the certificate, not terminated; of an SRV-ID, the name */
+	size_t length;
+	bool wildcard;                  /* a DNS-ID that begins with "*." */
+	char service[DOMAIN_NAME_SIZE]; /* of an SRV-ID, lower case, without the underscore */
+	char domain[DOMAIN_NAME_SIZE];  /* normalised, without "*."; empty: not a mere domain */
+};
+
+/* The subjectAltName, to be freed, or NULL; `*malformed` says whether there is
+ * one that cannot be read, or more than one. */
+GENERAL_NAMES *identity_names(X509 *certificate, bool *malformed);
+
+/* What one name of a subjectAltName stands for. The text stays the name's. */
+void identity_read(struct identity *identity, const GENERAL_NAME *name);
+
+/* Whether the certificate is for a service ("xmpp-client", "xmpp-server") at a
+ * domain, which is normalised (RFC 6120 13.7, RFC 6125). The Common Name is never
+ * looked at: RFC 6125 6.4.4 makes it a last resort that may be left out, RFC 9525
+ * 2 forbids it. */
+bool identity_covers(X509 *certificate, const char *domain, const char *service);
 
 /* ---- context.c ------------------------------------------------------- */
 
