@@ -18,8 +18,8 @@ end
 local function instructions(mode, version, count, files)
 	local output = pki.path ".callgrind"
 	process.check({
-		"valgrind", "--tool=callgrind", "--toggle-collect=SSL_accept", "--callgrind-out-file=" .. output,
 		"env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
+		"valgrind", "--tool=callgrind", "--toggle-collect=SSL_accept", "--callgrind-out-file=" .. output,
 		interpreter, "spec/bench/handshake.lua", mode, version, tostring(count), files.certificate, files.key,
 	}, { timeout = 600 })
 	local text = assert(io.open(output)):read "*a"

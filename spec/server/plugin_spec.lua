@@ -84,7 +84,8 @@ describe("the plugin", function ()
 			assert_policy("draft", server)
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.levle [^\n]*did you mean \"?level"
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.profile is \"draft\"[^\n]*draft%-saintandre%-xmpp%-tls%-02"
-			server:wait_for_log "all hosts: because of the errors above, the policy is draft%-saintandre%-xmpp%-tls%-02, level should"
+			server:wait_for_log("all hosts: because of the errors above, the policy is "
+				.. "draft%-saintandre%-xmpp%-tls%-02, level should")
 		end)
 
 		for what, value in pairs { text = "should", ["a number"] = 1, ["true"] = true, ["a list"] = { "should" } } do

@@ -98,15 +98,6 @@ local function round_trip(self, timeout)
 	return answer ~= nil
 end
 
--- With network_backend = "select" a server handles a signal only when a connection wakes it.
-local function signal(self, name, handled)
-	self.process:signal(name)
-	return process.poll(0.5, handled) or process.poll(30, function()
-		round_trip(self, 5)
-		return handled()
-	end)
-end
-
 local function wait_until_answering(self)
 	local answering = process.poll(start_timeout, function()
 		return not self:alive() and "dead" or round_trip(self, start_timeout)
@@ -255,10 +246,9 @@ end
 -- Reloads the configuration (SIGHUP) and waits until that is done. Returns what was logged meanwhile.
 function Server:reload()
 	local mark = self:mark()
-	local begun = signal(self, "HUP", function()
-		return self:log(mark):find("Reloading configuration file", 1, true)
-	end)
-	if not begun or not round_trip(self, start_timeout) then
+	self.process:signal("HUP")
+	self:wait_for_log("Reloading configuration file", mark)
+	if not round_trip(self, start_timeout) then
 		error(failure(self, "does not answer after a reload"), 2)
 	end
 	return self:log(mark)
@@ -274,11 +264,11 @@ function Server:stop()
 	if not self:alive() then
 		problem = "had ended"
 	else
-		if not signal(self, "TERM", function() return self.process:status() end) then
-			problem = "did not stop"
+		self.process:signal("TERM")
+		local status = process.poll(30, function() return self.process:status() end)
+		if status ~= 0 then
+			problem = status and "did not stop well" or "did not stop"
 			self.process:signal("KILL")
-		elseif self.process:status() ~= 0 then
-			problem = "did not stop well"
 		end
 	end
 	local message = problem and failure(self, ("%s, exit status %s"):format(problem, tostring(self.process:status())))

@@ -1,0 +1,79 @@
+-- README.md says what the code says.
+local tls_policy = require "xmpp_tls_policy"
+
+local function read(path)
+	local file = assert(io.open(path))
+	local text = file:read "*a"
+	file:close()
+	return text
+end
+
+local sources = {
+	"c/adoption.c", "c/certificate.c", "c/certificate_facts.c", "c/connection.c", "c/context.c", "c/core.c",
+	"c/domain_name.c", "c/ephemeral_dh.c", "c/identity.c", "c/in_force.c", "c/observer.c", "c/settings.c",
+}
+
+describe("README.md", function ()
+	local readme = read "README.md"
+
+	it("has the conformance table of the default profile as the code renders it", function ()
+		local name = tls_policy.profile_names[1]
+		local before, after = ("<!-- conformance of %s -->\n"):format(name), "<!-- end -->"
+		local from, to = select(2, readme:find(before, 1, true)), readme:find(after, 1, true)
+		local expected = tls_policy.conformance(name)
+		if os.getenv "UPDATE_GOLDEN" == "1" then
+			local file = assert(io.open("README.md", "w"))
+			file:write(readme:sub(1, from), expected, readme:sub(to))
+			file:close()
+		else
+			assert.equal(expected, readme:sub(from + 1, to - 1))
+		end
+	end)
+
+	it("lists the options, and their values in order", function ()
+		for option, values in pairs {
+			profile = tls_policy.profile_names, level = { "should", "must" },
+		} do
+			local quoted = {}
+			for index, value in ipairs(values) do
+				assert(tls_policy.policy { [option] = value })
+				quoted[index] = "`" .. value .. "`"
+			end
+			local row = ("| `%s` | %s |"):format(option, table.concat(quoted, ", "))
+			assert.truthy(readme:find(row, 1, true), row)
+		end
+		local _, errors = tls_policy.policy { none = true }
+		for option in errors[1].message:match("known: (.-);?$"):gmatch "\"([%a_]+)\"" do
+			assert.truthy(readme:find("\n| `" .. option .. "` |", 1, true), option)
+		end
+	end)
+
+	it("lists the codes of failures that the core returns", function ()
+		local found, names = {}, {}
+		for _, path in ipairs(sources) do
+			local text = read(path)
+			for _, pattern in ipairs { "push_failure%(%s*L,%s*(.-)\"%s*,%s*\n?%s*\"", "refuse%(%w+, (.-)\", ", "code = (.-)\";" } do
+				for code in text:gmatch(pattern) do
+					for word in (code .. "\""):gmatch "\"(%l+)\"" do
+						found[word] = true
+					end
+				end
+			end
+		end
+		for word in pairs(found) do
+			names[#names + 1] = "`" .. word .. "`"
+		end
+		table.sort(names)
+		local listed = readme:match "the codes are (.-)%."
+		assert.equal(table.concat(names, ", "), listed)
+	end)
+
+	it("names make targets that there are", function ()
+		local makefile = read "Makefile"
+		for target in readme:gmatch "make (%l+)" do
+			if target ~= "and" then
+				assert.truthy(makefile:find("\n" .. target .. ":", 1, true), target)
+			end
+		end
+	end)
+end)
