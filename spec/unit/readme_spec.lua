@@ -52,7 +52,9 @@ describe("README.md", function ()
 		local found, names = {}, {}
 		for _, path in ipairs(sources) do
 			local text = read(path)
-			for _, pattern in ipairs { "push_failure%(%s*L,%s*(.-)\"%s*,%s*\n?%s*\"", "refuse%(%w+, (.-)\", ", "code = (.-)\";" } do
+			for _, pattern in ipairs {
+				"push_failure%(%s*L,%s*(.-)\"%s*,%s*\n?%s*\"", "refuse%(%w+, (.-)\", ", "code = (.-)\";",
+			} do
 				for code in text:gmatch(pattern) do
 					for word in (code .. "\""):gmatch "\"(%l+)\"" do
 						found[word] = true
