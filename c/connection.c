@@ -187,7 +187,7 @@ static int connection_shutdown(lua_State *L)
 /* connection:facts() -> as observer.facts of a LuaSec connection. */
 static int connection_facts(lua_State *L)
 {
-	return observer_push_facts(L, check(L, 1));
+	return facts_push(L, check(L, 1));
 }
 
 static int connection_tostring(lua_State *L)

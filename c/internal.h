@@ -217,9 +217,15 @@ bool observer_attach(SSL_CTX *context);
 /* Undoes observer_attach for connections that are made later. */
 void observer_detach(SSL_CTX *context);
 
+/* Bits of the server's ephemeral key, which OpenSSL forgets before a handshake is
+ * over; 0 if they are not known. */
+int observer_ephemeral_bits(const SSL *connection);
+
+/* ---- facts.c ----------------------------------------------------------- */
+
 /* Pushes the facts of a connection whose handshake is finished, one value, or
  * nil, message, code. Returns the number of values. */
-int observer_push_facts(lua_State *L, SSL *connection);
+int facts_push(lua_State *L, SSL *connection);
 
 /* ---- connection.c ---------------------------------------------------- */
 

@@ -1,12 +1,10 @@
 /* Callbacks on a context, and what they and OpenSSL tell of its connections. */
 #include "internal.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/objects.h>
 
 /* What OpenSSL forgets before a handshake is over. */
 struct observation {
@@ -111,255 +109,10 @@ void observer_detach(SSL_CTX *context)
 		SSL_CTX_set_info_callback(context, NULL);
 }
 
-/* ---- facts ------------------------------------------------------------------- */
-
-struct name {
-	int nid;
-	const char *name;
-};
-
-static const struct name key_exchanges[] = {
-	{ NID_kx_rsa, "RSA" },
-	{ NID_kx_dhe, "DHE" },
-	{ NID_kx_ecdhe, "ECDHE" },
-	{ NID_kx_psk, "PSK" },
-	{ NID_kx_rsa_psk, "RSA-PSK" },
-	{ NID_kx_dhe_psk, "DHE-PSK" },
-	{ NID_kx_ecdhe_psk, "ECDHE-PSK" },
-	{ NID_kx_srp, "SRP" },
-	{ NID_kx_gost, "GOST" },
-	{ NID_undef, NULL },
-};
-
-static const struct name authentications[] = {
-	{ NID_auth_rsa, "RSA" }, { NID_auth_ecdsa, "ECDSA" },    { NID_auth_dss, "DSS" },
-	{ NID_auth_psk, "PSK" }, { NID_auth_null, "anonymous" }, { NID_auth_srp, "SRP" },
-	{ NID_undef, NULL },
-};
-
-static const char *name_of(const struct name *names, int nid)
-{
-	while (names->name != NULL && names->nid != nid)
-		names++;
-	return names->name;
-}
-
-/* RFC 8446 4.2.3, from what OpenSSL tells of a signature: its kind, which hash,
- * and the kind of the key. A plain RSA key signs as rsae, an RSASSA-PSS key as
- * pss. */
-static const struct scheme {
-	int kind, hash, key;
-	const char *name, *authentication;
-} schemes[] = {
-	{ EVP_PKEY_RSA_PSS, NID_sha256, EVP_PKEY_RSA, "rsa_pss_rsae_sha256", "RSA" },
-	{ EVP_PKEY_RSA_PSS, NID_sha384, EVP_PKEY_RSA, "rsa_pss_rsae_sha384", "RSA" },
-	{ EVP_PKEY_RSA_PSS, NID_sha512, EVP_PKEY_RSA, "rsa_pss_rsae_sha512", "RSA" },
-	{ EVP_PKEY_RSA_PSS, NID_sha256, EVP_PKEY_RSA_PSS, "rsa_pss_pss_sha256", "RSA" },
-	{ EVP_PKEY_RSA_PSS, NID_sha384, EVP_PKEY_RSA_PSS, "rsa_pss_pss_sha384", "RSA" },
-	{ EVP_PKEY_RSA_PSS, NID_sha512, EVP_PKEY_RSA_PSS, "rsa_pss_pss_sha512", "RSA" },
-	{ EVP_PKEY_RSA, NID_sha256, EVP_PKEY_RSA, "rsa_pkcs1_sha256", "RSA" },
-	{ EVP_PKEY_RSA, NID_sha384, EVP_PKEY_RSA, "rsa_pkcs1_sha384", "RSA" },
-	{ EVP_PKEY_RSA, NID_sha512, EVP_PKEY_RSA, "rsa_pkcs1_sha512", "RSA" },
-	{ EVP_PKEY_RSA, NID_sha224, EVP_PKEY_RSA, "rsa_pkcs1_sha224", "RSA" },
-	{ EVP_PKEY_RSA, NID_sha1, EVP_PKEY_RSA, "rsa_pkcs1_sha1", "RSA" },
-	{ EVP_PKEY_RSA, NID_md5_sha1, EVP_PKEY_RSA, "rsa_pkcs1_md5_sha1", "RSA" },
-	{ EVP_PKEY_EC, NID_sha256, EVP_PKEY_EC, "ecdsa_secp256r1_sha256", "ECDSA" },
-	{ EVP_PKEY_EC, NID_sha384, EVP_PKEY_EC, "ecdsa_secp384r1_sha384", "ECDSA" },
-	{ EVP_PKEY_EC, NID_sha512, EVP_PKEY_EC, "ecdsa_secp521r1_sha512", "ECDSA" },
-	{ EVP_PKEY_EC, NID_sha224, EVP_PKEY_EC, "ecdsa_sha224", "ECDSA" },
-	{ EVP_PKEY_EC, NID_sha1, EVP_PKEY_EC, "ecdsa_sha1", "ECDSA" },
-	{ EVP_PKEY_ED25519, NID_undef, EVP_PKEY_ED25519, "ed25519", "EdDSA" },
-	{ EVP_PKEY_ED448, NID_undef, EVP_PKEY_ED448, "ed448", "EdDSA" },
-};
-
-static const struct scheme *find_scheme(int kind, int hash, X509 *signer)
-{
-	EVP_PKEY *key = signer == NULL ? NULL : X509_get0_pubkey(signer);
-	if (key == NULL)
-		return NULL;
-	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-		if (schemes[i].kind == kind && schemes[i].hash == hash &&
-		    schemes[i].key == EVP_PKEY_get_base_id(key))
-			return &schemes[i];
-	return NULL;
-}
-
-static const struct scheme *own_scheme(SSL *connection)
-{
-	int kind = NID_undef, hash = NID_undef;
-	if (SSL_get_signature_type_nid(connection, &kind) != 1)
-		return NULL;
-	SSL_get_signature_nid(connection, &hash);
-	return find_scheme(kind, hash, SSL_get_certificate(connection));
-}
-
-static const struct scheme *peer_scheme(SSL *connection)
-{
-	int kind = NID_undef, hash = NID_undef;
-	if (SSL_get_peer_signature_type_nid(connection, &kind) != 1)
-		return NULL;
-	SSL_get_peer_signature_nid(connection, &hash);
-	return find_scheme(kind, hash, SSL_get0_peer_certificate(connection));
-}
-
-/* OpenSSL's long name of the cipher in capitals, as in "AES-256-GCM". */
-static void set_encryption(lua_State *L, const SSL_CIPHER *cipher)
-{
-	char name[64];
-	int nid = SSL_CIPHER_get_cipher_nid(cipher);
-	const char *openssl_name = nid == NID_undef ? "NULL" : OBJ_nid2ln(nid);
-	size_t length = 0;
-	while (length < sizeof name - 1 && openssl_name[length] != '\0') {
-		name[length] = (char)toupper((unsigned char)openssl_name[length]);
-		length++;
-	}
-	name[length] = '\0';
-	set_string(L, "encryption", name);
-}
-
-/* In TLS 1.3 the suite does not say which key exchange there was; the key does. */
-static const char *key_exchange_by_key(EVP_PKEY *key)
-{
-	switch (EVP_PKEY_get_base_id(key)) {
-	case EVP_PKEY_X25519:
-	case EVP_PKEY_X448:
-	case EVP_PKEY_EC:
-		return "ECDHE";
-	case EVP_PKEY_DH:
-		return "DHE";
-	default:
-		return "hybrid";
-	}
-}
-
-static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIPHER *cipher)
+int observer_ephemeral_bits(const SSL *connection)
 {
 	const struct observation *observation = SSL_get_ex_data(connection, observation_index);
-	const char *key_exchange = name_of(key_exchanges, SSL_CIPHER_get_kx_nid(cipher));
-	int group = (int)SSL_get_negotiated_group(connection);
-	int bits = observation == NULL ? 0 : observation->ephemeral_bits;
-	EVP_PKEY *key = NULL;
-
-	if (SSL_get_peer_tmp_key(connection, &key) == 1) {
-		if (key_exchange == NULL)
-			key_exchange = key_exchange_by_key(key);
-		if (bits == 0)
-			bits = EVP_PKEY_get_bits(key);
-		EVP_PKEY_free(key);
-	}
-	set_string(L, "key_exchange", key_exchange);
-	if (key_exchange == NULL || strcmp(key_exchange, "RSA") == 0)
-		return key_exchange;
-	if (group != NID_undef)
-		set_string(L, "group", SSL_group_to_name(connection, group));
-	if (bits > 0)
-		set_integer(L, "group_bits", bits);
-	return key_exchange;
-}
-
-static void set_cipher(lua_State *L, SSL *connection)
-{
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(connection);
-	if (cipher == NULL)
-		return;
-	set_string(L, "cipher_suite", SSL_CIPHER_standard_name(cipher));
-	set_string(L, "cipher", SSL_CIPHER_get_name(cipher));
-	set_integer(L, "bits", SSL_CIPHER_get_bits(cipher, NULL));
-	set_boolean(L, "aead", SSL_CIPHER_is_aead(cipher) == 1);
-	set_encryption(L, cipher);
-	const char *key_exchange = set_key_exchange(L, connection, cipher);
-	/* In TLS 1.3 there is none without, unless a resumption leaves it out. */
-	set_boolean(L, "forward_secrecy",
-		    key_exchange != NULL && (strncmp(key_exchange, "DHE", 3) == 0 ||
-					     strncmp(key_exchange, "ECDHE", 5) == 0 ||
-					     strcmp(key_exchange, "hybrid") == 0));
-}
-
-/* OpenSSL chooses a scheme for the server before it knows that it signs nothing. */
-static bool server_signs(SSL *connection, const SSL_CIPHER *cipher)
-{
-	int key_exchange = SSL_CIPHER_get_kx_nid(cipher);
-	return !SSL_session_reused(connection) &&
-	       SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null &&
-	       (key_exchange == NID_kx_any || key_exchange == NID_kx_dhe ||
-		key_exchange == NID_kx_ecdhe);
-}
-
-static void set_authentication(lua_State *L, SSL *connection)
-{
-	bool server = SSL_is_server(connection);
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(connection);
-	const struct scheme *own = own_scheme(connection), *peer = peer_scheme(connection);
-	const struct scheme *of_server = server ? own : peer, *of_client = server ? peer : own;
-	const char *authentication;
-	if (cipher == NULL)
-		return;
-	if (!server_signs(connection, cipher))
-		of_server = NULL;
-	authentication = name_of(authentications, SSL_CIPHER_get_auth_nid(cipher));
-	if (authentication == NULL && of_server != NULL)
-		authentication = of_server->authentication;
-	set_string(L, "authentication", authentication);
-	if (of_server != NULL)
-		set_string(L, "signature_scheme", of_server->name);
-	if (of_client != NULL)
-		set_string(L, "client_signature_scheme", of_client->name);
-}
-
-static void set_names(lua_State *L, SSL *connection)
-{
-	const unsigned char *alpn = NULL;
-	unsigned int length = 0;
-	const char *name = SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
-	SSL_get0_alpn_selected(connection, &alpn, &length);
-	set_string(L, "server_name", name);
-	if (length > 0)
-		set_lstring(L, "alpn", alpn, length);
-}
-
-static void set_certificate(lua_State *L, SSL *connection)
-{
-	X509 *certificate = SSL_get0_peer_certificate(connection);
-	if (certificate == NULL)
-		return;
-	long result = SSL_get_verify_result(connection);
-	certificate_push(L, certificate);
-	lua_setfield(L, -2, "certificate");
-	set_boolean(L, "verified", result == X509_V_OK);
-	set_integer(L, "verify_code", result);
-	set_string(L, "verify_error", X509_verify_cert_error_string(result));
-}
-
-static void set_compression(lua_State *L, SSL *connection)
-{
-	const COMP_METHOD *method = SSL_get_current_compression(connection);
-	if (method == NULL)
-		set_boolean(L, "compression", false);
-	else
-		set_string(L, "compression", SSL_COMP_get_name(method));
-}
-
-int observer_push_facts(lua_State *L, SSL *connection)
-{
-	if (!SSL_is_init_finished(connection))
-		return push_failure(L, "handshake", "the handshake is not finished");
-	lua_createtable(L, 0, 24);
-	set_string(L, "role", SSL_is_server(connection) ? "server" : "client");
-	set_string(L, "version", SSL_get_version(connection));
-	set_cipher(L, connection);
-	set_authentication(L, connection);
-	set_compression(L, connection);
-	set_boolean(L, "resumed", SSL_session_reused(connection));
-	/* TLS 1.3 has neither, and needs neither (RFC 8446 appendix D, 4.1.2). */
-	if (SSL_version(connection) < TLS1_3_VERSION) {
-		set_boolean(L, "extended_master_secret", SSL_get_extms_support(connection) == 1);
-		set_boolean(L, "secure_renegotiation",
-			    SSL_get_secure_renegotiation_support(connection) == 1);
-	}
-	set_names(L, connection);
-	set_certificate(L, connection);
-	ERR_clear_error();
-	return 1;
+	return observation == NULL ? 0 : observation->ephemeral_bits;
 }
 
 /* observer.facts(luasec_connection)
@@ -381,7 +134,7 @@ static int facts(lua_State *L)
 	if (observation == NULL)
 		return push_failure(L, "unobserved",
 				    "the connection's context was not under the policy");
-	return observer_push_facts(L, observation->connection);
+	return facts_push(L, observation->connection);
 }
 
 void observer_open(lua_State *L)

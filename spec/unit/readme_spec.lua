@@ -10,7 +10,7 @@ end
 
 local sources = {
 	"c/adoption.c", "c/certificate.c", "c/certificate_facts.c", "c/connection.c", "c/context.c", "c/core.c",
-	"c/domain_name.c", "c/ephemeral_dh.c", "c/identity.c", "c/in_force.c", "c/observer.c", "c/settings.c",
+	"c/domain_name.c", "c/ephemeral_dh.c", "c/facts.c", "c/identity.c", "c/in_force.c", "c/observer.c", "c/settings.c",
 }
 
 describe("README.md", function ()
