@@ -2,6 +2,7 @@
  * send is taken from it, what it receives is fed to it. */
 #include "internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -52,9 +53,29 @@ static int set_name(lua_State *L, SSL *connection)
 	return 0;
 }
 
-/* connection.new(context, { role = "server"|"client", server_name = string })
+/* A session that insecure_session gave, to be resumed. */
+static int set_session(lua_State *L, SSL *connection)
+{
+	size_t length = 0;
+	lua_getfield(L, 2, "session");
+	const char *bytes = lua_tolstring(L, -1, &length);
+	const unsigned char *position = (const unsigned char *)bytes;
+	if (bytes == NULL) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	SSL_SESSION *session =
+	    length > LONG_MAX ? NULL : d2i_SSL_SESSION(NULL, &position, (long)length);
+	bool set = session != NULL && SSL_set_session(connection, session) == 1;
+	SSL_SESSION_free(session);
+	lua_pop(L, 1);
+	return set ? 0 : push_failure(L, "parse", "the session cannot be resumed");
+}
+
+/* connection.new(context, { role = "server"|"client", server_name = string,
+ * session = bytes })
  * The role is the context's; an adopted context has none, and it must be given.
- * Returns a Connection, or nil, message, code ("tls"). */
+ * Returns a Connection, or nil, message, code ("tls", "parse"). */
 static int connection_new(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);
@@ -89,6 +110,8 @@ static int connection_new(lua_State *L)
 	else
 		SSL_set_connect_state(object->connection);
 	int failure = set_name(L, object->connection);
+	if (failure == 0)
+		failure = set_session(L, object->connection);
 	return failure > 0 ? failure : 1;
 }
 
@@ -184,6 +207,25 @@ static int connection_shutdown(lua_State *L)
 	return 1;
 }
 
+/* connection:insecure_session() -> a client's session in OpenSSL's serialised form,
+ * for the option `session`; it holds the secret, which Lua cannot wipe. In TLS 1.3
+ * there is one only after the server's ticket was read. Or nil, message, code
+ * ("handshake", "tls"). */
+static int connection_insecure_session(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	SSL_SESSION *session = SSL_get0_session(connection);
+	if (session == NULL || SSL_SESSION_is_resumable(session) != 1)
+		return push_failure(L, "handshake", "there is no session that can be resumed");
+	int length = i2d_SSL_SESSION(session, NULL);
+	unsigned char *bytes = length > 0 ? lua_newuserdata(L, (size_t)length) : NULL, *end = bytes;
+	if (bytes == NULL || i2d_SSL_SESSION(session, &end) != length)
+		return push_failure(L, "tls", "the session cannot be serialised");
+	lua_pushlstring(L, (const char *)bytes, (size_t)length);
+	OPENSSL_cleanse(bytes, (size_t)length);
+	return 1;
+}
+
 /* connection:facts() -> as observer.facts of a LuaSec connection. */
 static int connection_facts(lua_State *L)
 {
@@ -203,10 +245,15 @@ static int connection_tostring(lua_State *L)
 void connection_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "handshake", connection_handshake }, { "feed", connection_feed },
-		{ "take", connection_take },           { "read", connection_read },
-		{ "write", connection_write },         { "shutdown", connection_shutdown },
-		{ "facts", connection_facts },         { NULL, NULL },
+		{ "handshake", connection_handshake },
+		{ "feed", connection_feed },
+		{ "take", connection_take },
+		{ "read", connection_read },
+		{ "write", connection_write },
+		{ "shutdown", connection_shutdown },
+		{ "facts", connection_facts },
+		{ "insecure_session", connection_insecure_session },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", connection_tostring },
 						{ NULL, NULL } };

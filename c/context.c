@@ -263,7 +263,7 @@ static int context_release(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);
 	observer_detach(context);
-	if (!adoption_end(context))
+	if (!resumption_disable(context) || !adoption_end(context))
 		return push_failure(L, "tls", "cannot restore the context");
 	lua_pushboolean(L, 1);
 	return 1;
@@ -280,6 +280,33 @@ static int context_disable(lua_State *L)
 	SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
 	if (!remembered)
 		return push_failure(L, "tls", "cannot read the settings of the context");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* context:resume(store, name, server_names)
+ * Keeps sessions in the Store, and resumes them from it where the session ID
+ * context is the same: a digest of `name`, any string; `server_names` maps names
+ * asked for by SNI to what stands for `name` there. With nil for the store,
+ * nothing is resumed. Needs apply first. True, or nil, message, code ("tls"). */
+static int context_resume(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	size_t length = 0;
+	bool done;
+	lua_settop(L, 4);
+	if (lua_isnil(L, 2)) {
+		done = resumption_disable(context);
+	} else {
+		struct session_store *store = session_store_check(L, 2);
+		const char *name = luaL_checklstring(L, 3, &length);
+		done = resumption_enable(context, store, name, length) &&
+		       (lua_isnil(L, 4) || resumption_set_names(L, context, 4));
+		if (!done)
+			resumption_disable(context);
+	}
+	if (!done)
+		return push_failure(L, "tls", "cannot set up resumption");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -321,9 +348,13 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },     { "settings", context_settings },
-		{ "release", context_release }, { "disable", context_disable },
-		{ "inspect", context_inspect }, { NULL, NULL },
+		{ "apply", context_apply },
+		{ "settings", context_settings },
+		{ "release", context_release },
+		{ "disable", context_disable },
+		{ "resume", context_resume },
+		{ "inspect", context_inspect },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

@@ -88,6 +88,8 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	lua_setfield(L, -2, "connection");
 	observer_open(L);
 	lua_setfield(L, -2, "observer");
+	session_store_open(L);
+	lua_setfield(L, -2, "session_store");
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	return 1;
 }

@@ -16,6 +16,7 @@
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
 #define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
+#define STORE_TYPE       "xmpp_tls_policy.Store"
 
 /* ---- core.c ---------------------------------------------------------- */
 
@@ -217,6 +218,14 @@ bool observer_attach(SSL_CTX *context);
 /* Undoes observer_attach for connections that are made later. */
 void observer_detach(SSL_CTX *context);
 
+/* What resumption.c needs to know of a connection; NULL if it is not observed. */
+struct resumption *observer_resumption(const SSL *connection);
+const unsigned char *observer_session_context(const SSL *connection);
+void observer_set_session_context(SSL *connection, const unsigned char *context);
+void observer_offered_session(SSL *connection);
+void observer_note_extended_master_secret(SSL *connection);
+bool observer_has_extended_master_secret(const SSL *connection);
+
 /* Bits of the server's ephemeral key, which OpenSSL forgets before a handshake is
  * over; 0 if they are not known. */
 int observer_ephemeral_bits(const SSL *connection);
@@ -226,6 +235,108 @@ int observer_ephemeral_bits(const SSL *connection);
 /* Pushes the facts of a connection whose handshake is finished, one value, or
  * nil, message, code. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
+
+/* ---- session_store.c --------------------------------------------------- */
+
+#define SESSION_ID_SIZE      32 /* of every session that OpenSSL makes */
+#define SESSION_SECRET_SIZE  48 /* at most: RFC 5246 8.1, RFC 8446 with SHA-384 */
+#define SESSION_CONTEXT_SIZE 16 /* of the session ID context, a digest */
+
+/* A session on its way into the store or out of it. It holds a secret: cleanse it. */
+struct session {
+	unsigned char id[SESSION_ID_SIZE];
+	unsigned char secret[SESSION_SECRET_SIZE];
+	unsigned char context[SESSION_CONTEXT_SIZE];
+	uint8_t secret_length;
+	uint8_t kind;
+	uint32_t age; /* seconds, on the way out */
+};
+
+enum session_result {
+	SESSION_FOUND,
+	SESSION_UNKNOWN,
+	SESSION_EXPIRED,
+	SESSION_OTHER_CONTEXT,
+};
+
+struct session_statistics {
+	unsigned long hits, unknown, expired, other_context;
+	unsigned long refused; /* found, but OpenSSL did not resume it */
+	unsigned long insertions, evictions, removals;
+	unsigned long sessions; /* now */
+};
+
+struct session_store;
+
+/* Pushes the module `session_store`. */
+void session_store_open(lua_State *L);
+
+/* The store of the Store at `index`; raises an error for a closed one. */
+struct session_store *session_store_check(lua_State *L, int index);
+
+/* A store with one reference, or NULL. `lifetime` in seconds. The memory is wiped
+ * when the last reference goes, and when the process ends. */
+struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime);
+void session_store_up_ref(struct session_store *store);
+void session_store_free(struct session_store *store);
+
+/* All in constant time, without allocating. Inserting never fails: the oldest
+ * session makes room. An ID that is there already is replaced. */
+void session_store_insert(struct session_store *store, const struct session *session);
+enum session_result session_store_find(struct session_store *store, const unsigned char *id,
+				       const unsigned char *context, struct session *session);
+void session_store_remove(struct session_store *store, const unsigned char *id);
+
+uint32_t session_store_lifetime(const struct session_store *store);
+struct session_statistics *session_store_statistics(struct session_store *store);
+
+/* ---- resumption.c ------------------------------------------------------ */
+
+/* Versions times suites times groups: there are fewer. */
+#define SESSION_KINDS 250
+
+struct session_kinds {
+	unsigned int count;
+	struct {
+		int version, group;
+		const SSL_CIPHER *cipher;
+		SSL_SESSION *model;
+	} kinds[SESSION_KINDS];
+};
+
+void session_kinds_free(struct session_kinds *kinds);
+struct session_kinds *session_store_kinds(struct session_store *store);
+
+/* What a context's sessions are bound to; lives as long as the SSL_CTX. */
+struct resumption;
+
+/* NULL where resumption never was on. */
+struct resumption *resumption_of(const SSL_CTX *context);
+
+/* Sessions of connections made from `context` are kept in `store` (which gets one
+ * more reference) and resumed from it, under a session ID context that is the
+ * digest of `name`. Needs observer_attach. False, with resumption off, if memory
+ * is short. */
+bool resumption_enable(SSL_CTX *context, struct session_store *store, const char *name,
+		       size_t length);
+
+/* Makes the context's cache what it was before. */
+bool resumption_disable(SSL_CTX *context);
+bool resumption_is_enabled(const SSL_CTX *context);
+
+/* The table at `index` maps server names (SNI) to what replaces the `name` of
+ * resumption_enable for a connection that asks for them. Raises an error for what
+ * is no such table; false if memory is short. */
+bool resumption_set_names(lua_State *L, SSL_CTX *context, int index);
+
+/* The session ID context of connections without a server name. */
+const unsigned char *resumption_context(const struct resumption *resumption);
+
+/* The session of the connection is resumed no more. */
+void resumption_end_session(SSL *connection);
+
+/* A session that was found was not resumed after all. */
+void resumption_count_refusal(SSL *connection);
 
 /* ---- connection.c ---------------------------------------------------- */
 

@@ -1,16 +1,23 @@
 /* Callbacks on a context, and what they and OpenSSL tell of its connections. */
 #include "internal.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 
-/* What OpenSSL forgets before a handshake is over. */
+/* What OpenSSL forgets before a handshake is over, or never knew. */
 struct observation {
 	SSL *connection;
-	int descriptor;     /* -1: no socket */
-	int ephemeral_bits; /* 0: unknown */
+	int descriptor;                /* -1: no socket */
+	int ephemeral_bits;            /* 0: unknown */
+	struct resumption *resumption; /* of the context that the connection began with:
+					* SNI may give it another, but not another cache */
+	unsigned char session_context[SESSION_CONTEXT_SIZE];
+	bool offered_session, extended_master_secret, finished;
 };
 
 static int observation_index = -1;
@@ -63,6 +70,10 @@ static void observe(SSL *connection)
 		return;
 	observation->connection = connection;
 	observation->descriptor = -1;
+	observation->resumption = resumption_of(SSL_get_SSL_CTX(connection));
+	if (observation->resumption != NULL)
+		memcpy(observation->session_context, resumption_context(observation->resumption),
+		       sizeof observation->session_context);
 	if (!SSL_set_ex_data(connection, observation_index, observation)) {
 		free(observation);
 		return;
@@ -70,10 +81,15 @@ static void observe(SSL *connection)
 	remember_descriptor(observation, SSL_get_fd(connection));
 }
 
+static struct observation *observation_of(const SSL *connection)
+{
+	return SSL_get_ex_data(connection, observation_index);
+}
+
 /* A server throws its half of the key exchange away with the client's answer. */
 static void note_key_exchange(SSL *connection)
 {
-	struct observation *observation = SSL_get_ex_data(connection, observation_index);
+	struct observation *observation = observation_of(connection);
 	EVP_PKEY *key = NULL;
 	if (observation == NULL || SSL_get_tmp_key(connection, &key) != 1)
 		return;
@@ -81,16 +97,64 @@ static void note_key_exchange(SSL *connection)
 	EVP_PKEY_free(key);
 }
 
+/* Nagle's algorithm would hold back what follows the handshake until the peer
+ * acknowledges it, which takes the peer 40 ms. */
+static void write_at_once(const SSL *connection)
+{
+	int on = 1, descriptor = SSL_get_fd(connection);
+	if (descriptor >= 0)
+		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* Where the client speaks last in a handshake, its own Nagle waits for us. */
+static void acknowledge_at_once(const SSL *connection)
+{
+#ifdef TCP_QUICKACK
+	int on = 1, descriptor = SSL_get_fd(connection);
+	if (descriptor >= 0 && SSL_is_server(connection))
+		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+#else
+	(void)connection;
+#endif
+}
+
+static void note_finished(SSL *connection)
+{
+	struct observation *observation = observation_of(connection);
+	acknowledge_at_once(connection);
+	if (observation == NULL)
+		return;
+	if (observation->offered_session && !SSL_session_reused(connection))
+		resumption_count_refusal(connection);
+	observation->offered_session = false;
+	observation->finished = true;
+}
+
+/* Only of a connection whose peer has proved that it knows the secret: session
+ * IDs of TLS 1.2 can be overheard, and a stranger must not end others' sessions
+ * with them. */
+static void note_fatal_alert(SSL *connection)
+{
+	const struct observation *observation = observation_of(connection);
+	if (observation != NULL && observation->finished && SSL_is_server(connection))
+		resumption_end_session(connection);
+}
+
 static void info_callback(const SSL *connection, int where, int value)
 {
 	/* The callback's signature is older than const; OpenSSL's own callers
 	 * pass what is theirs to change. */
 	SSL *observed = (SSL *)(uintptr_t)connection;
-	(void)value;
-	if (where & SSL_CB_HANDSHAKE_START)
+	if (where & SSL_CB_HANDSHAKE_START) {
 		observe(observed);
-	else if ((where & SSL_CB_LOOP) && SSL_get_state(connection) == TLS_ST_SW_KEY_EXCH)
+		write_at_once(observed);
+	} else if (where & SSL_CB_HANDSHAKE_DONE) {
+		note_finished(observed);
+	} else if ((where & SSL_CB_ALERT) && value >> 8 == SSL3_AL_FATAL) {
+		note_fatal_alert(observed);
+	} else if ((where & SSL_CB_LOOP) && SSL_get_state(connection) == TLS_ST_SW_KEY_EXCH) {
 		note_key_exchange(observed);
+	}
 }
 
 bool observer_attach(SSL_CTX *context)
@@ -109,9 +173,41 @@ void observer_detach(SSL_CTX *context)
 		SSL_CTX_set_info_callback(context, NULL);
 }
 
+struct resumption *observer_resumption(const SSL *connection)
+{
+	const struct observation *observation = observation_of(connection);
+	return observation == NULL ? NULL : observation->resumption;
+}
+
+const unsigned char *observer_session_context(const SSL *connection)
+{
+	return observation_of(connection)->session_context;
+}
+
+void observer_set_session_context(SSL *connection, const unsigned char *context)
+{
+	struct observation *observation = observation_of(connection);
+	memcpy(observation->session_context, context, sizeof observation->session_context);
+}
+
+void observer_offered_session(SSL *connection)
+{
+	observation_of(connection)->offered_session = true;
+}
+
+void observer_note_extended_master_secret(SSL *connection)
+{
+	observation_of(connection)->extended_master_secret = true;
+}
+
+bool observer_has_extended_master_secret(const SSL *connection)
+{
+	return observation_of(connection)->extended_master_secret;
+}
+
 int observer_ephemeral_bits(const SSL *connection)
 {
-	const struct observation *observation = SSL_get_ex_data(connection, observation_index);
+	const struct observation *observation = observation_of(connection);
 	return observation == NULL ? 0 : observation->ephemeral_bits;
 }
 

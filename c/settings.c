@@ -238,7 +238,8 @@ static void apply_all(SSL_CTX *context, const struct settings *settings, int ope
 	SSL_CTX_set_options(context, settings->set);
 	/* Under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets, and without a
 	 * session store nobody could resume with one. */
-	if (settings->no_stateless_tickets && !SSL_CTX_set_num_tickets(context, 0))
+	if (settings->no_stateless_tickets && !resumption_is_enabled(context) &&
+	    !SSL_CTX_set_num_tickets(context, 0))
 		refuse(refusal, "tls", "no_stateless_tickets");
 	if (settings->no_early_data && (!SSL_CTX_set_max_early_data(context, 0) ||
 					!SSL_CTX_set_recv_max_early_data(context, 0)))

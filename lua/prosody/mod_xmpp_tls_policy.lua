@@ -24,12 +24,16 @@ local policies = module.saved_state and module.saved_state.policies or {}
 
 ---- Options ------------------------------------------------------------------
 
--- A bad option never weakens: the policy in force stays, or the default is it.
-local function load_policy(host, options)
-	local policy, errors = tls_policy.policy(options)
+local function report(host, errors)
 	for _, problem in ipairs(errors or {}) do
 		module:log("error", "%s: %s", host == "*" and "configuration" or host, problem.message)
 	end
+end
+
+-- A bad option never weakens: the policy in force stays, or the default is it.
+local function load_policy(host, options)
+	local policy, errors = tls_policy.policy(options)
+	report(host, errors)
 	if not policy then
 		policy = policies[host] or tls_policy.policy()
 		module:log("error", "%s: because of the errors above, the policy is %s",
@@ -37,17 +41,26 @@ local function load_policy(host, options)
 	end
 	if not policies[host] or policies[host]:name() ~= policy:name() then
 		module:log("info", "%s: %s", host == "*" and "all hosts" or host, policy:name())
-		policies[host] = policy
 	end
+	policies[host] = policy
 end
 
 local function load_host_policy(host)
 	local global, own = module:get_option "xmpp_tls_policy", module:context(host):get_option "xmpp_tls_policy"
-	load_policy(host, own == global and global or tls_policy.merge(global, own))
+	local options, errors = global, nil
+	if own ~= global then
+		options, errors = tls_policy.merge(global, own)
+	end
+	report(host, errors)
+	load_policy(host, options)
 end
 
 local function load_policies()
 	load_policy("*", module:get_option "xmpp_tls_policy")
+	local kept, message = contexts.keep_sessions(policies["*"].resumption)
+	if not kept then
+		module:log("error", "No session is resumed: %s", message)
+	end
 	for host in pairs(policies) do
 		if host ~= "*" then
 			load_host_policy(host)
@@ -62,8 +75,10 @@ end
 ---- Contexts -----------------------------------------------------------------
 
 local function enforce(context, host, role, service)
-	local entry = contexts.enforce(context, policy_for(host), server.operator_lists(host, role, service),
-		host or "*")
+	local entry = contexts.enforce(context, {
+		policy = policy_for(host), host = host, role = role,
+		operator = server.operator_lists(host, role, service),
+	})
 	if not entry.new then
 		return entry
 	end
@@ -77,6 +92,9 @@ local function enforce(context, host, role, service)
 	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
 		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
 	end
+	if entry.resumption_failure then
+		module:log("error", "%s: no session is resumed: %s", what, entry.resumption_failure)
+	end
 	if entry.dropped.dh_bits then
 		module:log("warn", "%s: the DH parameters of %d bits were replaced by stronger ones", what,
 			entry.dropped.dh_bits)
@@ -84,21 +102,43 @@ local function enforce(context, host, role, service)
 	return entry
 end
 
-local function enforce_direct_tls()
-	for _, found in ipairs(server.direct_tls_contexts()) do
-		enforce(found.context, found.host, found.role, found.service)
+local function serve_names(names)
+	for base, entries in pairs(names) do
+		local done, message = contexts.serve_names(base, entries)
+		if not done then
+			module:log("error", "No session is resumed by server name: %s", message)
+		end
 	end
+end
+
+local function enforce_direct_tls()
+	local names = {}
+	for _, found in ipairs(server.direct_tls_contexts()) do
+		local entry = enforce(found.context, found.host, found.role, found.service)
+		for _, base in ipairs(found.bases or {}) do
+			names[base] = names[base] or {}
+			names[base][found.host] = entry
+		end
+	end
+	serve_names(names)
 	server.tolerate_any_name(function (context)
 		local entry = contexts.get(context)
 		return entry and not entry.failure and entry.certificate
 	end)
 end
 
--- While an event is being handled, other modules may still make contexts: a
--- second look follows before any connection is accepted.
-local function watch_direct_tls()
-	enforce_direct_tls()
-	module:add_timer(0, enforce_direct_tls)
+-- While an event is being handled, other modules may still make contexts. Timers
+-- come before any connection is accepted.
+local looking = false
+local function look_at_direct_tls()
+	if looking then
+		return
+	end
+	looking = true
+	module:add_timer(0, function ()
+		looking = false
+		enforce_direct_tls()
+	end)
 end
 
 local function give_back(host)
@@ -272,7 +312,7 @@ end
 
 local function host_activated()
 	cover_hosts()
-	watch_direct_tls()
+	look_at_direct_tls()
 end
 
 load_policies()
@@ -287,15 +327,15 @@ module:hook("host-deactivated", function (host)
 	policies[host] = nil
 end)
 -- After portmanager (0), which makes the contexts of a new listener.
-module:hook("item-added/net-provider", watch_direct_tls, -1)
+module:hook("item-added/net-provider", look_at_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
 	load_policies()
-	watch_direct_tls()
+	look_at_direct_tls()
 end, -2)
 
 function module.load()
-	watch_direct_tls()
+	look_at_direct_tls()
 end
 
 function module.save()

@@ -70,9 +70,9 @@ function server.operator_lists(host, role, service)
 	return lists
 end
 
-local function collect(list, context, role, service, host)
+local function collect(list, context, role, service)
 	if context then
-		list[#list + 1] = { context = context, role = role, service = service, host = host }
+		list[#list + 1] = { context = context, role = role, service = service }
 	end
 end
 
@@ -82,8 +82,9 @@ local function names_of(listener)
 	return listener.hosts or listener.tls_ctx and listener.tls_ctx._sni_contexts
 end
 
---- The contexts of all listeners on which XMPP may be spoken over direct TLS:
--- a list of { context, role, service, host = nil for the one without SNI }.
+--- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
+-- list of { context, role, service }; a context that serves one name (SNI) also
+-- has its host, and bases, the contexts that a client meets before it is chosen.
 function server.direct_tls_contexts()
 	local list = {}
 	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
@@ -93,8 +94,10 @@ function server.direct_tls_contexts()
 			-- goes on using the first.
 			collect(list, listener.tls_ctx, role, service)
 			collect(list, listener._sslctx, role, service)
+			local bases = { listener.tls_ctx, listener._sslctx }
 			for host, context in pairs(names_of(listener) or {}) do
-				collect(list, context, role, service, host)
+				collect(list, context, role, service)
+				list[#list].host, list[#list].bases = host, bases
 			end
 		end
 	end

@@ -8,6 +8,9 @@ local contexts = {}
 -- server has dropped needs no giving back.
 local adopted = setmetatable({}, { __mode = "k" })
 
+-- Where sessions are kept for resumption: one store for all contexts.
+local store, store_memory
+
 -- What the operator listed himself, as one word that can be compared.
 local function fingerprint(operator)
 	local words = {}
@@ -54,32 +57,106 @@ local function tighten(entry, context, operator)
 	end
 end
 
+-- Sessions resume only where all of this is the same.
+local function session_name(entry, host, role)
+	local settings = entry.settings
+	local parts = {
+		host or "*", role, entry.policy:name(), entry.certificate:facts().sha256,
+		settings.minimum_version or "", settings.maximum_version or "",
+	}
+	for _, list in ipairs { "ciphers", "ciphersuites", "groups" } do
+		parts[#parts + 1] = table.concat(settings[list] or {}, ":")
+	end
+	return table.concat(parts, "\0")
+end
+
+-- A server's context without a certificate cannot finish a handshake, and what is
+-- authenticated by a client's certificate is not resumed: so not as a client.
+local function start_resumption(entry, context, given)
+	if store and entry.certificate and given.role ~= "s2sout" then
+		entry.session_name = session_name(entry, given.host, given.role)
+		local done, message = context:resume(store, entry.session_name)
+		entry.resumption_failure = not done and message or nil
+	end
+end
+
 --- Brings a LuaSec context (or Prosody 13's table around one) under a policy.
--- `operator` tells which lists the operator's own configuration made: { ciphers
--- = boolean, ciphersuites = boolean, groups = boolean }. Nothing happens to a
--- context that is under this policy already.
+-- `given`: policy; host, the one that it is for, nil if it is for any; role,
+-- "c2s", "s2sin" or "s2sout"; operator, which lists the operator's own
+-- configuration made: { ciphers = boolean, ciphersuites = boolean, groups =
+-- boolean }. Nothing happens to a context that is under all this already.
 -- Returns a table: policy; new (whether anything was done); settings (what was
 -- applied); dropped (see context:apply); certificate, the context's own, if it
--- has one; failure, a message, where the context could not be brought under the
--- policy: no handshake on it succeeds then.
-function contexts.enforce(luasec, policy, operator, owner)
+-- has one; session_name, where its sessions can be resumed, or
+-- resumption_failure; failure, a message, where the context could not be brought
+-- under the policy: no handshake on it succeeds then.
+function contexts.enforce(luasec, given)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
-	local marks = fingerprint(operator)
+	local marks = fingerprint(given.operator)
 	local entry = adopted[luasec]
-	if entry and entry.policy == policy and entry.marks == marks then
+	if entry and entry.policy == given.policy and entry.marks == marks and entry.store == store then
 		entry.new = false
 		return entry
 	end
-	entry = { policy = policy, marks = marks, owner = owner, new = true }
+	entry = { policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true }
 	local context, message = core.context.adopt(luasec)
 	if context then
-		tighten(entry, context, operator)
+		tighten(entry, context, given.operator)
+		if not entry.failure then
+			start_resumption(entry, context, given)
+		end
 		context:close()
 	else
 		entry.failure = message
 	end
 	adopted[luasec] = entry
 	return entry
+end
+
+--- Which server names (SNI) a context serves through which other contexts, as
+-- { [name] = what enforce returned for its context }: their sessions are theirs.
+-- Returns true, or nil and a message.
+function contexts.serve_names(luasec, entries)
+	luasec = type(luasec) == "table" and luasec._inner or luasec
+	local entry = adopted[luasec]
+	if not entry or not entry.session_name then
+		return true
+	end
+	local names = {}
+	for name, other in pairs(entries) do
+		names[name] = other.session_name
+	end
+	local context, message = core.context.adopt(luasec)
+	if not context then
+		return nil, message
+	end
+	local done, failure = context:resume(store, entry.session_name, names)
+	context:close()
+	return done, failure
+end
+
+--- Makes the store of the process what the options say: { enabled, lifetime
+-- (seconds), memory (MiB) }. Sessions outlive a change of the lifetime; contexts
+-- follow when they are enforced again. Returns true, or nil and a message: then
+-- nothing is resumed.
+function contexts.keep_sessions(options)
+	if not options.enabled then
+		store = nil
+		return true
+	end
+	if store and store_memory == options.memory then
+		store:set_lifetime(options.lifetime)
+		return true
+	end
+	local message
+	store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
+	store_memory = options.memory
+	return store and true, message
+end
+
+--- The store of the process, or nil.
+function contexts.sessions()
+	return store
 end
 
 --- What enforce returned for a context, or nil for one that is not adopted.
@@ -97,12 +174,12 @@ local function give_back(luasec)
 	return released, failure
 end
 
---- Gives the contexts of one owner (nil: all of them) back as they were. Returns
--- a list of messages, one for each that could not be.
-function contexts.release(owner)
+--- Gives the contexts of one host (nil: all of them) back as they were. Returns a
+-- list of messages, one for each that could not be.
+function contexts.release(host)
 	local messages = {}
 	for luasec, entry in pairs(adopted) do
-		if owner == nil or entry.owner == owner then
+		if host == nil or entry.host == host then
 			local released, message = give_back(luasec)
 			if not released then
 				messages[#messages + 1] = message

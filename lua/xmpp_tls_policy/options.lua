@@ -86,18 +86,57 @@ local function table_of(validators, example)
 	end
 end
 
+local function boolean(value, path, errors)
+	if type(value) ~= "boolean" then
+		report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, text.printable(value)))
+	end
+end
+
+-- A whole number of a unit, from `least` to `most`.
+local function number_of(unit, least, most)
+	return function(value, path, errors)
+		if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+			report(errors, path, value, ("%s is %s; accepted: a whole number of %s, from %d to %d"):format(
+				path, text.printable(value), unit, least, most))
+		end
+	end
+end
+
 -- name -> validator, and the default of each.
 local validators = {
 	level = one_of(profiles.levels),
 	profile = one_of(profiles.names, profiles.superseded),
+	resumption = table_of({
+		enabled = boolean,
+		lifetime = number_of("seconds", 1, 604800), -- RFC 8446 4.6.1: at most seven days
+		memory = number_of("MiB", 1, 4096),
+	}, "{ lifetime = 3600 }"),
 }
 
 local defaults = {
 	level = profiles.levels[1],
 	profile = profiles.default,
+	resumption = { enabled = true, lifetime = 3600, memory = 16 },
 }
 
+-- What is the process's and cannot be one host's.
+local of_the_process = { "resumption" }
+
 local validate = table_of(validators, ('{ level = "%s" }'):format(defaults.level))
+
+local function with_defaults(given, known)
+	local complete = {}
+	for name, default in pairs(known) do
+		local value = rawget(given, name)
+		if type(default) == "table" then
+			value = with_defaults(value or {}, default)
+		elseif value == nil then
+			value = default
+		end
+		complete[name] = value
+	end
+	return complete
+end
 
 -- The options as the operator wrote them -> a new table with every default filled
 -- in. Or nil, and a list of everything that is wrong, in the order of the options:
@@ -112,23 +151,17 @@ function options.check(given)
 	if errors[1] then
 		return nil, errors
 	end
-	local complete = {}
-	for name, default in pairs(defaults) do
-		local value = rawget(given, name)
-		if value == nil then
-			value = default
-		end
-		complete[name] = value
-	end
-	return complete
+	return with_defaults(given, defaults)
 end
 
 -- The global options with a host's own put over them, key by key; a new table.
--- What is no table is handed on for check to complain of.
+-- What is no table is handed on for check to complain of. Then a list of what
+-- the host cannot have of its own, as in check; that is left out.
 function options.merge(global, host)
+	local errors = {}
 	for _, given in ipairs({ global == nil and {} or global, host == nil and {} or host }) do
 		if type(given) ~= "table" then
-			return given
+			return given, errors
 		end
 	end
 	local merged = {}
@@ -138,7 +171,14 @@ function options.merge(global, host)
 	for key, value in next, host or {} do
 		merged[key] = value
 	end
-	return merged
+	for _, name in ipairs(of_the_process) do
+		if host and rawget(host, name) ~= nil then
+			local path = path_of(options.name, name)
+			report(errors, path, host[name], ("%s is for the whole server; it belongs above the hosts"):format(path))
+			merged[name] = global and rawget(global, name)
+		end
+	end
+	return merged, errors
 end
 
 return options

@@ -185,14 +185,17 @@ function policy.compose(profile, level, clauses)
 	}, metatable)
 end
 
--- The policy of an operator's options, nil for the defaults. Or nil, and the list
+-- The policy of an operator's options, nil for the defaults; with its field
+-- `resumption`, { enabled, lifetime (seconds), memory (MiB) }. Or nil, and the list
 -- of errors of options.check.
 function policy.new(given)
 	local checked, errors = options.check(given)
 	if not checked then
 		return nil, errors
 	end
-	return policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.clauses")
+	local made = policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.clauses")
+	made.resumption = checked.resumption
+	return made
 end
 
 -- ---- methods ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 local socket = require "socket"
 local ssl = require "ssl"
 local mime = require "mime"
+local tls_socket = require "support.tls_socket"
 
 local xmpp = {}
 
@@ -147,9 +148,27 @@ function Peer:request_tls()
 	return true
 end
 
+-- The same with a Context of our core instead of LuaSec's parameters: see tls_socket.lua.
+-- `session`: to resume.
+local function secure_with_core(self, options)
+	local name = options.server_name
+	if name == nil then
+		name = self.domain
+	end
+	self.socket = tls_socket.wrap(self.socket, options.context, {
+		server_name = name or nil,
+		session = options.session,
+	})
+	self.socket:settimeout(self.timeout)
+	return self.socket:dohandshake()
+end
+
 -- TLS on the connection as it stands. options: LuaSec's parameters, and server_name (a
 -- name, or false for no SNI; default: the domain). nil and OpenSSL's reason on failure.
 function Peer:secure(options)
+	if options and options.context then
+		return secure_with_core(self, options)
+	end
 	local parameters = { mode = "client", protocol = "any", verify = "none", options = { "all" } }
 	for name, value in pairs(options or {}) do
 		parameters[name] = value

@@ -14,7 +14,7 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "level", "profile"'
+local KNOWN = 'known: "level", "profile", "resumption"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -72,6 +72,17 @@ local cases = {
 		{ "xmpp_tls_policy[1] is no option; " .. KNOWN, "xmpp_tls_policy[2] is no option; " .. KNOWN } },
 	{ { [true] = 1 }, { "xmpp_tls_policy[true] is no option; " .. KNOWN } },
 	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
+	{ { resumption = true }, { "xmpp_tls_policy.resumption is true; accepted: a table such as { lifetime = 3600 }" } },
+	{ { resumption = { enabled = "yes", lifetime = 0, memory = 1.5, size = 1 } }, {
+		'xmpp_tls_policy.resumption.enabled is "yes"; accepted: true, false',
+		"xmpp_tls_policy.resumption.lifetime is 0; accepted: a whole number of seconds, from 1 to 604800",
+		"xmpp_tls_policy.resumption.memory is 1.5; accepted: a whole number of MiB, from 1 to 4096",
+		'xmpp_tls_policy.resumption.size is no option; known: "enabled", "lifetime", "memory"',
+	} },
+	{ { resumption = { lifetime = 0 / 0, memory = 1 / 0 } }, {
+		"xmpp_tls_policy.resumption.lifetime is not a number; accepted: a whole number of seconds, from 1 to 604800",
+		"xmpp_tls_policy.resumption.memory is infinity; accepted: a whole number of MiB, from 1 to 4096",
+	} },
 	{ "must", { 'xmpp_tls_policy is "must"; accepted: a table such as { level = "should" }' } },
 	{ false, { 'xmpp_tls_policy is false; accepted: a table such as { level = "should" }' } },
 	{ 0, { 'xmpp_tls_policy is 0; accepted: a table such as { level = "should" }' } },
@@ -119,13 +130,23 @@ describe("options that are right", function()
 		assert.are.equal("rfc9325, level must", tls_policy.policy({ profile = "rfc9325", level = "must" }):name())
 	end)
 
+	it("may be left out within a table, too", function()
+		assert.are.same({ enabled = false, lifetime = 3600, memory = 16 },
+			tls_policy.policy({ resumption = { enabled = false } }).resumption)
+		assert.are.same({ enabled = true, lifetime = 60, memory = 16 },
+			tls_policy.policy({ resumption = { lifetime = 60 } }).resumption)
+	end)
+
 	it("are not changed, nor called", function()
 		local given = setmetatable({ level = "must" }, {
 			__newindex = function() error("changed") end,
 			__index = function() error("called") end,
 			__pairs = function() error("called") end,
 		})
-		assert.are.same({ level = "must", profile = "draft-saintandre-xmpp-tls-02" }, options.check(given))
+		assert.are.same({
+			level = "must", profile = "draft-saintandre-xmpp-tls-02",
+			resumption = { enabled = true, lifetime = 3600, memory = 16 },
+		}, options.check(given))
 		assert.are.equal("level", next(given))
 		assert.is_nil(next(given, "level"))
 	end)
@@ -156,5 +177,15 @@ describe("a host's options", function()
 		assert.are.equal("must", tls_policy.merge("must", { level = "must" }))
 		assert.are.equal(7, tls_policy.merge(global, 7))
 		assert.are.equal(false, tls_policy.merge(false, nil))
+	end)
+
+	it("cannot have what is the whole server's", function()
+		local own = { level = "must", resumption = { lifetime = 60 } }
+		local merged, errors = tls_policy.merge({ resumption = { lifetime = 600 } }, own)
+		assert.are.same({ level = "must", resumption = { lifetime = 600 } }, merged)
+		assert.are.equal(1, #errors)
+		assert.are.equal("xmpp_tls_policy.resumption is for the whole server; it belongs above the hosts",
+			errors[1].message)
+		assert.are.same({}, select(2, tls_policy.merge(nil, { level = "must" })))
 	end)
 end)

@@ -10,7 +10,8 @@ end
 
 local sources = {
 	"c/adoption.c", "c/certificate.c", "c/certificate_facts.c", "c/connection.c", "c/context.c", "c/core.c",
-	"c/domain_name.c", "c/ephemeral_dh.c", "c/facts.c", "c/identity.c", "c/in_force.c", "c/observer.c", "c/settings.c",
+	"c/domain_name.c", "c/ephemeral_dh.c", "c/facts.c", "c/identity.c", "c/in_force.c", "c/observer.c", "c/resumption.c",
+	"c/session_store.c", "c/settings.c",
 }
 
 describe("README.md", function ()
@@ -42,6 +43,9 @@ describe("README.md", function ()
 			local row = ("| `%s` | %s |"):format(option, table.concat(quoted, ", "))
 			assert.truthy(readme:find(row, 1, true), row)
 		end
+		local resumption = tls_policy.policy().resumption
+		assert.truthy(readme:find(("| `resumption` | `{ enabled = %s, lifetime = %d, memory = %d }` |"):format(
+			tostring(resumption.enabled), resumption.lifetime, resumption.memory), 1, true))
 		local _, errors = tls_policy.policy { none = true }
 		for option in errors[1].message:match("known: (.-);?$"):gmatch "\"([%a_]+)\"" do
 			assert.truthy(readme:find("\n| `" .. option .. "` |", 1, true), option)

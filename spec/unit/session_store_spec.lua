@@ -1,0 +1,338 @@
+local core = require "xmpp_tls_policy.core"
+local handshake = require "support.handshake"
+local pki = require "support.pki"
+
+describe("a session store", function ()
+	local authority, files, other_files, client_files
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test" }, key = "p256" }
+		other_files = authority:issue { names = { "other.test" }, key = "p256", key_name = "other" }
+		client_files = authority:issue { names = { "client.test" }, key = "p256", key_name = "client" }
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function new(options)
+		return assert(core.session_store.new { memory = options and options.memory or 1, lifetime = 3600 })
+	end
+
+	local function server(store, name, more)
+		local options = { role = "server", certificate = files.certificate, key = files.key }
+		for field, value in pairs(more or {}) do
+			options[field] = value
+		end
+		local context = assert(core.context.new(options))
+		assert(context:apply { no_stateless_tickets = true })
+		assert(context:resume(store, name or "a"))
+		return context
+	end
+
+	local function client(version, options)
+		local context = assert(core.context.new(options or { role = "client", verify = "none" }))
+		assert(context:apply { maximum_version = version })
+		return context
+	end
+
+	-- A handshake; returns whether it was resumed (both ends agree) and the session for the next.
+	local function meet(client_context, server_context, session, options)
+		options = options or {}
+		local one, other = handshake.between(client_context, server_context,
+			{ session = session, server_name = options.server_name }, options.role and { role = options.role })
+		assert(one, other)
+		assert(other:write "x")
+		assert(one:feed(other:take()))
+		assert.equal("x", one:read())
+		local resumed = one:facts().resumed
+		assert.equal(resumed, other:facts().resumed)
+		local next_session = one:insecure_session()
+		if options.goodbye then
+			assert(one:shutdown())
+			assert(other:feed(one:take()))
+			other:read()
+		end
+		one:close()
+		other:close()
+		return resumed, next_session
+	end
+
+	local function misses(store)
+		return store:stats().misses
+	end
+
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		describe("under " .. version, function ()
+			it("resume.session-id: resumes a session, again and again", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				local resumed, session = meet(one, other)
+				assert.is_false(resumed)
+				for _ = 1, 3 do
+					resumed, session = meet(one, other, session)
+					assert.is_true(resumed)
+				end
+				assert.equal(3, store:stats().hits)
+			end)
+
+			it("keeps what facts say of the handshake", function ()
+				local one, other = client(version), server(new())
+				local first, first_other = handshake.between(one, other)
+				assert(first_other:write "x")
+				assert(first:feed(first_other:take()))
+				first:read()
+				local again, again_other = handshake.between(one, other, { session = first:insecure_session() })
+				assert.truthy(again)
+				local before, after = first_other:facts(), again_other:facts()
+				assert.is_true(after.resumed)
+				for _, field in ipairs { "version", "cipher_suite", "bits", "key_exchange", "forward_secrecy",
+					"extended_master_secret", "group" } do
+					assert.equal(before[field], after[field], field)
+				end
+				assert.is_nil(after.signature_scheme)
+			end)
+
+			it("keeps sessions of who says goodbye and of who does not", function ()
+				local one, other = client(version), server(new())
+				for _, goodbye in ipairs { true, false } do
+					local _, session = meet(one, other, nil, { goodbye = goodbye })
+					assert.is_true((meet(one, other, session)))
+				end
+			end)
+
+			it("ends a session with a fatal alert", function ()
+				local store = new()
+				local one_context, other_context = client(version), server(store)
+				local one, other = handshake.between(one_context, other_context)
+				assert(other:write "x")
+				assert(one:feed(other:take()))
+				one:read()
+				local session = one:insecure_session()
+				assert(one:write "garbled")
+				local record = one:take()
+				assert(other:feed(record:sub(1, -2) .. string.char((record:byte(-1) + 1) % 256)))
+				assert.equal("tls", select(3, other:read()))
+				assert.equal(1, store:stats().removals)
+				assert.is_false((meet(one_context, other_context, session)))
+			end)
+
+			it("does not let a stranger end it with the ID alone", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				local _, session = meet(one, other)
+				local stranger = assert(core.connection.new(one, { session = session }))
+				local victim = assert(core.connection.new(other))
+				stranger:handshake()
+				assert(victim:feed(stranger:take()))
+				victim:handshake()
+				assert(victim:feed "\21\3\3\0\2\2\40") -- an alert in plain text
+				victim:handshake()
+				stranger:close()
+				victim:close()
+				assert.equal(0, store:stats().removals)
+				assert.is_true((meet(one, other, session)))
+			end)
+
+			it("resumes no session under another name, and under no other certificate", function ()
+				local store = new()
+				local one = client(version)
+				local _, session = meet(one, server(store, "a"))
+				assert.is_true((meet(one, server(store, "a"), session)))
+				assert.is_false((meet(one, server(store, "b"), session)))
+				assert.equal(1, misses(store).context)
+				assert.is_true((meet(one, server(store, "a"), session)))
+			end)
+
+			it("tells server names apart before the server chooses their context", function ()
+				local store = new()
+				local one, other = client(version), server(store, "base")
+				assert(other:resume(store, "base", { ["a.test"] = "a", ["b.test"] = "b" }))
+				local _, of_a = meet(one, other, nil, { server_name = "a.test" })
+				local _, of_none = meet(one, other)
+				assert.is_true((meet(one, other, of_a, { server_name = "a.test" })))
+				assert.is_true((meet(one, other, of_none)))
+				assert.is_true((meet(one, other, of_none, { server_name = "c.test" })))
+				assert.is_false((meet(one, other, of_a, { server_name = "b.test" })))
+				assert.is_false((meet(one, other, of_a)))
+				assert.is_false((meet(one, other, of_none, { server_name = "a.test" })))
+				assert(other:resume(store, "base", { ["a.test"] = "renewed" }))
+				assert.is_false((meet(one, other, of_a, { server_name = "a.test" })))
+			end)
+
+			it("resumes no session that is too old", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				store:set_clock(1000)
+				local _, session = meet(one, other)
+				store:set_clock(1000 + 3599)
+				assert.is_true((meet(one, other, session)))
+				store:set_clock(1000 + 3600)
+				assert.is_false((meet(one, other, session)))
+				assert.equal(1, misses(store).expired)
+				assert.is_false((meet(one, other, session)))
+				assert.equal(1, misses(store).unknown)
+			end)
+
+			it("takes a clock that was set back for the end of sessions", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				store:set_clock(5000)
+				local _, session = meet(one, other)
+				store:set_clock(4999)
+				assert.is_false((meet(one, other, session)))
+			end)
+
+			it("resume.sealed: gives a full handshake for an ID that was tampered with or made up", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				local _, session = meet(one, other)
+				-- The ID is in the client's session as an octet string of 32 bytes.
+				local start = assert(session:find("\4\32", 1, true)) + 2
+				if version == "TLSv1.3" then -- there the ticket is what the server gave
+					start = assert(session:find("\170\34\4\32", 1, true)) + 4
+				end
+				for _, position in ipairs { start, start + 31 } do
+					local tampered = session:sub(1, position - 1)
+						.. string.char((session:byte(position) + 1) % 256) .. session:sub(position + 1)
+					assert.is_false((meet(one, other, tampered)))
+				end
+				assert.equal(2, misses(store).unknown)
+				assert.is_true((meet(one, other, session)))
+			end)
+
+			it("keeps no session of a client that showed a certificate", function ()
+				local store = new()
+				local other = server(store, "a", { verify = "require", ca_file = authority.certificate })
+				local one = client(version, { role = "client", verify = "none", certificate = client_files.certificate,
+					key = client_files.key })
+				local _, session = meet(one, other)
+				assert.equal(0, store:stats().insertions)
+				assert.is_false((meet(one, other, session)))
+			end)
+
+			it("keeps nothing once resumption is off", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				local _, session = meet(one, other)
+				assert(other:resume(nil))
+				assert.is_false((meet(one, other, session)))
+				assert.equal(1, store:stats().insertions)
+			end)
+
+			it("forgets all sessions when it is flushed", function ()
+				local store = new()
+				local one, other = client(version), server(store)
+				local _, session = meet(one, other)
+				store:flush()
+				assert.equal(0, store:stats().sessions)
+				assert.is_false((meet(one, other, session)))
+				_, session = meet(one, other)
+				assert.is_true((meet(one, other, session)))
+			end)
+		end)
+	end
+
+	it("keeps no TLS 1.2 session without the extended master secret", function ()
+		local ssl = require "ssl"
+		local store = new()
+		local plain = core.context.adopt(assert(ssl.newcontext {
+			mode = "client", protocol = "tlsv1_2", options = { "no_extended_master_secret" },
+		}))
+		local other = server(store)
+		local one, at_server = handshake.between(plain, other, { role = "client" })
+		assert.is_false(at_server:facts().extended_master_secret)
+		assert.equal(0, store:stats().insertions)
+		one:close()
+	end)
+
+	it("makes room by dropping the oldest", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local _, oldest = meet(one, other)
+		local _, second = meet(one, other)
+		store:fill(store:stats().capacity - 2)
+		assert.equal(0, store:stats().evictions)
+		assert.is_true((meet(one, other, second))) -- inserts one more
+		assert.equal(1, store:stats().evictions)
+		assert.is_false((meet(one, other, oldest)))
+		assert.equal(store:stats().capacity, store:stats().sessions)
+	end)
+
+	it("counts no more sessions than it has, and at least 8,000 to the MiB", function ()
+		for _, memory in ipairs { 1, 3 } do
+			local store = new { memory = memory }
+			local stats = store:stats()
+			assert.equal(memory * 2 ^ 20, stats.bytes)
+			assert.is_true(stats.capacity >= 8000 * memory)
+			store:fill(stats.capacity + 1000)
+			stats = store:stats()
+			assert.equal(stats.capacity, stats.sessions)
+			assert.equal(1000, stats.evictions)
+		end
+	end)
+
+	it("wipes expired sessions as new ones come, without being asked for them", function ()
+		local store = new()
+		store:set_clock(1000)
+		store:fill(100)
+		store:set_clock(1000 + 3600)
+		store:fill(60)
+		assert.equal(60, store:stats().sessions)
+	end)
+
+	it("outlives its object in the contexts that use it", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local _, session = meet(one, other)
+		store:close()
+		collectgarbage()
+		assert.is_true((meet(one, other, session)))
+		assert.has_error(function () store:stats() end)
+	end)
+
+	it("leaves a context as it was when it is released", function ()
+		local context = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
+		local before = context:settings()
+		assert(context:apply { no_stateless_tickets = true })
+		assert(context:resume(new(), "a", { ["a.test"] = "a" }))
+		assert.equal(1, context:settings().tickets)
+		assert(context:release())
+		assert.same(before, context:settings())
+		local resumed, session = meet(client "TLSv1.2", context)
+		assert.is_false(resumed)
+		assert.truthy(session)
+	end)
+
+	for _, case in ipairs {
+		{ {}, "session_store.new: memory is no integer from 1 to 4096" },
+		{ { memory = 0, lifetime = 1 }, "session_store.new: memory is no integer from 1 to 4096" },
+		{ { memory = 1.5, lifetime = 1 }, "session_store.new: memory is no integer from 1 to 4096" },
+		{ { memory = 1, lifetime = 604801 }, "session_store.new: lifetime is no integer from 1 to 604800" },
+		{ { memory = 1, lifetime = "1" }, "session_store.new: lifetime is no integer from 1 to 604800" },
+	} do
+		it("raises an error for misuse: " .. case[2], function ()
+			local ok, message = pcall(core.session_store.new, case[1])
+			assert.is_false(ok)
+			assert.matches(case[2], message)
+		end)
+	end
+
+	it("raises an error for names that are none", function ()
+		local context, store = server(new()), new()
+		for _, names in ipairs { { 1 }, { a = 1 }, "a" } do
+			assert.is_false((pcall(context.resume, context, store, "a", names)))
+		end
+		assert.is_false((pcall(context.resume, context, {}, "a")))
+	end)
+
+	it("is of no use to a context of another certificate, if the name says so", function ()
+		local store = new()
+		local one = client "TLSv1.3"
+		local _, session = meet(one, server(store, "example.test, first certificate"))
+		local other = server(store, "example.test, second certificate",
+			{ certificate = other_files.certificate, key = other_files.key })
+		assert.is_false((meet(one, other, session)))
+	end)
+end)
