@@ -130,13 +130,24 @@ static void note_finished(SSL *connection)
 	observation->finished = true;
 }
 
-/* Only of a connection whose peer has proved that it knows the secret: session
- * IDs of TLS 1.2 can be overheard, and a stranger must not end others' sessions
- * with them. */
+/* To a peer that is gone without close_notify OpenSSL sends an alert, too. */
+static bool is_cut_off(void)
+{
+#ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
+	return ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+#else
+	return false;
+#endif
+}
+
+/* RFC 5246 7.2.2. Only of a connection whose peer has proved that it knows the
+ * secret: session IDs of TLS 1.2 can be overheard, and a stranger must not end
+ * others' sessions with them. */
 static void note_fatal_alert(SSL *connection)
 {
 	const struct observation *observation = observation_of(connection);
-	if (observation != NULL && observation->finished && SSL_is_server(connection))
+	if (observation != NULL && observation->finished && SSL_is_server(connection) &&
+	    !is_cut_off())
 		resumption_end_session(connection);
 }
 

@@ -1,0 +1,246 @@
+-- Sessions that come back, against the live server: resume.session-id, resume.sealed.
+local client = require "support.client"
+local core = require "xmpp_tls_policy.core"
+local pki = require "support.pki"
+local process = require "support.process"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+describe("a session", function ()
+	local servers, authority, files = {}, nil, nil
+	local contexts
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test", "other.test" }, key = "rsa2048" }
+		contexts = {}
+		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+			contexts[version] = assert(core.context.new { role = "client", verify = "none" })
+			assert(contexts[version]:apply { maximum_version = version })
+		end
+	end)
+
+	after_each(function ()
+		for index = #servers, 1, -1 do
+			servers[index]:stop()
+			servers[index] = nil
+		end
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function start(spec)
+		spec.hosts = spec.hosts or {
+			["example.test"] = files,
+			["other.test"] = { certificate = files.certificate, key = files.key, options = spec.other },
+		}
+		spec.domain = "example.test"
+		spec.users = { ["juliet@example.test"] = "wherefore" }
+		spec.with_policy = true
+		servers[#servers + 1] = prosody.start(spec)
+		return servers[#servers]
+	end
+
+	-- A stream up to its features. Returns whether the session was resumed, the
+	-- session for the next, and the peer if `options.keep`.
+	local function meet(server, version, session, options)
+		options = options or {}
+		local target = server:target(options.service or "c2s", options.domain or "example.test")
+		local peer, features, text = xmpp.open(target, {
+			from = options.from,
+			tls = { context = options.context or contexts[version], session = session, server_name = options.server_name },
+		})
+		assert(peer, ("%s %s"):format(tostring(features), tostring(text)))
+		local facts = peer:tls_info()
+		assert.equal(version, facts.version)
+		local next_session = peer.socket:session()
+		if options.keep then
+			return facts.resumed, next_session, peer
+		end
+		if options.goodbye then
+			peer.socket:shutdown()
+		end
+		peer:close()
+		return facts.resumed, next_session
+	end
+
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		describe("of " .. version, function ()
+			it("resume.session-id: is resumed by STARTTLS and direct TLS, after a goodbye and without", function ()
+				local server = start {}
+				for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } do
+					for _, goodbye in ipairs { true, false } do
+						local from = service:find "s2s" and "remote.test" or nil
+						local options = { service = service, goodbye = goodbye, from = from }
+						local resumed, session = meet(server, version, nil, options)
+						assert.is_false(resumed)
+						for _ = 1, 3 do
+							resumed, session = meet(server, version, session, options)
+							assert.is_true(resumed, service)
+						end
+					end
+				end
+			end)
+
+			it("resume.session-id: leads to a login", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				local resumed, _, peer = meet(server, version, session, { keep = true })
+				assert.is_true(resumed)
+				assert.matches("^juliet@example.test/", (peer:login("juliet", "wherefore")))
+				peer:close()
+			end)
+
+			it("is resumed on direct TLS with the server name that it was made with, and with no other", function ()
+				local server = start {}
+				local function direct(session, name, domain)
+					return meet(server, version, session, {
+						service = "c2s_direct_tls", server_name = name, domain = domain,
+					})
+				end
+				local _, session = direct(nil, "other.test", "other.test")
+				assert.is_true((direct(session, "other.test", "other.test")))
+				assert.is_false((direct(session, "example.test")))
+				assert.is_false((direct(session, false)))
+			end)
+
+			it("is not resumed on another VirtualHost", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				assert.is_false((meet(server, version, session, { domain = "other.test" })))
+				assert.is_true((meet(server, version, session)))
+			end)
+
+			it("is not resumed in another role", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				assert.is_false((meet(server, version, session, { service = "s2s", from = "remote.test" })))
+			end)
+
+			it("outlives a reload, and mod_tls's", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				server:reload()
+				local resumed
+				resumed, session = meet(server, version, session)
+				assert.is_true(resumed)
+				server:shell [[module:reload("tls")]]
+				assert.is_true((meet(server, version, session)))
+			end)
+
+			it("does not outlive a change of the policy", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				server:configure { policy = { profile = "rfc9325" } }
+				server:reload()
+				assert.is_false((meet(server, version, session)))
+				server:configure { policy = {} }
+				server:reload()
+				assert.is_true((meet(server, version, session)))
+			end)
+
+			it("does not outlive a change of the certificate", function ()
+				local server = start {}
+				local sessions = {}
+				for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+					sessions[service] = select(2, meet(server, version, nil, { service = service }))
+				end
+				server:renew("example.test", authority:issue { names = { "example.test" }, key = "p256" })
+				server:reload()
+				for service, session in pairs(sessions) do
+					assert.is_false((meet(server, version, session, { service = service })))
+				end
+			end)
+
+			it("resume.sealed: is not resumed by an ID that was tampered with", function ()
+				local server = start {}
+				local _, session = meet(server, version)
+				local mark = version == "TLSv1.3" and "\170\34\4\32" or "\4\32"
+				local position = select(2, session:find(mark, 1, true)) + 7
+				local tampered = session:sub(1, position - 1) .. string.char((session:byte(position) + 1) % 256)
+					.. session:sub(position + 1)
+				assert.is_false((meet(server, version, tampered)))
+				assert.is_true((meet(server, version, session)))
+			end)
+
+			it("is not kept of a client with a certificate", function ()
+				local own = authority:issue { names = { "remote.test" }, key = "p256" }
+				local server = start {}
+				local context = assert(core.context.new { role = "client", verify = "none",
+					certificate = own.certificate, key = own.key })
+				assert(context:apply { maximum_version = version })
+				local options = { service = "s2s", from = "remote.test", context = context }
+				local _, session = meet(server, version, nil, options)
+				if session then
+					assert.is_false((meet(server, version, session, options)))
+				end
+			end)
+
+			it("is not kept where resumption is off", function ()
+				local server = start { policy = { resumption = { enabled = false } } }
+				local _, session = meet(server, version)
+				assert.is_nil(session)
+				server:configure { policy = {} }
+				server:reload()
+				_, session = meet(server, version)
+				assert.is_true((meet(server, version, session)))
+				server:configure { policy = { resumption = { enabled = false } } }
+				server:reload()
+				assert.is_false((meet(server, version, session)))
+			end)
+
+			it("ends when it is too old", function ()
+				local server = start { policy = { resumption = { lifetime = 1 } } }
+				local _, session = meet(server, version)
+				assert.is_true(process.poll(20, function ()
+					return not meet(server, version, session)
+				end))
+			end)
+		end)
+	end
+
+	it("resume.session-id: gives a client that asks for tickets none in TLS 1.2", function ()
+		local server = start {}
+		local answer = client.openssl(server:target "c2s", { arguments = { "-tls1_2" } })
+		assert.equal(0, answer.tickets)
+		assert.matches("Session%-ID: %x+", answer.raw)
+	end)
+
+	for _, flag in ipairs { "-tls1_2", "-tls1_3" } do
+		it("resume.session-id: is resumed by OpenSSL's client with " .. flag, function ()
+			local server = start {}
+			local path = pki.path ".session"
+			local first = client.openssl(server:target "c2s", { arguments = { flag, "-sess_out", path } })
+			assert.is_false(first.resumed)
+			for _ = 1, 2 do
+				local again = client.openssl(server:target "c2s", { arguments = { flag, "-sess_in", path } })
+				assert.is_true(again.ok, again.raw)
+				assert.is_true(again.resumed, again.raw)
+			end
+		end)
+	end
+
+	for version, priority in pairs {
+		["TLSv1.2"] = "NORMAL:-VERS-ALL:+VERS-TLS1.2", ["TLSv1.3"] = "NORMAL:-VERS-ALL:+VERS-TLS1.3",
+	} do
+		it("resume.session-id: is resumed by GnuTLS's client with " .. version, function ()
+			local server = start {}
+			-- --resume: it connects twice and says so; STARTTLS it speaks only on the first.
+			local output = process.run({
+				"gnutls-cli", "--resume", "--insecure", "--port=" .. server.ports.c2s_direct_tls,
+				"--sni-hostname=example.test", "--priority=" .. priority, "127.0.0.1",
+			}, { input = xmpp.stream_header("c2s", "example.test") .. "\n", timeout = 60 })
+			assert.matches("This is a resumed session", output)
+		end)
+	end
+
+	it("is for the whole server, and an option under a host is refused", function ()
+		local server = start { other = { xmpp_tls_policy = { resumption = { enabled = false } } } }
+		server:wait_for_log("error\t[^\n]*other.test: xmpp_tls_policy.resumption is for the whole server; "
+			.. "it belongs above the hosts")
+		local _, session = meet(server, "TLSv1.3", nil, { domain = "other.test" })
+		assert.is_true((meet(server, "TLSv1.3", session, { domain = "other.test" })))
+	end)
+end)
