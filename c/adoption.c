@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 
 struct adoption {
 	struct snapshot original;
@@ -12,7 +13,7 @@ struct adoption {
 	void *callback_data;
 	EVP_PKEY *dh;
 	int dh_bits;
-	bool in_progress;
+	bool in_progress, disabled;
 };
 
 static int adoption_index = -1;
@@ -138,15 +139,21 @@ static int security_callback(const SSL *connection, const SSL_CTX *context, int 
 			     int nid, void *other, void *data)
 {
 	const struct adoption *adoption = data;
-	if (operation == SSL_SECOP_TMP_DH && other != NULL &&
-	    EVP_PKEY_get_bits(other) < adoption->dh_bits)
+	if (adoption->disabled || (operation == SSL_SECOP_TMP_DH && other != NULL &&
+				   EVP_PKEY_get_bits(other) < adoption->dh_bits))
+		return 0;
+	/* In TLS 1.3 it is one of the groups. */
+	int group_bits = ((unsigned int)operation & SSL_SECOP_OTHER_TYPE) == SSL_SECOP_OTHER_CURVE
+			     ? ephemeral_dh_group_bits(nid)
+			     : 0;
+	if (group_bits != 0 && group_bits < adoption->dh_bits)
 		return 0;
 	return adoption->callback(connection, context, operation, bits, nid, other,
 				  adoption->callback_data);
 }
 
-static int permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
-		  void *other, void *data)
+int security_permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
+		    void *other, void *data)
 {
 	(void)connection, (void)context, (void)operation, (void)bits, (void)nid, (void)other,
 	    (void)data;
@@ -165,9 +172,11 @@ bool adoption_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)
 	}
 	/* OpenSSL asks the security callback even when there is nothing to set,
 	 * and takes nothing for weak. */
-	SSL_CTX_set_security_callback(context, permit);
+	SSL_CTX_set_security_callback(context, security_permit);
 	bool done = SSL_CTX_set0_tmp_dh_pkey(context, dh) == 1;
 	SSL_CTX_set_security_callback(context, security_callback);
+	/* 3.5 complains of the strength of nothing. */
+	ERR_clear_error();
 	if (!done) {
 		EVP_PKEY_free(dh);
 		EVP_PKEY_free(dh);
@@ -214,6 +223,17 @@ bool adoption_end(SSL_CTX *context)
 	bool done = snapshot_restore(context, &adoption->original);
 	SSL_CTX_set_security_callback(context, adoption->callback);
 	SSL_CTX_set0_security_ex_data(context, adoption->callback_data);
-	adoption->in_progress = false;
+	adoption->in_progress = adoption->disabled = false;
 	return done;
+}
+
+void adoption_disable(SSL_CTX *context)
+{
+	adoption_of(context)->disabled = true;
+}
+
+int adoption_dh_bits(const SSL_CTX *context)
+{
+	const struct adoption *adoption = adoption_of(context);
+	return adoption == NULL ? 0 : adoption->dh_bits;
 }

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#define HOLD_TYPE "xmpp_tls_policy.Certificate.hold"
+#define CERTIFICATE_HOLD_TYPE "xmpp_tls_policy.Certificate.hold"
 
 /* Far more than OpenSSL takes from a peer (SSL_MAX_CERT_LIST_DEFAULT). */
 #define INPUT_SIZE 1048576
@@ -71,7 +71,7 @@ void certificate_hold_release(struct certificate_hold *hold)
 
 static int hold_close(lua_State *L)
 {
-	certificate_hold_release(luaL_checkudata(L, 1, HOLD_TYPE));
+	certificate_hold_release(luaL_checkudata(L, 1, CERTIFICATE_HOLD_TYPE));
 	return 0;
 }
 
@@ -81,7 +81,7 @@ struct certificate_hold *certificate_hold_push(lua_State *L, int index)
 	X509 *certificate;
 
 	*hold = (struct certificate_hold){ .certificate = NULL };
-	set_type(L, HOLD_TYPE);
+	set_type(L, CERTIFICATE_HOLD_TYPE);
 	certificate = certificate_check(L, index);
 	if (X509_up_ref(certificate) != 1)
 		luaL_error(L, "certificate cannot be referenced");
@@ -290,7 +290,7 @@ void certificate_open(lua_State *L)
 	};
 	static const luaL_Reg none[] = { { NULL, NULL } };
 
-	register_type(L, HOLD_TYPE, none, none, hold_close);
+	register_type(L, CERTIFICATE_HOLD_TYPE, none, none, hold_close);
 	register_type(L, CERTIFICATE_TYPE, methods, metamethods, certificate_close);
 	luaL_newlib(L, functions);
 }

@@ -19,6 +19,7 @@ static SSL *check(lua_State *L, int index)
 	struct connection *object = luaL_checkudata(L, index, CONNECTION_TYPE);
 	if (object->connection == NULL)
 		luaL_argerror(L, index, "connection is closed");
+	ERR_clear_error();
 	return object->connection;
 }
 
@@ -30,10 +31,22 @@ static int connection_close(lua_State *L)
 	return 0;
 }
 
+static void check_options(lua_State *L)
+{
+	for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+		if (strcmp(name, "role") != 0 && strcmp(name, "server_name") != 0 &&
+		    strcmp(name, "session") != 0)
+			luaL_error(L, "connection.new: unknown option '%s'", name);
+		if (lua_type(L, -1) != LUA_TSTRING)
+			luaL_error(L, "connection.new: %s is no string", name);
+	}
+}
+
 static bool is_server(lua_State *L)
 {
 	char role = context_role(L, 1);
-	lua_getfield(L, 2, "role");
+	raw_getfield(L, 2, "role");
 	const char *asked = lua_tostring(L, -1);
 	if (asked == NULL && role == 0)
 		luaL_argerror(L, 2, "an adopted context needs a role, 'server' or 'client'");
@@ -45,7 +58,7 @@ static bool is_server(lua_State *L)
 
 static int set_name(lua_State *L, SSL *connection)
 {
-	lua_getfield(L, 2, "server_name");
+	raw_getfield(L, 2, "server_name");
 	const char *name = lua_tostring(L, -1);
 	if (name != NULL && SSL_set_tlsext_host_name(connection, name) != 1)
 		return push_failure(L, "tls", "cannot send the server name '%s'", name);
@@ -57,7 +70,7 @@ static int set_name(lua_State *L, SSL *connection)
 static int set_session(lua_State *L, SSL *connection)
 {
 	size_t length = 0;
-	lua_getfield(L, 2, "session");
+	raw_getfield(L, 2, "session");
 	const char *bytes = lua_tolstring(L, -1, &length);
 	const unsigned char *position = (const unsigned char *)bytes;
 	if (bytes == NULL) {
@@ -85,7 +98,9 @@ static int connection_new(lua_State *L)
 		lua_replace(L, 2);
 	}
 	luaL_checktype(L, 2, LUA_TTABLE);
+	check_options(L);
 	bool server = is_server(L);
+	struct hold *hold = hold_push(L, context, NULL);
 
 	struct connection *object = lua_newuserdata(L, sizeof *object);
 	object->connection = NULL;
@@ -97,7 +112,8 @@ static int connection_new(lua_State *L)
 	lua_rawseti(L, -2, 1);
 	lua_setuservalue(L, -2);
 
-	object->connection = SSL_new(context);
+	object->connection = SSL_new(hold->context);
+	hold_release(hold);
 	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
 	if (object->connection == NULL || in == NULL || out == NULL) {
 		BIO_free(in);
@@ -133,7 +149,6 @@ static int push_error(lua_State *L, SSL *connection, int result, const char *doi
 static int connection_handshake(lua_State *L)
 {
 	SSL *connection = check(L, 1);
-	ERR_clear_error();
 	int result = SSL_is_server(connection) ? SSL_accept(connection) : SSL_connect(connection);
 	if (result != 1)
 		return push_error(L, connection, result, "the handshake");
@@ -160,10 +175,12 @@ static int connection_feed(lua_State *L)
 static int connection_take(lua_State *L)
 {
 	char *bytes = NULL;
-	BIO *out = SSL_get_wbio(check(L, 1));
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	BIO *out = SSL_get_wbio(hold->connection);
 	long length = BIO_get_mem_data(out, &bytes);
 	lua_pushlstring(L, bytes != NULL ? bytes : "", length > 0 ? (size_t)length : 0);
 	(void)BIO_reset(out);
+	hold_release(hold);
 	return 1;
 }
 
@@ -173,7 +190,6 @@ static int connection_read(lua_State *L)
 {
 	SSL *connection = check(L, 1);
 	char bytes[SSL3_RT_MAX_PLAIN_LENGTH];
-	ERR_clear_error();
 	int length = SSL_read(connection, bytes, sizeof bytes);
 	if (length <= 0)
 		return push_error(L, connection, length, "reading");
@@ -188,7 +204,6 @@ static int connection_write(lua_State *L)
 	SSL *connection = check(L, 1);
 	size_t length = 0, written = 0;
 	const char *bytes = luaL_checklstring(L, 2, &length);
-	ERR_clear_error();
 	int result = length == 0 ? 1 : SSL_write_ex(connection, bytes, length, &written);
 	if (result != 1)
 		return push_error(L, connection, result, "writing");
@@ -200,7 +215,6 @@ static int connection_write(lua_State *L)
 static int connection_shutdown(lua_State *L)
 {
 	SSL *connection = check(L, 1);
-	ERR_clear_error();
 	if (SSL_shutdown(connection) < 0)
 		return push_failure(L, "tls", "the connection cannot be shut down");
 	lua_pushboolean(L, 1);
@@ -213,8 +227,8 @@ static int connection_shutdown(lua_State *L)
  * ("handshake", "tls"). */
 static int connection_insecure_session(lua_State *L)
 {
-	SSL *connection = check(L, 1);
-	SSL_SESSION *session = SSL_get0_session(connection);
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	SSL_SESSION *session = SSL_get0_session(hold->connection);
 	if (session == NULL || SSL_SESSION_is_resumable(session) != 1)
 		return push_failure(L, "handshake", "there is no session that can be resumed");
 	int length = i2d_SSL_SESSION(session, NULL);
@@ -223,13 +237,17 @@ static int connection_insecure_session(lua_State *L)
 		return push_failure(L, "tls", "the session cannot be serialised");
 	lua_pushlstring(L, (const char *)bytes, (size_t)length);
 	OPENSSL_cleanse(bytes, (size_t)length);
+	hold_release(hold);
 	return 1;
 }
 
 /* connection:facts() -> as observer.facts of a LuaSec connection. */
 static int connection_facts(lua_State *L)
 {
-	return facts_push(L, check(L, 1));
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = facts_push(L, hold->connection);
+	hold_release(hold);
+	return results;
 }
 
 static int connection_tostring(lua_State *L)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -13,11 +14,13 @@ struct context {
 	bool adopted;     /* the user value holds LuaSec's userdata */
 };
 
+/* Errors that others left in OpenSSL's queue are none of ours. */
 static struct context *check_object(lua_State *L, int index)
 {
 	struct context *object = luaL_checkudata(L, index, CONTEXT_TYPE);
 	if (object->context == NULL)
 		luaL_argerror(L, index, "context is closed");
+	ERR_clear_error();
 	return object;
 }
 
@@ -60,18 +63,19 @@ static int context_close(lua_State *L)
 /* A string option, or NULL; it lies in the table of options. */
 static const char *option_string(lua_State *L, const char *name)
 {
-	lua_getfield(L, 1, name);
-	if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
-		luaL_error(L, "context.new: %s is no string", name);
-	const char *value = lua_tostring(L, -1);
+	size_t length = 0;
+	raw_getfield(L, 1, name);
+	const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+	if (!lua_isnil(L, -1) && (value == NULL || strlen(value) != length))
+		luaL_error(L, "context.new: %s is no string, or has a NUL in it", name);
 	lua_pop(L, 1);
 	return value;
 }
 
 static void check_options(lua_State *L)
 {
-	static const char *const known[] = { "role",    "certificate", "key",  "ca_file",
-					     "ca_path", "verify",      "alpn", NULL };
+	static const char *const known[] = { "role",    "certificate", "key", "ca_file",
+					     "ca_path", "verify",      NULL };
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
 		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -121,13 +125,18 @@ static int load_certificate(lua_State *L, SSL_CTX *context)
 				    certificate);
 	SSL_CTX_set_default_passwd_cb(context, no_password);
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
-		bool mismatch = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
+		int reason = ERR_GET_REASON(ERR_peek_last_error());
+		bool mismatch = reason == X509_R_KEY_VALUES_MISMATCH;
+		if (mismatch)
+			ERR_clear_error();
 		return push_failure(L, mismatch ? "mismatch" : "parse",
 				    mismatch ? "key '%s' does not belong to certificate '%s'"
 					     : "'%s' holds no private key that can be read",
 				    key, certificate);
 	}
-	if (SSL_CTX_check_private_key(context) != 1)
+	bool matches = SSL_CTX_check_private_key(context) == 1;
+	ERR_clear_error();
+	if (!matches)
 		return push_failure(L, "mismatch", "key '%s' does not belong to certificate '%s'",
 				    key, certificate);
 	return 0;
@@ -138,6 +147,9 @@ static int load_authorities(lua_State *L, SSL_CTX *context)
 	const char *file = option_string(L, "ca_file"), *path = option_string(L, "ca_path");
 	if (file != NULL && !is_readable(file))
 		return push_failure(L, "file", "cannot read ca_file '%s': %s", file,
+				    strerror(errno));
+	if (path != NULL && access(path, R_OK | X_OK) != 0)
+		return push_failure(L, "file", "cannot read ca_path '%s': %s", path,
 				    strerror(errno));
 	if ((file != NULL || path != NULL) &&
 	    SSL_CTX_load_verify_locations(context, file, path) != 1)
@@ -170,6 +182,7 @@ static int set_verify(lua_State *L, SSL_CTX *context, char role)
 static int context_new(lua_State *L)
 {
 	check_options(L);
+	ERR_clear_error();
 	const char *role = option_string(L, "role");
 	if (role == NULL || (strcmp(role, "server") != 0 && strcmp(role, "client") != 0))
 		return luaL_error(L, "context.new: role is neither 'server' nor 'client'");
@@ -234,16 +247,16 @@ static int context_adopt(lua_State *L)
 static int context_apply(lua_State *L)
 {
 	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
 	lua_settop(L, 2);
-	int owner = 0;
-	if (object->adopted) {
-		lua_getuservalue(L, 1);
-		lua_rawgeti(L, -1, 1);
-		owner = lua_gettop(L);
-	}
-	int results = settings_apply(L, object->context, 2, owner);
-	if (results == 1 && !observer_attach(object->context))
+	struct hold *hold = hold_push(L, object->context, NULL);
+	bool attached = observer_is_attached(hold->context);
+	if (!attached && !observer_attach(hold->context))
 		return push_failure(L, "tls", "cannot observe the context");
+	int results = settings_apply(L, hold->context, 2, luasec);
+	if (results != 1 && !attached)
+		observer_detach(hold->context);
+	hold_release(hold);
 	return results;
 }
 
@@ -253,7 +266,10 @@ static int context_apply(lua_State *L)
  * nothing can negotiate any more is nil. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	return in_force_push(L, context_check(L, 1));
+	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
+	int results = in_force_push(L, hold->context);
+	hold_release(hold);
+	return results;
 }
 
 /* context:release()
@@ -271,15 +287,16 @@ static int context_release(lua_State *L)
 
 /* context:disable()
  * No handshake on the context succeeds any more, until release. True, or nil,
- * message, code ("tls"): then they all still fail, but release restores
- * nothing. */
+ * message, code ("tls"): then those still fail that do not come to it by SNI, and
+ * release restores nothing. */
 static int context_disable(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);
-	bool remembered = adoption_begin(context);
-	SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
-	if (!remembered)
+	if (!adoption_begin(context)) {
+		SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
 		return push_failure(L, "tls", "cannot read the settings of the context");
+	}
+	adoption_disable(context);
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -316,9 +333,9 @@ static int context_resume(lua_State *L)
  * = "RSA", key_bits = 2048, key_matches = true }; empty without a certificate. */
 static int context_inspect(lua_State *L)
 {
-	SSL_CTX *context = context_check(L, 1);
-	X509 *certificate = SSL_CTX_get0_certificate(context);
-	EVP_PKEY *key = SSL_CTX_get0_privatekey(context);
+	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
+	X509 *certificate = SSL_CTX_get0_certificate(hold->context);
+	EVP_PKEY *key = SSL_CTX_get0_privatekey(hold->context);
 	lua_newtable(L);
 	if (certificate != NULL) {
 		certificate_push(L, certificate);
@@ -327,9 +344,10 @@ static int context_inspect(lua_State *L)
 	if (key != NULL) {
 		set_string(L, "key_type", EVP_PKEY_get0_type_name(key));
 		set_integer(L, "key_bits", EVP_PKEY_get_bits(key));
-		set_boolean(L, "key_matches", SSL_CTX_check_private_key(context) == 1);
+		set_boolean(L, "key_matches", SSL_CTX_check_private_key(hold->context) == 1);
 		ERR_clear_error();
 	}
+	hold_release(hold);
 	return 1;
 }
 

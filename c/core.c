@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -53,6 +54,39 @@ void set_boolean(lua_State *L, const char *field, bool value)
 	lua_setfield(L, -2, field);
 }
 
+void raw_getfield(lua_State *L, int index, const char *field)
+{
+	lua_pushstring(L, field);
+	lua_rawget(L, index);
+}
+
+struct hold *hold_push(lua_State *L, SSL_CTX *context, SSL *connection)
+{
+	struct hold *hold = lua_newuserdata(L, sizeof *hold);
+	memset(hold, 0, sizeof *hold);
+	luaL_getmetatable(L, HOLD_TYPE);
+	lua_setmetatable(L, -2);
+	if ((context != NULL && SSL_CTX_up_ref(context) != 1) ||
+	    (connection != NULL && SSL_up_ref(connection) != 1))
+		luaL_error(L, "cannot take a reference");
+	hold->context = context;
+	hold->connection = connection;
+	return hold;
+}
+
+void hold_release(struct hold *hold)
+{
+	SSL_CTX_free(hold->context);
+	SSL_free(hold->connection);
+	memset(hold, 0, sizeof *hold);
+}
+
+static int hold_close(lua_State *L)
+{
+	hold_release(luaL_checkudata(L, 1, HOLD_TYPE));
+	return 0;
+}
+
 void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
 		   const luaL_Reg *metamethods, lua_CFunction close)
 {
@@ -79,6 +113,8 @@ __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_Stat
 
 int luaopen_xmpp_tls_policy_core(lua_State *L)
 {
+	static const luaL_Reg none[] = { { NULL, NULL } };
+	register_type(L, HOLD_TYPE, none, none, hold_close);
 	lua_newtable(L);
 	context_open(L);
 	lua_setfield(L, -2, "context");

@@ -7,18 +7,29 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-/* The smallest group of RFC 7919 with at least so many bits, or NULL. */
+/* The groups of RFC 7919. OpenSSL takes the name by a pointer that is not const. */
+static struct {
+	int bits, nid;
+	char name[16];
+} groups[] = {
+	{ 2048, NID_ffdhe2048, "ffdhe2048" }, { 3072, NID_ffdhe3072, "ffdhe3072" },
+	{ 4096, NID_ffdhe4096, "ffdhe4096" }, { 6144, NID_ffdhe6144, "ffdhe6144" },
+	{ 8192, NID_ffdhe8192, "ffdhe8192" },
+};
+#define GROUPS (sizeof groups / sizeof *groups)
+
+int ephemeral_dh_group_bits(int nid)
+{
+	for (size_t i = 0; i < GROUPS; i++)
+		if (groups[i].nid == nid)
+			return groups[i].bits;
+	return 0;
+}
+
+/* The smallest of them with at least so many bits, or NULL. */
 static EVP_PKEY *finite_field_group(int least_bits)
 {
-	/* OpenSSL takes the name by a pointer that is not const. */
-	static struct {
-		int bits;
-		char name[16];
-	} groups[] = {
-		{ 2048, "ffdhe2048" }, { 3072, "ffdhe3072" }, { 4096, "ffdhe4096" },
-		{ 6144, "ffdhe6144" }, { 8192, "ffdhe8192" },
-	};
-	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+	for (size_t i = 0; i < GROUPS; i++) {
 		if (groups[i].bits < least_bits)
 			continue;
 		OSSL_PARAM parameters[] = {
@@ -47,11 +58,9 @@ static int bits_of_pem(const char *text, size_t length)
 	return bits;
 }
 
-int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context, int owner)
+int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context)
 {
 	int bits = 0, top = lua_gettop(L);
-	if (owner == 0)
-		return 0;
 	luaL_getmetatable(L, "SSL:DH:Registry");
 	if (lua_istable(L, -1)) {
 		lua_pushlightuserdata(L, context);

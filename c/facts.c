@@ -112,21 +112,30 @@ static void set_encryption(lua_State *L, const SSL_CIPHER *cipher)
 	set_string(L, "encryption", name);
 }
 
-/* In TLS 1.3 the suite does not say which key exchange there was; the key does. */
-static const char *key_exchange_by_key(EVP_PKEY *key)
+/* In TLS 1.3 the suite does not say which key exchange there was; the key does. Of
+ * a key encapsulation the client's half is gone afterwards, and the code point of
+ * the group tells it from a hybrid (IANA's registry of groups). */
+static const char *key_exchange_of(SSL *connection, EVP_PKEY *key)
 {
-	switch (EVP_PKEY_get_base_id(key)) {
-	case EVP_PKEY_X25519:
-	case EVP_PKEY_X448:
-	case EVP_PKEY_EC:
-		return "ECDHE";
-	case EVP_PKEY_DH:
-		return "DHE";
-	default:
+	int group = (int)SSL_get_negotiated_group(connection);
+	int code_point = (group & TLSEXT_nid_unknown) == 0 ? 0 : group & 0xffff;
+	if (code_point >= 0x0200 && code_point <= 0x0202)
+		return "ML-KEM";
+	if (code_point != 0)
 		return "hybrid";
-	}
+	if (key == NULL)
+		return NULL;
+	return EVP_PKEY_get_base_id(key) == EVP_PKEY_DH ? "DHE" : "ECDHE";
 }
 
+/* In TLS 1.3 a session may come back without any, where that is allowed. */
+static bool may_lack_key_exchange(SSL *connection)
+{
+	return SSL_session_reused(connection) &&
+	       (SSL_get_options(connection) & SSL_OP_ALLOW_NO_DHE_KEX) != 0;
+}
+
+/* Pushes nothing; sets what is known, and returns the key exchange. */
 static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIPHER *cipher)
 {
 	const char *key_exchange = name_of(key_exchanges, SSL_CIPHER_get_kx_nid(cipher));
@@ -134,13 +143,13 @@ static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIP
 	int bits = observer_ephemeral_bits(connection);
 	EVP_PKEY *key = NULL;
 
-	if (SSL_get_peer_tmp_key(connection, &key) == 1) {
-		if (key_exchange == NULL)
-			key_exchange = key_exchange_by_key(key);
-		if (bits == 0)
-			bits = EVP_PKEY_get_bits(key);
-		EVP_PKEY_free(key);
-	}
+	if (SSL_get_peer_tmp_key(connection, &key) != 1)
+		key = NULL;
+	if (key_exchange == NULL && (key != NULL || !may_lack_key_exchange(connection)))
+		key_exchange = key_exchange_of(connection, key);
+	if (bits == 0 && key != NULL && (group & TLSEXT_nid_unknown) == 0)
+		bits = EVP_PKEY_get_bits(key);
+	EVP_PKEY_free(key);
 	set_string(L, "key_exchange", key_exchange);
 	if (key_exchange == NULL || strcmp(key_exchange, "RSA") == 0)
 		return key_exchange;
@@ -149,6 +158,14 @@ static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIP
 	if (bits > 0)
 		set_integer(L, "group_bits", bits);
 	return key_exchange;
+}
+
+/* In TLS 1.3 all but a pre-shared key alone. */
+static bool is_forward_secret(const char *key_exchange)
+{
+	return key_exchange != NULL &&
+	       (strncmp(key_exchange, "DHE", 3) == 0 || strncmp(key_exchange, "ECDHE", 5) == 0 ||
+		strcmp(key_exchange, "hybrid") == 0 || strcmp(key_exchange, "ML-KEM") == 0);
 }
 
 static void set_cipher(lua_State *L, SSL *connection)
@@ -162,11 +179,7 @@ static void set_cipher(lua_State *L, SSL *connection)
 	set_boolean(L, "aead", SSL_CIPHER_is_aead(cipher) == 1);
 	set_encryption(L, cipher);
 	const char *key_exchange = set_key_exchange(L, connection, cipher);
-	/* In TLS 1.3 there is none without, unless a resumption leaves it out. */
-	set_boolean(L, "forward_secrecy",
-		    key_exchange != NULL && (strncmp(key_exchange, "DHE", 3) == 0 ||
-					     strncmp(key_exchange, "ECDHE", 5) == 0 ||
-					     strcmp(key_exchange, "hybrid") == 0));
+	set_boolean(L, "forward_secrecy", is_forward_secret(key_exchange));
 }
 
 /* OpenSSL chooses a scheme for the server before it knows that it signs nothing. */
@@ -190,9 +203,9 @@ static void set_authentication(lua_State *L, SSL *connection)
 		return;
 	if (!server_signs(connection, cipher))
 		of_server = NULL;
-	authentication = name_of(authentications, SSL_CIPHER_get_auth_nid(cipher));
-	if (authentication == NULL && of_server != NULL)
-		authentication = of_server->authentication;
+	authentication = of_server != NULL
+			     ? of_server->authentication
+			     : name_of(authentications, SSL_CIPHER_get_auth_nid(cipher));
 	set_string(L, "authentication", authentication);
 	if (of_server != NULL)
 		set_string(L, "signature_scheme", of_server->name);
@@ -221,7 +234,8 @@ static void set_certificate(lua_State *L, SSL *connection)
 	lua_setfield(L, -2, "certificate");
 	set_boolean(L, "verified", result == X509_V_OK);
 	set_integer(L, "verify_code", result);
-	set_string(L, "verify_error", X509_verify_cert_error_string(result));
+	if (result != X509_V_OK)
+		set_string(L, "verify_error", X509_verify_cert_error_string(result));
 }
 
 static void set_compression(lua_State *L, SSL *connection)

@@ -10,6 +10,11 @@ const struct protocol_version protocol_versions[] = {
 	{ "TLSv1.2", TLS1_2_VERSION }, { "TLSv1.3", TLS1_3_VERSION }, { NULL, 0 },
 };
 
+static void ignore(const SSL *connection, int where, int value)
+{
+	(void)connection, (void)where, (void)value;
+}
+
 /* A client connection over memory that has written its ClientHello, or NULL if
  * it cannot write one. */
 static SSL *say_hello(SSL *client)
@@ -22,7 +27,8 @@ static SSL *say_hello(SSL *client)
 		return NULL;
 	}
 	SSL_set_bio(client, in, out);
-	SSL_set_info_callback(client, NULL);
+	/* Not NULL, which means the context's. */
+	SSL_set_info_callback(client, ignore);
 	SSL_set_connect_state(client);
 	SSL_do_handshake(client);
 	/* What it cannot say it may report in an alert. */
@@ -33,11 +39,22 @@ static SSL *say_hello(SSL *client)
 	return NULL;
 }
 
+/* Before TLS 1.2 every handshake is signed with SHA-1, by RSA with MD5 as well,
+ * and OpenSSL finds out late that the security level forbids it. */
+static bool may_sign_as_before_tls12(SSL_CTX *context)
+{
+	int bits_of_md5_sha1 = 67;
+	return SSL_CTX_get_security_callback(context)(NULL, context, SSL_SECOP_SIGALG_SUPPORTED,
+						      bits_of_md5_sha1, NID_md5_sha1, NULL,
+						      SSL_CTX_get0_security_ex_data(context)) == 1;
+}
+
 bool in_force_version(SSL_CTX *context, int version)
 {
 	long minimum = SSL_CTX_get_min_proto_version(context);
 	long maximum = SSL_CTX_get_max_proto_version(context);
-	if ((minimum != 0 && version < minimum) || (maximum != 0 && version > maximum))
+	if ((minimum != 0 && version < minimum) || (maximum != 0 && version > maximum) ||
+	    (version < TLS1_2_VERSION && !may_sign_as_before_tls12(context)))
 		return false;
 	SSL *client = SSL_new(context);
 	if (client != NULL && (SSL_set_min_proto_version(client, version) != 1 ||
@@ -52,38 +69,60 @@ bool in_force_version(SSL_CTX *context, int version)
 	return possible;
 }
 
+/* All that is configured, whatever versions and level make of it now. */
+static SSL *say_all(SSL_CTX *context, int maximum_version)
+{
+	SSL *client = SSL_new(context);
+	if (client == NULL)
+		return NULL;
+	SSL_set_security_callback(client, security_permit);
+	SSL_clear_options(client, SSL_OP_NO_SSL_MASK);
+	SSL_set_min_proto_version(client, 0);
+	SSL_set_max_proto_version(client, maximum_version);
+	return say_hello(client);
+}
+
+/* Somebody who understands everything. */
+static SSL *make_listener(SSL *client)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	SSL *listener = context == NULL ? NULL : SSL_new(context);
+	BIO *out = BIO_new(BIO_s_mem());
+	SSL_CTX_free(context);
+	if (listener == NULL || out == NULL) {
+		BIO_free(out);
+		SSL_free(listener);
+		return NULL;
+	}
+	SSL_set_security_callback(listener, security_permit);
+	SSL_set_min_proto_version(listener, 0);
+	SSL_set_max_proto_version(listener, 0);
+	SSL_set_accept_state(listener);
+	SSL_set0_wbio(listener, out);
+	BIO_up_ref(SSL_get_wbio(client));
+	SSL_set0_rbio(listener, SSL_get_wbio(client));
+	return listener;
+}
+
 /* OpenSSL tells the groups of a context to nobody but the peer, so a peer is
  * what we give it. */
 int in_force_groups(SSL_CTX *context, const char **names, int size)
 {
 	int groups[GROUPS_MAX], count = -1;
-	SSL_CTX *peer_context = SSL_CTX_new(TLS_server_method());
-	SSL *peer = peer_context == NULL ? NULL : SSL_new(peer_context);
-	SSL *client = SSL_new(context);
-	BIO *out = BIO_new(BIO_s_mem());
-
-	if (client == NULL || peer == NULL || out == NULL)
-		goto done;
-	/* All that is configured, whatever versions and level make of it now. */
-	SSL_set_security_level(client, 0);
-	SSL_clear_options(client, SSL_OP_NO_SSL_MASK);
-	SSL_set_min_proto_version(client, 0);
-	SSL_set_max_proto_version(client, 0);
-	client = say_hello(client);
+	SSL *client = say_all(context, 0);
+	/* Without suites or groups for TLS 1.3 nothing can be said that has it. */
 	if (client == NULL)
+		client = say_all(context, TLS1_2_VERSION);
+	SSL *listener = client == NULL ? NULL : make_listener(client);
+	if (listener == NULL)
 		goto done;
-	SSL_set_accept_state(peer);
-	SSL_set0_wbio(peer, out);
-	out = NULL;
-	BIO_up_ref(SSL_get_wbio(client));
-	SSL_set0_rbio(peer, SSL_get_wbio(client));
-	SSL_do_handshake(peer);
-	count = (int)SSL_get1_groups(peer, NULL);
+	SSL_do_handshake(listener);
+	count = (int)SSL_get1_groups(listener, NULL);
 	if (count > GROUPS_MAX || count > size) {
 		count = -1;
 		goto done;
 	}
-	SSL_get1_groups(peer, groups);
+	SSL_get1_groups(listener, groups);
 	for (int i = 0; i < count; i++) {
 		names[i] = SSL_group_to_name(client, groups[i]);
 		if (names[i] == NULL) {
@@ -92,10 +131,8 @@ int in_force_groups(SSL_CTX *context, const char **names, int size)
 		}
 	}
 done:
-	BIO_free(out);
 	SSL_free(client);
-	SSL_free(peer);
-	SSL_CTX_free(peer_context);
+	SSL_free(listener);
 	ERR_clear_error();
 	return count;
 }
@@ -139,14 +176,12 @@ static void set_versions(lua_State *L, SSL_CTX *context)
 int in_force_push(lua_State *L, SSL_CTX *context)
 {
 	const char *names[GROUPS_MAX];
-	struct snapshot snapshot;
 	uint64_t options = SSL_CTX_get_options(context);
 	int groups = in_force_groups(context, names, GROUPS_MAX);
+	int dh_bits = adoption_dh_bits(context);
 
-	if (groups < 0 || !snapshot_take(context, &snapshot))
+	if (groups < 0)
 		return push_failure(L, "tls", "cannot read the settings of the context");
-	int dh_bits = snapshot.dh_bits;
-	snapshot_free(&snapshot);
 
 	lua_newtable(L);
 	set_versions(L, context);

@@ -17,6 +17,7 @@
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
 #define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
 #define STORE_TYPE       "xmpp_tls_policy.Store"
+#define HOLD_TYPE        "xmpp_tls_policy.hold"
 
 /* ---- core.c ---------------------------------------------------------- */
 
@@ -40,6 +41,20 @@ void set_boolean(lua_State *L, const char *field, bool value);
 void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
 		   const luaL_Reg *metamethods, lua_CFunction close);
 
+/* What a method has of OpenSSL while it pushes to Lua: that may throw, and it may
+ * run a finaliser that closes the very object. A userdata owns it meanwhile. */
+struct hold {
+	SSL_CTX *context;
+	SSL *connection;
+};
+
+/* Pushes a userdata with references of its own; either may be NULL. */
+struct hold *hold_push(lua_State *L, SSL_CTX *context, SSL *connection);
+void hold_release(struct hold *hold);
+
+/* As lua_getfield, without metamethods: nothing of the caller's runs. */
+void raw_getfield(lua_State *L, int index, const char *field);
+
 /* ---- certificate.c --------------------------------------------------- */
 
 /* Pushes the module `certificate`. */
@@ -48,9 +63,7 @@ void certificate_open(lua_State *L);
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
 
-/* A Certificate of its own for a method that pushes to Lua, which may throw, and
- * may run a finaliser that closes the very certificate: a userdata owns what
- * the method has of OpenSSL meanwhile. */
+/* The same for a Certificate. */
 struct certificate_hold {
 	X509 *certificate;
 	BIO *text;
@@ -161,6 +174,17 @@ bool adoption_begin(SSL_CTX *context);
  * was none. */
 bool adoption_end(SSL_CTX *context);
 
+/* No handshake on `context` succeeds until adoption_end; nor on a context that SNI
+ * puts in the place of another. Needs adoption_begin. */
+void adoption_disable(SSL_CTX *context);
+
+/* The least bits of ephemeral DH, 0 if none were asked. */
+int adoption_dh_bits(const SSL_CTX *context);
+
+/* Says yes to everything that OpenSSL asks a security callback. */
+int security_permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
+		    void *other, void *data);
+
 /* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and
  * the least number of bits accepted from either side. Needs adoption_begin. */
 bool adoption_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
@@ -179,8 +203,8 @@ extern const struct protocol_version protocol_versions[];
 bool in_force_version(SSL_CTX *context, int version);
 
 /* The groups that a connection from `context` offers, in order: their number,
- * and names in `names`, at most `size`; -1 on failure. The names are OpenSSL's
- * and static. */
+ * and names in `names`, at most `size`; -1 on failure. The names are the
+ * context's. */
 int in_force_groups(SSL_CTX *context, const char **names, int size);
 #define GROUPS_MAX 64
 
@@ -190,9 +214,11 @@ int in_force_push(lua_State *L, SSL_CTX *context);
 /* ---- ephemeral_dh.c ---------------------------------------------------- */
 
 /* Bits of the DH parameters that the operator gave LuaSec, which keeps a
- * function that returns them as PEM; 0 where there are none that can be read.
- * `owner` is the index of the LuaSec context, or 0. */
-int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context, int owner);
+ * function that returns them as PEM; 0 where there are none that can be read. */
+int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context);
+
+/* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
+int ephemeral_dh_group_bits(int nid);
 
 /* From now on, ephemeral DH on `context` has at least so many bits: with the
  * operator's parameters where they suffice, else with the smallest group of
@@ -202,9 +228,9 @@ bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits);
 /* ---- settings.c -------------------------------------------------------- */
 
 /* Applies the table of settings at `index` to `context`, all of it or nothing.
- * `owner` is the index of the LuaSec context, or 0. Pushes a table of what was
+ * `luasec`: whether it is LuaSec's. Pushes a table of what was
  * dropped, or nil, message, code. */
-int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner);
+int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec);
 
 /* ---- observer.c ------------------------------------------------------ */
 
@@ -214,6 +240,8 @@ void observer_open(lua_State *L);
 /* From now on, connections made from `context` are observed. False if memory
  * or an index is missing. */
 bool observer_attach(SSL_CTX *context);
+
+bool observer_is_attached(const SSL_CTX *context);
 
 /* Undoes observer_attach for connections that are made later. */
 void observer_detach(SSL_CTX *context);

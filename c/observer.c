@@ -178,6 +178,11 @@ bool observer_attach(SSL_CTX *context)
 	return true;
 }
 
+bool observer_is_attached(const SSL_CTX *context)
+{
+	return SSL_CTX_get_info_callback((SSL_CTX *)(uintptr_t)context) == info_callback;
+}
+
 void observer_detach(SSL_CTX *context)
 {
 	if (SSL_CTX_get_info_callback(context) == info_callback)
@@ -228,6 +233,7 @@ int observer_ephemeral_bits(const SSL *connection)
  * has the shape). Or nil, message, code: "closed", "unobserved", "handshake". */
 static int facts(lua_State *L)
 {
+	ERR_clear_error();
 	if (luaL_testudata(L, 1, "SSL:Connection") == NULL)
 		return luaL_argerror(L, 1, "LuaSec connection expected");
 	lua_getfield(L, 1, "getfd");
@@ -241,7 +247,10 @@ static int facts(lua_State *L)
 	if (observation == NULL)
 		return push_failure(L, "unobserved",
 				    "the connection's context was not under the policy");
-	return facts_push(L, observation->connection);
+	struct hold *hold = hold_push(L, NULL, observation->connection);
+	int results = facts_push(L, hold->connection);
+	hold_release(hold);
+	return results;
 }
 
 void observer_open(lua_State *L)

@@ -1,6 +1,7 @@
 /* Applies a table of settings to a context: all of it, or nothing. */
 #include "internal.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,7 +88,7 @@ static void check_fields(lua_State *L, int index)
 static int read_version(lua_State *L, int index, const char *field)
 {
 	int number = -1;
-	lua_getfield(L, index, field);
+	raw_getfield(L, index, field);
 	if (!lua_isnil(L, -1)) {
 		const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
 		for (const struct protocol_version *v = protocol_versions; v->name != NULL; v++)
@@ -103,7 +104,7 @@ static int read_version(lua_State *L, int index, const char *field)
 static int read_integer(lua_State *L, int index, const char *field, int least, int most)
 {
 	int value = -1;
-	lua_getfield(L, index, field);
+	raw_getfield(L, index, field);
 	if (!lua_isnil(L, -1)) {
 		lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
 		if (!(number >= least && number <= most) || number != (int)number)
@@ -118,7 +119,8 @@ static int read_integer(lua_State *L, int index, const char *field, int least, i
 /* Anything that OpenSSL would read as more than a name is refused. */
 static bool is_name(const char *name, size_t length)
 {
-	return length > 0 && length < 100 &&
+	return length > 0 && length < 100 && isalnum((unsigned char)*name) &&
+	       strcmp(name, "DEFAULT") != 0 &&
 	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") ==
 		   length;
 }
@@ -175,7 +177,7 @@ static const struct list *read_lists(lua_State *L, int index, struct settings *s
 				     SSL_CTX *scratch, int dropped)
 {
 	for (size_t i = 0; i < LISTS; i++) {
-		lua_getfield(L, index, lists[i].field);
+		raw_getfield(L, index, lists[i].field);
 		if (lua_isnil(L, -1))
 			continue;
 		if (!lua_istable(L, -1))
@@ -191,7 +193,7 @@ static const struct list *read_lists(lua_State *L, int index, struct settings *s
 static void read_flags(lua_State *L, int index, struct settings *settings)
 {
 	for (size_t i = 0; i < FLAGS; i++) {
-		lua_getfield(L, index, flags[i].field);
+		raw_getfield(L, index, flags[i].field);
 		if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
 			luaL_error(L, "settings: %s is no boolean", flags[i].field);
 		if (lua_toboolean(L, -1)) {
@@ -256,19 +258,50 @@ static void check_versions(SSL_CTX *context, struct refusal *refusal)
 	snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
 }
 
-static void check_own_key(SSL_CTX *context, struct refusal *refusal)
+/* OpenSSL asks these of certificates when it loads them, not when the level
+ * rises later; a handshake would fail with them. */
+static bool is_strong_enough(X509 *certificate, int least_bits, struct refusal *refusal)
 {
-	X509 *certificate = SSL_CTX_get0_certificate(context);
-	EVP_PKEY *key = certificate == NULL ? NULL : X509_get0_pubkey(certificate);
-	int level = SSL_CTX_get_security_level(context);
-	int highest = SECURITY_LEVELS - 1;
-	if (key == NULL ||
-	    EVP_PKEY_get_security_bits(key) >= security_bits[level < highest ? level : highest])
-		return;
+	const EVP_PKEY *key = X509_get0_pubkey(certificate);
+	int level_bits = -1;
+	if (key == NULL || EVP_PKEY_get_security_bits(key) < least_bits)
+		snprintf(refusal->message, sizeof refusal->message,
+			 "the certificate's key of %d bits is too weak for",
+			 key == NULL ? 0 : EVP_PKEY_get_bits(key));
+	else if ((X509_get_extension_flags(certificate) & EXFLAG_SS) == 0 &&
+		 X509_get_signature_info(certificate, NULL, NULL, &level_bits, NULL) == 1 &&
+		 level_bits < least_bits)
+		snprintf(refusal->message, sizeof refusal->message,
+			 "a certificate's signature is too weak for");
+	else
+		return true;
 	refusal->code = "weak";
-	snprintf(refusal->message, sizeof refusal->message,
-		 "the certificate's key of %d bits is too weak for security level %d",
-		 EVP_PKEY_get_bits(key), level);
+	return false;
+}
+
+static void check_own_certificates(SSL_CTX *context, struct refusal *refusal)
+{
+	int level = SSL_CTX_get_security_level(context), highest = SECURITY_LEVELS - 1;
+	int least_bits = security_bits[level < highest ? level : highest];
+	X509 *current = SSL_CTX_get0_certificate(context);
+	bool strong = true;
+	for (long more = SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST); strong && more == 1;
+	     more = SSL_CTX_set_current_cert(context, SSL_CERT_SET_NEXT)) {
+		STACK_OF(X509) *chain = NULL;
+		X509 *certificate = SSL_CTX_get0_certificate(context);
+		strong = certificate == NULL || is_strong_enough(certificate, least_bits, refusal);
+		SSL_CTX_get0_chain_certs(context, &chain);
+		for (int i = 0; strong && i < sk_X509_num(chain); i++)
+			strong = is_strong_enough(sk_X509_value(chain, i), least_bits, refusal);
+	}
+	if (current != NULL)
+		SSL_CTX_select_current_cert(context, current);
+	ERR_clear_error();
+	if (!strong) {
+		size_t length = strlen(refusal->message);
+		snprintf(refusal->message + length, sizeof refusal->message - length,
+			 " security level %d", level);
+	}
 }
 
 /* Returns 0, or what push_failure returns. */
@@ -283,7 +316,7 @@ static int apply_or_restore(lua_State *L, SSL_CTX *context, const struct setting
 	if (refusal.code == NULL)
 		check_versions(context, &refusal);
 	if (refusal.code == NULL)
-		check_own_key(context, &refusal);
+		check_own_certificates(context, &refusal);
 	bool restored = refusal.code == NULL || snapshot_restore(context, &before);
 	snapshot_free(&before);
 	if (!restored)
@@ -297,7 +330,7 @@ static int apply_or_restore(lua_State *L, SSL_CTX *context, const struct setting
 static int fail_empty(lua_State *L, const struct list *list, int index)
 {
 	luaL_Buffer asked;
-	lua_getfield(L, index, list->field);
+	raw_getfield(L, index, list->field);
 	int source = lua_gettop(L), count = (int)lua_rawlen(L, source);
 	luaL_buffinit(L, &asked);
 	for (int i = 1; i <= count; i++) {
@@ -311,7 +344,7 @@ static int fail_empty(lua_State *L, const struct list *list, int index)
 			    count > 0 ? lua_tostring(L, -1) : "nothing");
 }
 
-int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner)
+int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 {
 	struct settings settings = { .minimum_version = -1 };
 	luaL_checktype(L, index, LUA_TTABLE);
@@ -332,7 +365,8 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, int owner)
 	const struct list *empty = read_lists(L, index, &settings, scratch, dropped);
 	if (empty != NULL)
 		return fail_empty(L, empty, index);
-	int operator_bits = ephemeral_dh_operator_bits(L, context, owner);
+	bool ask_operator = luasec && settings.dh_bits >= 0;
+	int operator_bits = ask_operator ? ephemeral_dh_operator_bits(L, context) : 0;
 	int failure = apply_or_restore(L, context, &settings, operator_bits);
 	if (failure > 0)
 		return failure;

@@ -143,6 +143,9 @@ function rules.dh_judge(least)
 	return function(facts)
 		if not tostring(facts.key_exchange):find("^DHE") then
 			return nil
+		elseif facts.resumed and facts.group_bits == nil then
+			-- The session was made under the same policy; TLS 1.2 makes no new key.
+			return nil
 		elseif not is_whole(facts.group_bits) then
 			return ("an ephemeral DH key of unknown length was negotiated; at least %d bits are needed"):format(least)
 		elseif facts.group_bits < least then

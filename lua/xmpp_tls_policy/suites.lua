@@ -28,10 +28,10 @@ end
 local tls12 = {
 	{ "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE", "ECDSA", "AES-256-GCM", 256 },
 	{ "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE", "RSA", "AES-256-GCM", 256 },
-	{ "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE", "ECDSA", "ChaCha20-Poly1305", 256 },
-	{ "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE", "RSA", "ChaCha20-Poly1305", 256 },
+	{ "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE", "ECDSA", "CHACHA20-POLY1305", 256 },
+	{ "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE", "RSA", "CHACHA20-POLY1305", 256 },
 	{ "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "DHE", "RSA", "AES-256-GCM", 256 },
-	{ "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "DHE", "RSA", "ChaCha20-Poly1305", 256 },
+	{ "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "DHE", "RSA", "CHACHA20-POLY1305", 256 },
 	{ "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE", "ECDSA", "AES-128-GCM", 128 },
 	{ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE", "RSA", "AES-128-GCM", 128 },
 	{ "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "DHE", "RSA", "AES-128-GCM", 128 },
@@ -81,7 +81,7 @@ local tls12 = {
 	{ "TLS_DH_anon_WITH_AES_128_GCM_SHA256", "DHE", "anonymous", "AES-128-GCM", 128 },
 	{ "TLS_ECDH_anon_WITH_AES_256_CBC_SHA", "ECDHE", "anonymous", "AES-256-CBC", 256 },
 	{ "TLS_ECDH_anon_WITH_AES_128_CBC_SHA", "ECDHE", "anonymous", "AES-128-CBC", 128 },
-	{ "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-PSK", "PSK", "ChaCha20-Poly1305", 256 },
+	{ "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-PSK", "PSK", "CHACHA20-POLY1305", 256 },
 	{ "TLS_PSK_WITH_AES_128_GCM_SHA256", "PSK", "PSK", "AES-128-GCM", 128 },
 }
 
@@ -104,7 +104,7 @@ local tls12_on_request = {
 -- by ephemeral keys and certificates in every full handshake.
 local tls13 = {
 	{ "TLS_AES_256_GCM_SHA384", "ECDHE", "certificate", "AES-256-GCM", 256 },
-	{ "TLS_CHACHA20_POLY1305_SHA256", "ECDHE", "certificate", "ChaCha20-Poly1305", 256 },
+	{ "TLS_CHACHA20_POLY1305_SHA256", "ECDHE", "certificate", "CHACHA20-POLY1305", 256 },
 	{ "TLS_AES_128_GCM_SHA256", "ECDHE", "certificate", "AES-128-GCM", 128 },
 	-- integrity without encryption (RFC 9150; OpenSSL 3.4 and newer)
 	{ "TLS_SHA384_SHA384", "ECDHE", "certificate", "NULL", 0 },
@@ -147,7 +147,7 @@ local groups_on_request = {
 local function suite(row, on_request)
 	local name, key_exchange, authentication, encryption, bits = row[1], row[2], row[3], row[4], row[5]
 	local aead = encryption:find("GCM", 1, true) or encryption:find("CCM", 1, true)
-		or encryption:find("Poly1305", 1, true)
+		or encryption:find("POLY1305", 1, true)
 	return {
 		name = name,
 		key_exchange = key_exchange,

@@ -126,6 +126,25 @@ describe("a connection", function ()
 		end
 	end)
 
+	for _, case in ipairs {
+		{ { name = "x" }, "connection.new: unknown option 'name'" },
+		{ { server_name = {} }, "connection.new: server_name is no string" },
+		{ { role = "peer" }, "role is neither 'server' nor 'client'" },
+	} do
+		it("raises an error for misuse: " .. case[2], function ()
+			local ok, message = pcall(core.connection.new, client(), case[1])
+			assert.is_false(ok)
+			assert.matches(case[2], message)
+		end)
+	end
+
+	it("refuses a session that is none", function ()
+		local made, message, code = core.connection.new(client(), { session = "garbage" })
+		assert.is_nil(made)
+		assert.matches("^the session cannot be resumed", message)
+		assert.equal("parse", code)
+	end)
+
 	it("needs to be told its role where the context has none", function ()
 		local ssl = require "ssl"
 		local adopted = core.context.adopt(assert(ssl.newcontext { mode = "client", protocol = "any" }))
@@ -166,7 +185,7 @@ describe("a connection", function ()
 			assert.same(expected, other)
 			assert.is_true(one.certificate:matches("example.test", "xmpp-server"))
 			one.certificate = nil
-			expected.role, expected.verified, expected.verify_code, expected.verify_error = "client", true, 0, "ok"
+			expected.role, expected.verified, expected.verify_code, expected.verify_error = "client", true, 0, nil
 			assert.same(expected, one)
 		end)
 
@@ -226,10 +245,12 @@ describe("a connection", function ()
 			for kind, expected in pairs {
 				p256 = { "ECDSA", "ecdsa_secp256r1_sha256" }, ed25519 = { "EdDSA", "ed25519" },
 			} do
-				local one, other = both(nil, nil, kind)
-				for _, facts in ipairs { one, other } do
-					assert.equal(expected[1], facts.authentication)
-					assert.equal(expected[2], facts.signature_scheme)
+				for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+					local one, other = both({ maximum_version = version }, nil, kind)
+					for _, facts in ipairs { one, other } do
+						assert.equal(expected[1], facts.authentication)
+						assert.equal(expected[2], facts.signature_scheme)
+					end
 				end
 			end
 		end)

@@ -36,7 +36,7 @@ describe("a context", function ()
 		local options = {
 			mode = "server", protocol = "any", certificate = files.certificate, key = files.key,
 			options = { "no_sslv3", "no_tlsv1" }, curveslist = "P-384:X25519",
-			ciphers = "ECDHE+AESGCM:ECDHE+AES", verify = "none",
+			ciphers = "ECDHE+AESGCM:ECDHE+AES:@SECLEVEL=0", verify = "none",
 		}
 		for name, value in pairs(more or {}) do
 			options[name] = value
@@ -55,7 +55,9 @@ describe("a context", function ()
 			{ "no role", {}, "context.new: role is neither 'server' nor 'client'" },
 			{ "a wrong role", { role = "peer" }, "context.new: role is neither 'server' nor 'client'" },
 			{ "an unknown option", { role = "server", cert = "x" }, "context.new: unknown option 'cert'" },
-			{ "a number for a path", { role = "server", certificate = 1 }, "context.new: certificate is no string" },
+			{ "a path with a NUL", { role = "server", certificate = "/etc\0x" },
+				"context.new: certificate is no string, or has a NUL in it" },
+			{ "a number for a path", { role = "server", certificate = 1 }, "context.new: certificate is no string, or has a NUL in it" },
 			{ "a wrong verify", { role = "server", verify = "maybe" },
 				"context.new: verify is neither 'none' nor 'require'" },
 		} do
@@ -158,6 +160,50 @@ describe("a context", function ()
 			assert.equal("TLSv1.1", settings.minimum_version)
 			assert.same({ "secp384r1", "x25519" }, settings.groups)
 			assert.equal(2, settings.tickets)
+		end)
+
+		it("is read and changed where it can have no TLS 1.3", function ()
+			for _, more in ipairs { { ciphersuites = "" }, { curveslist = "brainpoolP256r1" } } do
+				more.protocol, more.options = "tlsv1_2", {}
+				local ours = assert(context.adopt(luasec(more)))
+				assert.equal("TLSv1.2", assert(ours:settings()).maximum_version)
+				assert(ours:apply { no_compression = true })
+				assert.truthy(handshake.between(client { groups = { "brainpoolP256r1", "x25519", "secp384r1" } }, ours, nil,
+					{ role = "server" }))
+			end
+		end)
+
+		it("is disabled where SNI puts it in the place of another, too", function ()
+			local socket = require "socket"
+			local base, named = luasec(), luasec { ciphers = "NULL:AES128-SHA:@SECLEVEL=0", ciphersuites = "" }
+			assert(context.adopt(base):apply {})
+			local ours = assert(context.adopt(named))
+			local listener = assert(socket.bind("127.0.0.1", 0))
+			local function meets()
+				local near = assert(socket.connect("127.0.0.1", (select(2, listener:getsockname()))))
+				near = assert(ssl.wrap(near, { mode = "client", protocol = "tlsv1_2", verify = "none", ciphers =
+					"ALL:NULL:@SECLEVEL=0" }))
+				near:sni "named.test"
+				local far = assert(ssl.wrap(listener:accept(), base))
+				far:sni({ ["named.test"] = named }, true)
+				near:settimeout(0)
+				far:settimeout(0)
+				local near_done, far_done, reason
+				repeat
+					near_done = near_done or near:dohandshake()
+					local done, why = far:dohandshake()
+					far_done, reason = far_done or done, why
+				until near_done and far_done or reason and reason ~= "wantread" and reason ~= "wantwrite"
+				near:close()
+				far:close()
+				return far_done
+			end
+			assert.is_true(meets())
+			assert(ours:disable())
+			assert.is_falsy(meets())
+			assert(ours:release())
+			assert.is_true(meets())
+			listener:close()
 		end)
 
 		it("is refused when it was freed already", function ()
@@ -298,6 +344,8 @@ describe("a context", function ()
 			{ { security_level = "2" }, "settings: security_level is no integer from 0 to 5" },
 			{ { ciphers = "HIGH" }, "settings: ciphers is no list" },
 			{ { ciphers = { "ALL:@SECLEVEL=0" } }, "settings: ciphers%[1%] is no name" },
+			{ { groups = { "DEFAULT" } }, "settings: groups%[1%] is no name" },
+			{ { groups = { "-x25519" } }, "settings: groups%[1%] is no name" },
 			{ { groups = { "x25519", "a\0b" } }, "settings: groups%[2%] is no name" },
 			{ { groups = { 25519 } }, "settings: groups%[1%] is no name" },
 			{ { no_compression = 1 }, "settings: no_compression is no boolean" },
@@ -312,13 +360,61 @@ describe("a context", function ()
 			end)
 		end
 
+		it("runs nothing of the caller's in the middle", function ()
+			local made = server()
+			local traps = setmetatable({}, { __index = function () made:close() end })
+			assert(made:apply(traps))
+			assert(made:settings())
+			assert.is_false((pcall(context.new, traps)))
+			assert(core.connection.new(made, traps))
+		end)
+
+		it("does not take what others left in OpenSSL's queue for its own", function ()
+			pcall(ssl.loadcertificate, "no certificate")
+			local _, message = server():apply { groups = { "one" } }
+			assert.equal("nothing is left of groups; asked: one", message)
+		end)
+
+		it("counts the bits of finite fields in TLS 1.3, too", function ()
+			local made = server()
+			assert(made:apply { dh_bits = 3072, groups = { "ffdhe2048", "ffdhe3072" } })
+			local one = assert(handshake.between(client { groups = { "ffdhe2048", "ffdhe3072" } }, made))
+			assert.equal(3072, one:facts().group_bits)
+		end)
+
+		it("tells versions that a security level rules out in effect", function ()
+			local made = server()
+			assert(made:apply { minimum_version = "TLSv1", security_level = 0 })
+			assert.equal("TLSv1", made:settings().minimum_version)
+			local one, _, message = made:apply { maximum_version = "TLSv1.1", security_level = 2 }
+			assert.is_nil(one)
+			assert.is_nil(message and message:match "^tls$")
+			assert(made:apply { security_level = 2 })
+			assert.equal("TLSv1.2", made:settings().minimum_version)
+		end)
+
+		it("refuses a level above the signature of its own certificate", function ()
+			local weak = authority:issue { names = { "example.test" }, key = "rsa2048", digest = "sha1" }
+			-- OpenSSL would not load it at the usual level.
+			local theirs = ssl.newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0",
+				options = {} }
+			assert(require "ssl.context".loadcert(theirs, weak.certificate))
+			assert(require "ssl.context".loadkey(theirs, weak.key, nil))
+			local ours = context.adopt(theirs)
+			local result, message, code = ours:apply { security_level = 2 }
+			assert.is_nil(result)
+			assert.equal("a certificate's signature is too weak for security level 2", message)
+			assert.equal("weak", code)
+			assert(ours:apply { security_level = 0 })
+		end)
+
 		it("accepts no handshake while it is disabled", function ()
 			local made = server()
 			assert.is_true(made:disable())
 			assert.is_nil(made:settings().minimum_version)
 			local one, _, message = handshake.between(client(), made)
 			assert.is_nil(one)
-			assert.matches("no protocols available", message)
+			assert.matches("^the handshake failed", message)
 			assert(made:release())
 			assert.truthy(handshake.between(client(), made))
 		end)

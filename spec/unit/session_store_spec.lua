@@ -234,6 +234,22 @@ describe("a session store", function ()
 		end)
 	end
 
+	it("leads to no verdict on a Diffie-Hellman key that a resumed handshake does not have", function ()
+		local policy = require "xmpp_tls_policy".policy()
+		local rsa = authority:issue { names = { "example.test" }, key = "rsa2048" }
+		local other = server(new(), "a", { certificate = rsa.certificate, key = rsa.key })
+		assert(other:apply { dh_bits = 2048 })
+		local one = client "TLSv1.2"
+		assert(one:apply { ciphers = { "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" } })
+		local first = assert(handshake.between(one, other))
+		local again, at_server = handshake.between(one, other, { session = first:insecure_session() })
+		for _, facts in ipairs { again:facts(), at_server:facts() } do
+			assert.is_true(facts.resumed)
+			assert.equal("DHE", facts.key_exchange)
+			assert.same({ refuse = false, broken = {} }, policy:judge(facts))
+		end
+	end)
+
 	it("keeps no TLS 1.2 session without the extended master secret", function ()
 		local ssl = require "ssl"
 		local store = new()
