@@ -74,8 +74,8 @@ static const char *option_string(lua_State *L, const char *name)
 
 static void check_options(lua_State *L)
 {
-	static const char *const known[] = { "role",    "certificate", "key", "ca_file",
-					     "ca_path", "verify",      NULL };
+	static const char *const known[] = { "role",    "certificate", "key",           "ca_file",
+					     "ca_path", "verify",      "openssl_cache", NULL };
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
 		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -173,11 +173,27 @@ static int set_verify(lua_State *L, SSL_CTX *context, char role)
 	return 0;
 }
 
+/* OpenSSL's own cache of sessions, without stateless tickets. */
+static void set_cache(lua_State *L, SSL_CTX *context)
+{
+	raw_getfield(L, 1, "openssl_cache");
+	if (lua_toboolean(L, -1)) {
+		SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+		SSL_CTX_set_num_tickets(context, 1);
+		SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
+	} else {
+		SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	}
+	lua_pop(L, 1);
+}
+
 /* context.new{ role = "server"|"client", certificate = path, key = path,
- * ca_file = path, ca_path = path, verify = "none"|"require" }
+ * ca_file = path, ca_path = path, verify = "none"|"require", openssl_cache =
+ * boolean }
  * The certificate file is PEM, the chain after the certificate. A client
  * verifies the chain (not the name) unless told not to; a server asks for no
- * certificate unless told to. Returns a Context, or nil, message, code: "file",
+ * certificate unless told to. Sessions are resumed from OpenSSL's own cache only
+ * if asked, to compare ours with it. Returns a Context, or nil, message, code: "file",
  * "parse", "mismatch", "tls". */
 static int context_new(lua_State *L)
 {
@@ -191,7 +207,7 @@ static int context_new(lua_State *L)
 	object->context = SSL_CTX_new(TLS_method());
 	if (object->context == NULL)
 		return push_failure(L, "tls", "cannot make a context");
-	SSL_CTX_set_session_cache_mode(object->context, SSL_SESS_CACHE_OFF);
+	set_cache(L, object->context);
 	set_verify(L, object->context, object->role);
 	int failure = load_certificate(L, object->context);
 	if (failure == 0)

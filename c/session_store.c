@@ -2,6 +2,7 @@
  * first; found by session ID; nothing is allocated once it is made. */
 #include "internal.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -372,6 +373,40 @@ static int store_fill(lua_State *L)
 	return 1;
 }
 
+static double seconds_since(const struct timespec *start)
+{
+	struct timespec end;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (double)(end.tv_sec - start->tv_sec) + (double)(end.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* store:exercise(count) inserts so many sessions with random IDs and looks each of
+ * them up. Returns the seconds that one insertion and one look-up took, or nil,
+ * message, code ("memory", "tls"). */
+static int store_exercise(lua_State *L)
+{
+	struct session_store *store = session_store_check(L, 1);
+	lua_Integer count = luaL_checkinteger(L, 2);
+	luaL_argcheck(L, count >= 1 && count <= 10000000, 2, "no integer from 1 to 10000000");
+	size_t size = (size_t)count * SESSION_ID_SIZE;
+	unsigned char *ids = lua_newuserdata(L, size);
+	struct session session = { .secret_length = SESSION_SECRET_SIZE };
+	struct timespec start;
+	if (size > INT_MAX || RAND_bytes(ids, (int)size) != 1)
+		return push_failure(L, "tls", "no random bytes");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (size_t i = 0; i < size; i += SESSION_ID_SIZE) {
+		memcpy(session.id, ids + i, sizeof session.id);
+		session_store_insert(store, &session);
+	}
+	lua_pushnumber(L, seconds_since(&start) / (double)count);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (size_t i = 0; i < size; i += SESSION_ID_SIZE)
+		(void)session_store_find(store, ids + i, session.context, &session);
+	lua_pushnumber(L, seconds_since(&start) / (double)count);
+	return 2;
+}
+
 /* store:set_clock(seconds) stops the store's clock at that time, for tests; nil
  * lets it go again. */
 static int store_set_clock(lua_State *L)
@@ -388,6 +423,7 @@ void session_store_open(lua_State *L)
 		{ "flush", store_flush },
 		{ "set_lifetime", store_set_lifetime },
 		{ "fill", store_fill },
+		{ "exercise", store_exercise },
 		{ "set_clock", store_set_clock },
 		{ NULL, NULL },
 	};

@@ -19,6 +19,10 @@ local tls_policy = require "xmpp_tls_policy"
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
+-- What is asked of a context, by host, role and service; made anew with each
+-- configuration.
+local demands = {}
+
 -- Host, or "*" -> policy in force.
 local policies = module.saved_state and module.saved_state.policies or {}
 
@@ -43,6 +47,7 @@ local function load_policy(host, options)
 		module:log("info", "%s: %s", host == "*" and "all hosts" or host, policy:name())
 	end
 	policies[host] = policy
+	demands = {}
 end
 
 local function load_host_policy(host)
@@ -74,11 +79,19 @@ end
 
 ---- Contexts -----------------------------------------------------------------
 
+local function demand(host, role, service)
+	local key = ("%s %s %s"):format(host or "*", role, service or "")
+	if not demands[key] then
+		demands[key] = {
+			policy = policy_for(host), host = host, role = role,
+			operator = server.operator_lists(host, role, service),
+		}
+	end
+	return demands[key]
+end
+
 local function enforce(context, host, role, service)
-	local entry = contexts.enforce(context, {
-		policy = policy_for(host), host = host, role = role,
-		operator = server.operator_lists(host, role, service),
-	})
+	local entry = contexts.enforce(context, demand(host, role, service))
 	if not entry.new then
 		return entry
 	end

@@ -92,13 +92,17 @@ end
 -- under the policy: no handshake on it succeeds then.
 function contexts.enforce(luasec, given)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
-	local marks = fingerprint(given.operator)
 	local entry = adopted[luasec]
-	if entry and entry.policy == given.policy and entry.marks == marks and entry.store == store then
+	if entry and entry.given == given and entry.store == store then
 		entry.new = false
 		return entry
 	end
-	entry = { policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true }
+	local marks = fingerprint(given.operator)
+	if entry and entry.policy == given.policy and entry.marks == marks and entry.store == store then
+		entry.given, entry.new = given, false
+		return entry
+	end
+	entry = { given = given, policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true }
 	local context, message = core.context.adopt(luasec)
 	if context then
 		tighten(entry, context, given.operator)

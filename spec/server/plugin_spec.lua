@@ -189,7 +189,7 @@ describe("the plugin", function ()
 				local answer = negotiates(server, service, prefers_128)
 				assert.matches("renewed", answer.subject)
 				assert.equal("TLS_AES_256_GCM_SHA384", answer.suite)
-				assert.equal(0, answer.tickets)
+				assert.equal(1, answer.tickets)
 			end
 		end)
 

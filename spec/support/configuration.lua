@@ -129,7 +129,7 @@ local function global_options(server)
 		data_path = directory .. "/data",
 		pidfile = directory .. "/prosody.pid",
 		admin_socket = directory .. "/admin.sock",
-		log = { debug = server.log_path },
+		log = { [spec.log_level or "debug"] = server.log_path },
 		certificates = directory .. "/certificates", -- empty: nothing is found by chance
 		c2s_direct_tls_certificate = certificate,
 		s2s_direct_tls_certificate = certificate,

@@ -154,6 +154,7 @@ end
 --   ca            a CA file that the server trusts (its ssl = { cafile })
 --   with_policy   true: xmpp_tls_policy from `tree` (default: the checkout's build/), with `policy` as its option
 --   routes        { [domain] = { s2s = port, s2s_direct_tls = port } }: where other domains are, instead of DNS
+--   log_level     of the server's log (default: debug, which wait_for_log relies on)
 --   http          true: http and https ports too
 --   lua           an interpreter to run it with; environment: { NAME = value }
 -- Errors carry the server's output and the end of its log.

@@ -33,14 +33,14 @@ local Peer = {}
 Peer.__index = Peer
 
 local function new_peer(connection, fields)
-	connection:setoption("tcp-nodelay", true)
+	connection:setoption("tcp-nodelay", not fields.nagle)
 	fields.socket, fields.buffer = connection, ""
 	fields.timeout = fields.timeout or default_timeout
 	return setmetatable(fields, Peer)
 end
 
 -- Connects to a target (see prosody.lua) and says nothing yet. options.timeout: seconds
--- for each wait; options.from: the domain that we say we are.
+-- for each wait; options.from: the domain that we say we are; options.nagle: true for Nagle's algorithm.
 function xmpp.connect(target, options)
 	options = options or {}
 	local connection = assert(socket.tcp())
@@ -52,6 +52,7 @@ function xmpp.connect(target, options)
 		direct_tls = target.direct_tls,
 		from = options.from,
 		timeout = options.timeout,
+		nagle = options.nagle,
 	})
 end
 

@@ -57,7 +57,8 @@ describe("a context", function ()
 			{ "an unknown option", { role = "server", cert = "x" }, "context.new: unknown option 'cert'" },
 			{ "a path with a NUL", { role = "server", certificate = "/etc\0x" },
 				"context.new: certificate is no string, or has a NUL in it" },
-			{ "a number for a path", { role = "server", certificate = 1 }, "context.new: certificate is no string, or has a NUL in it" },
+			{ "a number for a path", { role = "server", certificate = 1 },
+				"context.new: certificate is no string, or has a NUL in it" },
 			{ "a wrong verify", { role = "server", verify = "maybe" },
 				"context.new: verify is neither 'none' nor 'require'" },
 		} do

@@ -1,0 +1,147 @@
+-- Logins up to the second stream features, to a stock Prosody and to one with the
+-- module, in turn: wall time, the server's CPU time, share resumed.
+local core = require "xmpp_tls_policy.core"
+local files = require "support.files"
+local measure = require "bench.measure"
+local prosody = require "support.prosody"
+local socket = require "socket"
+local xmpp = require "support.xmpp"
+
+local logins = {}
+
+-- Nanoseconds that a process has run.
+local function cpu_time(pid)
+	return assert(tonumber(files.read("/proc/" .. pid .. "/schedstat"):match "^(%d+)"))
+end
+
+local function client_context(version)
+	local context = assert(core.context.new { role = "client", verify = "none" })
+	assert(context:apply { maximum_version = version })
+	return context
+end
+
+-- Returns wall ms, whether resumed, and the session.
+local function log_in(server, context, cell, session)
+	local start = socket.gettime()
+	local peer, features, text = xmpp.open(server:target "c2s", {
+		nagle = cell.nagle, tls = { context = context, session = session },
+	})
+	local wall = (socket.gettime() - start) * 1000
+	assert(peer, ("%s %s"):format(tostring(features), tostring(text)))
+	local resumed, next_session = peer:tls_info().resumed, peer.socket:session()
+	if cell.goodbye then
+		peer.socket:shutdown()
+	end
+	peer:close()
+	return wall, resumed, next_session
+end
+
+local function new_tally(server)
+	return { server = server, wall = {}, resumed = 0, pid = files.read(server.directory .. "/prosody.pid"):match "%d+" }
+end
+
+local function run_cell(servers, cell, count)
+	local context = client_context(cell.version)
+	local tallies = {}
+	for name, server in pairs(servers) do
+		tallies[name] = new_tally(server)
+		if cell.reconnect then
+			tallies[name].session = select(3, log_in(server, context, cell))
+		end
+		tallies[name].cpu = cpu_time(tallies[name].pid)
+	end
+	for index = 1, count do
+		-- Who comes first changes, so that neither always finds the caches warm.
+		for _, name in ipairs(index % 2 == 0 and { "stock", "module" } or { "module", "stock" }) do
+			local tally = tallies[name]
+			local wall, resumed, session = log_in(tally.server, context, cell, cell.reconnect and tally.session or nil)
+			table.insert(tally.wall, wall)
+			tally.resumed = tally.resumed + (resumed and 1 or 0)
+			tally.session = session or tally.session
+		end
+	end
+	for _, tally in pairs(tallies) do
+		tally.cpu = (cpu_time(tally.pid) - tally.cpu) / count / 1e6
+		tally.share = tally.resumed / count
+		tally.median = measure.median(tally.wall)
+	end
+	return tallies
+end
+
+local function paired_ratio(of, to)
+	local ratios = {}
+	for index, value in ipairs(of) do
+		ratios[index] = value / to[index]
+	end
+	return measure.median(ratios)
+end
+
+local function note(what, tallies, limits)
+	local stock, module = tallies.stock, tallies.module
+	measure.note(what .. ", stock, wall", "ms", stock.median)
+	measure.note(what .. ", module, wall", "ms", module.median, limits.wall)
+	measure.note(what .. ", wall by pairs", "module/stock", paired_ratio(module.wall, stock.wall), limits.wall_ratio)
+	measure.note(what .. ", stock, server CPU", "ms", stock.cpu)
+	measure.note(what .. ", module, server CPU", "ms", module.cpu, limits.cpu)
+	measure.note(what .. ", stock, resumed", "share", stock.share)
+	measure.note(what .. ", module, resumed", "share", module.share, limits.share, true)
+end
+
+local function each_cell(action)
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		for _, reconnect in ipairs { false, true } do
+			for _, goodbye in ipairs { true, false } do
+				for _, nagle in ipairs { false, true } do
+					action { version = version, reconnect = reconnect, goodbye = goodbye, nagle = nagle }
+				end
+			end
+		end
+	end
+end
+
+local function name_of(kind, cell)
+	return ("%s, %s, %s, %s, %s"):format(kind, cell.version, cell.reconnect and "reconnect" or "first",
+		cell.goodbye and "goodbye" or "cut off", cell.nagle and "Nagle" or "no Nagle")
+end
+
+-- What has to be reached depends on the stock server of the same run: its full
+-- TLS 1.2 login, and its TLS 1.3 login.
+local function limits_of(cell, stock)
+	local limits = { wall = stock.tls12.median * 4 / 2.5 }
+	if cell.version == "TLSv1.3" and not cell.reconnect then
+		limits.wall_ratio = 0.06
+	end
+	if cell.reconnect then
+		limits.share = 1
+		limits.wall = stock.tls12.median * 0.7
+		limits.cpu = stock.tls13.cpu * 0.5
+	end
+	return limits
+end
+
+-- `certificates`: { [kind] = files }; `count`: pairs of logins in each cell.
+function logins.run(certificates, count)
+	for _, kind in ipairs { "rsa2048", "p256" } do
+		local hosts = { ["example.test"] = certificates[kind] }
+		local servers = {
+			stock = prosody.start { hosts = hosts, log_level = "info" },
+			module = prosody.start { hosts = hosts, log_level = "info", with_policy = true },
+		}
+		local ok, message = pcall(function ()
+			run_cell(servers, { version = "TLSv1.2" }, 10) -- warm
+			local stock = {
+				tls12 = run_cell(servers, { version = "TLSv1.2" }, count).stock,
+				tls13 = run_cell(servers, { version = "TLSv1.3" }, count).stock,
+			}
+			each_cell(function (cell)
+				note(name_of(kind, cell), run_cell(servers, cell, count), limits_of(cell, stock))
+			end)
+		end)
+		servers.stock:stop()
+		servers.module:stop()
+		assert(ok, message)
+		measure.report("Logins, " .. kind .. " (of the same run: stock)")
+	end
+end
+
+return logins
