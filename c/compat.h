@@ -14,6 +14,9 @@
 #error "xmpp-tls-policy needs Lua 5.1 to 5.4"
 #endif
 
+/* OpenSSL: times of sessions beyond 2038 (3.3). */
+#define HAVE_SESSION_TIME_EX (OPENSSL_VERSION_NUMBER >= 0x30300000L)
+
 /* Lua: integers are a type of their own (5.3). */
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
 /* Lua: to-be-closed variables, the __close metamethod (5.4). */

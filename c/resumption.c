@@ -134,18 +134,27 @@ static int new_session(SSL *connection, SSL_SESSION *session)
 	return 0; /* no reference of OpenSSL's was kept */
 }
 
+static bool set_time(SSL_SESSION *session, time_t created)
+{
+#if HAVE_SESSION_TIME_EX
+	return SSL_SESSION_set_time_ex(session, created) != 0;
+#else
+	return SSL_SESSION_set_time(session, (long)created) != 0;
+#endif
+}
+
 /* A session of OpenSSL's, from what the store knows of it; NULL without memory. */
 static SSL_SESSION *make_session(struct session_store *store, const struct session *found)
 {
 	const struct session_kinds *kinds = session_store_kinds(store);
 	SSL_SESSION *session = SSL_SESSION_dup(kinds->kinds[found->kind].model);
-	long age = (long)found->age, lifetime = (long)session_store_lifetime(store);
+	long lifetime = (long)session_store_lifetime(store);
 	if (session == NULL)
 		return NULL;
 	if (SSL_SESSION_set1_id(session, found->id, sizeof found->id) == 1 &&
 	    SSL_SESSION_set1_id_context(session, found->context, sizeof found->context) == 1 &&
 	    SSL_SESSION_set1_master_key(session, found->secret, found->secret_length) == 1 &&
-	    SSL_SESSION_set_time(session, (long)time(NULL) - age) != 0 &&
+	    set_time(session, time(NULL) - (time_t)found->age) &&
 	    SSL_SESSION_set_timeout(session, lifetime) == 1)
 		return session;
 	SSL_SESSION_free(session);

@@ -115,25 +115,22 @@ local function enforce(context, host, role, service)
 	return entry
 end
 
-local function serve_names(names)
-	for base, entries in pairs(names) do
-		local done, message = contexts.serve_names(base, entries)
-		if not done then
-			module:log("error", "No session is resumed by server name: %s", message)
-		end
+local function enforce_names(found)
+	local entries = {}
+	for host, context in pairs(found.names) do
+		entries[host] = enforce(context, host, found.role, found.service)
+	end
+	local done, message = contexts.serve_names(found.context, entries)
+	if not done then
+		module:log("error", "%s: no session is resumed by server name: %s", found.service, message)
 	end
 end
 
 local function enforce_direct_tls()
-	local names = {}
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		local entry = enforce(found.context, found.host, found.role, found.service)
-		for _, base in ipairs(found.bases or {}) do
-			names[base] = names[base] or {}
-			names[base][found.host] = entry
-		end
+		enforce(found.context, nil, found.role, found.service)
+		enforce_names(found)
 	end
-	serve_names(names)
 	server.tolerate_any_name(function (context)
 		local entry = contexts.get(context)
 		return entry and not entry.failure and entry.certificate

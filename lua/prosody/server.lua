@@ -70,37 +70,41 @@ function server.operator_lists(host, role, service)
 	return lists
 end
 
-local function collect(list, context, role, service)
-	if context then
-		list[#list + 1] = { context = context, role = role, service = service }
+-- The contexts that a listener's connections begin with. Of these two, Prosody
+-- 0.12 changes the second at a reload and goes on using the first.
+local function bases_of(listener)
+	local bases = {}
+	for _, context in ipairs { listener.tls_ctx or false, listener._sslctx or false } do
+		if context and context ~= bases[1] then
+			bases[#bases + 1] = context
+		end
 	end
+	return bases
 end
 
--- LuaSec looks a name up in the table of contexts that the server gave it, and
--- refuses the handshake when there is none.
-local function names_of(listener)
-	return listener.hosts or listener.tls_ctx and listener.tls_ctx._sni_contexts
+-- By name (SNI), the contexts that may take a base's place. LuaSec looks a name up
+-- in the table that the server gave it, and refuses the handshake when there is
+-- none. Prosody 13 keeps the table with the base, 0.12 with the listener.
+local function names_of(listener, base)
+	return type(base) == "table" and base._sni_contexts or listener.hosts or {}
+end
+
+-- Calls visit(listener, base, role, service) for each.
+local function each_base(visit)
+	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		for _, base in ipairs(direct_tls[service] and bases_of(active.server) or {}) do
+			visit(active.server, base, direct_tls[service], service)
+		end
+	end
 end
 
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
--- list of { context, role, service }; a context that serves one name (SNI) also
--- has its host, and bases, the contexts that a client meets before it is chosen.
+-- list of { context, role, service, names = { [name asked for by SNI] = context } }.
 function server.direct_tls_contexts()
 	local list = {}
-	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		local role, listener = direct_tls[service], active.server
-		if role then
-			-- Of these two, Prosody 0.12 changes the second at a reload and
-			-- goes on using the first.
-			collect(list, listener.tls_ctx, role, service)
-			collect(list, listener._sslctx, role, service)
-			local bases = { listener.tls_ctx, listener._sslctx }
-			for host, context in pairs(names_of(listener) or {}) do
-				collect(list, context, role, service)
-				list[#list].host, list[#list].bases = host, bases
-			end
-		end
-	end
+	each_base(function (listener, base, role, service)
+		list[#list + 1] = { context = base, role = role, service = service, names = names_of(listener, base) }
+	end)
 	return list
 end
 
@@ -111,31 +115,29 @@ local tolerant = {}
 -- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
 -- decides. Harmless to call again.
 function server.tolerate_any_name(has_certificate)
-	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		local listener = active.server
-		local names = direct_tls[service] and names_of(listener)
-		if names and not getmetatable(names) then
+	each_base(function (listener, base)
+		local names = names_of(listener, base)
+		local context = type(base) == "table" and base._inner or base
+		if not getmetatable(names) then
 			setmetatable(names, {
 				tolerant = tolerant,
 				__index = function ()
-					local context = listener.tls_ctx
-					context = context and context._inner or context
-					return context and has_certificate(context) and context or nil
+					return has_certificate(context) and context or nil
 				end,
 			})
 		end
-	end
+	end)
 end
 
 --- Undoes tolerate_any_name.
 function server.refuse_unknown_names()
-	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		local names = direct_tls[service] and names_of(active.server)
-		local metatable = names and getmetatable(names)
+	each_base(function (listener, base)
+		local names = names_of(listener, base)
+		local metatable = getmetatable(names)
 		if metatable and metatable.tolerant == tolerant then
 			setmetatable(names, nil)
 		end
-	end
+	end)
 end
 
 --- Whether the module is enabled for all hosts, and not disabled for this one.

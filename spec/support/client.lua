@@ -124,7 +124,7 @@ local function parse_openssl(raw)
 		return result
 	end
 	local code, text = raw:match("Verify return code: (%d+) %((.-)%)")
-	local group, bits = raw:match("Server Temp Key: (.-), (%d+) bits")
+	local group, bits = raw:match("%u%l+ Temp Key: (.-), (%d+) bits")
 	local _, late_tickets = raw:gsub("Post%-Handshake New Session Ticket arrived", "")
 	result.cipher, result.suite = cipher, iana_name(cipher)
 	result.version = suite_version == "TLSv1.3" and suite_version or raw:match("Protocol%s*: (%S+)")

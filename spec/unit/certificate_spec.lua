@@ -847,8 +847,8 @@ describe("certificate", function ()
 			}
 			local shown = pki.run { "openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", files.own }
 			assert.matches("DNS:example.com", shown, 1, true)
-			assert.matches("SRVName::_xmpp-client.example.com", shown, 1, true)
-			assert.matches("XmppAddr::example.com", shown, 1, true)
+			assert.matches("SRVName::?_xmpp%-client.example.com", shown)
+			assert.matches("XmppAddr::?example.com", shown)
 		end)
 
 		it("makes certificates that have expired or are not valid yet", function ()
