@@ -298,6 +298,68 @@ describe("a session store", function ()
 		assert.equal(60, store:stats().sessions)
 	end)
 
+	-- The mapping of a store of 3 MiB, by which it is told from others: its place and flags.
+	local function mapping()
+		collectgarbage()
+		collectgarbage()
+		local found
+		for line in io.lines "/proc/self/smaps" do
+			local from, to = line:match "^(%x+)%-(%x+) "
+			if from then
+				found = { from = tonumber(from, 16), size = tonumber(to, 16) - tonumber(from, 16) }
+			end
+			local flags = line:match "^VmFlags:(.*)"
+			if flags and found.size == 3 * 2 ^ 20 then
+				found.flags = flags .. " "
+				return found
+			end
+		end
+	end
+
+	local function memory_of(map)
+		local memory = assert(io.open("/proc/self/mem", "rb"))
+		assert(memory:seek("set", map.from))
+		local bytes = assert(memory:read(map.size))
+		memory:close()
+		return bytes
+	end
+
+	it("resume.sealed: keeps secrets out of core dumps and, where it may, out of swap", function ()
+		local store = new { memory = 3 }
+		local flags = assert(mapping(), "no mapping of its size").flags
+		assert.matches(" dd ", flags)
+		assert.equal(store:stats().locked, flags:find(" lo ", 1, true) ~= nil)
+		store:close()
+		assert.is_nil(mapping())
+	end)
+
+	for what, act in pairs {
+		["it is flushed"] = function (store) store:flush() end,
+		["the session is dropped for lack of room"] = function (store) store:fill(store:stats().capacity) end,
+		["the session is found expired"] = function (store, again)
+			store:set_clock(os.time() + 7200)
+			again()
+		end,
+		["others come after it has expired"] = function (store)
+			store:set_clock(os.time() + 7200)
+			store:fill(2)
+		end,
+	} do
+		it("resume.sealed: wipes the secret when " .. what, function ()
+			local store = new { memory = 3 }
+			local map = assert(mapping())
+			local one, other = client "TLSv1.2", server(store)
+			local _, session = meet(one, other)
+			local secret = assert(session:match("\4\48(" .. ("."):rep(48) .. ")"))
+			assert.truthy(memory_of(map):find(secret, 1, true))
+			act(store, function () meet(one, other, session) end)
+			assert.is_nil(memory_of(map):find(secret, 1, true))
+			other:close()
+			store:close()
+			collectgarbage()
+		end)
+	end
+
 	it("outlives its object in the contexts that use it", function ()
 		local store = new()
 		local one, other = client "TLSv1.3", server(store)
