@@ -74,6 +74,6 @@ facts_and_verdict()
 measure.report "Facts and verdicts"
 store()
 measure.report "Session store"
-logins.run(certificates, tonumber(os.getenv "PAIRS") or 30)
+logins.run(certificates, tonumber(os.getenv "PAIRS") or 10)
 measure.write_json(json_path)
 pki.remove()

@@ -1,0 +1,180 @@
+local contexts = require "xmpp_tls_policy.contexts"
+local core = require "xmpp_tls_policy.core"
+local handshake = require "support.handshake"
+local pki = require "support.pki"
+local ssl = require "ssl"
+local tls_policy = require "xmpp_tls_policy"
+
+describe("a server's contexts", function ()
+	local files
+	local policy, other_policy = tls_policy.policy(), tls_policy.policy { profile = "rfc9325" }
+
+	setup(function ()
+		files = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
+	end)
+
+	after_each(function ()
+		contexts.release()
+		contexts.keep_sessions { enabled = false }
+	end)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function luasec(more)
+		local options = {
+			mode = "server", protocol = "any", certificate = files.certificate, key = files.key, verify = "none",
+			options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0",
+		}
+		for name, value in pairs(more or {}) do
+			options[name] = value
+		end
+		return assert(ssl.newcontext(options))
+	end
+
+	local function given(more)
+		local demand = { policy = policy, host = "example.test", role = "c2s", operator = {} }
+		for name, value in pairs(more or {}) do
+			demand[name] = value
+		end
+		return demand
+	end
+
+	local function settings_of(context)
+		return assert(core.context.adopt(context)):settings()
+	end
+
+	it("are brought under the policy, once", function ()
+		local context, demand = luasec(), given()
+		local entry = contexts.enforce(context, demand)
+		assert.is_true(entry.new)
+		assert.is_nil(entry.failure)
+		assert.equal("TLSv1.2", settings_of(context).minimum_version)
+		assert.is_true(entry.certificate:matches("example.test", "xmpp-client"))
+		assert.is_false(contexts.enforce(context, demand).new)
+		assert.is_false(contexts.enforce(context, given()).new)
+		assert.equal(entry, contexts.get(context))
+	end)
+
+	it("are found in Prosody 13's table, too", function ()
+		local context = luasec()
+		contexts.enforce({ _inner = context }, given())
+		assert.equal("TLSv1.2", settings_of(context).minimum_version)
+		assert.is_false(contexts.enforce(context, given()).new)
+	end)
+
+	it("are brought under another policy from what they were, not from what they became", function ()
+		local context = luasec()
+		contexts.enforce(context, given { policy = other_policy })
+		assert.is_nil(table.concat(settings_of(context).ciphers, " "):match "TLS_DHE")
+		assert.is_true(contexts.enforce(context, given()).new)
+		assert.matches("TLS_DHE", table.concat(settings_of(context).ciphers, " "))
+	end)
+
+	it("follow the operator's own lists", function ()
+		local context = luasec { ciphers = "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA" }
+		assert.is_true(#settings_of(context).ciphers == 2)
+		contexts.enforce(context, given { operator = { ciphers = true } })
+		assert.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, settings_of(context).ciphers)
+		assert.is_true(contexts.enforce(context, given()).new)
+		assert.is_true(#settings_of(context).ciphers > 4)
+	end)
+
+	it("are disabled where nothing would be left, until they are given back", function ()
+		local context = luasec { protocol = "tlsv1_1" }
+		local entry = contexts.enforce(context, given())
+		assert.matches("^no TLS version is left", entry.failure)
+		assert.is_nil(settings_of(context).minimum_version)
+		assert.same({}, contexts.release())
+		assert.equal("TLSv1.1", settings_of(context).minimum_version)
+	end)
+
+	it("that are closed fail with the reason", function ()
+		local context = luasec()
+		getmetatable(context).__gc(context)
+		assert.equal("the LuaSec context is closed", contexts.enforce(context, given()).failure)
+		assert.same({ "the LuaSec context is closed" }, contexts.release())
+	end)
+
+	it("are given back host by host", function ()
+		local one, other = luasec(), luasec()
+		local before = settings_of(one)
+		contexts.enforce(one, given { host = "one.test" })
+		contexts.enforce(other, given { host = "other.test" })
+		contexts.release "one.test"
+		assert.same(before, settings_of(one))
+		assert.is_nil(contexts.get(one))
+		assert.equal("TLSv1.2", settings_of(other).minimum_version)
+	end)
+
+	it("are not kept alive", function ()
+		local watch = setmetatable({ (luasec()) }, { __mode = "v" })
+		contexts.enforce(watch[1], given())
+		collectgarbage()
+		collectgarbage()
+		assert.is_nil(watch[1])
+	end)
+
+	describe("with a store", function ()
+		local function meet(context, session)
+			local client = assert(core.context.new { role = "client", verify = "none" })
+			assert(client:apply { maximum_version = "TLSv1.2" })
+			local one = assert(handshake.between(client, assert(core.context.adopt(context)), { session = session },
+				{ role = "server" }))
+			return one:facts().resumed, one:insecure_session()
+		end
+
+		it("share sessions where host, role, policy and certificate are the same, and only there", function ()
+			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			local context = luasec()
+			contexts.enforce(context, given())
+			local _, session = meet(context)
+			local renewed = pki.authority():issue { names = { "example.test" }, key = "rsa2048", key_name = "renewed" }
+			for expected, makes in pairs {
+				[true] = { function () return luasec(), {} end },
+				[false] = {
+					function () return luasec(), { host = "other.test" } end,
+					function () return luasec(), { role = "s2sin" } end,
+					function () return luasec(), { policy = other_policy } end,
+					function () return luasec { certificate = renewed.certificate, key = renewed.key }, {} end,
+					function () return luasec { ciphers = "ECDHE+AESGCM" }, { operator = { ciphers = true } } end,
+				},
+			} do
+				for index, make in ipairs(makes) do
+					local another, more = make()
+					assert.is_nil(contexts.enforce(another, given(more)).failure)
+					assert.equal(expected, (meet(another, session)), tostring(index))
+				end
+			end
+		end)
+
+		it("do not resume as a client", function ()
+			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			assert.is_nil(contexts.enforce(luasec { mode = "client" }, given { role = "s2sout" }).session_name)
+		end)
+
+		it("follow when it comes, changes and goes", function ()
+			local context = luasec()
+			contexts.enforce(context, given())
+			assert.equal(0, settings_of(context).tickets)
+			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			local store = contexts.sessions()
+			assert.is_true(contexts.enforce(context, given()).new)
+			assert.equal(1, settings_of(context).tickets)
+			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 120 })
+			assert.equal(store, contexts.sessions())
+			assert.equal(120, store:stats().lifetime)
+			assert(contexts.keep_sessions { enabled = true, memory = 2, lifetime = 120 })
+			assert.are_not.equal(store, contexts.sessions())
+			assert(contexts.keep_sessions { enabled = false })
+			assert.is_nil(contexts.sessions())
+			contexts.enforce(context, given())
+			assert.equal(0, settings_of(context).tickets)
+		end)
+
+		it("that serve names need not be adopted yet", function ()
+			assert.is_true(contexts.serve_names(luasec(), {}))
+		end)
+	end)
+end)
