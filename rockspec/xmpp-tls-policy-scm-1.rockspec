@@ -48,6 +48,7 @@ build = {
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
 			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
 			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
+			["xmpp_tls_policy.prosody.streams"] = "lua/prosody/streams.lua";
 		};
 	};
 	copy_directories = {};

@@ -13,7 +13,7 @@ local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local modulemanager = require "core.modulemanager"
 local server = require "xmpp_tls_policy.prosody.server"
-local stanza = require "util.stanza"
+local streams = require "xmpp_tls_policy.prosody.streams"
 local tls_policy = require "xmpp_tls_policy"
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -170,70 +170,13 @@ end
 
 ---- Streams ------------------------------------------------------------------
 
-local function refuse(session, condition, text)
-	session.log("info", "Stream refused by the TLS policy: %s", text)
-	session:close({ condition = condition, text = text }, nil, text)
-	return true
-end
-
-local function refuse_without_tls(session)
-	return refuse(session, "internal-server-error", "TLS is not available; the log of the server says why")
-end
-
-local function sentences(policy, verdict)
-	local list = {}
-	for _, breach in ipairs(verdict.broken) do
-		if breach.enforced then
-			list[#list + 1] = policy:sentence(breach)
-		end
-	end
-	return table.concat(list, "; ")
-end
-
--- What the library is told of a session; see clauses.lua. A peer that is not
--- authenticated by its certificate may yet be by dialback.
-local function describe(session)
-	return {
-		domain = session.direction == "outgoing" and session.to_host or session.from_host,
-		service = "xmpp-server",
-		identity = session.tls_policy_identity,
-		authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid",
-	}
-end
-
--- Judges what a secured session negotiated. True if its stream was closed.
 local function judge(host, session)
-	local connection = session.secure and server.connection(session)
-	if not connection or session.tls_policy and session.tls_policy.connection == connection then
-		return
-	end
-	local policy = policy_for(host)
-	local facts, message = core.observer.facts(connection)
-	if not facts then
+	local closed, unobserved = streams.judge(policy_for(host), session)
+	if unobserved then
 		-- What is in use is not what we know of: look again.
 		enforce_direct_tls()
-		return refuse(session, "internal-server-error", message)
 	end
-	local verdict = policy:judge(facts, session.direction and describe(session) or nil)
-	session.tls_policy = { connection = connection, facts = facts, verdict = verdict, policy = policy:name() }
-	if verdict.refuse then
-		return refuse(session, "policy-violation", sentences(policy, verdict))
-	end
-end
-
--- RFC 6120 5.3.1: the offer says that TLS is mandatory. The stanza that mod_tls
--- adds is one for all streams, and not ours to change.
-local function require_starttls(features)
-	features:maptags(function (feature)
-		if feature.name == "starttls" and feature.attr.xmlns == xmlns_tls and not feature:get_child "required" then
-			return stanza.clone(feature):tag "required":up()
-		end
-		return feature
-	end)
-end
-
-local function no_features(features)
-	features:maptags(function () return nil end)
+	return closed
 end
 
 function module.add_host(host_module)
@@ -249,18 +192,18 @@ function module.add_host(host_module)
 			return
 		end
 		if enforce_starttls(host, session) == false then
-			refuse_without_tls(session)
-			no_features(features)
+			streams.refuse_without_tls(session)
+			streams.offer_nothing(features)
 			return true
 		end
-		require_starttls(features)
+		streams.offer_only_starttls(policy_for(host), features)
 	end
 	-- Before anything is offered on a stream that breaks the policy.
 	host_module:hook("stream-features", judge_stream, 1000)
 	host_module:hook("s2s-stream-features", judge_stream, 1000)
-	-- After mod_tls (0), which sets the session's context and offers STARTTLS.
-	host_module:hook("stream-features", offer, -1)
-	host_module:hook("s2s-stream-features", offer, -1)
+	-- After all others, mod_tls (0) among them, which sets the session's context.
+	host_module:hook("stream-features", offer, -1000)
+	host_module:hook("s2s-stream-features", offer, -1000)
 	-- After mod_tls (0), before the connection is made.
 	host_module:hook("s2sout-created", function (event)
 		enforce_starttls(host, event.session)
@@ -268,7 +211,7 @@ function module.add_host(host_module)
 	-- Before mod_tls (0): the context may have been made under an older policy.
 	host_module:hook("stanza/" .. xmlns_tls .. ":starttls", function (event)
 		if enforce_starttls(host, event.origin) == false then
-			return refuse_without_tls(event.origin)
+			return streams.refuse_without_tls(event.origin)
 		end
 	end, 1)
 	-- Before mod_tls (500) answers the offer of a remote server.
@@ -278,10 +221,14 @@ function module.add_host(host_module)
 			return
 		end
 		if enforce_starttls(host, session) == false then
-			return refuse_without_tls(session)
+			return streams.refuse_without_tls(session)
 		end
-		return judge(host, session)
+		return judge(host, session) or streams.answer_features(policy_for(host), session, event.stanza)
 	end, 501)
+	-- Before mod_tls (200) and mod_dialback (100).
+	host_module:hook("s2sout-authenticate-legacy", function (event)
+		return streams.answer_silence(policy_for(host), event.origin)
+	end, 201)
 
 	function host_module.unload()
 		if not module.reloading then
@@ -326,6 +273,12 @@ local function host_activated()
 end
 
 load_policies()
+-- The host of a session is known from its stream header; before that, nothing but
+-- the header is heard.
+local end_guard = streams.guard(function (session)
+	local host = session.direction == "outgoing" and session.from_host or session.to_host or session.host
+	return policies[host]
+end)
 module:hook("module-loaded", function (event)
 	if event.module == module.name then
 		cover_hosts()
@@ -353,6 +306,7 @@ function module.save()
 end
 
 function module.unload()
+	end_guard()
 	-- A reload leaves no moment without the policy.
 	if module.reloading then
 		return

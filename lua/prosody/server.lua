@@ -153,11 +153,16 @@ function server.wants_module(host, name)
 	return lists("*", "modules_enabled") and not lists(host, "modules_disabled")
 end
 
---- The LuaSec connection of a session whose TLS is XMPP's own, else nil: HTTP
--- (BOSH, WebSocket) has its own TLS, and some sessions have none.
+--- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH,
+-- WebSocket), which has a TLS of its own.
+function server.speaks_xmpp_itself(session)
+	return session.conn and not session.websocket_request and not session.bosh_version
+end
+
+--- The LuaSec connection of a session whose TLS is XMPP's own, else nil.
 function server.connection(session)
 	local conn = session.conn
-	if session.websocket_request or session.bosh_version or not conn or not conn.ssl or not conn:ssl() then
+	if not server.speaks_xmpp_itself(session) or not conn.ssl or not conn:ssl() then
 		return nil
 	end
 	return conn:socket()

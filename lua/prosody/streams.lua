@@ -1,0 +1,195 @@
+--- What is decided on streams, where a handshake cannot: what is offered, what may
+-- pass without TLS, what was negotiated, and how a stream ends.
+local core = require "xmpp_tls_policy.core"
+local filters = require "util.filters"
+local server = require "xmpp_tls_policy.prosody.server"
+local stanza = require "util.stanza"
+
+local streams = {}
+
+local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
+local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
+local xmlns_streams = "http://etherx.jabber.org/streams"
+
+--- Ends a stream with an error (RFC 6120 4.9). Returns true.
+function streams.refuse(session, condition, text)
+	session.log("info", "Stream refused by the TLS policy: %s", text)
+	session:close({ condition = condition, text = text }, nil, text)
+	return true
+end
+
+--- Ends a stream whose TLS the policy could not be brought to.
+function streams.refuse_without_tls(session)
+	return streams.refuse(session, "internal-server-error",
+		"TLS is not available; the log of the server says why")
+end
+
+-- A clause that only a stream can hold, as a sentence for its end.
+local function sentence(policy, id, text)
+	local clause = policy:explain(id)
+	clause.clause, clause.text = clause.id, text
+	return policy:sentence(clause)
+end
+
+-- The first of some clauses that the policy enforces, or nil.
+local function enforced(policy, ...)
+	for _, id in ipairs { ... } do
+		if policy:enforces(id) then
+			return id
+		end
+	end
+end
+
+local function requires_tls(policy)
+	return enforced(policy, "support.required", "support.strict")
+end
+
+---- What was negotiated ------------------------------------------------------
+
+local function sentences(policy, verdict)
+	local list = {}
+	for _, breach in ipairs(verdict.broken) do
+		if breach.enforced then
+			list[#list + 1] = policy:sentence(breach)
+		end
+	end
+	return table.concat(list, "; ")
+end
+
+-- What the library is told of a session; see clauses.lua. A peer that is not
+-- authenticated by its certificate may yet be by dialback.
+local function describe(session)
+	return {
+		domain = session.direction == "outgoing" and session.to_host or session.from_host,
+		service = "xmpp-server",
+		identity = session.tls_policy_identity,
+		authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid",
+	}
+end
+
+--- Judges what a secured session negotiated, once, and leaves facts and verdict in
+-- session.tls_policy. Returns true if the stream was closed; and then, second,
+-- true if nothing was known of the connection.
+function streams.judge(policy, session)
+	local connection = session.secure and server.connection(session)
+	if not connection or session.tls_policy and session.tls_policy.connection == connection then
+		return
+	end
+	local facts, message = core.observer.facts(connection)
+	if not facts then
+		return streams.refuse(session, "internal-server-error", message), true
+	end
+	local verdict = policy:judge(facts, session.direction and describe(session) or nil)
+	session.tls_policy = { connection = connection, facts = facts, verdict = verdict, policy = policy:name() }
+	if verdict.refuse then
+		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
+	end
+end
+
+---- What is offered ----------------------------------------------------------
+
+function streams.offer_nothing(features)
+	features:maptags(function () return nil end)
+end
+
+--- Where the policy requires TLS, its offer says so (RFC 6120 5.3.1) and stands
+-- alone. The stanza that mod_tls adds is one for all streams, and not ours to
+-- change.
+function streams.offer_only_starttls(policy, features)
+	if not requires_tls(policy) then
+		return
+	end
+	features:maptags(function (feature)
+		if feature.name ~= "starttls" or feature.attr.xmlns ~= xmlns_tls then
+			return nil
+		elseif feature:get_child "required" then
+			return feature
+		end
+		return stanza.clone(feature):tag "required":up()
+	end)
+end
+
+--- The features of a remote server on a stream without TLS. True if the answer was
+-- given.
+function streams.answer_features(policy, session, features)
+	if session.secure or features:get_child("starttls", xmlns_tls) then
+		return
+	end
+	return streams.answer_silence(policy, session)
+end
+
+--- The same where a server of before XMPP 1.0 has no features.
+function streams.answer_silence(policy, session)
+	if session.secure then
+		return
+	elseif policy:enforces "support.abort" then
+		local text = sentence(policy, "support.abort", "the remote server offers no STARTTLS")
+		session.log("info", "Stream closed by the TLS policy: %s", text)
+		-- Without a stream error: nothing more is to be sent than what closes it.
+		session:close(nil, nil, text)
+		return true
+	elseif policy:enforces "support.attempt" and session.ssl_ctx then
+		-- Whoever strips the offer may not strip the answer.
+		session.sends2s(stanza.stanza("starttls", { xmlns = xmlns_tls }))
+		return true
+	end
+end
+
+---- What passes without TLS --------------------------------------------------
+
+local incoming = { c2s_unauthed = true, s2sin_unauthed = true }
+
+local function is_starttls(element)
+	return element.name == "starttls" and element.attr.xmlns == xmlns_tls
+end
+
+-- What leads to TLS on a stream that we opened.
+local function is_answer(element)
+	return element.attr.xmlns == xmlns_tls or element.attr.xmlns == xmlns_streams
+end
+
+-- Once STARTTLS was agreed, Prosody has `secure` false until the stream is opened
+-- anew: what comes between was sent before TLS, whatever it looks like.
+local function may_pass(session, element)
+	if incoming[session.type] then
+		return session.secure == nil and is_starttls(element)
+	end
+	return session.secure == nil and is_answer(element)
+end
+
+local function refuse_plaintext(policy, session, element)
+	if element.name == "auth" and element.attr.xmlns == xmlns_sasl then
+		-- RFC 6120 6.5.4
+		local send = session.sends2s or session.send
+		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
+	end
+	streams.refuse(session, "policy-violation", sentence(policy, requires_tls(policy),
+		"nothing but <starttls/> is accepted on a stream without TLS"))
+end
+
+--- Lets nothing but what leads to TLS pass on sessions without it. `policy_of`:
+-- function(session) -> policy, or nil where the module is not in force. Returns a
+-- function that ends it.
+function streams.guard(policy_of)
+	local active = true
+	local function pass(element, session)
+		local policy = active and policy_of(session)
+		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
+		if not policy or not unauthenticated or session.secure or not stanza.is_stanza(element)
+			or not server.speaks_xmpp_itself(session) or not requires_tls(policy) or may_pass(session, element) then
+			return element
+		end
+		refuse_plaintext(policy, session, element)
+		return nil
+	end
+	local function add(session)
+		filters.add_filter(session, "stanzas/in", pass, 1000)
+	end
+	filters.add_filter_hook(add)
+	return function ()
+		active = false
+		filters.remove_filter_hook(add)
+	end
+end
+
+return streams
