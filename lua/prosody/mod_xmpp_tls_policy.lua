@@ -213,6 +213,10 @@ function module.add_host(host_module)
 		if enforce_starttls(host, event.origin) == false then
 			return streams.refuse_without_tls(event.origin)
 		end
+		streams.expect_tls(event.origin)
+	end, 1)
+	host_module:hook("stanza/" .. xmlns_tls .. ":proceed", function (event)
+		streams.expect_tls(event.origin)
 	end, 1)
 	-- Before mod_tls (500) answers the offer of a remote server.
 	host_module:hook("stanza/" .. xmlns_streams .. ":features", function (event)

@@ -67,10 +67,26 @@ local function describe(session)
 	}
 end
 
+-- Prosody takes a session for secured as soon as its stream is opened anew, even
+-- if that came in one packet with <starttls/> or <proceed/>, before any TLS.
+local function is_spoofed(session)
+	return session.secure and session.tls_policy_starttls and not server.connection(session)
+end
+
+--- To be called when STARTTLS is agreed on: from now on only TLS makes the session
+-- secure.
+function streams.expect_tls(session)
+	session.tls_policy_starttls = true
+end
+
 --- Judges what a secured session negotiated, once, and leaves facts and verdict in
 -- session.tls_policy. Returns true if the stream was closed; and then, second,
 -- true if nothing was known of the connection.
 function streams.judge(policy, session)
+	if is_spoofed(session) then
+		return streams.refuse(session, "policy-violation",
+			"a stream was opened after STARTTLS was agreed on, and before TLS was negotiated")
+	end
 	local connection = session.secure and server.connection(session)
 	if not connection or session.tls_policy and session.tls_policy.connection == connection then
 		return
@@ -175,7 +191,7 @@ function streams.guard(policy_of)
 	local function pass(element, session)
 		local policy = active and policy_of(session)
 		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
-		if not policy or not unauthenticated or session.secure or not stanza.is_stanza(element)
+		if not policy or not unauthenticated or session.secure and not is_spoofed(session) or not stanza.is_stanza(element)
 			or not server.speaks_xmpp_itself(session) or not requires_tls(policy) or may_pass(session, element) then
 			return element
 		end

@@ -96,8 +96,11 @@ describe("without TLS", function ()
 		peer:close()
 	end)
 
+	local header = xmpp.stream_header("c2s", "example.test"):gsub("^<%?xml.-%?>", "")
+
 	for what, more in pairs {
 		["authentication"] = auth,
+		["a stream header without an XML declaration, and authentication"] = header .. auth,
 		["a stream header"] = xmpp.stream_header("c2s", "example.test"),
 		["another <starttls/>"] = starttls,
 		["a stream header and authentication"] = xmpp.stream_header("c2s", "example.test") .. auth,
@@ -118,6 +121,18 @@ describe("without TLS", function ()
 				assert.is_nil(server:log():match "Traceback")
 			end)
 	end
+
+	it("support.required: a server's stream header in one packet with <starttls/> does not count as encrypted", function ()
+		local peer = open "s2s"
+		peer:send(starttls .. xmpp.stream_header("s2s", "example.test", "remote.test"):gsub("^<%?xml.-%?>", "")
+			.. "<db:result from='remote.test' to='example.test'>key</db:result>")
+		local text = peer:read_until "<policy%-violation"
+		peer:close()
+		assert.truthy(text)
+		assert.is_nil(text:match "<db:")
+		assert.is_nil(text:match "<stream:features/?>.*<stream:features")
+		assert.is_nil(server:log():match "Traceback")
+	end)
 
 	describe("offered by a remote server", function ()
 		-- Lets the server connect to a peer that does as told. Returns the peer.
@@ -193,7 +208,20 @@ describe("without TLS", function ()
 				assert(peer:read_until "<starttls[^>]*>")
 				peer:send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 					.. "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>")
-				server:wait_for_log("Stream refused by the TLS policy[^\n]*nothing but <starttls/> is accepted", mark)
+				server:wait_for_log("Outgoing s2s stream example.test%->far.test closed", mark)
+			end)
+			assert.is_nil(server:log(mark):match "Sending%[s2sout[^\n]*db:")
+		end)
+
+		it("a stream header in one packet with <proceed/> does not count as encrypted", function ()
+			local mark = server:mark()
+			meet("example.test", function (peer)
+				assert(peer:answer(xmpp.starttls_feature))
+				assert(peer:read_until "<starttls[^>]*>")
+				peer:send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+					.. xmpp.stream_header("s2s", "example.test", "far.test", "1"):gsub("^<%?xml.-%?>", "")
+					.. "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>")
+				server:wait_for_log("Stream refused by the TLS policy", mark)
 			end)
 			assert.is_nil(server:log(mark):match "Sending%[s2sout[^\n]*db:")
 		end)
