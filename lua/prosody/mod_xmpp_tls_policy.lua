@@ -260,6 +260,16 @@ module:hook("s2s-check-certificate", function (event)
 	end
 end, 508)
 
+-- After mod_s2s (-1) has had its say. Hosts where the module is not loaded are not
+-- ours.
+module:hook("s2s-check-certificate", function (event)
+	local session = event.session
+	local policy = policies[session.direction == "outgoing" and session.from_host or session.to_host]
+	if policy and streams.judge_authentication(policy, session, event.host) then
+		return false
+	end
+end, -2)
+
 ---- Life ---------------------------------------------------------------------
 
 -- Prosody loads few modules on components, but s2s goes there, too.

@@ -27,6 +27,9 @@ end
 -- A clause that only a stream can hold, as a sentence for its end.
 local function sentence(policy, id, text)
 	local clause = policy:explain(id)
+	if not clause then
+		return text
+	end
 	clause.clause, clause.text = clause.id, text
 	return policy:sentence(clause)
 end
@@ -100,6 +103,17 @@ function streams.judge(policy, session)
 	if verdict.refuse then
 		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
 	end
+end
+
+--- Whose certificate vouches for a server-to-server session, after all that check
+-- it. True if the stream was closed.
+function streams.judge_authentication(policy, session, domain)
+	local authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
+	if authenticated or policy.unauthenticated_s2s ~= "refuse" then
+		return
+	end
+	return streams.refuse(session, "policy-violation", sentence(policy, "unauth.encrypt",
+		("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")))
 end
 
 ---- What is offered ----------------------------------------------------------

@@ -111,12 +111,14 @@ local validators = {
 		lifetime = number_of("seconds", 1, 604800), -- RFC 8446 4.6.1: at most seven days
 		memory = number_of("MiB", 1, 4096),
 	}, "{ lifetime = 3600 }"),
+	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
 }
 
 local defaults = {
 	level = profiles.levels[1],
 	profile = profiles.default,
 	resumption = { enabled = true, lifetime = 3600, memory = 16 },
+	unauthenticated_s2s = "dialback",
 }
 
 -- What is the process's and cannot be one host's.

@@ -185,8 +185,9 @@ function policy.compose(profile, level, clauses)
 	}, metatable)
 end
 
--- The policy of an operator's options, nil for the defaults; with its field
--- `resumption`, { enabled, lifetime (seconds), memory (MiB) }. Or nil, and the list
+-- The policy of an operator's options, nil for the defaults; with the fields
+-- `resumption`, { enabled, lifetime (seconds), memory (MiB) }, and
+-- `unauthenticated_s2s`, "dialback" or "refuse". Or nil, and the list
 -- of errors of options.check.
 function policy.new(given)
 	local checked, errors = options.check(given)
@@ -195,6 +196,7 @@ function policy.new(given)
 	end
 	local made = policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.clauses")
 	made.resumption = checked.resumption
+	made.unauthenticated_s2s = checked.unauthenticated_s2s
 	return made
 end
 

@@ -123,12 +123,12 @@ describe("an outgoing s2s connection", function ()
 	end)
 
 	-- A second real server, under the policy as well.
-	local function federate(files, options, with_policy)
+	local function federate(files, policy)
 		local far = start {
-			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = with_policy ~= false,
+			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = true,
 			routes = { ["near.test"] = { s2s = server.ports.s2s } },
 		}
-		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } }, options = options or {} }
+		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } }, policy = policy or {} }
 		server:reload()
 		local mark = server:mark()
 		local answer = server:shell [[xmpp:ping("near.test", "far.test", 20)]]
@@ -142,6 +142,43 @@ describe("an outgoing s2s connection", function ()
 		assert.matches("s2s connection near.test%->far.test complete", server:log(mark))
 		assert.is_nil(server:log(mark):match "does not name it")
 		assert.matches("TLSv1.3", far:log())
+	end)
+
+	for what, make in pairs {
+		["its own signature"] = function () return pki.self_signed { names = { "far.test" }, key = "p256" } end,
+		["a certificate of another domain"] = function () return authority:issue { names = { "other.test" } } end,
+	} do
+		it("unauth.encrypt: is accepted with dialback, though only with " .. what, function ()
+			local answer, mark = federate(make())
+			assert.matches("pong", answer:lower())
+			assert.matches("Stream encrypted %(TLSv1.3", server:log(mark))
+			assert.matches("<db:result", server:log(mark))
+		end)
+
+		it("unauth.encrypt: is refused with " .. what .. ", if the operator says so", function ()
+			local answer, mark = federate(make(), { unauthenticated_s2s = "refuse" })
+			assert.is_nil(answer:lower():match "pong")
+			assert.matches("unauth.encrypt %(allowed%): no valid certificate vouches for far.test", answer)
+			assert.is_nil(server:log(mark):match "Sending[^\n]*<db:")
+		end)
+	end
+
+	it("unauth.encrypt: incoming peers without a certificate are refused, if the operator says so", function ()
+		server:configure { policy = { unauthenticated_s2s = "refuse" } }
+		server:reload()
+		local peer, reason, text = xmpp.open(server:target("s2s", "near.test"), { from = "far.test" })
+		assert.is_nil(peer)
+		assert.equal("error", reason)
+		assert.matches("no valid certificate vouches for far.test", text)
+		server:configure { policy = {} }
+		server:reload()
+		peer = assert(xmpp.open(server:target("s2s", "near.test"), { from = "far.test" }))
+		peer:close()
+	end)
+
+	it("is authenticated where dialback alone is refused, by a valid certificate at both ends", function ()
+		local files = authority:issue { names = { "far.test" }, key = "p256" }
+		assert.matches("pong", federate(files, { unauthenticated_s2s = "refuse" }):lower())
 	end)
 
 	it("cert.identity: is not authenticated by a Common Name alone, which the stock server takes", function ()

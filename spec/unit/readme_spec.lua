@@ -34,6 +34,7 @@ describe("README.md", function ()
 	it("lists the options, and their values in order", function ()
 		for option, values in pairs {
 			profile = tls_policy.profile_names, level = { "should", "must" },
+			unauthenticated_s2s = { "dialback", "refuse" },
 		} do
 			local quoted = {}
 			for index, value in ipairs(values) do
