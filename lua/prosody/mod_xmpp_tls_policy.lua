@@ -192,9 +192,7 @@ function module.add_host(host_module)
 			return
 		end
 		if enforce_starttls(host, session) == false then
-			streams.refuse_without_tls(session)
-			streams.offer_nothing(features)
-			return true
+			return streams.refuse_without_tls(session)
 		end
 		streams.offer_only_starttls(policy_for(host), features)
 	end

@@ -118,10 +118,6 @@ end
 
 ---- What is offered ----------------------------------------------------------
 
-function streams.offer_nothing(features)
-	features:maptags(function () return nil end)
-end
-
 --- Where the policy requires TLS, its offer says so (RFC 6120 5.3.1) and stands
 -- alone. The stanza that mod_tls adds is one for all streams, and not ours to
 -- change.

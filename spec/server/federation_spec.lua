@@ -27,6 +27,7 @@ describe("an outgoing s2s connection", function ()
 			hosts = { ["near.test"] = own },
 			ca = authority.certificate,
 			routes = {},
+			modules = { "test_facts" },
 			with_policy = true,
 		}
 	end)
@@ -126,6 +127,7 @@ describe("an outgoing s2s connection", function ()
 	local function federate(files, policy)
 		local far = start {
 			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = true,
+			modules = { "test_facts" },
 			routes = { ["near.test"] = { s2s = server.ports.s2s } },
 		}
 		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } }, policy = policy or {} }
@@ -141,6 +143,11 @@ describe("an outgoing s2s connection", function ()
 		assert.matches("pong", answer:lower())
 		assert.matches("s2s connection near.test%->far.test complete", server:log(mark))
 		assert.is_nil(server:log(mark):match "does not name it")
+		-- Other plugins find facts and verdict.
+		assert.matches("Facts of s2sout: client TLSv1.3 draft%-saintandre%-xmpp%-tls%-02, level should refuse=false",
+			server:log(mark))
+		assert.matches("Facts of s2sin: server TLSv1.3 draft%-saintandre%-xmpp%-tls%-02, level should refuse=false",
+			far:log())
 		assert.matches("TLSv1.3", far:log())
 	end)
 
@@ -185,6 +192,12 @@ describe("an outgoing s2s connection", function ()
 		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
 		local _, mark = federate(files)
 		assert.matches("The certificate of far.test does not name it, except as Common Name", server:log(mark))
+	end)
+
+	it("cert.identity: is refused with a Common Name alone where dialback is not enough", function ()
+		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
+		local answer = federate(files, { unauthenticated_s2s = "refuse" })
+		assert.matches("no valid certificate vouches for far.test", answer)
 	end)
 
 	it("cert.identity: is not authenticated by a certificate of another domain", function ()

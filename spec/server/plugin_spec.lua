@@ -105,6 +105,14 @@ describe("the plugin", function ()
 			server:wait_for_log "because of the errors above, the policy is rfc9325, level should"
 		end)
 
+		it("keeps the policy in force when the module is reloaded with bad ones, too", function ()
+			local server = start { policy = { profile = "rfc9325" } }
+			server:configure { policy = { profile = "rfc9235" } }
+			server:reload()
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_policy("rfc9325", server)
+		end)
+
 		it("lets in at level must what only should not be negotiated, where the server allows it", function ()
 			local server = start {
 				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" } },
@@ -131,6 +139,36 @@ describe("the plugin", function ()
 				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384" }).ok)
 				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "AES128-SHA" }).ok)
 			end
+		end)
+
+		it("allows of his ciphers for one listener, or one port of it, those that the policy allows", function ()
+			local ciphers = { ciphers = { "ECDHE-RSA-AES128-GCM-SHA256", "AES128-SHA" } }
+			local function assert_his(server)
+				local strong = { "-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384" }
+				assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", negotiates(server, "c2s_direct_tls", { "-tls1_2" }).suite)
+				assert.is_false(negotiates(server, "c2s_direct_tls", strong).ok)
+				assert.is_true(negotiates(server, "c2s", strong).ok)
+			end
+			local server = start { options = { c2s_direct_tls_ssl = ciphers } }
+			assert_his(server)
+			server = start {}
+			server:configure { options = { c2s_direct_tls_ssl = { [server.ports.c2s_direct_tls] = ciphers } } }
+			server:reload()
+			server:shell [[module:reload("c2s")]]
+			assert_his(server)
+		end)
+
+		it("allows of the ciphers of the domain above those that the policy allows", function ()
+			local server = start {
+				hosts = {
+					["example.test"] = { certificate = files.certificate, key = files.key,
+						options = { ssl = { ciphers = "ECDHE-RSA-AES128-GCM-SHA256" } } },
+					["sub.example.test"] = { certificate = files.certificate, key = files.key },
+				},
+				domain = "example.test",
+			}
+			local answer = negotiates(server, "c2s", { "-tls1_2" }, "sub.example.test")
+			assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 		end)
 
 		it("takes his versions where they are stricter", function ()
@@ -245,6 +283,61 @@ describe("the plugin", function ()
 			server:shell [[module:load("xmpp_tls_policy")]]
 			assert_policy("draft", server)
 		end)
+	end)
+
+	it("holds on ports of other kinds on which XMPP is spoken over direct TLS", function ()
+		local ports = prosody.free_ports(2)
+		local server = start {
+			modules = { "net_multiplex" },
+			options = { legacy_ssl_ports = { ports[1] }, ssl_ports = { ports[2] }, ports = {},
+				legacy_ssl_ssl = { certificate = files.certificate, key = files.key },
+				ssl_ssl = { certificate = files.certificate, key = files.key } },
+		}
+		for _, port in ipairs(ports) do
+			local target = { port = port, kind = "c2s", direct_tls = true, domain = "example.test" }
+			local answer = client.openssl(target, { arguments = dhe })
+			assert.is_true(answer.ok, answer.raw)
+			assert.equal(2048, answer.group_bits)
+			assert.matches("<stream:features", answer.stream)
+		end
+	end)
+
+	it("leaves hosts alone for which it is disabled, or unloaded", function ()
+		local server = start {
+			hosts = {
+				["example.test"] = files,
+				["other.test"] = { certificate = files.certificate, key = files.key,
+					options = { modules_disabled = { "xmpp_tls_policy" } } },
+			},
+			components = { ["chat.test"] = { module = "muc", options = { modules_disabled = { "xmpp_tls_policy" } } } },
+			domain = "example.test",
+		}
+		assert.equal("draft", policy_of(server, "c2s", "example.test"))
+		assert.equal("stock", policy_of(server, "c2s", "other.test"))
+		assert.equal("stock", policy_of(server, "s2s", "chat.test"))
+		server = start {
+			hosts = { ["example.test"] = files, ["other.test"] = { certificate = files.certificate, key = files.key } },
+			domain = "example.test",
+		}
+		assert.equal("draft", policy_of(server, "c2s", "other.test"))
+		server:shell [[module:unload("xmpp_tls_policy", "other.test")]]
+		assert.equal("stock", policy_of(server, "c2s", "other.test"))
+		assert.equal("draft", policy_of(server, "c2s", "example.test"))
+	end)
+
+	it("leaves XMPP over WebSocket alone", function ()
+		local server = start { modules = { "websocket" }, http = true, options = { c2s_require_encryption = false } }
+		local peer = xmpp.connect { port = server.ports.https, kind = "c2s", direct_tls = true, domain = "example.test" }
+		assert(peer:secure())
+		peer:send("GET /xmpp-websocket HTTP/1.1\r\nHost: example.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+			.. "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: xmpp\r\n"
+			.. "Sec-WebSocket-Version: 13\r\n\r\n")
+		assert.matches("101 Switching", (assert(peer:read_until "\r\n\r\n")))
+		local open = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.test' version='1.0'/>"
+		peer:send("\129" .. string.char(128 + #open) .. "\0\0\0\0" .. open) -- a text frame, masked with zeros
+		local text = assert(peer:read_until { "</stream:features>", "<close", "<stream:error" })
+		peer:close()
+		assert.matches("<stream:features", text)
 	end)
 
 	it("leaves HTTPS, and XMPP over it, alone", function ()

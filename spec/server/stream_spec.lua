@@ -87,12 +87,50 @@ describe("a stream", function ()
 		assert.matches("<policy%-violation", text)
 		assert.matches("<text[^>]*>rfc9325, section 4.1, key.dhe %(SHOULD NOT%): .*DHE", text)
 		assert.is_nil(text:match "<stream:features")
+		local from_server = xmpp.connect(server:target("s2s_direct_tls", "strict.test"), { from = "remote.test" })
+		assert(from_server:secure { server_name = "example.test", protocol = "tlsv1_2",
+			ciphers = "DHE-RSA-AES256-GCM-SHA384" })
+		refused, reason, text = from_server:open()
+		from_server:close()
+		assert.is_nil(refused)
+		assert.equal("error", reason)
+		assert.matches("key.dhe", text)
+	end)
+
+	it("is under a policy that came after its features", function ()
+		local server = start { hosts = { ["example.test"] = files } }
+		local peer = xmpp.connect(server:target "c2s")
+		assert(peer:open())
+		server:configure { policy = { profile = "rfc9325" } }
+		server:reload()
+		assert(peer:request_tls())
+		assert.is_falsy((peer:secure { protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384" }))
+		peer:close()
+	end)
+
+	it("is closed where the TLS beneath it is none that the policy has seen", function ()
+		local tree = require "lfs".currentdir() .. "/build"
+		servers[#servers + 1] = prosody.start {
+			hosts = { ["example.test"] = files }, options = { installer_plugin_path = tree },
+		}
+		local server = servers[#servers]
+		local peer = xmpp.connect(server:target "c2s_direct_tls")
+		assert(peer:secure())
+		server:shell [[module:load("xmpp_tls_policy")]]
+		local opened, reason, text = peer:open()
+		peer:close()
+		assert.is_nil(opened)
+		assert.equal("error", reason)
+		assert.matches("the connection's context was not under the policy", (text:gsub("&apos;", "'")))
+		peer = assert(xmpp.open(server:target "c2s_direct_tls"))
+		peer:close()
 	end)
 
 	it("is closed, and the log says why, where no TLS can be had under the policy", function ()
 		local server = start {
 			hosts = { ["example.test"] = files },
 			options = { ssl = { protocol = "tlsv1_2", ciphers = "AES128-SHA" }, c2s_require_encryption = false },
+			routes = {},
 		}
 		for _, service in ipairs { "c2s", "s2s" } do
 			local peer = xmpp.connect(server:target(service), { from = service == "s2s" and "remote.test" or nil })
@@ -107,6 +145,16 @@ describe("a stream", function ()
 			peer:close()
 		end
 		assert.is_nil((xmpp.open(server:target "c2s_direct_tls")))
+		local listener = xmpp.listen "s2s"
+		server:configure { routes = { ["far.test"] = { s2s = listener.port } } }
+		server:reload()
+		local ping = server:begin_shell [[xmpp:ping("example.test", "far.test", 20)]]
+		local far = assert(listener:accept())
+		assert(far:answer(xmpp.starttls_feature))
+		assert.matches("^<stream:error><internal%-server%-error", (assert(far:read_all())))
+		far:close()
+		listener:close()
+		ping:close()
 		local why = "no TLS, because its context cannot be brought under draft%-saintandre%-xmpp%-tls%-02, level should: "
 		for _, what in ipairs { "example.test, c2s: ", "example.test, s2sin: ", "any host, c2s %(c2s_direct_tls%): " } do
 			local line = server:wait_for_log("([^\n]*" .. what .. why .. "[^\n]*)")

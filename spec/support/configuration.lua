@@ -149,7 +149,7 @@ local function global_options(server)
 		options.xmpp_tls_policy = spec.policy
 	end
 	if spec.routes then
-		options.plugin_paths = { here .. "modules" }
+		options.plugin_paths = { here .. "modules" } -- mod_test_routes and mod_test_facts
 		options.test_routes = spec.routes
 	end
 	local all = configuration.merged(options, spec.options)

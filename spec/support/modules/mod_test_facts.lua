@@ -1,0 +1,13 @@
+-- For tests only: what another plugin finds in session.tls_policy, in the log.
+-- luacheck: globals module
+
+local function show(event)
+	local session = event.session
+	local found = session.tls_policy
+	module:log("info", "Facts of %s: %s", session.type, found and ("%s %s %s refuse=%s"):format(
+		found.facts.role, found.facts.version, found.policy, tostring(found.verdict.refuse)) or "none")
+end
+
+module:hook("resource-bind", show)
+module:hook("s2sin-established", show)
+module:hook("s2sout-established", show)
