@@ -4,9 +4,9 @@ LUA_VERSION ?= 5.4
 LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
-TREE := $(CURDIR)/build
+TREE := build
 # Where the tests find the library; TREE only where Prosody has to.
-CPATH := $(TREE)/lib/lua/$(LUA_VERSION)/?.so;;
+CPATH := ./$(TREE)/lib/lua/$(LUA_VERSION)/?.so;;
 BUSTED := LUA_CPATH="$(CPATH)" $(LUA) $(shell command -v busted)
 
 # LuaRocks passes these when it builds the rock.
@@ -39,12 +39,10 @@ $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
 	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC)
 	@touch $@
 
-# What LuaRocks calls.
-core: $(CORE)
-
-$(CORE): $(SOURCES) $(HEADERS) Makefile
+# What LuaRocks calls. Always made anew: what lies there may be for another Lua.
+core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
-		$(LIBFLAG) $(LINKING) -o $@ $(SOURCES) \
+		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
 		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
 
 deps: ## install the Debian packages that are missing
@@ -81,7 +79,7 @@ install: ## install with LuaRocks, for the system or into TREE of your own
 	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
 
 clean: ## remove what was built
-	rm -rf $(CURDIR)/build $(CORE)
+	rm -rf build $(CORE)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10

@@ -167,6 +167,11 @@ local files = authority:issue { names = { domain }, key = "rsa2048" }
 local server = prosody.start {
 	hosts = { [domain] = files },
 	users = { [user .. "@" .. domain] = password },
+	-- The operator allows all that OpenSSL can do: what is refused is refused by the policy.
+	options = { ssl = {
+		protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0",
+		options = { cipher_server_preference = false },
+	} },
 	with_policy = true,
 }
 local bad, count = run(server, authority.certificate)

@@ -34,15 +34,7 @@ local function report(host, errors)
 	end
 end
 
--- A bad option never weakens: the policy in force stays, or the default is it.
-local function load_policy(host, options)
-	local policy, errors = tls_policy.policy(options)
-	report(host, errors)
-	if not policy then
-		policy = policies[host] or tls_policy.policy()
-		module:log("error", "%s: because of the errors above, the policy is %s",
-			host == "*" and "all hosts" or host, policy:name())
-	end
+local function put_in_force(host, policy)
 	if not policies[host] or policies[host]:name() ~= policy:name() then
 		module:log("info", "%s: %s", host == "*" and "all hosts" or host, policy:name())
 	end
@@ -50,18 +42,44 @@ local function load_policy(host, options)
 	demands = {}
 end
 
+-- A bad option never weakens: the policy in force stays; at the start what is right
+-- holds, and where nothing is, the default.
+local function put_instead(host, of_host, of_all)
+	local policy = policies[host] or of_host or of_all or tls_policy.policy()
+	module:log("error", "%s: because of the errors above, the policy is %s",
+		host == "*" and "all hosts" or host, policy:name())
+	put_in_force(host, policy)
+end
+
+local function load_global_policy()
+	local policy, errors = tls_policy.policy(module:get_option "xmpp_tls_policy")
+	report("*", errors)
+	if policy then
+		put_in_force("*", policy)
+	else
+		put_instead("*")
+	end
+end
+
 local function load_host_policy(host)
 	local global, own = module:get_option "xmpp_tls_policy", module:context(host):get_option "xmpp_tls_policy"
-	local options, errors = global, nil
-	if own ~= global then
-		options, errors = tls_policy.merge(global, own)
+	if own == global then
+		return put_in_force(host, policies["*"])
 	end
+	local of_all = tls_policy.policy(global)
+	local merged, misplaced = tls_policy.merge(nil, own)
+	local of_host, errors = tls_policy.policy(merged)
+	report(host, misplaced)
 	report(host, errors)
-	load_policy(host, options)
+	if of_all and of_host then
+		put_in_force(host, tls_policy.policy((tls_policy.merge(global, merged))))
+	else
+		put_instead(host, of_host, policies["*"])
+	end
 end
 
 local function load_policies()
-	load_policy("*", module:get_option "xmpp_tls_policy")
+	load_global_policy()
 	local kept, message = contexts.keep_sessions(policies["*"].resumption)
 	if not kept then
 		module:log("error", "No session is resumed: %s", message)
@@ -79,19 +97,20 @@ end
 
 ---- Contexts -----------------------------------------------------------------
 
-local function demand(host, role, service)
-	local key = ("%s %s %s"):format(host or "*", role, service or "")
+local function demand(host, role, option)
+	local key = ("%s %s %s"):format(host or "*", role, option or "")
 	if not demands[key] then
 		demands[key] = {
-			policy = policy_for(host), host = host, role = role,
-			operator = server.operator_lists(host, role, service),
+			policy = policy_for(host), host = host, role = role, option = option,
+			operator = server.operator_lists(host, role, option),
 		}
 	end
 	return demands[key]
 end
 
-local function enforce(context, host, role, service)
-	local entry = contexts.enforce(context, demand(host, role, service))
+-- `service` and `option`: of a listener's context; see server.direct_tls_contexts.
+local function enforce(context, host, role, service, option)
+	local entry = contexts.enforce(context, demand(host, role, option))
 	if not entry.new then
 		return entry
 	end
@@ -118,7 +137,7 @@ end
 local function enforce_names(found)
 	local entries = {}
 	for host, context in pairs(found.names) do
-		entries[host] = enforce(context, host, found.role, found.service)
+		entries[host] = enforce(context, host, found.role, found.service, found.option)
 	end
 	local done, message = contexts.serve_names(found.context, entries)
 	if not done then
@@ -128,7 +147,7 @@ end
 
 local function enforce_direct_tls()
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		enforce(found.context, nil, found.role, found.service)
+		enforce(found.context, nil, found.role, found.service, found.option)
 		enforce_names(found)
 	end
 	server.tolerate_any_name(function (context)
@@ -147,6 +166,9 @@ local function look_at_direct_tls()
 	looking = true
 	module:add_timer(0, function ()
 		looking = false
+		contexts.enforce_again(function (given)
+			return demand(given.host, given.role, given.option)
+		end)
 		enforce_direct_tls()
 	end)
 end
@@ -188,7 +210,7 @@ function module.add_host(host_module)
 	end
 	local function offer(event)
 		local session, features = event.origin, event.features
-		if session.secure then
+		if session.secure or not server.speaks_xmpp_itself(session) then
 			return
 		end
 		if enforce_starttls(host, session) == false then
@@ -206,12 +228,18 @@ function module.add_host(host_module)
 	host_module:hook("s2sout-created", function (event)
 		enforce_starttls(host, event.session)
 	end, -1)
-	-- Before mod_tls (0): the context may have been made under an older policy.
+	-- Before mod_tls (0): the context may have been made under an older policy, and
+	-- where STARTTLS was not offered, because the stream has no version='1.0', there is
+	-- none yet that we could see.
 	host_module:hook("stanza/" .. xmlns_tls .. ":starttls", function (event)
-		if enforce_starttls(host, event.origin) == false then
-			return streams.refuse_without_tls(event.origin)
+		local session = event.origin
+		local under_policy = enforce_starttls(host, session)
+		if under_policy == false then
+			return streams.refuse_without_tls(session)
+		elseif under_policy == nil then
+			return streams.refuse(session, "policy-violation", "STARTTLS was not offered on this stream")
 		end
-		streams.expect_tls(event.origin)
+		streams.expect_tls(session)
 	end, 1)
 	host_module:hook("stanza/" .. xmlns_tls .. ":proceed", function (event)
 		streams.expect_tls(event.origin)
@@ -233,7 +261,7 @@ function module.add_host(host_module)
 	end, 201)
 
 	function host_module.unload()
-		if not module.reloading then
+		if not host_module.reloading then
 			give_back(host)
 			policies[host] = nil
 		end
@@ -253,7 +281,8 @@ module:hook("s2s-check-certificate", function (event)
 	end
 	session.tls_policy_identity = facts.certificate:matches(domain, "xmpp-server")
 	if session.cert_identity_status == "valid" and not session.tls_policy_identity then
-		session.log("warn", "The certificate of %s does not name it, except as Common Name", domain)
+		session.log("warn", "The certificate of %s does not name it, as RFC 6125 has it: no Common Name counts, "
+			.. "and no wildcard for a top-level domain", domain)
 		session.cert_identity_status = "invalid"
 	end
 end, 508)
@@ -262,18 +291,24 @@ end, 508)
 -- ours.
 module:hook("s2s-check-certificate", function (event)
 	local session = event.session
-	local policy = policies[session.direction == "outgoing" and session.from_host or session.to_host]
-	if policy and streams.judge_authentication(policy, session, event.host) then
+	local host = session.direction == "outgoing" and session.from_host or session.to_host
+	local policy = policies[host]
+	-- Here every stream passes, of whatever version, as soon as it is secured.
+	if policy and (judge(host, session) or streams.judge_authentication(policy, session, event.host)) then
 		return false
 	end
 end, -2)
 
 ---- Life ---------------------------------------------------------------------
 
--- Prosody loads few modules on components, but s2s goes there, too.
+-- Prosody loads few modules on components, but s2s goes there, too. And it reloads a
+-- module on hosts and globally in any order: what hosts have may be an older one's.
 local function cover_hosts()
 	for host in pairs(prosody.hosts) do
-		if not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name) then
+		local present = modulemanager.get_module(host, module.name)
+		if present and getmetatable(present).__index ~= module.environment then
+			modulemanager.reload(host, module.name)
+		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name) then
 			modulemanager.load(host, module.name)
 		end
 	end
@@ -289,6 +324,8 @@ load_policies()
 -- the header is heard.
 local end_guard = streams.guard(function (session)
 	local host = session.direction == "outgoing" and session.from_host or session.to_host or session.host
+	return policies[host]
+end, function (host)
 	return policies[host]
 end)
 module:hook("module-loaded", function (event)
@@ -322,6 +359,12 @@ function module.unload()
 	-- A reload leaves no moment without the policy.
 	if module.reloading then
 		return
+	end
+	-- What hosts have of this module would go on without it.
+	for host in pairs(prosody.hosts) do
+		if modulemanager.is_loaded(host, module.name) then
+			modulemanager.unload(host, module.name)
+		end
 	end
 	server.refuse_unknown_names()
 	give_back()

@@ -50,11 +50,11 @@ local function ssl_tables(host, option)
 end
 
 --- Which lists the operator made himself for a host (nil: none in particular)
--- and role ("c2s", "s2sin", "s2sout"), on a service (nil: STARTTLS):
--- { ciphers = true, … }.
-function server.operator_lists(host, role, service)
+-- and role ("c2s", "s2sin", "s2sout"), and on a listener with an option of its own
+-- (nil: STARTTLS): { ciphers = true, … }.
+function server.operator_lists(host, role, listener_option)
 	local lists = {}
-	local options = { service and service .. "_ssl" or nil }
+	local options = { listener_option }
 	for _, option in ipairs(ssl_options[role]) do
 		options[#options + 1] = option
 	end
@@ -74,7 +74,8 @@ end
 -- 0.12 changes the second at a reload and goes on using the first.
 local function bases_of(listener)
 	local bases = {}
-	for _, context in ipairs { listener.tls_ctx or false, listener._sslctx or false } do
+	local current = type(listener.sslctx) == "function" and listener:sslctx()
+	for _, context in ipairs { listener.tls_ctx or false, listener._sslctx or false, current or false } do
 		if context and context ~= bases[1] then
 			bases[#bases + 1] = context
 		end
@@ -89,21 +90,30 @@ local function names_of(listener, base)
 	return type(base) == "table" and base._sni_contexts or listener.hosts or {}
 end
 
--- Calls visit(listener, base, role, service) for each.
+-- As portmanager composes it.
+local function ssl_option(service, name)
+	local prefix = service.config_prefix or name
+	return (prefix == "" and "" or prefix .. "_") .. "ssl"
+end
+
+-- Calls visit(listener, base, role, service, option) for each.
 local function each_base(visit)
-	for service, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		for _, base in ipairs(direct_tls[service] and bases_of(active.server) or {}) do
-			visit(active.server, base, direct_tls[service], service)
+	for name, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		for _, base in ipairs(direct_tls[name] and bases_of(active.server) or {}) do
+			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name))
 		end
 	end
 end
 
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
--- list of { context, role, service, names = { [name asked for by SNI] = context } }.
+-- list of { context, role, service, option (in which the operator configures it),
+-- names = { [name asked for by SNI] = context } }.
 function server.direct_tls_contexts()
 	local list = {}
-	each_base(function (listener, base, role, service)
-		list[#list + 1] = { context = base, role = role, service = service, names = names_of(listener, base) }
+	each_base(function (listener, base, role, service, option)
+		list[#list + 1] = {
+			context = base, role = role, service = service, option = option, names = names_of(listener, base),
+		}
 	end)
 	return list
 end
@@ -113,7 +123,7 @@ local tolerant = {}
 
 --- Direct TLS with a server name that we do not serve gets the context without
 -- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
--- decides. Harmless to call again.
+-- decides. Names count in lower case (RFC 6066 3). Harmless to call again.
 function server.tolerate_any_name(has_certificate)
 	each_base(function (listener, base)
 		local names = names_of(listener, base)
@@ -121,8 +131,9 @@ function server.tolerate_any_name(has_certificate)
 		if not getmetatable(names) then
 			setmetatable(names, {
 				tolerant = tolerant,
-				__index = function ()
-					return has_certificate(context) and context or nil
+				__index = function (_, name)
+					local known = type(name) == "string" and rawget(names, name:lower())
+					return known or has_certificate(context) and context or nil
 				end,
 			})
 		end
@@ -156,7 +167,7 @@ end
 --- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH,
 -- WebSocket), which has a TLS of its own.
 function server.speaks_xmpp_itself(session)
-	return session.conn and not session.websocket_request and not session.bosh_version
+	return session.conn and not session.websocket_request and not session.bosh_wait
 end
 
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil.

@@ -2,6 +2,7 @@
 -- pass without TLS, what was negotiated, and how a stream ends.
 local core = require "xmpp_tls_policy.core"
 local filters = require "util.filters"
+local jid = require "util.jid"
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
 
@@ -99,7 +100,24 @@ function streams.judge(policy, session)
 		return streams.refuse(session, "internal-server-error", message), true
 	end
 	local verdict = policy:judge(facts, session.direction and describe(session) or nil)
-	session.tls_policy = { connection = connection, facts = facts, verdict = verdict, policy = policy:name() }
+	session.tls_policy = {
+		connection = connection, facts = facts, verdict = verdict, policy = policy:name(), judged_by = { [policy] = true },
+	}
+	if verdict.refuse then
+		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
+	end
+end
+
+--- Judges by the policy of another host that an authenticated stream reaches, too:
+-- any server may send stanzas to any of our hosts on one stream. True if the stream
+-- was closed.
+function streams.judge_for_another(policy, session)
+	local known = session.tls_policy
+	if not known or known.judged_by[policy] then
+		return
+	end
+	known.judged_by[policy] = true
+	local verdict = policy:judge(known.facts, describe(session))
 	if verdict.refuse then
 		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
 	end
@@ -164,6 +182,7 @@ end
 ---- What passes without TLS --------------------------------------------------
 
 local incoming = { c2s_unauthed = true, s2sin_unauthed = true }
+local authenticated = { s2sin = true, s2sout = true }
 
 local function is_starttls(element)
 	return element.name == "starttls" and element.attr.xmlns == xmlns_tls
@@ -193,12 +212,24 @@ local function refuse_plaintext(policy, session, element)
 		"nothing but <starttls/> is accepted on a stream without TLS"))
 end
 
---- Lets nothing but what leads to TLS pass on sessions without it. `policy_of`:
--- function(session) -> policy, or nil where the module is not in force. Returns a
--- function that ends it.
-function streams.guard(policy_of)
+-- False if the stream was closed: a stanza of a server's came for a host whose policy
+-- its connection does not satisfy.
+local function may_reach(policy_of_host, session, element)
+	local host = jid.host(element.attr.to)
+	local policy = host and policy_of_host(host)
+	return not policy or not streams.judge_for_another(policy, session)
+end
+
+--- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
+-- a host whose policy the connection does not satisfy. `policy_of`: function(session)
+-- -> policy, `policy_of_host`: function(host) -> policy; nil where the module is not
+-- in force. Returns a function that ends it.
+function streams.guard(policy_of, policy_of_host)
 	local active = true
 	local function pass(element, session)
+		if active and authenticated[session.type] and stanza.is_stanza(element) then
+			return may_reach(policy_of_host, session, element) and element or nil
+		end
 		local policy = active and policy_of(session)
 		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
 		if not policy or not unauthenticated or session.secure and not is_spoofed(session) or not stanza.is_stanza(element)

@@ -163,6 +163,18 @@ function contexts.sessions()
 	return store
 end
 
+--- Calls enforce again for every adopted context, as `demand(given)` says that
+-- it is given now.
+function contexts.enforce_again(demand)
+	local found = {}
+	for luasec, entry in pairs(adopted) do
+		found[luasec] = entry.given
+	end
+	for luasec, given in pairs(found) do
+		contexts.enforce(luasec, demand(given))
+	end
+end
+
 --- What enforce returned for a context, or nil for one that is not adopted.
 function contexts.get(luasec)
 	return adopted[luasec]

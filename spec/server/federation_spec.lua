@@ -188,10 +188,44 @@ describe("an outgoing s2s connection", function ()
 		assert.matches("pong", federate(files, { unauthenticated_s2s = "refuse" }):lower())
 	end)
 
+	it("incoming: reaches no host with a stricter policy than the one that it was opened to", function ()
+		local other = authority:issue { names = { "lax.test", "strict.test" }, key = "rsa2048" }
+		local theirs = authority:issue { names = { "far.test" }, key = "rsa2048" }
+		local target = start {
+			hosts = {
+				["lax.test"] = other,
+				["strict.test"] = { certificate = other.certificate, key = other.key,
+					options = { xmpp_tls_policy = { profile = "rfc9325" } } },
+			},
+			domain = "lax.test", ca = authority.certificate, with_policy = true,
+		}
+		for ciphers, delivered in pairs {
+			["DHE-RSA-AES256-GCM-SHA384"] = false, ["ECDHE-RSA-AES256-GCM-SHA384"] = true,
+		} do
+			local mark = target:mark()
+			local peer = assert(xmpp.open(target:target("s2s", "lax.test"), {
+				from = "far.test",
+				tls = { protocol = "tlsv1_2", ciphers = ciphers, certificate = theirs.certificate, key = theirs.key },
+			}))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+			assert(peer:read_until "<success[^>]*>")
+			assert(peer:open())
+			peer:send "<iq type='get' id='p' from='far.test' to='strict.test'><ping xmlns='urn:xmpp:ping'/></iq>"
+			if delivered then
+				target:wait_for_log("Received%[s2sin%]: <iq[^\n]*to='strict.test'", mark)
+				peer:send "</stream:stream>"
+			else
+				assert.matches("<policy%-violation.*rfc9325, section 4.1, key.dhe", (assert(peer:read_all())))
+				assert.is_nil(target:log(mark):match "Received%[s2sin%]: <iq[^\n]*to='strict.test'")
+			end
+			peer:close()
+		end
+	end)
+
 	it("cert.identity: is not authenticated by a Common Name alone, which the stock server takes", function ()
 		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
 		local _, mark = federate(files)
-		assert.matches("The certificate of far.test does not name it, except as Common Name", server:log(mark))
+		assert.matches("The certificate of far.test does not name it, as RFC 6125 has it", server:log(mark))
 	end)
 
 	it("cert.identity: is refused with a Common Name alone where dialback is not enough", function ()

@@ -134,6 +134,19 @@ describe("without TLS", function ()
 		assert.is_nil(server:log():match "Traceback")
 	end)
 
+	it("support.required: a server's stream of before XMPP 1.0 gets neither STARTTLS nor dialback", function ()
+		for _, element in ipairs { starttls, "<db:result from='remote.test' to='example.test'>key</db:result>" } do
+			local peer = xmpp.connect(server:target "s2s", { from = "remote.test" })
+			peer:send(xmpp.stream_header("s2s", "example.test", "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")
+				.. element)
+			local text = assert(peer:read_all())
+			peer:close()
+			assert.matches("<policy%-violation", text)
+			assert.is_nil(text:match "<proceed")
+			assert.is_nil(text:match "<db:")
+		end
+	end)
+
 	describe("offered by a remote server", function ()
 		-- Lets the server connect to a peer that does as told. Returns the peer.
 		local function meet(from, act)

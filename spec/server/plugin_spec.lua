@@ -88,6 +88,21 @@ describe("the plugin", function ()
 				.. "draft%-saintandre%-xmpp%-tls%-02, level should")
 		end)
 
+		it("never gives a host less than is right of them", function ()
+			for _, case in ipairs {
+				{ all = { profle = "rfc7590" }, own = { profile = "rfc9325" } },
+				{ all = "nonsense", own = { profile = "rfc9325" } },
+				{ all = { profile = "rfc9325" }, own = { levle = "must" } },
+			} do
+				local server = start {
+					hosts = { ["example.test"] = { certificate = files.certificate, key = files.key,
+						options = { xmpp_tls_policy = case.own } } },
+					policy = case.all,
+				}
+				assert.equal("rfc9325", policy_of(server, "c2s"))
+			end
+		end)
+
 		for what, value in pairs { text = "should", ["a number"] = 1, ["true"] = true, ["a list"] = { "should" } } do
 			it("runs with the defaults when they are " .. what, function ()
 				local server = start { policy = value }
@@ -287,7 +302,7 @@ describe("the plugin", function ()
 
 	it("holds on ports of other kinds on which XMPP is spoken over direct TLS", function ()
 		local ports = prosody.free_ports(2)
-		local server = start {
+		start {
 			modules = { "net_multiplex" },
 			options = { legacy_ssl_ports = { ports[1] }, ssl_ports = { ports[2] }, ports = {},
 				legacy_ssl_ssl = { certificate = files.certificate, key = files.key },
@@ -300,6 +315,34 @@ describe("the plugin", function ()
 			assert.equal(2048, answer.group_bits)
 			assert.matches("<stream:features", answer.stream)
 		end
+	end)
+
+	it("takes the operator's ciphers for such a port, too", function ()
+		local port = prosody.free_ports(1)[1]
+		start {
+			modules = { "net_multiplex" },
+			options = { ssl_ports = { port }, ports = {}, ssl_ssl = { certificate = files.certificate, key = files.key,
+				ciphers = "ECDHE-RSA-AES128-GCM-SHA256" } },
+		}
+		local target = { port = port, kind = "c2s", direct_tls = true, domain = "example.test" }
+		local answer = client.openssl(target, { arguments = { "-tls1_2" }, server_name = false })
+		assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
+	end)
+
+	it("holds with Prosody's older network backend", function ()
+		local server = start { options = { network_backend = "select" } }
+		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+			assert.equal("draft", policy_of(server, service))
+			local answer = negotiates(server, service, {})
+			assert.matches("<stream:features", answer.stream)
+		end
+	end)
+
+	it("finds the host of a server name in capitals", function ()
+		local other = authority:issue { names = { "other.test" }, key = "p256", key_name = "other" }
+		local server = start { hosts = { ["example.test"] = files, ["other.test"] = other }, domain = "example.test" }
+		local answer = negotiates(server, "c2s_direct_tls", {}, "other.test", { server_name = "OTHER.test" })
+		assert.matches("other.test", answer.subject)
 	end)
 
 	it("leaves hosts alone for which it is disabled, or unloaded", function ()
@@ -320,9 +363,26 @@ describe("the plugin", function ()
 			domain = "example.test",
 		}
 		assert.equal("draft", policy_of(server, "c2s", "other.test"))
-		server:shell [[module:unload("xmpp_tls_policy", "other.test")]]
+		server:shell [[> return require "core.modulemanager".unload("other.test", "xmpp_tls_policy")]]
 		assert.equal("stock", policy_of(server, "c2s", "other.test"))
 		assert.equal("draft", policy_of(server, "c2s", "example.test"))
+		-- The shell's own command unloads what is global with any host.
+		server:shell [[module:unload("xmpp_tls_policy", "example.test")]]
+		for _, host in ipairs { "example.test", "other.test" } do
+			assert.equal("stock", policy_of(server, "c2s", host))
+		end
+		server:shell [[module:load("xmpp_tls_policy")]]
+		server:configure { policy = { profile = "rfc9325" } }
+		server:reload()
+		for _, host in ipairs { "example.test", "other.test" } do
+			assert.equal("rfc9325", policy_of(server, "c2s", host))
+		end
+		server:shell [[module:reload("xmpp_tls_policy")]]
+		server:configure { policy = {} }
+		server:reload()
+		for _, host in ipairs { "example.test", "other.test" } do
+			assert.equal("draft", policy_of(server, "c2s", host))
+		end
 	end)
 
 	it("leaves XMPP over WebSocket alone", function ()
@@ -348,12 +408,18 @@ describe("the plugin", function ()
 
 		local peer = xmpp.connect(https)
 		assert(peer:secure())
-		local body = "<body content='text/xml' hold='1' rid='1' to='example.test' wait='5' ver='1.6' xml:lang='en' "
-			.. "xmpp:version='1.0' xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'/>"
-		peer:send(("POST /http-bind HTTP/1.1\r\nHost: example.test\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body))
-		local text = assert(peer:read_until "</body>")
 		peer:close()
-		assert.matches("<stream:features", text)
+		for _, version in ipairs { "ver='1.6' ", "" } do
+			local body = "<body content='text/xml' hold='1' rid='1' to='example.test' wait='5' xml:lang='en' " .. version
+				.. "xmpp:version='1.0' xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'/>"
+			peer = xmpp.connect(https)
+			assert(peer:secure())
+			peer:send(("POST /http-bind HTTP/1.1\r\nHost: example.test\r\nContent-Length: %d\r\n\r\n%s")
+				:format(#body, body))
+			local text = assert(peer:read_until "</body>")
+			peer:close()
+			assert.matches("<stream:features", text)
+		end
 	end)
 
 	describe("with bad input", function ()

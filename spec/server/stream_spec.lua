@@ -95,6 +95,13 @@ describe("a stream", function ()
 		assert.is_nil(refused)
 		assert.equal("error", reason)
 		assert.matches("key.dhe", text)
+		-- Nor without features, on a stream of before XMPP 1.0.
+		local old = xmpp.connect(server:target("s2s_direct_tls", "strict.test"), { from = "remote.test" })
+		assert(old:secure { server_name = "example.test", protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384" })
+		old:send((xmpp.stream_header("s2s", "strict.test", "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")))
+		text = assert(old:read_all())
+		old:close()
+		assert.matches("<policy%-violation.*key.dhe", text)
 	end)
 
 	it("is under a policy that came after its features", function ()

@@ -16,6 +16,9 @@
 -- error with what the command said. Nothing here is fit for real use: the keys
 -- are not encrypted, and rsa1024 and sha1 are there to be refused.
 
+local lfs = require "lfs"
+local process = require "support.process"
+
 local pki = {}
 
 -- ---- commands and files --------------------------------------------------
@@ -38,16 +41,12 @@ local function succeeded(status)
 	return status == true or status == 0
 end
 
--- The directory in which everything is made; it exists until pki.remove().
+-- The directory in which everything is made; it exists until pki.remove(), or until
+-- this process ends, however it ends.
 function pki.directory()
 	if not directory then
-		local pipe = assert(io.popen("mktemp -d 2>&1"))
-		local path = pipe:read("*l")
-		pipe:close()
-		if not path or path:sub(1, 1) ~= "/" then
-			error("mktemp -d: " .. tostring(path))
-		end
-		directory = path
+		directory = process.scratch("pki")
+		assert(lfs.mkdir(directory))
 	end
 	return directory
 end
