@@ -265,6 +265,8 @@ function Server:stop()
 	if not self:alive() then
 		problem = "had ended"
 	else
+		-- Prosody 0.12 may stumble over connections that close while it stops.
+		round_trip(self, start_timeout)
 		self.process:signal("TERM")
 		local status = process.poll(30, function() return self.process:status() end)
 		if status ~= 0 then
