@@ -192,8 +192,8 @@ end
 
 ---- Streams ------------------------------------------------------------------
 
-local function judge(host, session)
-	local closed, unobserved = streams.judge(policy_for(host), session)
+local function judge(policy, session)
+	local closed, unobserved = streams.judge(policy, session)
 	if unobserved then
 		-- What is in use is not what we know of: look again.
 		enforce_direct_tls()
@@ -206,7 +206,7 @@ function module.add_host(host_module)
 	load_host_policy(host)
 
 	local function judge_stream(event)
-		return judge(host, event.origin)
+		return judge(policy_for(host), event.origin)
 	end
 	local function offer(event)
 		local session, features = event.origin, event.features
@@ -253,7 +253,8 @@ function module.add_host(host_module)
 		if enforce_starttls(host, session) == false then
 			return streams.refuse_without_tls(session)
 		end
-		return judge(host, session) or streams.answer_features(policy_for(host), session, event.stanza)
+		local policy = policy_for(host)
+		return judge(policy, session) or streams.answer_features(policy, session, event.stanza)
 	end, 501)
 	-- Before mod_tls (200) and mod_dialback (100).
 	host_module:hook("s2sout-authenticate-legacy", function (event)
@@ -270,11 +271,17 @@ end
 
 ---- Certificates -------------------------------------------------------------
 
+-- The policy of the host of ours that a server-to-server session is for; nil where
+-- the module is not in force.
+local function policy_of_s2s(session)
+	return policies[session.direction == "outgoing" and session.from_host or session.to_host]
+end
+
 -- After mod_s2s_auth_certs (509), whose answer we only make stricter: it falls
 -- back to the Common Name.
 module:hook("s2s-check-certificate", function (event)
 	local session, domain = event.session, event.host
-	local connection = server.connection(session)
+	local connection = policy_of_s2s(session) and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
 	if not facts or not facts.certificate or not domain then
 		return
@@ -287,14 +294,12 @@ module:hook("s2s-check-certificate", function (event)
 	end
 end, 508)
 
--- After mod_s2s (-1) has had its say. Hosts where the module is not loaded are not
--- ours.
+-- After mod_s2s (-1) has had its say. Every stream passes here, of whatever version,
+-- as soon as it is secured.
 module:hook("s2s-check-certificate", function (event)
 	local session = event.session
-	local host = session.direction == "outgoing" and session.from_host or session.to_host
-	local policy = policies[host]
-	-- Here every stream passes, of whatever version, as soon as it is secured.
-	if policy and (judge(host, session) or streams.judge_authentication(policy, session, event.host)) then
+	local policy = policy_of_s2s(session)
+	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)) then
 		return false
 	end
 end, -2)
@@ -323,8 +328,7 @@ load_policies()
 -- The host of a session is known from its stream header; before that, nothing but
 -- the header is heard.
 local end_guard = streams.guard(function (session)
-	local host = session.direction == "outgoing" and session.from_host or session.to_host or session.host
-	return policies[host]
+	return session.direction and policy_of_s2s(session) or policies[session.host]
 end, function (host)
 	return policies[host]
 end)
