@@ -250,7 +250,11 @@ void observer_detach(SSL_CTX *context);
 struct resumption *observer_resumption(const SSL *connection);
 const unsigned char *observer_session_context(const SSL *connection);
 void observer_set_session_context(SSL *connection, const unsigned char *context);
-void observer_offered_session(SSL *connection);
+/* True at the first call. */
+bool observer_first_look_up(SSL *connection);
+void observer_offered_session(SSL *connection, const unsigned char *id);
+/* The ID of the session that a connection was resumed from, or NULL. */
+const unsigned char *observer_resumed_id(const SSL *connection);
 void observer_note_extended_master_secret(SSL *connection);
 bool observer_has_extended_master_secret(const SSL *connection);
 
@@ -313,6 +317,8 @@ void session_store_free(struct session_store *store);
 void session_store_insert(struct session_store *store, const struct session *session);
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *context, struct session *session);
+/* Finding counts nothing by itself: OpenSSL may ask twice for one handshake. */
+void session_store_count(struct session_store *store, enum session_result result);
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
 uint32_t session_store_lifetime(const struct session_store *store);

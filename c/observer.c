@@ -17,7 +17,8 @@ struct observation {
 	struct resumption *resumption; /* of the context that the connection began with:
 					* SNI may give it another, but not another cache */
 	unsigned char session_context[SESSION_CONTEXT_SIZE];
-	bool offered_session, extended_master_secret, finished;
+	unsigned char offered_id[SESSION_ID_SIZE];
+	bool looked_up, offered_session, resumed, extended_master_secret, finished;
 };
 
 static int observation_index = -1;
@@ -124,7 +125,9 @@ static void note_finished(SSL *connection)
 	acknowledge_at_once(connection);
 	if (observation == NULL)
 		return;
-	if (observation->offered_session && !SSL_session_reused(connection))
+	bool reused = SSL_session_reused(connection) == 1;
+	observation->resumed |= observation->offered_session && reused;
+	if (observation->offered_session && !reused)
 		resumption_count_refusal(connection);
 	observation->offered_session = false;
 	observation->finished = true;
@@ -206,9 +209,25 @@ void observer_set_session_context(SSL *connection, const unsigned char *context)
 	memcpy(observation->session_context, context, sizeof observation->session_context);
 }
 
-void observer_offered_session(SSL *connection)
+bool observer_first_look_up(SSL *connection)
 {
-	observation_of(connection)->offered_session = true;
+	struct observation *observation = observation_of(connection);
+	bool first = !observation->looked_up;
+	observation->looked_up = true;
+	return first;
+}
+
+void observer_offered_session(SSL *connection, const unsigned char *id)
+{
+	struct observation *observation = observation_of(connection);
+	observation->offered_session = true;
+	memcpy(observation->offered_id, id, sizeof observation->offered_id);
+}
+
+const unsigned char *observer_resumed_id(const SSL *connection)
+{
+	const struct observation *observation = observation_of(connection);
+	return observation->resumed ? observation->offered_id : NULL;
 }
 
 void observer_note_extended_master_secret(SSL *connection)

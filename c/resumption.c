@@ -2,6 +2,7 @@
  * the session ID wrapped in a ticket (RFC 8446 4.6.1); no state leaves us. */
 #include "internal.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,6 +18,7 @@ struct resumption {
 	size_t count;
 	long cache_mode, timeout;
 	size_t tickets;
+	uint64_t psk_without_dhe; /* the option, if it was set */
 };
 
 struct server_name {
@@ -111,6 +113,13 @@ static bool may_be_resumed(SSL *connection, const SSL_SESSION *session)
 	       SSL_SESSION_is_resumable(session) == 1;
 }
 
+/* Whoever has to show a certificate cannot leave it out by resuming a session that
+ * was made where he had not to. */
+static bool demands_certificate(const SSL *connection)
+{
+	return (SSL_get_verify_mode(connection) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
+}
+
 static int new_session(SSL *connection, SSL_SESSION *session)
 {
 	struct resumption *resumption = observer_resumption(connection);
@@ -168,12 +177,16 @@ static SSL_SESSION *get_session(SSL *connection, const unsigned char *id, int le
 	struct session found;
 
 	*copy = 0; /* the reference is OpenSSL's */
-	if (resumption == NULL || resumption->store == NULL || length != SESSION_ID_SIZE)
+	if (resumption == NULL || resumption->store == NULL || length != SESSION_ID_SIZE ||
+	    demands_certificate(connection))
 		return NULL;
-	if (session_store_find(resumption->store, id, observer_session_context(connection),
-			       &found) == SESSION_FOUND) {
+	enum session_result result =
+	    session_store_find(resumption->store, id, observer_session_context(connection), &found);
+	if (observer_first_look_up(connection))
+		session_store_count(resumption->store, result);
+	if (result == SESSION_FOUND) {
 		session = make_session(resumption->store, &found);
-		observer_offered_session(connection);
+		observer_offered_session(connection, id);
 	}
 	OPENSSL_cleanse(&found, sizeof found);
 	return session;
@@ -187,8 +200,13 @@ void resumption_end_session(SSL *connection)
 	const SSL_SESSION *session = SSL_get_session(connection);
 	unsigned int length = 0;
 	const unsigned char *id = session == NULL ? NULL : SSL_SESSION_get_id(session, &length);
-	if (resumption != NULL && resumption->store != NULL && length == SESSION_ID_SIZE)
+	if (resumption == NULL || resumption->store == NULL)
+		return;
+	if (length == SESSION_ID_SIZE)
 		session_store_remove(resumption->store, id);
+	/* In TLS 1.3 the session that came back is another than the new one. */
+	if (observer_resumed_id(connection) != NULL)
+		session_store_remove(resumption->store, observer_resumed_id(connection));
 }
 
 void resumption_count_refusal(SSL *connection)
@@ -208,7 +226,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(((const struct server_name *)a)->name, ((const struct server_name *)b)->name);
 }
 
-/* RFC 6066 3: a list with one name of type host_name. */
+/* RFC 6066 3: a list with one name of type host_name, whose case does not matter. */
 static bool read_server_name(SSL *connection, char *name, size_t size)
 {
 	const unsigned char *bytes;
@@ -220,7 +238,8 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 	if (name_length > length - 5 || name_length >= size ||
 	    memchr(bytes + 5, '\0', name_length) != NULL)
 		return false;
-	memcpy(name, bytes + 5, name_length);
+	for (size_t i = 0; i < name_length; i++)
+		name[i] = (char)tolower(bytes[5 + i]);
 	name[name_length] = '\0';
 	return true;
 }
@@ -231,16 +250,19 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 static bool bind_to_server_name(SSL *connection, const struct resumption *resumption)
 {
 	char name[256];
-	if (resumption->count == 0 || !read_server_name(connection, name, sizeof name))
+	if (resumption->count == 0)
 		return true;
 	const struct server_name wanted = { .name = name };
 	const struct server_name *found =
-	    bsearch(&wanted, resumption->names, resumption->count, sizeof *found, compare_names);
-	if (found == NULL)
-		return true;
-	if (SSL_set_session_id_context(connection, found->context, sizeof found->context) != 1)
+	    !read_server_name(connection, name, sizeof name)
+		? NULL
+		: bsearch(&wanted, resumption->names, resumption->count, sizeof *found,
+			  compare_names);
+	/* Also of the second ClientHello, which may name another. */
+	const unsigned char *context = found != NULL ? found->context : resumption->context;
+	if (SSL_set_session_id_context(connection, context, SESSION_CONTEXT_SIZE) != 1)
 		return false;
-	observer_set_session_context(connection, found->context);
+	observer_set_session_context(connection, context);
 	return true;
 }
 
@@ -307,7 +329,10 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 		resumption->cache_mode = SSL_CTX_get_session_cache_mode(context);
 		resumption->timeout = SSL_CTX_get_timeout(context);
 		resumption->tickets = SSL_CTX_get_num_tickets(context);
+		resumption->psk_without_dhe =
+		    SSL_CTX_get_options(context) & SSL_OP_ALLOW_NO_DHE_KEX;
 	}
+	SSL_CTX_clear_options(context, SSL_OP_ALLOW_NO_DHE_KEX);
 	memcpy(resumption->context, id_context, sizeof id_context);
 	session_store_up_ref(store);
 	session_store_free(resumption->store);
@@ -333,6 +358,7 @@ bool resumption_disable(SSL_CTX *context)
 	SSL_CTX_set_client_hello_cb(context, NULL, NULL);
 	SSL_CTX_set_session_cache_mode(context, resumption->cache_mode);
 	SSL_CTX_set_timeout(context, resumption->timeout);
+	SSL_CTX_set_options(context, resumption->psk_without_dhe);
 	free_names(resumption);
 	session_store_free(resumption->store);
 	resumption->store = NULL;
@@ -364,6 +390,14 @@ static size_t check_names(lua_State *L, int index)
 	return count;
 }
 
+static char *lower_case(const char *name)
+{
+	char *copy = strdup(name);
+	for (char *letter = copy; letter != NULL && *letter != '\0'; letter++)
+		*letter = (char)tolower((unsigned char)*letter);
+	return copy;
+}
+
 bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 {
 	size_t count = check_names(L, index), length;
@@ -374,7 +408,7 @@ bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 	for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
 		struct server_name *name = &made.names[made.count];
 		const char *text = lua_tolstring(L, -1, &length);
-		name->name = strdup(lua_tostring(L, -2));
+		name->name = lower_case(lua_tostring(L, -2));
 		if (name->name == NULL || !digest(text, length, name->context)) {
 			free(name->name);
 			lua_pop(L, 2);

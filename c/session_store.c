@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -35,6 +36,7 @@ struct session_store {
 	uint32_t lifetime; /* seconds */
 	uint32_t frozen;   /* the time for tests, 0: the real one */
 	bool locked;
+	pid_t owner; /* who locked: a child of fork has to do it anew */
 	struct session_statistics statistics;
 	struct session_kinds kinds;
 };
@@ -72,12 +74,17 @@ static void wipe_all(void)
 		OPENSSL_cleanse(store->records, store->size);
 }
 
+static void lock_memory(struct session_store *store)
+{
+	store->owner = getpid();
+	store->locked = mlock(store->records, store->size) == 0;
+}
+
 static bool map_memory(struct session_store *store, size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return false;
-	store->locked = mlock(memory, size) == 0;
 #ifdef MADV_DONTDUMP
 	(void)madvise(memory, size, MADV_DONTDUMP);
 #endif
@@ -85,6 +92,7 @@ static bool map_memory(struct session_store *store, size_t size)
 	store->capacity = (uint32_t)(size / (sizeof(struct record) + sizeof(uint32_t)));
 	store->records = memory;
 	store->buckets = (uint32_t *)(store->records + store->capacity);
+	lock_memory(store);
 	return true;
 }
 
@@ -153,18 +161,18 @@ static uint32_t after(const struct session_store *store, uint32_t number)
 	return number == store->capacity ? 1 : number + 1;
 }
 
-/* Records are written round and round, so the oldest come first. With each that
- * is written at most two expired ones go: no secret stays for long after its
- * time, and no insertion takes long. */
-static void drop_expired(struct session_store *store)
+/* Records are written round and round, so the oldest come first. */
+static void drop_expired(struct session_store *store, uint32_t most)
 {
-	for (int i = 0; i < 2 && store->oldest != store->newest; i++) {
+	for (uint32_t i = 0; i < most && store->newest != 0; i++) {
 		struct record *record = record_of(store, store->oldest);
 		if (record->secret_length != 0) {
 			if (!is_expired(store, record))
 				return;
 			unlink_record(store, store->oldest);
 		}
+		if (store->oldest == store->newest)
+			return;
 		store->oldest = after(store, store->oldest);
 	}
 }
@@ -180,6 +188,8 @@ static uint32_t find(const struct session_store *store, const unsigned char *id)
 void session_store_insert(struct session_store *store, const struct session *session)
 {
 	uint32_t number = find(store, session->id);
+	if (store->owner != getpid())
+		lock_memory(store);
 	if (number != 0)
 		unlink_record(store, number);
 	number = store->newest == 0 ? 1 : after(store, store->newest);
@@ -202,35 +212,48 @@ void session_store_insert(struct session_store *store, const struct session *ses
 	store->newest = number;
 	store->statistics.insertions++;
 	store->statistics.sessions++;
-	drop_expired(store);
+	/* So that no insertion takes long. */
+	drop_expired(store, 2);
 }
 
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *context, struct session *session)
 {
 	uint32_t number = find(store, id);
-	if (number == 0) {
-		store->statistics.unknown++;
+	if (number == 0)
 		return SESSION_UNKNOWN;
-	}
 	const struct record *record = record_of(store, number);
 	if (is_expired(store, record)) {
 		unlink_record(store, number);
-		store->statistics.expired++;
 		return SESSION_EXPIRED;
 	}
-	if (CRYPTO_memcmp(record->context, context, sizeof record->context) != 0) {
-		store->statistics.other_context++;
+	if (CRYPTO_memcmp(record->context, context, sizeof record->context) != 0)
 		return SESSION_OTHER_CONTEXT;
-	}
 	memcpy(session->id, record->id, sizeof session->id);
 	memcpy(session->secret, record->secret, record->secret_length);
 	memcpy(session->context, record->context, sizeof session->context);
 	session->secret_length = record->secret_length;
 	session->kind = record->kind;
 	session->age = now(store) - record->created;
-	store->statistics.hits++;
 	return SESSION_FOUND;
+}
+
+void session_store_count(struct session_store *store, enum session_result result)
+{
+	switch (result) {
+	case SESSION_FOUND:
+		store->statistics.hits++;
+		break;
+	case SESSION_UNKNOWN:
+		store->statistics.unknown++;
+		break;
+	case SESSION_EXPIRED:
+		store->statistics.expired++;
+		break;
+	case SESSION_OTHER_CONTEXT:
+		store->statistics.other_context++;
+		break;
+	}
 }
 
 void session_store_remove(struct session_store *store, const unsigned char *id)
@@ -348,6 +371,15 @@ static int store_flush(lua_State *L)
 	return 0;
 }
 
+/* store:sweep() wipes the sessions that have expired: for a clock to call, as they
+ * go by themselves only when others come. */
+static int store_sweep(lua_State *L)
+{
+	struct session_store *store = session_store_check(L, 1);
+	drop_expired(store, store->capacity);
+	return 0;
+}
+
 /* store:set_lifetime(seconds), of sessions that are in it as well. */
 static int store_set_lifetime(lua_State *L)
 {
@@ -419,13 +451,10 @@ static int store_set_clock(lua_State *L)
 void session_store_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "stats", store_stats },
-		{ "flush", store_flush },
-		{ "set_lifetime", store_set_lifetime },
-		{ "fill", store_fill },
-		{ "exercise", store_exercise },
-		{ "set_clock", store_set_clock },
-		{ NULL, NULL },
+		{ "stats", store_stats },         { "flush", store_flush },
+		{ "sweep", store_sweep },         { "set_lifetime", store_set_lifetime },
+		{ "fill", store_fill },           { "exercise", store_exercise },
+		{ "set_clock", store_set_clock }, { NULL, NULL },
 	};
 	static const luaL_Reg none[] = { { NULL, NULL } };
 	static const luaL_Reg functions[] = { { "new", store_new }, { NULL, NULL } };

@@ -325,9 +325,11 @@ local function host_activated()
 end
 
 load_policies()
--- The host of a session is known from its stream header; before that, nothing but
--- the header is heard.
+-- The host of a session is known from its stream header; a server's may name none.
 local end_guard = streams.guard(function (session)
+	if session.direction == "incoming" and not session.to_host then
+		return policies["*"]
+	end
 	return session.direction and policy_of_s2s(session) or policies[session.host]
 end, function (host)
 	return policies[host]
@@ -350,8 +352,17 @@ module:hook("config-reloaded", function ()
 	look_at_direct_tls()
 end, -2)
 
+-- Sessions that have expired are wiped though no others come.
+local function sweep_sessions()
+	if contexts.sessions() then
+		contexts.sessions():sweep()
+	end
+	return 60
+end
+
 function module.load()
 	look_at_direct_tls()
+	module:add_timer(60, sweep_sessions)
 end
 
 function module.save()

@@ -212,12 +212,33 @@ local function refuse_plaintext(policy, session, element)
 		"nothing but <starttls/> is accepted on a stream without TLS"))
 end
 
--- False if the stream was closed: a stanza of a server's came for a host whose policy
--- its connection does not satisfy.
+-- The host that an element is for, as Prosody will take it, or nil.
+local function host_of(element)
+	local _, host = jid.prepped_split(element.attr.to)
+	return host
+end
+
+-- Whether a stanza of a server's is for a host whose policy its connection satisfies;
+-- else the stream is closed.
 local function may_reach(policy_of_host, session, element)
-	local host = jid.host(element.attr.to)
+	local host = host_of(element)
 	local policy = host and policy_of_host(host)
+	if policy and not session.secure and requires_tls(policy) then
+		refuse_plaintext(policy, session, element)
+		return false
+	end
 	return not policy or not streams.judge_for_another(policy, session)
+end
+
+-- Without TLS the strictest of those counts that a stream's header and an element
+-- name: a header without a host must not open what a host would have closed.
+local function strictest_policy(policy_of, policy_of_host, session, element)
+	local of_session, host = policy_of(session), host_of(element)
+	local of_target = host and policy_of_host(host)
+	if of_target and requires_tls(of_target) then
+		return of_target
+	end
+	return of_session
 end
 
 --- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
@@ -230,10 +251,13 @@ function streams.guard(policy_of, policy_of_host)
 		if active and authenticated[session.type] and stanza.is_stanza(element) then
 			return may_reach(policy_of_host, session, element) and element or nil
 		end
-		local policy = active and policy_of(session)
 		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
-		if not policy or not unauthenticated or session.secure and not is_spoofed(session) or not stanza.is_stanza(element)
-			or not server.speaks_xmpp_itself(session) or not requires_tls(policy) or may_pass(session, element) then
+		if not active or not unauthenticated or session.secure and not is_spoofed(session)
+			or not stanza.is_stanza(element) or not server.speaks_xmpp_itself(session) then
+			return element
+		end
+		local policy = strictest_policy(policy_of, policy_of_host, session, element)
+		if not policy or not requires_tls(policy) or may_pass(session, element) then
 			return element
 		end
 		refuse_plaintext(policy, session, element)

@@ -147,6 +147,22 @@ describe("without TLS", function ()
 		end
 	end)
 
+	for what, opening in pairs {
+		["names no host, of before XMPP 1.0"] = xmpp.stream_header("s2s", nil, "remote.test")
+			:gsub("(<stream:.-) version='1.0'", "%1"),
+		["names a lenient host"] = xmpp.stream_header("s2s", "lenient.test", "remote.test"),
+		["writes the host in capitals"] = xmpp.stream_header("s2s", "EXAMPLE.TEST", "remote.test"),
+	} do
+		it("support.required: no dialback reaches a host that requires TLS by a stream header that " .. what, function ()
+			local peer = xmpp.connect(server:target("s2s", "example.test"), { from = "remote.test" })
+			peer:send(opening .. "<db:result from='remote.test' to='Example.test'>key</db:result>")
+			local text = assert(peer:read_all())
+			peer:close()
+			assert.matches("<policy%-violation", text)
+			assert.is_nil(text:match "<db:")
+		end)
+	end
+
 	describe("offered by a remote server", function ()
 		-- Lets the server connect to a peer that does as told. Returns the peer.
 		local function meet(from, act)
