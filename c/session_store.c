@@ -414,7 +414,7 @@ static double seconds_since(const struct timespec *start)
 
 /* store:exercise(count) inserts so many sessions with random IDs and looks each of
  * them up. Returns the seconds that one insertion and one look-up took, or nil,
- * message, code ("memory", "tls"). */
+ * message, code ("tls", "missing"). */
 static int store_exercise(lua_State *L)
 {
 	struct session_store *store = session_store_check(L, 1);
@@ -434,7 +434,8 @@ static int store_exercise(lua_State *L)
 	lua_pushnumber(L, seconds_since(&start) / (double)count);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (size_t i = 0; i < size; i += SESSION_ID_SIZE)
-		(void)session_store_find(store, ids + i, session.context, &session);
+		if (session_store_find(store, ids + i, session.context, &session) != SESSION_FOUND)
+			return push_failure(L, "missing", "a session that was put in is not found");
 	lua_pushnumber(L, seconds_since(&start) / (double)count);
 	return 2;
 }

@@ -54,7 +54,7 @@ local function store()
 		made:fill(count)
 		local inserting, finding = math.huge, math.huge
 		for _ = 1, 5 do
-			local insert, find = made:exercise(10000)
+			local insert, find = assert(made:exercise(10000))
 			inserting, finding = math.min(inserting, insert * 1e6), math.min(finding, find * 1e6)
 		end
 		measure.note(("insertion, with %d in it"):format(count), "µs", inserting, 1)
