@@ -18,7 +18,7 @@ struct observation {
 					* SNI may give it another, but not another cache */
 	unsigned char session_context[SESSION_CONTEXT_SIZE];
 	unsigned char offered_id[SESSION_ID_SIZE];
-	bool looked_up, offered_session, resumed, extended_master_secret, finished;
+	bool looked_up, offered_session, extended_master_secret, finished;
 };
 
 static int observation_index = -1;
@@ -125,11 +125,10 @@ static void note_finished(SSL *connection)
 	acknowledge_at_once(connection);
 	if (observation == NULL)
 		return;
-	bool reused = SSL_session_reused(connection) == 1;
-	observation->resumed |= observation->offered_session && reused;
-	if (observation->offered_session && !reused)
+	/* In TLS 1.3 each ticket that is sent finishes again. */
+	if (!observation->finished && observation->offered_session &&
+	    !SSL_session_reused(connection))
 		resumption_count_refusal(connection);
-	observation->offered_session = false;
 	observation->finished = true;
 }
 
@@ -227,7 +226,9 @@ void observer_offered_session(SSL *connection, const unsigned char *id)
 const unsigned char *observer_resumed_id(const SSL *connection)
 {
 	const struct observation *observation = observation_of(connection);
-	return observation->resumed ? observation->offered_id : NULL;
+	return observation->offered_session && SSL_session_reused(connection)
+		   ? observation->offered_id
+		   : NULL;
 }
 
 void observer_note_extended_master_secret(SSL *connection)

@@ -2,9 +2,9 @@
  * the session ID wrapped in a ticket (RFC 8446 4.6.1); no state leaves us. */
 #include "internal.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -205,8 +205,9 @@ void resumption_end_session(SSL *connection)
 	if (length == SESSION_ID_SIZE)
 		session_store_remove(resumption->store, id);
 	/* In TLS 1.3 the session that came back is another than the new one. */
-	if (observer_resumed_id(connection) != NULL)
-		session_store_remove(resumption->store, observer_resumed_id(connection));
+	id = observer_resumed_id(connection);
+	if (id != NULL)
+		session_store_remove(resumption->store, id);
 }
 
 void resumption_count_refusal(SSL *connection)
@@ -221,12 +222,14 @@ void resumption_count_refusal(SSL *connection)
 
 /* ---- server names --------------------------------------------------------------- */
 
+/* RFC 6066 3: their case does not matter. */
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp(((const struct server_name *)a)->name, ((const struct server_name *)b)->name);
+	return strcasecmp(((const struct server_name *)a)->name,
+			  ((const struct server_name *)b)->name);
 }
 
-/* RFC 6066 3: a list with one name of type host_name, whose case does not matter. */
+/* RFC 6066 3: a list with one name of type host_name. */
 static bool read_server_name(SSL *connection, char *name, size_t size)
 {
 	const unsigned char *bytes;
@@ -238,8 +241,7 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 	if (name_length > length - 5 || name_length >= size ||
 	    memchr(bytes + 5, '\0', name_length) != NULL)
 		return false;
-	for (size_t i = 0; i < name_length; i++)
-		name[i] = (char)tolower(bytes[5 + i]);
+	memcpy(name, bytes + 5, name_length);
 	name[name_length] = '\0';
 	return true;
 }
@@ -390,14 +392,6 @@ static size_t check_names(lua_State *L, int index)
 	return count;
 }
 
-static char *lower_case(const char *name)
-{
-	char *copy = strdup(name);
-	for (char *letter = copy; letter != NULL && *letter != '\0'; letter++)
-		*letter = (char)tolower((unsigned char)*letter);
-	return copy;
-}
-
 bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 {
 	size_t count = check_names(L, index), length;
@@ -408,7 +402,7 @@ bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 	for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
 		struct server_name *name = &made.names[made.count];
 		const char *text = lua_tolstring(L, -1, &length);
-		name->name = lower_case(lua_tostring(L, -2));
+		name->name = strdup(lua_tostring(L, -2));
 		if (name->name == NULL || !digest(text, length, name->context)) {
 			free(name->name);
 			lua_pop(L, 2);

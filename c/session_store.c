@@ -3,11 +3,11 @@
 #include "internal.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -36,7 +36,6 @@ struct session_store {
 	uint32_t lifetime; /* seconds */
 	uint32_t frozen;   /* the time for tests, 0: the real one */
 	bool locked;
-	pid_t owner; /* who locked: a child of fork has to do it anew */
 	struct session_statistics statistics;
 	struct session_kinds kinds;
 };
@@ -76,8 +75,14 @@ static void wipe_all(void)
 
 static void lock_memory(struct session_store *store)
 {
-	store->owner = getpid();
 	store->locked = mlock(store->records, store->size) == 0;
+}
+
+/* Locks are not inherited by the child of a fork. */
+static void lock_all(void)
+{
+	for (struct session_store *store = stores; store != NULL; store = store->next_store)
+		lock_memory(store);
 }
 
 static bool map_memory(struct session_store *store, size_t size)
@@ -102,7 +107,7 @@ struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetim
 	struct session_store *store = calloc(1, sizeof *store);
 	if (store == NULL)
 		return NULL;
-	if (!registered && atexit(wipe_all) != 0)
+	if (!registered && (atexit(wipe_all) != 0 || pthread_atfork(NULL, NULL, lock_all) != 0))
 		goto failed;
 	registered = true;
 	if (!map_memory(store, (size_t)mebibytes * MEBIBYTE))
@@ -188,8 +193,6 @@ static uint32_t find(const struct session_store *store, const unsigned char *id)
 void session_store_insert(struct session_store *store, const struct session *session)
 {
 	uint32_t number = find(store, session->id);
-	if (store->owner != getpid())
-		lock_memory(store);
 	if (number != 0)
 		unlink_record(store, number);
 	number = store->newest == 0 ? 1 : after(store, store->newest);

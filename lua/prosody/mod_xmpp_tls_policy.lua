@@ -354,8 +354,9 @@ end, -2)
 
 -- Sessions that have expired are wiped though no others come.
 local function sweep_sessions()
-	if contexts.sessions() then
-		contexts.sessions():sweep()
+	local store = contexts.sessions()
+	if store then
+		store:sweep()
 	end
 	return 60
 end

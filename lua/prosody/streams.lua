@@ -60,6 +60,10 @@ local function sentences(policy, verdict)
 	return table.concat(list, "; ")
 end
 
+local function has_valid_certificate(session)
+	return session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
+end
+
 -- What the library is told of a session; see clauses.lua. A peer that is not
 -- authenticated by its certificate may yet be by dialback.
 local function describe(session)
@@ -67,7 +71,7 @@ local function describe(session)
 		domain = session.direction == "outgoing" and session.to_host or session.from_host,
 		service = "xmpp-server",
 		identity = session.tls_policy_identity,
-		authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid",
+		authenticated = has_valid_certificate(session),
 	}
 end
 
@@ -126,8 +130,7 @@ end
 --- Whose certificate vouches for a server-to-server session, after all that check
 -- it. True if the stream was closed.
 function streams.judge_authentication(policy, session, domain)
-	local authenticated = session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
-	if authenticated or policy.unauthenticated_s2s ~= "refuse" then
+	if has_valid_certificate(session) or policy.unauthenticated_s2s ~= "refuse" then
 		return
 	end
 	return streams.refuse(session, "policy-violation", sentence(policy, "unauth.encrypt",
@@ -212,17 +215,16 @@ local function refuse_plaintext(policy, session, element)
 		"nothing but <starttls/> is accepted on a stream without TLS"))
 end
 
--- The host that an element is for, as Prosody will take it, or nil.
-local function host_of(element)
+-- The policy of the host that an element is for, as Prosody will take it, or nil.
+local function policy_of_target(policy_of_host, element)
 	local _, host = jid.prepped_split(element.attr.to)
-	return host
+	return host and policy_of_host(host)
 end
 
 -- Whether a stanza of a server's is for a host whose policy its connection satisfies;
 -- else the stream is closed.
 local function may_reach(policy_of_host, session, element)
-	local host = host_of(element)
-	local policy = host and policy_of_host(host)
+	local policy = policy_of_target(policy_of_host, element)
 	if policy and not session.secure and requires_tls(policy) then
 		refuse_plaintext(policy, session, element)
 		return false
@@ -233,12 +235,11 @@ end
 -- Without TLS the strictest of those counts that a stream's header and an element
 -- name: a header without a host must not open what a host would have closed.
 local function strictest_policy(policy_of, policy_of_host, session, element)
-	local of_session, host = policy_of(session), host_of(element)
-	local of_target = host and policy_of_host(host)
+	local of_target = policy_of_target(policy_of_host, element)
 	if of_target and requires_tls(of_target) then
 		return of_target
 	end
-	return of_session
+	return policy_of(session)
 end
 
 --- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
