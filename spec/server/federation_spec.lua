@@ -7,13 +7,7 @@ local xmpp = require "support.xmpp"
 
 describe("an outgoing s2s connection", function ()
 	local server, authority, own
-	local others = {}
-
-	local function start(spec)
-		local started = prosody.start(spec)
-		others[#others + 1] = started
-		return started
-	end
+	local others = prosody.group()
 
 	local function routed(routes)
 		server:configure { routes = routes }
@@ -32,12 +26,7 @@ describe("an outgoing s2s connection", function ()
 		}
 	end)
 
-	after_each(function ()
-		for index = #others, 1, -1 do
-			others[index]:stop()
-			others[index] = nil
-		end
-	end)
+	after_each(others.stop)
 
 	teardown(function ()
 		if server then
@@ -125,7 +114,7 @@ describe("an outgoing s2s connection", function ()
 
 	-- A second real server, under the policy as well.
 	local function federate(files, policy)
-		local far = start {
+		local far = others.start {
 			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = true,
 			modules = { "test_facts" },
 			routes = { ["near.test"] = { s2s = server.ports.s2s } },
@@ -191,7 +180,7 @@ describe("an outgoing s2s connection", function ()
 	it("incoming: reaches no host with a stricter policy than the one that it was opened to", function ()
 		local other = authority:issue { names = { "lax.test", "strict.test" }, key = "rsa2048" }
 		local theirs = authority:issue { names = { "far.test" }, key = "rsa2048" }
-		local target = start {
+		local target = others.start {
 			hosts = {
 				["lax.test"] = other,
 				["strict.test"] = { certificate = other.certificate, key = other.key,

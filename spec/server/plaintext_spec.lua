@@ -178,6 +178,11 @@ describe("without TLS", function ()
 			return answer
 		end
 
+		local function offer_starttls(peer)
+			assert(peer:answer(xmpp.starttls_feature))
+			assert(peer:read_until "<starttls[^>]*>")
+		end
+
 		it("support.abort: the stream is closed, and nothing more is sent", function ()
 			local mark = server:mark()
 			local answer = meet("example.test", function (peer)
@@ -221,8 +226,7 @@ describe("without TLS", function ()
 
 		it("a refusal of STARTTLS ends the stream", function ()
 			meet("example.test", function (peer)
-				assert(peer:answer(xmpp.starttls_feature))
-				assert(peer:read_until "<starttls[^>]*>")
+				offer_starttls(peer)
 				peer:send "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
 				local text = assert(peer:read_all())
 				assert.is_nil(text:match "db:")
@@ -233,8 +237,7 @@ describe("without TLS", function ()
 			-- Prosody lets the socket of the closed stream go after its ssl_handshake_timeout.
 			local mark = server:mark()
 			meet("example.test", function (peer)
-				assert(peer:answer(xmpp.starttls_feature))
-				assert(peer:read_until "<starttls[^>]*>")
+				offer_starttls(peer)
 				peer:send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 					.. "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>")
 				server:wait_for_log("Outgoing s2s stream example.test%->far.test closed", mark)
@@ -245,8 +248,7 @@ describe("without TLS", function ()
 		it("a stream header in one packet with <proceed/> does not count as encrypted", function ()
 			local mark = server:mark()
 			meet("example.test", function (peer)
-				assert(peer:answer(xmpp.starttls_feature))
-				assert(peer:read_until "<starttls[^>]*>")
+				offer_starttls(peer)
 				peer:send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 					.. xmpp.stream_header("s2s", "example.test", "far.test", "1"):gsub("^<%?xml.-%?>", "")
 					.. "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>")

@@ -7,19 +7,15 @@ local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 
 describe("the plugin", function ()
-	local servers, authority, files = {}, nil, nil
+	local servers = prosody.group()
+	local authority, files
 
 	setup(function ()
 		authority = pki.authority()
 		files = authority:issue { names = { "example.test", "other.test" }, key = "rsa2048" }
 	end)
 
-	after_each(function ()
-		for index = #servers, 1, -1 do
-			servers[index]:stop()
-			servers[index] = nil
-		end
-	end)
+	after_each(servers.stop)
 
 	teardown(function ()
 		pki.remove()
@@ -28,8 +24,7 @@ describe("the plugin", function ()
 	local function start(spec)
 		spec.hosts = spec.hosts or { ["example.test"] = files }
 		spec.with_policy = spec.with_policy ~= false
-		servers[#servers + 1] = prosody.start(spec)
-		return servers[#servers]
+		return servers.start(spec)
 	end
 
 	local function negotiates(server, service, arguments, domain, more)

@@ -7,7 +7,8 @@ local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 
 describe("a session", function ()
-	local servers, authority, files = {}, nil, nil
+	local servers = prosody.group()
+	local authority, files
 	local contexts
 
 	setup(function ()
@@ -20,12 +21,7 @@ describe("a session", function ()
 		end
 	end)
 
-	after_each(function ()
-		for index = #servers, 1, -1 do
-			servers[index]:stop()
-			servers[index] = nil
-		end
-	end)
+	after_each(servers.stop)
 
 	teardown(function ()
 		pki.remove()
@@ -39,8 +35,7 @@ describe("a session", function ()
 		spec.domain = "example.test"
 		spec.users = { ["juliet@example.test"] = "wherefore" }
 		spec.with_policy = true
-		servers[#servers + 1] = prosody.start(spec)
-		return servers[#servers]
+		return servers.start(spec)
 	end
 
 	-- A stream up to its features. Returns whether the session was resumed, the

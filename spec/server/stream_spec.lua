@@ -6,12 +6,11 @@ local xmpp = require "support.xmpp"
 local required = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp%-tls'><required/></starttls>"
 
 describe("a stream", function ()
-	local servers = {}
+	local servers = prosody.group()
 
 	local function start(spec)
 		spec.with_policy = true
-		servers[#servers + 1] = prosody.start(spec)
-		return servers[#servers]
+		return servers.start(spec)
 	end
 
 	local files
@@ -19,12 +18,7 @@ describe("a stream", function ()
 		files = pki.authority():issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
 	end)
 
-	after_each(function ()
-		for index = #servers, 1, -1 do
-			servers[index]:stop()
-			servers[index] = nil
-		end
-	end)
+	after_each(servers.stop)
 
 	teardown(function ()
 		pki.remove()
@@ -117,10 +111,9 @@ describe("a stream", function ()
 
 	it("is closed where the TLS beneath it is none that the policy has seen", function ()
 		local tree = require "lfs".currentdir() .. "/build"
-		servers[#servers + 1] = prosody.start {
+		local server = servers.start {
 			hosts = { ["example.test"] = files }, options = { installer_plugin_path = tree },
 		}
-		local server = servers[#servers]
 		local peer = xmpp.connect(server:target "c2s_direct_tls")
 		assert(peer:secure())
 		server:shell [[module:load("xmpp_tls_policy")]]

@@ -281,4 +281,19 @@ function Server:stop()
 	end
 end
 
+-- Servers that are stopped together, the last first: { start = function(spec), stop = function() }.
+function prosody.group()
+	local servers = {}
+	local function start(spec)
+		servers[#servers + 1] = prosody.start(spec)
+		return servers[#servers]
+	end
+	local function stop()
+		while #servers > 0 do
+			table.remove(servers):stop()
+		end
+	end
+	return { start = start, stop = stop }
+end
+
 return prosody
