@@ -125,7 +125,7 @@ static void note_finished(SSL *connection)
 	acknowledge_at_once(connection);
 	if (observation == NULL)
 		return;
-	/* In TLS 1.3 each ticket that is sent finishes again. */
+	/* A renegotiation, where the context allows it, finishes again. */
 	if (!observation->finished && observation->offered_session &&
 	    !SSL_session_reused(connection))
 		resumption_count_refusal(connection);
