@@ -244,13 +244,30 @@ function Server:renew(host, from)
 	copy_certificate(self, host, from)
 end
 
+-- Calls `attempt`, for up to 30 s, until it returns something true, and returns that.
+-- Prosody handles signals between two steps of its Lua: one that arrives after it has
+-- reckoned how long to wait for events leaves it waiting so long. Being stopped and
+-- continued ends a process's wait (signal(7)), and does nothing else to it.
+local function poll_awake(self, attempt)
+	for _ = 1, 30 do
+		local result = process.poll(1, attempt)
+		if result then
+			return result
+		end
+		self.process:signal("STOP")
+		self.process:signal("CONT")
+	end
+end
+
 -- Reloads the configuration (SIGHUP) and waits until that is done. Returns what was logged meanwhile.
 function Server:reload()
 	local mark = self:mark()
 	self.process:signal("HUP")
-	self:wait_for_log("Reloading configuration file", mark)
-	if not round_trip(self, start_timeout) then
-		error(failure(self, "does not answer after a reload"), 2)
+	local reloading = poll_awake(self, function()
+		return self:log(mark):find("Reloading configuration file", 1, true)
+	end)
+	if not reloading or not round_trip(self, start_timeout) then
+		error(failure(self, reloading and "does not answer after a reload" or "does not reload"), 2)
 	end
 	return self:log(mark)
 end
@@ -268,7 +285,7 @@ function Server:stop()
 		-- Prosody 0.12 may stumble over connections that close while it stops.
 		round_trip(self, start_timeout)
 		self.process:signal("TERM")
-		local status = process.poll(30, function() return self.process:status() end)
+		local status = poll_awake(self, function() return self.process:status() end)
 		if status ~= 0 then
 			problem = status and "did not stop well" or "did not stop"
 			self.process:signal("KILL")
