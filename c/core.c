@@ -109,6 +109,21 @@ void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
 	lua_pop(L, 1);
 }
 
+/* core.domain_name(name)
+ * The form in which domain names are compared: lower case, internationalised labels
+ * as A-labels (RFC 5890 2.3.2.1). Or nil for what is no domain name. */
+static int domain_name(lua_State *L)
+{
+	size_t length = 0;
+	char normal[DOMAIN_NAME_SIZE];
+	const char *name = luaL_checklstring(L, 1, &length);
+	if (domain_name_normalise(name, length, normal))
+		lua_pushstring(L, normal);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
 
 int luaopen_xmpp_tls_policy_core(lua_State *L)
@@ -126,6 +141,8 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	lua_setfield(L, -2, "observer");
 	session_store_open(L);
 	lua_setfield(L, -2, "session_store");
+	lua_pushcfunction(L, domain_name);
+	lua_setfield(L, -2, "domain_name");
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	return 1;
 }

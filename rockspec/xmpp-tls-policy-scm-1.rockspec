@@ -39,6 +39,7 @@ build = {
 			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
 			["xmpp_tls_policy.clauses"] = "lua/xmpp_tls_policy/clauses.lua";
 			["xmpp_tls_policy.contexts"] = "lua/xmpp_tls_policy/contexts.lua";
+			["xmpp_tls_policy.date"] = "lua/xmpp_tls_policy/date.lua";
 			["xmpp_tls_policy.options"] = "lua/xmpp_tls_policy/options.lua";
 			["xmpp_tls_policy.policy"] = "lua/xmpp_tls_policy/policy.lua";
 			["xmpp_tls_policy.profiles"] = "lua/xmpp_tls_policy/profiles.lua";

@@ -11,6 +11,7 @@ end
 
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
+local encodings = require "util.encodings"
 local modulemanager = require "core.modulemanager"
 local server = require "xmpp_tls_policy.prosody.server"
 local streams = require "xmpp_tls_policy.prosody.streams"
@@ -27,6 +28,25 @@ local demands = {}
 local policies = module.saved_state and module.saved_state.policies or {}
 
 ---- Options ------------------------------------------------------------------
+
+-- The option of a module, with the domains of its exceptions as Prosody writes domains.
+local function configured(of)
+	local given = of:get_option "xmpp_tls_policy"
+	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
+		return given
+	end
+	local prepared, exceptions = {}, {}
+	for key, value in pairs(given) do
+		prepared[key] = value
+	end
+	for key, value in pairs(given.exceptions) do
+		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
+		-- That two are the same is for the library to complain of.
+		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
+	end
+	prepared.exceptions = exceptions
+	return prepared
+end
 
 local function report(host, errors)
 	for _, problem in ipairs(errors or {}) do
@@ -52,7 +72,7 @@ local function put_instead(host, of_host, of_all)
 end
 
 local function load_global_policy()
-	local policy, errors = tls_policy.policy(module:get_option "xmpp_tls_policy")
+	local policy, errors = tls_policy.policy(configured(module))
 	report("*", errors)
 	if policy then
 		put_in_force("*", policy)
@@ -62,10 +82,11 @@ local function load_global_policy()
 end
 
 local function load_host_policy(host)
-	local global, own = module:get_option "xmpp_tls_policy", module:context(host):get_option "xmpp_tls_policy"
-	if own == global then
+	local of_module = module:context(host)
+	if of_module:get_option "xmpp_tls_policy" == module:get_option "xmpp_tls_policy" then
 		return put_in_force(host, policies["*"])
 	end
+	local global, own = configured(module), configured(of_module)
 	local of_all = tls_policy.policy(global)
 	local merged, misplaced = tls_policy.merge(nil, own)
 	local of_host, errors = tls_policy.policy(merged)
@@ -78,7 +99,22 @@ local function load_host_policy(host)
 	end
 end
 
+-- Of exceptions, what was said since the configuration was loaded.
+local warned = {}
+
+local function warn_of_exceptions()
+	for _, policy in pairs(policies) do
+		for _, warning in ipairs(policy:warnings(os.time())) do
+			if not warned[warning.message] then
+				warned[warning.message] = true
+				module:log("warn", "%s", warning.message)
+			end
+		end
+	end
+end
+
 local function load_policies()
+	warned = {}
 	load_global_policy()
 	local kept, message = contexts.keep_sessions(policies["*"].resumption)
 	if not kept then
@@ -89,31 +125,44 @@ local function load_policies()
 			load_host_policy(host)
 		end
 	end
+	warn_of_exceptions()
 end
 
-local function policy_for(host)
-	return host and policies[host] or policies["*"]
+-- `domain`: of the peer, nil for clients; an exception may make its policy milder.
+local function policy_for(host, domain)
+	return (host and policies[host] or policies["*"]):for_peer(domain, os.time())
+end
+
+-- The policy of the host of ours that a session is for; nil where the module is not in
+-- force. A server's stream header may name no host.
+local function policy_of_session(session)
+	local host = server.host(session)
+	if policies[host] or not host and session.direction == "incoming" then
+		return policy_for(host, server.peer(session))
+	end
 end
 
 ---- Contexts -----------------------------------------------------------------
 
-local function demand(host, role, option)
-	local key = ("%s %s %s"):format(host or "*", role, option or "")
+local function demand(host, role, option, domain)
+	local policy = policy_for(host, domain)
+	local key = ("%s %s %s %s"):format(host or "*", role, option or "", policy.exception and policy.exception.domain or "")
 	if not demands[key] then
 		demands[key] = {
-			policy = policy_for(host), host = host, role = role, option = option,
+			policy = policy, host = host, role = role, option = option, domain = domain,
 			operator = server.operator_lists(host, role, option),
 		}
 	end
 	return demands[key]
 end
 
--- `service` and `option`: of a listener's context; see server.direct_tls_contexts.
-local function enforce(context, host, role, service, option)
-	local entry = contexts.enforce(context, demand(host, role, option))
+-- `service`: of a listener's context; see server.direct_tls_contexts.
+local function enforce(context, given, service)
+	local entry = contexts.enforce(context, given)
 	if not entry.new then
 		return entry
 	end
+	local host, role = given.host, given.role
 	local what = ("%s, %s%s"):format(host or "any host", role, service and " (" .. service .. ")" or "")
 	if entry.failure then
 		module:log("error", "%s: no TLS, because its context cannot be brought under %s: %s",
@@ -137,7 +186,7 @@ end
 local function enforce_names(found)
 	local entries = {}
 	for host, context in pairs(found.names) do
-		entries[host] = enforce(context, host, found.role, found.service, found.option)
+		entries[host] = enforce(context, demand(host, found.role, found.option), found.service)
 	end
 	local done, message = contexts.serve_names(found.context, entries)
 	if not done then
@@ -147,7 +196,7 @@ end
 
 local function enforce_direct_tls()
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		enforce(found.context, nil, found.role, found.service, found.option)
+		enforce(found.context, demand(nil, found.role, found.option), found.service)
 		enforce_names(found)
 	end
 	server.tolerate_any_name(function (context)
@@ -167,7 +216,7 @@ local function look_at_direct_tls()
 	module:add_timer(0, function ()
 		looking = false
 		contexts.enforce_again(function (given)
-			return demand(given.host, given.role, given.option)
+			return demand(given.host, given.role, given.option, given.domain)
 		end)
 		enforce_direct_tls()
 	end)
@@ -181,13 +230,37 @@ end
 
 local roles = { c2s_unauthed = "c2s", s2sin_unauthed = "s2sin", s2sout_unauthed = "s2sout" }
 
+-- The context of an exception's policy takes the place of the one for all peers,
+-- which stays as strict as it is.
+local function set_apart(host, session, given)
+	local exception = given.policy.exception
+	if session.ssl_ctx == session.tls_policy_context then
+		return
+	end
+	local context, message = server.context_like(session, exception.domain)
+	if not context then
+		module:log("error", "%s: the exception for %s has no effect, because there is no context for it: %s",
+			host, exception.domain, message)
+		return
+	end
+	session.ssl_ctx, session.tls_policy_context = context, context
+end
+
 -- The context that mod_tls gave a session for STARTTLS: nil if there is none,
 -- else whether it is under the policy.
 local function enforce_starttls(host, session)
 	local role = roles[session.type]
-	if session.ssl_ctx and role then
-		return not enforce(session.ssl_ctx, host, role).failure
+	if not session.ssl_ctx or not role then
+		return nil
 	end
+	local given = demand(host, role, nil, server.peer(session))
+	if given.policy.exception then
+		set_apart(host, session, given)
+		if session.ssl_ctx ~= session.tls_policy_context then
+			given = demand(host, role)
+		end
+	end
+	return not enforce(session.ssl_ctx, given).failure
 end
 
 ---- Streams ------------------------------------------------------------------
@@ -201,12 +274,25 @@ local function judge(policy, session)
 	return closed
 end
 
+-- Streams do not outlive the exception that they were accepted under.
+local function end_exceptions()
+	for session, domain in server.authenticated_domains(module) do
+		local host = server.host(session)
+		if policies[host] then
+			streams.judge_domain(policy_for(host, domain), session, domain)
+		end
+	end
+end
+
 function module.add_host(host_module)
 	local host = host_module.host
 	load_host_policy(host)
 
+	local function policy_with(session)
+		return policy_for(host, server.peer(session))
+	end
 	local function judge_stream(event)
-		return judge(policy_for(host), event.origin)
+		return judge(policy_with(event.origin), event.origin)
 	end
 	local function offer(event)
 		local session, features = event.origin, event.features
@@ -216,7 +302,7 @@ function module.add_host(host_module)
 		if enforce_starttls(host, session) == false then
 			return streams.refuse_without_tls(session)
 		end
-		streams.offer_only_starttls(policy_for(host), features)
+		streams.offer_only_starttls(policy_with(session), features)
 	end
 	-- Before anything is offered on a stream that breaks the policy.
 	host_module:hook("stream-features", judge_stream, 1000)
@@ -253,13 +339,20 @@ function module.add_host(host_module)
 		if enforce_starttls(host, session) == false then
 			return streams.refuse_without_tls(session)
 		end
-		local policy = policy_for(host)
+		local policy = policy_with(session)
 		return judge(policy, session) or streams.answer_features(policy, session, event.stanza)
 	end, 501)
 	-- Before mod_tls (200) and mod_dialback (100).
 	host_module:hook("s2sout-authenticate-legacy", function (event)
-		return streams.answer_silence(policy_for(host), event.origin)
+		return streams.answer_silence(policy_with(event.origin), event.origin)
 	end, 201)
+	-- Before mod_s2s (-1) makes use of it. By dialback a server may be authenticated for
+	-- more domains than its stream's header names.
+	host_module:hook("s2s-authenticated", function (event)
+		if streams.judge_domain(policy_for(host, event.host), event.session, event.host) then
+			return false
+		end
+	end, 0)
 
 	function host_module.unload()
 		if not host_module.reloading then
@@ -271,17 +364,11 @@ end
 
 ---- Certificates -------------------------------------------------------------
 
--- The policy of the host of ours that a server-to-server session is for; nil where
--- the module is not in force.
-local function policy_of_s2s(session)
-	return policies[session.direction == "outgoing" and session.from_host or session.to_host]
-end
-
 -- After mod_s2s_auth_certs (509), whose answer we only make stricter: it falls
 -- back to the Common Name.
 module:hook("s2s-check-certificate", function (event)
 	local session, domain = event.session, event.host
-	local connection = policy_of_s2s(session) and server.connection(session)
+	local connection = policies[server.host(session)] and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
 	if not facts or not facts.certificate or not domain then
 		return
@@ -298,7 +385,7 @@ end, 508)
 -- as soon as it is secured.
 module:hook("s2s-check-certificate", function (event)
 	local session = event.session
-	local policy = policy_of_s2s(session)
+	local policy = policies[server.host(session)] and policy_of_session(session)
 	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)) then
 		return false
 	end
@@ -325,14 +412,8 @@ local function host_activated()
 end
 
 load_policies()
--- The host of a session is known from its stream header; a server's may name none.
-local end_guard = streams.guard(function (session)
-	if session.direction == "incoming" and not session.to_host then
-		return policies["*"]
-	end
-	return session.direction and policy_of_s2s(session) or policies[session.host]
-end, function (host)
-	return policies[host]
+local end_guard = streams.guard(policy_of_session, function (host, domain)
+	return policies[host] and policy_for(host, domain)
 end)
 module:hook("module-loaded", function (event)
 	if event.module == module.name then
@@ -350,20 +431,23 @@ module:hook("item-added/net-provider", look_at_direct_tls, -1)
 module:hook("config-reloaded", function ()
 	load_policies()
 	look_at_direct_tls()
+	end_exceptions()
 end, -2)
 
--- Sessions that have expired are wiped though no others come.
-local function sweep_sessions()
+local function each_minute()
+	-- Sessions that have expired are wiped though no others come.
 	local store = contexts.sessions()
 	if store then
 		store:sweep()
 	end
+	warn_of_exceptions()
+	end_exceptions()
 	return 60
 end
 
 function module.load()
 	look_at_direct_tls()
-	module:add_timer(60, sweep_sessions)
+	module:add_timer(60, each_minute)
 end
 
 function module.save()

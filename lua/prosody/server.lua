@@ -2,6 +2,7 @@
 -- kind is another file like this one.
 local configmanager = require "core.configmanager"
 local portmanager = require "core.portmanager"
+local luasec = require "ssl"
 
 local server = {}
 
@@ -168,6 +169,83 @@ end
 -- WebSocket), which has a TLS of its own.
 function server.speaks_xmpp_itself(session)
 	return session.conn and not session.websocket_request and not session.bosh_wait
+end
+
+--- The domain that a server-to-server session is to or from, as far as it says; nil
+-- for clients.
+function server.peer(session)
+	if session.direction == "outgoing" then
+		return session.to_host
+	end
+	return session.direction == "incoming" and session.from_host or nil
+end
+
+--- Our host that a session is for; nil while none is known.
+function server.host(session)
+	if session.direction == "outgoing" then
+		return session.from_host
+	elseif session.direction == "incoming" then
+		return session.to_host
+	end
+	return session.host
+end
+
+--- Whether a server-to-server session is authenticated for a domain of the peer's.
+function server.speaks_for(session, domain)
+	if session.direction == "outgoing" then
+		return session.type == "s2sout" and domain == session.to_host
+	end
+	local of_domain = session.hosts and session.hosts[domain]
+	return of_domain and of_domain.authed or false
+end
+
+--- Iterates over server-to-server sessions and the domains of the peer's that each is
+-- authenticated for. `module`: ours.
+function server.authenticated_domains(module)
+	local list, index = {}, 0
+	for _, session in pairs(module:shared "/*/s2s/sessions") do
+		local domains = session.direction == "incoming" and session.hosts or { [session.to_host or ""] = true }
+		for domain in pairs(domains) do
+			if server.speaks_for(session, domain) then
+				list[#list + 1] = { session, domain }
+			end
+		end
+	end
+	return function ()
+		index = index + 1
+		if list[index] then
+			return list[index][1], list[index][2]
+		end
+	end
+end
+
+--- Fires an event on a host, where its modules hook it. Returns what stopped it.
+function server.fire(host, name, event)
+	local present = prosody.hosts[host]
+	return present and present.events.fire_event(name, event)
+end
+
+-- Context -> name -> another like it.
+local likes = setmetatable({}, { __mode = "k" })
+
+--- A context made like the one that a session was given for STARTTLS, from the same
+-- configuration; one for each name, as long as the first is in use. Or nil and a
+-- message.
+function server.context_like(session, name)
+	local context, message = likes[session.ssl_ctx] and likes[session.ssl_ctx][name], nil
+	if not context then
+		if type(session.ssl_ctx) == "table" then
+			context, message = session.ssl_ctx._builder:build()
+		elseif session.ssl_cfg then
+			context, message = luasec.newcontext(session.ssl_cfg)
+		end
+		if not context then
+			return nil, message or "the server does not say what its context was made of"
+		end
+		likes[session.ssl_ctx] = likes[session.ssl_ctx] or {}
+		likes[session.ssl_ctx][name] = context
+	end
+	return context
 end
 
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil.

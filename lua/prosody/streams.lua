@@ -5,12 +5,16 @@ local filters = require "util.filters"
 local jid = require "util.jid"
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
+local quote = require "xmpp_tls_policy.text".quote
 
 local streams = {}
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
 local xmlns_streams = "http://etherx.jabber.org/streams"
+
+-- Policies give way to newer ones at a reload.
+local weak = { __mode = "k" }
 
 --- Ends a stream with an error (RFC 6120 4.9). Returns true.
 function streams.refuse(session, condition, text)
@@ -48,6 +52,17 @@ local function requires_tls(policy)
 	return enforced(policy, "support.required", "support.strict")
 end
 
+-- Refuses what was to pass without TLS: an element, or all of it.
+local function refuse_plaintext(policy, session, element)
+	if element and element.name == "auth" and element.attr.xmlns == xmlns_sasl then
+		-- RFC 6120 6.5.4
+		local send = session.sends2s or session.send
+		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
+	end
+	streams.refuse(session, "policy-violation", sentence(policy, requires_tls(policy),
+		"nothing but <starttls/> is accepted on a stream without TLS"))
+end
+
 ---- What was negotiated ------------------------------------------------------
 
 local function sentences(policy, verdict)
@@ -64,14 +79,33 @@ local function has_valid_certificate(session)
 	return session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
 end
 
+-- Whether a server-to-server session's certificate covers a domain; nil if it showed
+-- none. The server has looked for the one that the stream's header names.
+local function identity(session, domain)
+	if domain == server.peer(session) and session.tls_policy_identity ~= nil then
+		return session.tls_policy_identity
+	end
+	local certificate = session.tls_policy.facts.certificate
+	if certificate and domain then
+		return certificate:matches(domain, "xmpp-server")
+	end
+end
+
+local function is_authenticated(session, domain)
+	if domain == server.peer(session) then
+		return has_valid_certificate(session)
+	end
+	return session.cert_chain_status == "valid" and identity(session, domain) or false
+end
+
 -- What the library is told of a session; see clauses.lua. A peer that is not
 -- authenticated by its certificate may yet be by dialback.
-local function describe(session)
+local function describe(session, domain)
 	return {
-		domain = session.direction == "outgoing" and session.to_host or session.from_host,
+		domain = domain,
 		service = "xmpp-server",
-		identity = session.tls_policy_identity,
-		authenticated = has_valid_certificate(session),
+		identity = identity(session, domain),
+		authenticated = is_authenticated(session, domain),
 	}
 end
 
@@ -85,6 +119,58 @@ end
 -- secure.
 function streams.expect_tls(session)
 	session.tls_policy_starttls = true
+end
+
+local function copy(fields)
+	local new = {}
+	for field, value in pairs(fields) do
+		new[field] = value
+	end
+	return new
+end
+
+-- Others' modules may find a connection wanting that the policy does not, by returning
+-- a string from this event; nothing that they do makes it milder.
+local function ask_others(session, domain, verdict, policy)
+	local broken = {}
+	for index, breach in ipairs(verdict.broken) do
+		broken[index] = copy(breach)
+	end
+	local objection = server.fire(server.host(session), "tls-policy/verdict", {
+		session = session, domain = domain, facts = copy(session.tls_policy.facts), policy = policy:name(),
+		verdict = { refuse = verdict.refuse, broken = broken },
+	})
+	return type(objection) == "string" and objection or nil
+end
+
+-- What was negotiated under an exception is always said to be.
+local function note_exception(policy, session, verdict)
+	local exception = policy.exception
+	if exception and not verdict.refuse then
+		session.tls_policy.exception = exception
+		session.log("info", "Accepted under the exception for %s until %s (%s)",
+			exception.domain, exception.expires, quote(exception.reason))
+	end
+end
+
+-- Judges a session whose facts are known, for a domain of its peer's. True if the
+-- stream was closed.
+local function judge_for(policy, session, domain)
+	local known = session.tls_policy
+	local verdict = policy:judge(known.facts, session.direction and describe(session, domain) or nil)
+	known.verdict, known.policy = verdict, policy:name()
+	local objection = ask_others(session, domain, verdict, policy)
+	if verdict.refuse or objection then
+		local host = server.host(session) -- which a closed session has no more
+		local reason = verdict.refuse and sentences(policy, verdict) or objection
+		streams.refuse(session, "policy-violation", reason)
+		server.fire(host, "tls-policy/refused", {
+			session = session, domain = domain, facts = known.facts, verdict = verdict, policy = policy:name(),
+			text = reason,
+		})
+		return true
+	end
+	note_exception(policy, session, verdict)
 end
 
 --- Judges what a secured session negotiated, once, and leaves facts and verdict in
@@ -103,38 +189,41 @@ function streams.judge(policy, session)
 	if not facts then
 		return streams.refuse(session, "internal-server-error", message), true
 	end
-	local verdict = policy:judge(facts, session.direction and describe(session) or nil)
+	local domain = server.peer(session)
 	session.tls_policy = {
-		connection = connection, facts = facts, verdict = verdict, policy = policy:name(), judged_by = { [policy] = true },
+		connection = connection, facts = facts, judged = setmetatable({ [policy] = { [domain or ""] = true } }, weak),
 	}
-	if verdict.refuse then
-		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
-	end
-end
-
---- Judges by the policy of another host that an authenticated stream reaches, too:
--- any server may send stanzas to any of our hosts on one stream. True if the stream
--- was closed.
-function streams.judge_for_another(policy, session)
-	local known = session.tls_policy
-	if not known or known.judged_by[policy] then
-		return
-	end
-	known.judged_by[policy] = true
-	local verdict = policy:judge(known.facts, describe(session))
-	if verdict.refuse then
-		return streams.refuse(session, "policy-violation", sentences(policy, verdict))
-	end
+	return judge_for(policy, session, domain)
 end
 
 --- Whose certificate vouches for a server-to-server session, after all that check
 -- it. True if the stream was closed.
 function streams.judge_authentication(policy, session, domain)
-	if has_valid_certificate(session) or policy.unauthenticated_s2s ~= "refuse" then
+	if policy.unauthenticated_s2s ~= "refuse" or is_authenticated(session, domain) then
 		return
 	end
 	return streams.refuse(session, "policy-violation", sentence(policy, "unauth.encrypt",
 		("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")))
+end
+
+--- Judges a session for a domain that it has been authenticated for: on one stream a
+-- server may speak for several, to several of our hosts, and the policy may be another
+-- for each. True if the stream was closed.
+function streams.judge_domain(policy, session, domain)
+	if not session.secure then
+		if requires_tls(policy) then
+			refuse_plaintext(policy, session)
+			return true
+		end
+		return
+	end
+	local known = session.tls_policy
+	if not known or known.judged[policy] and known.judged[policy][domain] then
+		return
+	end
+	known.judged[policy] = known.judged[policy] or {}
+	known.judged[policy][domain] = true
+	return judge_for(policy, session, domain) or streams.judge_authentication(policy, session, domain)
 end
 
 ---- What is offered ----------------------------------------------------------
@@ -205,37 +294,27 @@ local function may_pass(session, element)
 	return session.secure == nil and is_answer(element)
 end
 
-local function refuse_plaintext(policy, session, element)
-	if element.name == "auth" and element.attr.xmlns == xmlns_sasl then
-		-- RFC 6120 6.5.4
-		local send = session.sends2s or session.send
-		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
-	end
-	streams.refuse(session, "policy-violation", sentence(policy, requires_tls(policy),
-		"nothing but <starttls/> is accepted on a stream without TLS"))
-end
-
--- The policy of the host that an element is for, as Prosody will take it, or nil.
-local function policy_of_target(policy_of_host, element)
+-- The policy of the host that an element is for, as Prosody will take it, and for the
+-- domain that it is from; or nil.
+local function policy_of_target(policy_of_host, session, element)
 	local _, host = jid.prepped_split(element.attr.to)
-	return host and policy_of_host(host)
+	local _, domain = jid.prepped_split(element.attr.from)
+	domain = domain or server.peer(session)
+	return host and policy_of_host(host, domain), domain
 end
 
 -- Whether a stanza of a server's is for a host whose policy its connection satisfies;
--- else the stream is closed.
+-- else the stream is closed. Prosody itself refuses what is from a domain that the
+-- stream is not authenticated for.
 local function may_reach(policy_of_host, session, element)
-	local policy = policy_of_target(policy_of_host, element)
-	if policy and not session.secure and requires_tls(policy) then
-		refuse_plaintext(policy, session, element)
-		return false
-	end
-	return not policy or not streams.judge_for_another(policy, session)
+	local policy, domain = policy_of_target(policy_of_host, session, element)
+	return not policy or not server.speaks_for(session, domain) or not streams.judge_domain(policy, session, domain)
 end
 
 -- Without TLS the strictest of those counts that a stream's header and an element
 -- name: a header without a host must not open what a host would have closed.
 local function strictest_policy(policy_of, policy_of_host, session, element)
-	local of_target = policy_of_target(policy_of_host, element)
+	local of_target = policy_of_target(policy_of_host, session, element)
 	if of_target and requires_tls(of_target) then
 		return of_target
 	end
@@ -244,8 +323,8 @@ end
 
 --- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
 -- a host whose policy the connection does not satisfy. `policy_of`: function(session)
--- -> policy, `policy_of_host`: function(host) -> policy; nil where the module is not
--- in force. Returns a function that ends it.
+-- -> policy, `policy_of_host`: function(host, domain of the peer) -> policy; nil where
+-- the module is not in force. Returns a function that ends it.
 function streams.guard(policy_of, policy_of_host)
 	local active = true
 	local function pass(element, session)

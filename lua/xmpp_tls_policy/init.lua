@@ -1,5 +1,5 @@
 -- The library: TLS policies for XMPP as data, and what follows from them. It
--- knows no server and no TLS implementation.
+-- knows no server.
 local clauses = require "xmpp_tls_policy.clauses"
 local options = require "xmpp_tls_policy.options"
 local policy = require "xmpp_tls_policy.policy"

@@ -1,4 +1,6 @@
 -- What an operator may write, and what is said about what he may not.
+local date = require "xmpp_tls_policy.date"
+local domain_name = require "xmpp_tls_policy.core".domain_name
 local profiles = require "xmpp_tls_policy.profiles"
 local text = require "xmpp_tls_policy.text"
 
@@ -102,8 +104,99 @@ local function number_of(unit, least, most)
 	end
 end
 
+-- ---- exceptions ----------------------------------------------------------------
+
+local example = '{ level = "must"; expires = "2027-03-01"; reason = "old server" }'
+
+local function day(value, path, errors)
+	if not date.begins(value) then
+		report(errors, path, value, ('%s is %s; accepted: a day such as "2027-03-01"'):format(
+			path, text.printable(value)))
+	end
+end
+
+local function words(value, path, errors)
+	if type(value) ~= "string" or not value:find "%S" then
+		report(errors, path, value, ("%s is %s; accepted: a few words for the log"):format(
+			path, text.printable(value)))
+	end
+end
+
+-- An exception only makes milder.
+local milder_levels = {}
+for index = 2, #profiles.levels do
+	milder_levels[index - 1] = profiles.levels[index]
+end
+
+local exception = table_of({
+	level = one_of(milder_levels),
+	unauthenticated_s2s = one_of({ "dialback" }),
+	expires = day,
+	reason = words,
+}, example)
+
+local function complete_exception(value, path, errors)
+	local before = #errors
+	exception(value, path, errors)
+	if #errors > before then
+		return
+	end
+	for _, key in ipairs({ "expires", "reason" }) do
+		if rawget(value, key) == nil then
+			report(errors, path, nil, ("%s has no %s; a complete one is %s"):format(path, key, example))
+		end
+	end
+	if rawget(value, "level") == nil and rawget(value, "unauthenticated_s2s") == nil then
+		report(errors, path, nil, ('%s excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"'):format(
+			path))
+	end
+end
+
+-- Exceptions by the domain of one peer, written in any form.
+local function exceptions(value, path, errors)
+	if type(value) ~= "table" then
+		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }'):format(
+			path, text.printable(value), example))
+	end
+	local written = {}
+	for _, key in ipairs(sorted_keys(value)) do
+		local place = path_of(path, key)
+		local domain = type(key) == "string" and domain_name(key)
+		if not domain then
+			report(errors, place, value[key],
+				('%s is no domain; an exception is for one peer, named as in ["old.example"]'):format(place))
+		elseif written[domain] then
+			report(errors, place, value[key], ("%s is the same domain as %s"):format(place, written[domain]))
+		else
+			written[domain] = place
+			complete_exception(value[key], place, errors)
+		end
+	end
+end
+
+-- A new table: domain as in core.domain_name -> { domain, level,
+-- unauthenticated_s2s, expires, reason, ends = UTC seconds }.
+local function normal_exceptions(given)
+	local normal = {}
+	for key, value in next, given or {} do
+		local domain = domain_name(key)
+		normal[domain] = {
+			domain = domain,
+			level = rawget(value, "level"),
+			unauthenticated_s2s = rawget(value, "unauthenticated_s2s"),
+			expires = rawget(value, "expires"),
+			reason = rawget(value, "reason"),
+			ends = date.ends(rawget(value, "expires")),
+		}
+	end
+	return normal
+end
+
+-- ---- all of them ---------------------------------------------------------------
+
 -- name -> validator, and the default of each.
 local validators = {
+	exceptions = exceptions,
 	level = one_of(profiles.levels),
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = table_of({
@@ -141,7 +234,7 @@ local function with_defaults(given, known)
 end
 
 -- The options as the operator wrote them -> a new table with every default filled
--- in. Or nil, and a list of everything that is wrong, in the order of the options:
+-- in, and exceptions in their normal form. Or nil, and a list of everything that is wrong, in the order of the options:
 --   { option = "level", value = <printable>, message = <for the log> }
 -- Never throws and never changes what it is given. nil stands for no options.
 function options.check(given)
@@ -153,7 +246,9 @@ function options.check(given)
 	if errors[1] then
 		return nil, errors
 	end
-	return with_defaults(given, defaults)
+	local complete = with_defaults(given, defaults)
+	complete.exceptions = normal_exceptions(rawget(given, "exceptions"))
+	return complete
 end
 
 -- The global options with a host's own put over them, key by key; a new table.

@@ -1,4 +1,5 @@
 -- A policy: a profile read at a level. It knows no clause; it loops over them.
+local domain_name = require "xmpp_tls_policy.core".domain_name
 local options = require "xmpp_tls_policy.options"
 local profiles = require "xmpp_tls_policy.profiles"
 local suites = require "xmpp_tls_policy.suites"
@@ -185,26 +186,102 @@ function policy.compose(profile, level, clauses)
 	}, metatable)
 end
 
+-- What holds beside the clauses.
+local beside = { "resumption", "unauthenticated_s2s" }
+
 -- The policy of an operator's options, nil for the defaults; with the fields
--- `resumption`, { enabled, lifetime (seconds), memory (MiB) }, and
--- `unauthenticated_s2s`, "dialback" or "refuse". Or nil, and the list
--- of errors of options.check.
+-- `resumption`, { enabled, lifetime (seconds), memory
+-- (MiB) }; `unauthenticated_s2s`, "dialback" or "refuse"; and `exceptions`, by
+-- domain as in core.domain_name: { domain, level, unauthenticated_s2s, expires,
+-- reason, ends (UTC seconds) }. Or nil, and the list of errors of options.check.
 function policy.new(given)
 	local checked, errors = options.check(given)
 	if not checked then
 		return nil, errors
 	end
 	local made = policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.clauses")
-	made.resumption = checked.resumption
-	made.unauthenticated_s2s = checked.unauthenticated_s2s
+	for _, field in ipairs(beside) do
+		made[field] = checked[field]
+	end
+	made.exceptions = checked.exceptions
+	return made
+end
+
+-- The same profile at another level, all else alike. A new policy at each call.
+local function at_level(self, level)
+	local made = policy.compose(profiles.by_name[self.profile], level, self._table)
+	for _, field in ipairs(beside) do
+		made[field] = self[field]
+	end
+	made.exceptions = {}
 	return made
 end
 
 -- ---- methods ---------------------------------------------------------------------
 
--- "draft-saintandre-xmpp-tls-02, level should"
+-- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, whose and
+-- until when, too.
 function methods:name()
-	return ("%s, level %s"):format(self.profile, self.level)
+	local name = ("%s, level %s"):format(self.profile, self.level)
+	if self.exception then
+		name = ("%s, by exception for %s until %s"):format(name, self.exception.domain, self.exception.expires)
+	end
+	return name
+end
+
+-- Whether an exception makes anything milder.
+local function has_effect(self, exception)
+	return exception.level ~= nil and exception.level ~= self.level
+		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= self.unauthenticated_s2s
+end
+
+-- The policy for a peer's domain, written in any form, or nil: where an exception
+-- that has not ended by `now` (UTC seconds) makes it milder, another policy, whose
+-- `exception` is that; else this one. The same object at each call.
+function methods:for_peer(domain, now)
+	local exception = domain and next(self.exceptions) and self.exceptions[domain_name(domain)]
+	if not exception or now >= exception.ends or not has_effect(self, exception) then
+		return self
+	end
+	if not exception.policy then
+		exception.policy = at_level(self, exception.level or self.level)
+		exception.policy.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
+		exception.policy.exception = exception
+	end
+	return exception.policy
+end
+
+local DAY = 86400
+local NOTICE = 14 * DAY
+
+local function warning(self, exception, now)
+	local reason = text.quote(exception.reason)
+	if now >= exception.ends then
+		return ("the exception for %s (%s) ended with %s and no longer applies"):format(
+			exception.domain, reason, exception.expires), "ended"
+	elseif not has_effect(self, exception) then
+		return ("the exception for %s (%s) has no effect: %s has it already"):format(
+			exception.domain, reason, self:name()), "idle"
+	elseif exception.ends - now <= NOTICE then
+		local days = math.floor((exception.ends - now) / DAY)
+		return ("the exception for %s (%s) ends with %s, in %d day%s"):format(
+			exception.domain, reason, exception.expires, days, days == 1 and "" or "s"), "ending"
+	end
+end
+
+-- What is to be said of the exceptions at a time (UTC seconds): a list, sorted by
+-- domain, of { domain, kind = "ended" | "ending" (within two weeks) | "idle",
+-- message }.
+function methods:warnings(now)
+	local list = {}
+	for domain, exception in pairs(self.exceptions) do
+		local message, kind = warning(self, exception, now)
+		list[#list + 1] = message and { domain = domain, kind = kind, message = message } or nil
+	end
+	table.sort(list, function(a, b)
+		return a.domain < b.domain
+	end)
+	return list
 end
 
 -- What a context is told; a new table each time. What no clause asks is nil.

@@ -14,7 +14,7 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "level", "profile", "resumption", "unauthenticated_s2s"'
+local KNOWN = 'known: "exceptions", "level", "profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -146,7 +146,7 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			level = "must", profile = "draft-saintandre-xmpp-tls-02",
+			exceptions = {}, level = "must", profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))

@@ -1,0 +1,236 @@
+-- Exceptions for one peer, between real servers and against a scripted one.
+local core = require "xmpp_tls_policy.core"
+local date = require "xmpp_tls_policy.date"
+local files = require "support.files"
+local pki = require "support.pki"
+local process = require "support.process"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+local DAY = 86400
+
+-- TLS 1.2 with CBC: the level "must" has it, "should" does not.
+local old_tls = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
+
+local function exception(changes)
+	local made = { level = "must", expires = date.of(os.time() + 100 * DAY), reason = "being replaced" }
+	for key, value in pairs(changes or {}) do
+		made[key] = value
+	end
+	return made
+end
+
+describe("an exception", function ()
+	local server, authority, own, theirs, old
+	local others = prosody.group()
+
+	local function reload(policy, options)
+		server:configure { policy = policy, options = options or {} }
+		return server:reload()
+	end
+
+	setup(function ()
+		authority = pki.authority()
+		own = authority:issue { names = { "near.test" }, key = "rsa2048" }
+		theirs = authority:issue { names = { "old.test", "other.test" }, key = "rsa2048" }
+		-- Not under the policy: two domains whose software is old.
+		old = others.start {
+			hosts = { ["old.test"] = theirs, ["other.test"] = theirs },
+			ca = authority.certificate, routes = {}, options = {
+				ssl = { protocol = old_tls.protocol, ciphers = old_tls.ciphers, cafile = authority.certificate },
+				dialback_secret = "known to the spec",
+			},
+		}
+		local routes = { s2s = old.ports.s2s }
+		server = prosody.start {
+			hosts = { ["near.test"] = own }, ca = authority.certificate, modules = { "test_facts", "test_clock" },
+			routes = { ["old.test"] = routes, ["other.test"] = routes }, with_policy = true,
+		}
+		old:configure { routes = { ["near.test"] = { s2s = server.ports.s2s } } }
+		old:reload()
+	end)
+
+	teardown(function ()
+		if server then
+			server:stop()
+		end
+		others.stop()
+		pki.remove()
+	end)
+
+	local function ping(domain)
+		local mark = server:mark()
+		local answer = server:shell(("xmpp:ping(%q, %q, 20)"):format("near.test", domain))
+		return answer:lower():find("pong", 1, true) ~= nil, server:log(mark), answer
+	end
+
+	-- As old software that says it is `domain`.
+	local function open(domain, service, changes)
+		local tls = { certificate = theirs.certificate, key = theirs.key }
+		for name, value in pairs(old_tls) do
+			tls[name] = value
+		end
+		for name, value in pairs(changes or {}) do
+			tls[name] = value
+		end
+		return xmpp.open(server:target(service or "s2s", "near.test"), { from = domain, tls = tls })
+	end
+
+	local function authenticate(peer)
+		peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+		assert(peer:read_until "<success[^>]*>")
+		return assert(peer:open())
+	end
+
+	it("lets the server reach its domain, and no other that is like it", function ()
+		reload {}
+		assert.is_false((ping "old.test"))
+		reload { exceptions = { ["old.test"] = exception() } }
+		local reached, log = ping "old.test"
+		assert.is_true(reached)
+		assert.matches("Accepted under the exception for old.test until %d+%-%d+%-%d+ %(\"being replaced\"%)", log)
+		assert.matches("Facts of s2sout: client TLSv1.2 draft%-saintandre%-xmpp%-tls%-02, level must, by exception for "
+			.. "old.test until [%d-]+ refuse=false", log)
+		assert.is_false((ping "other.test"))
+	end)
+
+	it("lets its domain in, and no other", function ()
+		reload { exceptions = { ["old.test"] = exception() } }
+		local mark = server:mark()
+		local peer = assert(open "old.test")
+		authenticate(peer)
+		assert.matches("Accepted under the exception for old.test", server:log(mark))
+		server:wait_for_log("Facts of s2sin: server TLSv1.2 [^\n]*by exception for old.test", mark)
+		peer:close()
+		assert.is_nil((open "other.test"))
+		assert.is_nil((open(nil)))
+	end)
+
+	it("is not for whoever only says at first that he is the one", function ()
+		reload { exceptions = { ["old.test"] = exception() } }
+		local peer = xmpp.connect(server:target("s2s", "near.test"), { from = "old.test" })
+		assert(peer:open())
+		assert(peer:request_tls())
+		assert(peer:secure { protocol = "tlsv1_2", ciphers = old_tls.ciphers,
+			certificate = theirs.certificate, key = theirs.key })
+		peer.from = "other.test"
+		local features, _, text = peer:open()
+		peer:close()
+		assert.is_nil(features)
+		assert.matches("<stream:error><improper%-addressing", text) -- Prosody's own
+	end)
+
+	-- XEP-0220: on one stream a server may authenticate several domains.
+	it("is not for another domain that dialback vouches for on the same stream", function ()
+		local modern = authority:issue { names = { "fresh.test" }, key = "rsa2048" }
+		local fresh = prosody.start {
+			hosts = { ["fresh.test"] = modern }, ca = authority.certificate, options = { dialback_secret = "known here" },
+			routes = { ["near.test"] = { s2s = server.ports.s2s } },
+		}
+		finally(function () fresh:stop() end)
+		server:configure { routes = {
+			["old.test"] = { s2s = old.ports.s2s }, ["other.test"] = { s2s = old.ports.s2s },
+			["fresh.test"] = { s2s = fresh.ports.s2s },
+		} }
+		local function claim(policy)
+			reload(policy)
+			local peer = assert(open "old.test")
+			local id = authenticate(peer):match "%sid='([^']+)'"
+			local key = process.check { "sh", "-c", ([[
+				secret=$(printf 'known here' | openssl dgst -sha256 -r | cut -c -64)
+				printf 'near.test fresh.test %s' | openssl dgst -sha256 -hmac "$secret" -r | cut -c -64]]):format(id) }
+			peer:send(("<db:result from='fresh.test' to='near.test'>%s</db:result>"):format(key:match "%x+"))
+			local text, _, rest = peer:read_until { "<db:result[^>]*>", "</stream:error>" }
+			peer:close()
+			return text or rest
+		end
+		local both = { ["old.test"] = exception(), ["fresh.test"] = exception() }
+		assert.matches("<db:result[^>]*type='valid'", claim { exceptions = both })
+		both["fresh.test"] = nil
+		assert.matches("<policy%-violation.*section 4.3, cipher.aead", claim { exceptions = both })
+	end)
+
+	it("has no say on direct TLS from outside, where the handshake comes before any name", function ()
+		reload { exceptions = { ["old.test"] = exception() } }
+		assert.is_nil((open("old.test", "s2s_direct_tls")))
+		local peer = assert(open("old.test", "s2s_direct_tls", { ciphers = "ECDHE-RSA-AES128-GCM-SHA256" }))
+		peer:close()
+	end)
+
+	it("takes its certificate and all else from the server's own configuration", function ()
+		reload { exceptions = { ["old.test"] = exception() } }
+		local peer = assert(open "old.test")
+		local shown = peer.socket:getpeercertificate()
+		peer:close()
+		assert.equal(core.certificate.from_pem(files.read(own.certificate)):facts().sha256, shown:digest "sha256")
+	end)
+
+	it("that is over has no effect, and every load says so", function ()
+		local over = { exceptions = { ["old.test"] = exception { expires = date.of(os.time() - 2 * DAY) } } }
+		for _ = 1, 2 do
+			assert.matches("warn\tthe exception for old.test %(\"being replaced\"%) ended with [%d-]+ and no longer applies",
+				reload(over))
+		end
+		assert.is_false((ping "old.test"))
+		assert.is_nil((open "old.test"))
+	end)
+
+	it("says two weeks before its end that it ends", function ()
+		local near = { exceptions = { ["old.test"] = exception { expires = date.of(os.time() + 9 * DAY) } } }
+		local log = reload(near)
+		assert.matches("warn\tthe exception for old.test %(\"being replaced\"%) ends with [%d-]+, in %d+ days", log)
+		assert.equal(1, select(2, log:gsub("the exception for old.test", "")))
+	end)
+
+	it("takes the streams with it when it ends", function ()
+		local policy = { exceptions = { ["old.test"] = exception() } }
+		reload(policy)
+		local peer = assert(open "old.test")
+		authenticate(peer)
+		assert.is_true((ping "old.test"))
+		local log = reload(policy, { test_clock = 200 * DAY })
+		assert.matches("policy%-violation.*cipher.aead", (assert(peer:read_all())))
+		peer:close()
+		assert.matches("s2sout[^\n]*Stream refused by the TLS policy: [^\n]*cipher.aead", log)
+		reload(policy)
+	end)
+
+	for written, domain in pairs {
+		["B\195\156CHER.test"] = "b\195\188cher.test",
+		["xn--bcher-kva.test"] = "b\195\188cher.test",
+		["b\195\188cher.test"] = "xn--bcher-kva.test",
+	} do
+		it(("for %s is one for %s"):format(written, domain), function ()
+			reload { exceptions = { [written] = exception() } }
+			local peer, _, text = open(domain)
+			assert.is_truthy(peer, text)
+			peer:close()
+		end)
+	end
+
+	it("that is wrong leaves the policy in force, and says what would be right", function ()
+		reload { exceptions = { ["old.test"] = exception() } }
+		local log = reload { exceptions = { ["*"] = exception() } }
+		assert.matches('error\tconfiguration: xmpp_tls_policy.exceptions%["%*"%] is no domain; an exception is for one peer, '
+			.. 'named as in %["old.example"%]', log)
+		local peer = assert(open "old.test")
+		peer:close()
+	end)
+
+	it("may accept dialback where the policy refuses it", function ()
+		local stranger = pki.self_signed { names = { "old.test" }, key = "rsa2048" }
+		local function policy(exceptions)
+			return { unauthenticated_s2s = "refuse", exceptions = exceptions }
+		end
+		local function try()
+			return open("old.test", "s2s", { ciphers = "ECDHE-RSA-AES128-GCM-SHA256",
+				certificate = stranger.certificate, key = stranger.key })
+		end
+		reload(policy())
+		local _, _, text = try()
+		assert.matches("no valid certificate vouches for old.test", text)
+		reload(policy { ["old.test"] = { unauthenticated_s2s = "dialback", expires = exception().expires, reason = "x" } })
+		local peer = assert(try())
+		peer:close()
+	end)
+end)

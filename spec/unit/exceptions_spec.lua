@@ -1,0 +1,169 @@
+-- Exceptions: for one peer, milder, with a reason and an end.
+local date = require "xmpp_tls_policy.date"
+local tls_policy = require "xmpp_tls_policy"
+
+local function exception(changes)
+	local made = { level = "must", expires = "2027-03-01", reason = "old server" }
+	for key, value in pairs(changes or {}) do
+		if value == "none" then
+			value = nil
+		end
+		made[key] = value
+	end
+	return made
+end
+
+local function policy_with(exceptions, options)
+	options = options or {}
+	options.exceptions = exceptions
+	local policy, errors = tls_policy.policy(options)
+	assert(policy, errors and errors[1] and errors[1].message)
+	return policy
+end
+
+local NOW = date.begins "2026-12-24"
+local OLD = 'xmpp_tls_policy.exceptions["old.example"]'
+local COMPLETE = '{ level = "must"; expires = "2027-03-01"; reason = "old server" }'
+
+local wrong = {
+	{ "yes", 'xmpp_tls_policy.exceptions is "yes"; accepted: a table such as { ["old.example"] = ' .. COMPLETE .. " }" },
+	{ { ["old.example"] = true }, OLD .. " is true; accepted: a table such as " .. COMPLETE },
+	{ { ["old.example"] = exception { level = "should" } }, OLD .. '.level is "should"; accepted: "must"' },
+	{ { ["old.example"] = exception { level = "none" } },
+		OLD .. ' excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"' },
+	{ { ["old.example"] = exception { unauthenticated_s2s = "refuse" } },
+		OLD .. '.unauthenticated_s2s is "refuse"; accepted: "dialback"' },
+	{ { ["old.example"] = exception { expires = "none" } }, OLD .. " has no expires; a complete one is " .. COMPLETE },
+	{ { ["old.example"] = exception { reason = "none" } }, OLD .. " has no reason; a complete one is " .. COMPLETE },
+	{ { ["old.example"] = exception { reason = " \t" } },
+		OLD .. '.reason is " \\009"; accepted: a few words for the log' },
+	{ { ["old.example"] = exception { reason = 7 } }, OLD .. ".reason is 7; accepted: a few words for the log" },
+	{ { ["old.example"] = exception { until_ = "2027-03-01" } },
+		OLD .. '.until_ is no option; known: "expires", "level", "reason", "unauthenticated_s2s"' },
+	{ { ["*"] = exception() },
+		'xmpp_tls_policy.exceptions["*"] is no domain; an exception is for one peer, named as in ["old.example"]' },
+	{ { ["*.example"] = exception() }, 'xmpp_tls_policy.exceptions["*.example"] is no domain; '
+		.. 'an exception is for one peer, named as in ["old.example"]' },
+	{ { ["user@old.example"] = exception() },
+		'xmpp_tls_policy.exceptions["user@old.example"] is no domain; an exception is for one peer, '
+		.. 'named as in ["old.example"]' },
+	{ { exception() },
+		'xmpp_tls_policy.exceptions[1] is no domain; an exception is for one peer, named as in ["old.example"]' },
+	{ { ["Old.Example"] = exception(), ["old.example"] = exception() },
+		'xmpp_tls_policy.exceptions["old.example"] is the same domain as xmpp_tls_policy.exceptions["Old.Example"]' },
+	{ { ["b\195\188cher.example"] = exception(), ["xn--bcher-kva.example"] = exception() },
+		'xmpp_tls_policy.exceptions["xn--bcher-kva.example"] is the same domain as '
+		.. 'xmpp_tls_policy.exceptions["b\\195\\188cher.example"]' },
+}
+for _, day in ipairs {
+	"2027-02-29", "2027-13-01", "2027-00-10", "2027-1-1", "01.03.2027", "tomorrow", "", "2027-03-01 12:00",
+} do
+	wrong[#wrong + 1] = { { ["old.example"] = exception { expires = day } },
+		('%s.expires is "%s"; accepted: a day such as "2027-03-01"'):format(OLD, day) }
+end
+wrong[#wrong + 1] = { { ["old.example"] = exception { expires = 20270301 } },
+	OLD .. '.expires is 20270301; accepted: a day such as "2027-03-01"' }
+
+describe("an exception that is wrong gets:", function ()
+	for _, case in ipairs(wrong) do
+		it(case[2]:sub(29, 110), function ()
+			local policy, errors = tls_policy.policy { exceptions = case[1] }
+			assert.is_nil(policy)
+			assert.same({ case[2] }, { errors[1].message, errors[2] and errors[2].message })
+		end)
+	end
+end)
+
+describe("an exception", function ()
+	it("is for its domain, however that is written, and for no other", function ()
+		for written, others in pairs {
+			["old.example"] = { "old.example", "OLD.example", "old.example." },
+			["b\195\188cher.example"] = { "b\195\188cher.example", "xn--bcher-kva.example", "XN--BCHER-KVA.example" },
+			["xn--bcher-kva.example"] = { "b\195\188cher.example", "xn--bcher-kva.example" },
+		} do
+			local policy = policy_with { [written] = exception() }
+			for _, domain in ipairs(others) do
+				local milder = policy:for_peer(domain, NOW)
+				assert.equal("must", milder.level, domain)
+				assert.equal(milder, policy:for_peer(domain, NOW))
+			end
+			for _, domain in ipairs { "example", "new.example", "very.old.example", "old.example.net", "" } do
+				assert.equal(policy, policy:for_peer(domain, NOW), domain)
+			end
+			assert.equal(policy, policy:for_peer(nil, NOW))
+		end
+	end)
+
+	it("applies to the end of its last day, in UTC", function ()
+		local policy = policy_with { ["old.example"] = exception() }
+		assert.equal("must", policy:for_peer("old.example", date.begins "2027-03-02" - 1).level)
+		assert.equal(policy, policy:for_peer("old.example", date.begins "2027-03-02"))
+	end)
+
+	it("says in its policy's name whose it is, and until when", function ()
+		local milder = policy_with({ ["old.example"] = exception() }, { profile = "rfc9325" }):for_peer("old.example", NOW)
+		assert.equal("rfc9325, level must, by exception for old.example until 2027-03-01", milder:name())
+		assert.same({ "old.example", "2027-03-01", "old server" },
+			{ milder.exception.domain, milder.exception.expires, milder.exception.reason })
+	end)
+
+	it("makes nothing else milder", function ()
+		local options = { unauthenticated_s2s = "refuse" }
+		local milder = policy_with({ ["old.example"] = exception() }, options):for_peer("old.example", NOW)
+		assert.same({ "refuse" }, { milder.unauthenticated_s2s })
+		assert.same(tls_policy.policy({ level = "must" }):settings(), milder:settings())
+	end)
+
+	it("may accept dialback where that is refused, and leave the level", function ()
+		local policy = policy_with({ ["old.example"] = exception { level = "none", unauthenticated_s2s = "dialback" } },
+			{ unauthenticated_s2s = "refuse" })
+		local milder = policy:for_peer("old.example", NOW)
+		assert.same({ "should", "dialback" }, { milder.level, milder.unauthenticated_s2s })
+		assert.equal("refuse", policy.unauthenticated_s2s)
+	end)
+
+	it("that makes nothing milder does not apply", function ()
+		local policy = policy_with({ ["old.example"] = exception() }, { level = "must" })
+		assert.equal(policy, policy:for_peer("old.example", NOW))
+		assert.same({ { domain = "old.example", kind = "idle", message = 'the exception for old.example ("old server") '
+			.. "has no effect: draft-saintandre-xmpp-tls-02, level must has it already" } }, policy:warnings(NOW))
+	end)
+
+	it("is warned about from two weeks before its end, and after it", function ()
+		local policy = policy_with { ["old.example"] = exception(), ["a.example"] = exception { expires = "2030-01-01" } }
+		local function said(day)
+			local warnings = policy:warnings(date.begins(day))
+			assert.is_nil(warnings[2])
+			return warnings[1] and warnings[1].message
+		end
+		assert.is_nil(said "2027-02-15")
+		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, in 14 days', said "2027-02-16")
+		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, in 1 day', said "2027-03-01")
+		assert.equal('the exception for old.example ("old server") ended with 2027-03-01 and no longer applies',
+			said "2027-03-02")
+		assert.equal('the exception for old.example ("old server") ended with 2027-03-01 and no longer applies',
+			said "2029-01-01")
+	end)
+
+	it("cannot break a log's line by its reason", function ()
+		local policy = policy_with { ["old.example"] = exception { reason = "x\n2026 error", expires = "2020-01-01" } }
+		assert.equal('the exception for old.example ("x\\0102026 error") ended with 2020-01-01 and no longer applies',
+			policy:warnings(NOW)[1].message)
+	end)
+end)
+
+describe("a day", function ()
+	it("begins and ends where the calendar has it", function ()
+		assert.equal(0, date.begins "1970-01-01")
+		assert.equal(951782400, date.begins "2000-02-29")
+		assert.equal(951782400 + 86400, date.ends "2000-02-29")
+		assert.is_nil(date.ends "2100-02-29")
+		assert.is_nil(date.begins "1969-12-31")
+	end)
+
+	it("is what its own text says, each for two hundred years", function ()
+		for seconds = 0, 200 * 366 * 86400, 86400 do
+			assert(date.begins(date.of(seconds)) == seconds, date.of(seconds))
+		end
+	end)
+end)
