@@ -1,7 +1,9 @@
 -- A policy: a profile read at a level. It knows no clause; it loops over them.
 local domain_name = require "xmpp_tls_policy.core".domain_name
+local offers = require "xmpp_tls_policy.offer"
 local options = require "xmpp_tls_policy.options"
 local profiles = require "xmpp_tls_policy.profiles"
+local composition = require "xmpp_tls_policy.settings"
 local suites = require "xmpp_tls_policy.suites"
 local text = require "xmpp_tls_policy.text"
 local verdict = require "xmpp_tls_policy.verdict"
@@ -12,119 +14,6 @@ local oldest, newest = suites.versions[1], suites.versions[#suites.versions]
 local policy = {}
 local methods = {}
 local metatable = { __index = methods }
-
--- ---- from clauses to settings --------------------------------------------------
-
--- The switches of a settings table: on where a clause asks for it.
-policy.switches = {
-	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data",
-}
-
--- The lists, and which predicate of a clause's settings they go through.
-policy.lists = { "ciphers", "ciphersuites", "groups" }
-local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "group" }
-
--- Everything that TLS knows, none of it ruled out yet.
-function policy.widest()
-	local state = { minimum_version = oldest, orders = {} }
-	for _, list in ipairs(policy.lists) do
-		state[list] = suites[list]
-	end
-	return state
-end
-
-local function filter(list, allows)
-	local kept = {}
-	for _, record in ipairs(list) do
-		if allows(record) then
-			kept[#kept + 1] = record
-		end
-	end
-	return kept
-end
-
-local function newer(a, b)
-	return rank[a] >= rank[b] and a or b
-end
-
--- The higher of two numbers, either of which may be missing.
-local function higher(a, b)
-	return math.max(a or b, b or a)
-end
-
--- field of a clause's settings -> how it narrows the state
-local narrowing = {
-	minimum_version = function(state, version)
-		state.minimum_version = newer(state.minimum_version, version)
-	end,
-	dh_bits = function(state, bits)
-		state.dh_bits = higher(state.dh_bits, bits)
-	end,
-	security_level = function(state, level)
-		state.security_level = higher(state.security_level, level)
-	end,
-	order = function(state, order)
-		state.orders[#state.orders + 1] = order
-	end,
-}
-for _, list in ipairs(policy.lists) do
-	local predicate = predicate_of[list]
-	local others = narrowing[predicate]
-	narrowing[predicate] = function(state, allows)
-		if others then
-			others(state, allows)
-		end
-		state[list] = filter(state[list], allows)
-	end
-end
-for _, switch in ipairs(policy.switches) do
-	narrowing[switch] = function(state, on)
-		state[switch] = state[switch] or on
-	end
-end
-
--- Narrows the state by what a clause asks, `enforced` or not.
-function policy.narrow(state, clause, enforced)
-	local settings = clause.settings or {}
-	for _, part in ipairs({ settings.always or {}, enforced and settings.enforced or {} }) do
-		for field, value in pairs(part) do
-			narrowing[field](state, value)
-		end
-	end
-end
-
--- A new list by the orders, the weightiest first; of equals, as in suites.lua.
-local function sorted_suites(list, orders)
-	table.sort(orders, function(a, b)
-		return a[1] < b[1]
-	end)
-	local sorted, place = {}, {}
-	for index, record in ipairs(list) do
-		sorted[index], place[record] = record, index
-	end
-	table.sort(sorted, function(a, b)
-		for _, order in ipairs(orders) do
-			local first, second = order[2](a), order[2](b)
-			if first ~= second then
-				return first
-			end
-		end
-		return place[a] < place[b]
-	end)
-	return sorted
-end
-
--- Names of what is offered, and a set of the lower-case names of what is allowed.
-local function offered_and_allowed(list)
-	local offered, allowed = {}, {}
-	for _, record in ipairs(list) do
-		allowed[record.name:lower()] = true
-		if not record.on_request then
-			offered[#offered + 1] = record.name
-		end
-	end
-	return offered, allowed
-end
 
 local function copy(value)
 	if type(value) ~= "table" then
@@ -137,28 +26,9 @@ local function copy(value)
 	return new
 end
 
--- state -> settings as a context takes them, and what else is allowed, by list
-local function finish(state)
-	local settings, allowed = {
-		minimum_version = state.minimum_version,
-		dh_bits = state.dh_bits,
-		security_level = state.security_level,
-	}, {}
-	for _, list in ipairs({ "ciphers", "ciphersuites" }) do
-		state[list] = sorted_suites(state[list], state.orders)
-	end
-	for _, list in ipairs(policy.lists) do
-		settings[list], allowed[list] = offered_and_allowed(state[list])
-	end
-	for _, switch in ipairs(policy.switches) do
-		settings[switch] = state[switch]
-	end
-	return settings, allowed
-end
-
 -- A policy of a profile (see profiles.lua), a level and a table of clauses.
 function policy.compose(profile, level, clauses)
-	local state, entries = policy.widest(), {}
+	local state, entries = composition.widest(), {}
 	for index, entry in ipairs(profile.entries) do
 		local enforced = entry.at == "must" or entry.at == level
 		entries[index] = {
@@ -170,11 +40,13 @@ function policy.compose(profile, level, clauses)
 			enforced = enforced,
 		}
 		if entry.at ~= "never" then
-			policy.narrow(state, clauses[entry.clause], enforced)
+			composition.narrow(state, clauses[entry.clause], enforced)
 		end
 	end
-	local settings, allowed = finish(state)
+	local settings, allowed = composition.finish(state)
 	return setmetatable({
+		_state = state,
+		_alone = {},
 		profile = profile.name,
 		document = profile.document,
 		level = level,
@@ -326,7 +198,7 @@ local function sorted_names(list, orders)
 	for index, name in ipairs(list) do
 		records[index] = suites.by_name[name]
 	end
-	for index, record in ipairs(sorted_suites(records, orders)) do
+	for index, record in ipairs(composition.sorted(records, orders)) do
 		names[index] = record.name
 	end
 	return names
@@ -368,7 +240,7 @@ function methods:settings_for(in_force, operator)
 				text.printable(version)), "version"
 		end
 	end
-	local minimum, maximum = newer(settings.minimum_version, their_minimum), their_maximum
+	local minimum, maximum = composition.newer(settings.minimum_version, their_minimum), their_maximum
 	if rank[minimum] > rank[maximum] then
 		return nil, ("no TLS version is left: %s, allows %s; the server's own configuration allows %s"):format(
 			self:name(), version_range(settings.minimum_version, newest),
@@ -376,7 +248,7 @@ function methods:settings_for(in_force, operator)
 	end
 	settings.minimum_version, settings.maximum_version = minimum, in_force.maximum_version
 	local use, messages = uses(minimum, maximum), {}
-	for _, list in ipairs(policy.lists) do
+	for _, list in ipairs(composition.lists) do
 		local theirs = operator[list] and (in_force[list] or {}) or nil
 		local message
 		settings[list], message = narrow_list(self, list, theirs, use[list] or always)
@@ -386,9 +258,9 @@ function methods:settings_for(in_force, operator)
 		return nil, table.concat(messages, "; "), "empty"
 	end
 	for _, number in ipairs({ "dh_bits", "security_level" }) do
-		settings[number] = (settings[number] or in_force[number]) and higher(settings[number], in_force[number])
+		settings[number] = (settings[number] or in_force[number]) and composition.higher(settings[number], in_force[number])
 	end
-	for _, switch in ipairs(policy.switches) do
+	for _, switch in ipairs(composition.switches) do
 		settings[switch] = settings[switch] or in_force[switch]
 	end
 	return settings
@@ -403,6 +275,61 @@ end
 -- { refuse, broken }: see verdict.lua.
 function methods:judge(facts, connection)
 	return verdict.judge(self.clauses, self._table, facts, connection)
+end
+
+local function breach_of(entry, sentence)
+	return {
+		clause = entry.id, document = entry.document, section = entry.section, level = entry.level,
+		enforced = entry.enforced, text = sentence,
+	}
+end
+
+-- What one clause allows by itself.
+local function allowed_by(self, entry)
+	if not self._alone[entry.id] then
+		self._alone[entry.id] = composition.widest()
+		composition.narrow(self._alone[entry.id], self._table[entry.id], true)
+	end
+	return self._alone[entry.id]
+end
+
+-- Whether a clause takes anything away from the suites of an offer.
+local function thins(raw, allowed, widest)
+	return offers.count(raw, allowed) < offers.count(raw, widest)
+end
+
+-- What stands against an offer (see offer.lua): the enforced clauses of which each
+-- alone rules out all of it, else those that together do; a list as in a verdict. And
+-- what is lacking, "version", "suite" or "group"; nil if some of it can be negotiated.
+function methods:judge_offer(raw)
+	local lack = offers.lacks(raw, self._state)
+	local widest = composition.widest()
+	-- What nobody knows, no clause has ruled out.
+	local lack_of_all = offers.lacks(raw, widest)
+	local alone, together = {}, {}
+	for _, entry in ipairs(lack and self.clauses or {}) do
+		if entry.enforced and self._table[entry.id].settings then
+			local allowed = allowed_by(self, entry)
+			local lack_alone = offers.lacks(raw, allowed)
+			if lack_alone and lack_alone ~= lack_of_all then
+				alone[#alone + 1] = breach_of(entry, offers.sentence(raw, lack_alone, allowed))
+			elseif not lack_alone and thins(raw, allowed, widest) then
+				together[#together + 1] = breach_of(entry, offers.sentence(raw, lack, self._state))
+			end
+		end
+	end
+	return alone[1] and alone or together, lack
+end
+
+-- The same profile at the next milder level, or nil; the same object at each call.
+function methods:milder()
+	for index, level in ipairs(profiles.levels) do
+		local next_level = profiles.levels[index + 1]
+		if level == self.level and next_level then
+			self._milder = self._milder or at_level(self, next_level)
+		end
+	end
+	return self._milder
 end
 
 -- One entry of a verdict as a sentence for logs and stream errors.
@@ -427,6 +354,12 @@ function methods:explain(id)
 	local nearest = text.nearest(id, ids)
 	return nil, ("%s is no clause of %s%s"):format(text.printable(id), self.profile,
 		nearest and ("; did you mean %s?"):format(text.quote(nearest)) or "")
+end
+
+-- Whether a clause asks for a field of settings (see clauses.lua).
+function methods:asks(id, field)
+	local asked = self._table[id].settings or {}
+	return (asked.enforced or {})[field] ~= nil or (asked.always or {})[field] ~= nil
 end
 
 -- Whether the policy has the clause and refuses what breaks it.

@@ -1,5 +1,5 @@
 -- Policies and profiles as text, for people and for files that are compared.
-local policies = require "xmpp_tls_policy.policy"
+local composition = require "xmpp_tls_policy.settings"
 
 local render = {}
 
@@ -21,10 +21,10 @@ function render.settings(policy)
 	for _, field in ipairs({ "minimum_version", "maximum_version", "dh_bits", "security_level" }) do
 		line("%s: %s", field, shown(settings[field]))
 	end
-	for _, switch in ipairs(policies.switches) do
+	for _, switch in ipairs(composition.switches) do
 		line("%s: %s", switch, shown(settings[switch]))
 	end
-	for _, list in ipairs(policies.lists) do
+	for _, list in ipairs(composition.lists) do
 		line("%s:", list)
 		for _, name in ipairs(settings[list]) do
 			line("\t%s", name)

@@ -1,6 +1,7 @@
 -- Each face of each clause, by itself: what it rules out, and what it says.
 local clauses = require "xmpp_tls_policy.clauses"
 local policies = require "xmpp_tls_policy.policy"
+local process = require "support.process"
 local suites = require "xmpp_tls_policy.suites"
 local verdict = require "xmpp_tls_policy.verdict"
 
@@ -463,8 +464,24 @@ describe("suites.lua", function()
 			local seen = {}
 			for _, record in ipairs(list) do
 				assert.is_nil(seen[record.name], record.name)
-				seen[record.name] = true
+				assert.is_nil(seen[record.number], record.name)
+				seen[record.name], seen[record.number] = true, true
 			end
+		end
+	end)
+
+	it("numbers suites as OpenSSL and the specs' own table do", function()
+		local checked = 0
+		local list = process.check({ "openssl", "ciphers", "-V", "-stdname", "ALL:COMPLEMENTOFALL:@SECLEVEL=0" })
+		for high, low, name in list:gmatch("0x(%x%x),0x(%x%x) %- (TLS_[%w_]+)") do
+			if suites.by_name[name] then
+				assert.are.equal(tonumber(high .. low, 16), suites.by_name[name].number, name)
+				checked = checked + 1
+			end
+		end
+		assert.is_true(checked > 40)
+		for name, number in pairs(require("support.cipher_suites")) do
+			assert.is_true(not suites.by_name[name] or suites.by_name[name].number == number, name)
 		end
 	end)
 end)
