@@ -250,6 +250,15 @@ static int connection_facts(lua_State *L)
 	return results;
 }
 
+/* connection:offer() -> as observer.offer of a LuaSec connection. */
+static int connection_offer(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = observer_push_offer(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
 static int connection_tostring(lua_State *L)
 {
 	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
@@ -270,6 +279,7 @@ void connection_open(lua_State *L)
 		{ "write", connection_write },
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
+		{ "offer", connection_offer },
 		{ "insecure_session", connection_insecure_session },
 		{ NULL, NULL },
 	};

@@ -276,6 +276,33 @@ static int context_apply(lua_State *L)
 	return results;
 }
 
+/* context:observe(label, keep_offers)
+ * Attaches the observer, and changes nothing else: observer.refusals tells of the
+ * handshakes that fail, with `label`, an integer from 1 to 2147483647. `keep_offers`
+ * (boolean, false): observer.offer tells what the client of a finished handshake
+ * offered, as long as the connection is there. Where SNI puts another context in the
+ * place of the first, what that one was told counts, if it was told anything. True,
+ * or nil, message, code ("tls"). */
+static int context_observe(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	luaL_checktype(L, 2, LUA_TNUMBER);
+	lua_Number label = lua_tonumber(L, 2);
+	if (!(label >= 1 && label <= INT32_MAX) || label != (lua_Number)(int32_t)label)
+		return luaL_argerror(L, 2, "integer from 1 to 2147483647 expected");
+	if (!lua_isnoneornil(L, 3))
+		luaL_checktype(L, 3, LUA_TBOOLEAN);
+	bool attached = observer_is_attached(context);
+	if ((!attached && !observer_attach(context)) ||
+	    !observer_mark(context, (int32_t)label, lua_toboolean(L, 3))) {
+		if (!attached)
+			observer_detach(context);
+		return push_failure(L, "tls", "cannot observe the context");
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 /* context:settings()
  * What is in force, read back from OpenSSL, in the shape that apply takes; also
  * `tickets`, the number of tickets after a TLS 1.3 handshake. A version that
@@ -289,7 +316,7 @@ static int context_settings(lua_State *L)
 }
 
 /* context:release()
- * Makes the context what it was before the first apply or disable. True, or
+ * Makes the context what it was before the first apply, observe or disable. True, or
  * nil, message, code ("tls"). */
 static int context_release(lua_State *L)
 {
@@ -321,7 +348,7 @@ static int context_disable(lua_State *L)
  * Keeps sessions in the Store, and resumes them from it where the session ID
  * context is the same: a digest of `name`, any string; `server_names` maps names
  * asked for by SNI to what stands for `name` there. With nil for the store,
- * nothing is resumed. Needs apply first. True, or nil, message, code ("tls"). */
+ * nothing is resumed. Needs apply or observe first. True, or nil, message, code ("tls"). */
 static int context_resume(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);
@@ -382,13 +409,10 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },
-		{ "settings", context_settings },
-		{ "release", context_release },
-		{ "disable", context_disable },
-		{ "resume", context_resume },
-		{ "inspect", context_inspect },
-		{ NULL, NULL },
+		{ "apply", context_apply },       { "observe", context_observe },
+		{ "settings", context_settings }, { "release", context_release },
+		{ "disable", context_disable },   { "resume", context_resume },
+		{ "inspect", context_inspect },   { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -232,19 +235,88 @@ bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits);
  * dropped, or nil, message, code. */
 int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec);
 
+/* ---- offer.c ----------------------------------------------------------- */
+
+#define OFFER_LISTS   4
+#define OFFER_NUMBERS 240
+
+/* What a client offered, as much of it as we keep; all zero before it is read. */
+struct offer {
+	uint16_t numbers[OFFER_NUMBERS]; /* four lists: offer.c says where each begins */
+	unsigned char counts[OFFER_LISTS];
+	unsigned char present; /* bits: the lists that the hello had */
+	bool has_alpn, cut;
+	unsigned char server_name_length, alpn_length; /* 0: none */
+	unsigned char server_name[255];                /* as sent: any bytes */
+	unsigned char alpn[160];                       /* names, each behind its length */
+};
+
+/* Adds to `offer` what it does not have yet. Only inside the client-hello callback;
+ * allocates nothing, and leaves OpenSSL's error queue as it is. */
+void offer_read(struct offer *offer, SSL *connection);
+
+/* Pushes a table (shape: README.md). */
+void offer_push(lua_State *L, const struct offer *offer);
+
+/* RFC 6066 3: the name in a list with one of type host_name; bytes of the hello's,
+ * at least one. Only inside the client-hello callback. */
+bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t *length);
+
+/* ---- refusal.c --------------------------------------------------------- */
+
+/* What is known of a handshake that failed, but for what was offered. */
+struct refused_handshake {
+	bool server;        /* our role */
+	int32_t label;      /* of the context (context:observe); 0: none */
+	sa_family_t family; /* of the peer's address: AF_INET, AF_INET6; AF_UNSPEC: none */
+	in_port_t port;     /* in the host's byte order */
+	unsigned char address[sizeof(struct in6_addr)];
+	int alert;           /* its number (RFC 8446 6), or -1 */
+	bool alert_sent;     /* by us */
+	unsigned long error; /* OpenSSL's, or 0 */
+};
+
+/* Keeps copies. `server_name`: what a client asked for, or NULL; `offer`: what a
+ * server was offered, or NULL. Allocates nothing. */
+void refusal_record(const struct refused_handshake *refusal, const char *server_name,
+		    const struct offer *offer);
+
+/* Pushes a list of what was recorded since the last call (shape: README.md), and
+ * the number of records that were lost since. Returns 2. */
+int refusals_push(lua_State *L);
+
+/* ---- socket.c ---------------------------------------------------------- */
+
+/* None of them does anything where the connection has no socket. */
+void socket_write_at_once(const SSL *connection);
+void socket_acknowledge_at_once(const SSL *connection);
+
+/* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC 4291
+ * 2.5.5.2) is an IPv4 address. */
+void socket_note_peer(struct refused_handshake *refusal, const SSL *connection);
+
 /* ---- observer.c ------------------------------------------------------ */
 
 /* Pushes the module `observer`. */
 void observer_open(lua_State *L);
 
-/* From now on, connections made from `context` are observed. False if memory
- * or an index is missing. */
+/* From now on, connections made from `context` are observed: their facts, and the
+ * handshakes that fail. False if memory or an index is missing. */
 bool observer_attach(SSL_CTX *context);
+
+/* Gives `context` a label from 1 to INT32_MAX, which its refusals carry;
+ * `keep_offers`: a server's offers outlive the handshake. Needs observer_attach.
+ * False if memory is short. */
+bool observer_mark(SSL_CTX *context, int32_t label, bool keep_offers);
 
 bool observer_is_attached(const SSL_CTX *context);
 
-/* Undoes observer_attach for connections that are made later. */
+/* Undoes observer_attach and observer_mark for connections that are made later. */
 void observer_detach(SSL_CTX *context);
+
+/* Pushes what the client of a finished handshake offered (shape: README.md), or
+ * nil, message, code. Returns the number of values. */
+int observer_push_offer(lua_State *L, SSL *connection);
 
 /* What resumption.c needs to know of a connection; NULL if it is not observed. */
 struct resumption *observer_resumption(const SSL *connection);
@@ -366,11 +438,51 @@ bool resumption_set_names(lua_State *L, SSL_CTX *context, int index);
 /* The session ID context of connections without a server name. */
 const unsigned char *resumption_context(const struct resumption *resumption);
 
+/* What resumption has to know of a ClientHello. Only inside the client-hello callback.
+ * False: the handshake has to fail. */
+bool resumption_client_hello(SSL *connection);
+
 /* The session of the connection is resumed no more. */
 void resumption_end_session(SSL *connection);
 
 /* A session that was found was not resumed after all. */
 void resumption_count_refusal(SSL *connection);
+
+/* ---- observation.c ----------------------------------------------------- */
+
+/* What OpenSSL forgets before a handshake is over, or never knew. */
+struct observation {
+	SSL *connection;
+	SSL_CTX *first;                /* the context that the connection began with; a reference */
+	int descriptor;                /* -1: no socket */
+	int ephemeral_bits;            /* 0: unknown */
+	struct resumption *resumption; /* of the first context: SNI may give the connection
+					* another, but not another cache */
+	unsigned char session_context[SESSION_CONTEXT_SIZE];
+	unsigned char offered_id[SESSION_ID_SIZE];
+	bool looked_up, offered_session, extended_master_secret;
+	bool received; /* a byte, at least, by the last time that OpenSSL returned */
+	bool finished, refused;
+	struct refused_handshake refusal; /* what is known of a failure before there is one */
+	char *server_name;   /* that a client asked for, until the end of the handshake */
+	struct offer *offer; /* of a server's client, until then; longer where it is kept */
+};
+
+/* Before all else. False if there is no index left. */
+bool observation_open(void);
+
+/* False, with nothing done, if memory is short. The connection owns what is begun:
+ * if its handshake never was finished when it is freed, it is refused. */
+bool observation_begin(SSL *connection);
+
+/* NULL where there is none. */
+struct observation *observation_of(const SSL *connection);
+struct observation *observation_of_descriptor(lua_Integer descriptor);
+
+void observation_finish(struct observation *observation, bool keep_offer);
+
+/* Records that the handshake failed: once, and not of one that is finished. */
+void observation_refuse(struct observation *observation);
 
 /* ---- connection.c ---------------------------------------------------- */
 

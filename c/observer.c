@@ -1,90 +1,40 @@
 /* Callbacks on a context, and what they and OpenSSL tell of its connections. */
 #include "internal.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <openssl/err.h>
 
-/* What OpenSSL forgets before a handshake is over, or never knew. */
-struct observation {
-	SSL *connection;
-	int descriptor;                /* -1: no socket */
-	int ephemeral_bits;            /* 0: unknown */
-	struct resumption *resumption; /* of the context that the connection began with:
-					* SNI may give it another, but not another cache */
-	unsigned char session_context[SESSION_CONTEXT_SIZE];
-	unsigned char offered_id[SESSION_ID_SIZE];
-	bool looked_up, offered_session, extended_master_secret, finished;
-};
+static void info_callback(const SSL *connection, int where, int value);
 
-static int observation_index = -1;
+/* What Lua chose for a context: its label, shifted, and whether offers are kept. */
+static int marks_index = -1;
+#define MARKS_KEEP_OFFERS 1U
+#define MARKS_LABEL_SHIFT 1
 
-/* LuaSec gives nobody its SSL, but the number of its socket. Both ends of a
- * connection live in one thread, as does everything of LuaSec's. */
-static struct observation **by_descriptor;
-static size_t descriptors;
-
-static bool remember_descriptor(struct observation *observation, int descriptor)
+static unsigned int marks_of(const SSL_CTX *context)
 {
-	if (descriptor < 0)
-		return true;
-	size_t needed = (size_t)descriptor + 1;
-	if (needed > descriptors) {
-		size_t size = needed + 64;
-		struct observation **grown = realloc(by_descriptor, size * sizeof(*grown));
-		if (grown == NULL)
-			return false;
-		memset(grown + descriptors, 0, (size - descriptors) * sizeof *grown);
-		by_descriptor = grown;
-		descriptors = size;
-	}
-	by_descriptor[descriptor] = observation;
-	observation->descriptor = descriptor;
-	return true;
+	return (unsigned int)(uintptr_t)SSL_CTX_get_ex_data(context, marks_index);
 }
 
-static void observation_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, int index,
-			     long argl, void *argp)
+/* SNI may have put another context in the place of the first. */
+static unsigned int current_marks(const SSL *connection, const struct observation *observation)
 {
-	struct observation *observation = data;
-	(void)parent, (void)ex_data, (void)index, (void)argl, (void)argp;
-	if (observation == NULL)
-		return;
-	int descriptor = observation->descriptor;
-	if (descriptor >= 0 && by_descriptor[descriptor] == observation)
-		by_descriptor[descriptor] = NULL;
-	free(observation);
+	unsigned int marks = marks_of(SSL_get_SSL_CTX(connection));
+	return marks != 0 ? marks : marks_of(observation->first);
 }
 
 /* Without memory a connection stays unobserved: it then has no facts, and the
  * policy closes what it has no facts of. */
 static void observe(SSL *connection)
 {
-	if (SSL_get_ex_data(connection, observation_index) != NULL)
+	if (observation_of(connection) != NULL || !observation_begin(connection))
 		return;
-	struct observation *observation = calloc(1, sizeof *observation);
-	if (observation == NULL)
-		return;
-	observation->connection = connection;
-	observation->descriptor = -1;
-	observation->resumption = resumption_of(SSL_get_SSL_CTX(connection));
-	if (observation->resumption != NULL)
-		memcpy(observation->session_context, resumption_context(observation->resumption),
-		       sizeof observation->session_context);
-	if (!SSL_set_ex_data(connection, observation_index, observation)) {
-		free(observation);
-		return;
-	}
-	remember_descriptor(observation, SSL_get_fd(connection));
-}
-
-static struct observation *observation_of(const SSL *connection)
-{
-	return SSL_get_ex_data(connection, observation_index);
+	/* The context may be released, or SNI put one in its place that is not
+	 * observed: how this handshake ends has to be seen all the same. */
+	SSL_set_info_callback(connection, info_callback);
 }
 
 /* A server throws its half of the key exchange away with the client's answer. */
@@ -98,38 +48,16 @@ static void note_key_exchange(SSL *connection)
 	EVP_PKEY_free(key);
 }
 
-/* Nagle's algorithm would hold back what follows the handshake until the peer
- * acknowledges it, which takes the peer 40 ms. */
-static void write_at_once(const SSL *connection)
-{
-	int on = 1, descriptor = SSL_get_fd(connection);
-	if (descriptor >= 0)
-		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-/* Where the client speaks last in a handshake, its own Nagle waits for us. */
-static void acknowledge_at_once(const SSL *connection)
-{
-#ifdef TCP_QUICKACK
-	int on = 1, descriptor = SSL_get_fd(connection);
-	if (descriptor >= 0 && SSL_is_server(connection))
-		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-#else
-	(void)connection;
-#endif
-}
-
 static void note_finished(SSL *connection)
 {
 	struct observation *observation = observation_of(connection);
-	acknowledge_at_once(connection);
-	if (observation == NULL)
-		return;
+	socket_acknowledge_at_once(connection);
 	/* A renegotiation, where the context allows it, finishes again. */
-	if (!observation->finished && observation->offered_session &&
-	    !SSL_session_reused(connection))
+	if (observation == NULL || observation->finished)
+		return;
+	if (observation->offered_session && !SSL_session_reused(connection))
 		resumption_count_refusal(connection);
-	observation->finished = true;
+	observation_finish(observation, current_marks(connection, observation) & MARKS_KEEP_OFFERS);
 }
 
 /* To a peer that is gone without close_notify OpenSSL sends an alert, too. */
@@ -145,12 +73,51 @@ static bool is_cut_off(void)
 /* RFC 5246 7.2.2. Only of a connection whose peer has proved that it knows the
  * secret: session IDs of TLS 1.2 can be overheard, and a stranger must not end
  * others' sessions with them. */
-static void note_fatal_alert(SSL *connection)
+static void note_fatal_alert(SSL *connection, bool sent, int alert)
 {
-	const struct observation *observation = observation_of(connection);
-	if (observation != NULL && observation->finished && SSL_is_server(connection) &&
-	    !is_cut_off())
+	struct observation *observation = observation_of(connection);
+	if (observation == NULL)
+		return;
+	if (!observation->finished) {
+		observation->refusal.alert = alert;
+		observation->refusal.alert_sent = sent;
+	} else if (SSL_is_server(connection) && !is_cut_off()) {
 		resumption_end_session(connection);
+	}
+}
+
+/* What OpenSSL says of a failure when it returns from the handshake. It takes alerts
+ * of TLS 1.3 for fatal whatever level they say (RFC 8446 6). */
+static void note_error(struct refused_handshake *refusal)
+{
+	refusal->error = ERR_peek_last_error();
+	int alert = ERR_GET_REASON(refusal->error) - SSL_AD_REASON_OFFSET;
+	if (ERR_GET_LIB(refusal->error) == ERR_LIB_SSL && alert > 0 && alert <= UINT8_MAX)
+		refusal->alert = alert;
+}
+
+/* OpenSSL returns from the handshake to who called it: for now, or for good. */
+static void note_return(SSL *connection, int result)
+{
+	struct observation *observation = observation_of(connection);
+	if (observation == NULL || observation->finished || observation->refused)
+		return;
+	observation->received = BIO_number_read(SSL_get_rbio(connection)) > 0;
+	observation->refusal.label =
+	    (int32_t)(current_marks(connection, observation) >> MARKS_LABEL_SHIFT);
+	switch (SSL_get_error(connection, result)) {
+	case SSL_ERROR_ZERO_RETURN:
+		observation->refusal.alert = SSL_AD_CLOSE_NOTIFY;
+		observation_refuse(observation);
+		break;
+	case SSL_ERROR_SSL:
+	case SSL_ERROR_SYSCALL:
+		note_error(&observation->refusal);
+		observation_refuse(observation);
+		break;
+	default:
+		break;
+	}
 }
 
 static void info_callback(const SSL *connection, int where, int value)
@@ -158,25 +125,56 @@ static void info_callback(const SSL *connection, int where, int value)
 	/* The callback's signature is older than const; OpenSSL's own callers
 	 * pass what is theirs to change. */
 	SSL *observed = (SSL *)(uintptr_t)connection;
+	/* Who called OpenSSL may look at it. */
+	int error = errno;
 	if (where & SSL_CB_HANDSHAKE_START) {
 		observe(observed);
-		write_at_once(observed);
+		socket_write_at_once(observed);
 	} else if (where & SSL_CB_HANDSHAKE_DONE) {
 		note_finished(observed);
 	} else if ((where & SSL_CB_ALERT) && value >> 8 == SSL3_AL_FATAL) {
-		note_fatal_alert(observed);
+		note_fatal_alert(observed, (where & SSL_CB_WRITE) != 0, value & UINT8_MAX);
 	} else if ((where & SSL_CB_LOOP) && SSL_get_state(connection) == TLS_ST_SW_KEY_EXCH) {
 		note_key_exchange(observed);
+	} else if (where & SSL_CB_EXIT) {
+		note_return(observed, value);
 	}
+	errno = error;
+}
+
+/* Without memory the offer stays unknown. */
+static void note_offer(SSL *connection)
+{
+	struct observation *observation = observation_of(connection);
+	if (observation == NULL || observation->finished)
+		return;
+	if (observation->offer == NULL)
+		observation->offer = calloc(1, sizeof *observation->offer);
+	if (observation->offer != NULL)
+		offer_read(observation->offer, connection);
+}
+
+static int client_hello(SSL *connection, int *alert, void *argument)
+{
+	int error = errno;
+	(void)argument;
+	note_offer(connection);
+	bool accepted = resumption_client_hello(connection);
+	errno = error;
+	if (accepted)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_INTERNAL_ERROR;
+	return SSL_CLIENT_HELLO_ERROR;
 }
 
 bool observer_attach(SSL_CTX *context)
 {
-	if (observation_index < 0)
-		observation_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, observation_free);
-	if (observation_index < 0)
+	if (marks_index < 0)
+		marks_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	if (!observation_open() || marks_index < 0)
 		return false;
 	SSL_CTX_set_info_callback(context, info_callback);
+	SSL_CTX_set_client_hello_cb(context, client_hello, NULL);
 	return true;
 }
 
@@ -187,8 +185,19 @@ bool observer_is_attached(const SSL_CTX *context)
 
 void observer_detach(SSL_CTX *context)
 {
-	if (SSL_CTX_get_info_callback(context) == info_callback)
-		SSL_CTX_set_info_callback(context, NULL);
+	if (!observer_is_attached(context))
+		return;
+	SSL_CTX_set_info_callback(context, NULL);
+	SSL_CTX_set_client_hello_cb(context, NULL, NULL);
+	SSL_CTX_set_ex_data(context, marks_index, NULL);
+}
+
+bool observer_mark(SSL_CTX *context, int32_t label, bool keep_offers)
+{
+	uintptr_t marks = (uintptr_t)label << MARKS_LABEL_SHIFT;
+	if (keep_offers)
+		marks |= MARKS_KEEP_OFFERS;
+	return SSL_CTX_set_ex_data(context, marks_index, (void *)marks) == 1;
 }
 
 struct resumption *observer_resumption(const SSL *connection)
@@ -247,11 +256,21 @@ int observer_ephemeral_bits(const SSL *connection)
 	return observation == NULL ? 0 : observation->ephemeral_bits;
 }
 
-/* observer.facts(luasec_connection)
- * The facts of a LuaSec connection whose handshake is finished and whose
- * context was adopted and applied before it was made: a plain table (README.md
- * has the shape). Or nil, message, code: "closed", "unobserved", "handshake". */
-static int facts(lua_State *L)
+int observer_push_offer(lua_State *L, SSL *connection)
+{
+	const struct observation *observation = observation_of(connection);
+	if (observation == NULL)
+		return push_failure(L, "unobserved", "the connection's context is not observed");
+	if (!observation->finished)
+		return push_failure(L, "handshake", "the handshake is not finished");
+	if (observation->offer == NULL)
+		return push_failure(L, "missing", "no offer was kept");
+	offer_push(L, observation->offer);
+	return 1;
+}
+
+/* Calls `push` with the SSL of the LuaSec connection that is the first argument. */
+static int push_of_luasec(lua_State *L, int (*push)(lua_State *, SSL *))
 {
 	ERR_clear_error();
 	if (luaL_testudata(L, 1, "SSL:Connection") == NULL)
@@ -262,19 +281,51 @@ static int facts(lua_State *L)
 	lua_Integer descriptor = lua_tointeger(L, -1);
 	if (descriptor < 0)
 		return push_failure(L, "closed", "the connection is closed");
-	struct observation *observation =
-	    (size_t)descriptor < descriptors ? by_descriptor[descriptor] : NULL;
+	const struct observation *observation = observation_of_descriptor(descriptor);
 	if (observation == NULL)
 		return push_failure(L, "unobserved",
 				    "the connection's context was not under the policy");
 	struct hold *hold = hold_push(L, NULL, observation->connection);
-	int results = facts_push(L, hold->connection);
+	int results = push(L, hold->connection);
 	hold_release(hold);
 	return results;
 }
 
+/* observer.facts(luasec_connection)
+ * The facts of a LuaSec connection whose handshake is finished and whose
+ * context was adopted and applied before it was made: a plain table (README.md
+ * has the shape). Or nil, message, code: "closed", "unobserved", "handshake". */
+static int facts(lua_State *L)
+{
+	return push_of_luasec(L, facts_push);
+}
+
+/* observer.offer(luasec_connection)
+ * What the client of a LuaSec connection offered, for a finished handshake of a
+ * server whose context keeps offers (context:observe): a plain table (README.md
+ * has the shape). Or nil, message, code: "closed", "unobserved", "handshake",
+ * "missing" (none was kept). */
+static int offer(lua_State *L)
+{
+	return push_of_luasec(L, observer_push_offer);
+}
+
+/* observer.refusals()
+ * The handshakes on observed contexts that failed since the last call: a list of
+ * plain tables (README.md has the shape), oldest first; and how many more there
+ * were that are lost, because the older ones make room. */
+static int refusals(lua_State *L)
+{
+	return refusals_push(L);
+}
+
 void observer_open(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "facts", facts }, { NULL, NULL } };
+	static const luaL_Reg functions[] = {
+		{ "facts", facts },
+		{ "offer", offer },
+		{ "refusals", refusals },
+		{ NULL, NULL },
+	};
 	luaL_newlib(L, functions);
 }

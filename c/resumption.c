@@ -229,20 +229,15 @@ static int compare_names(const void *a, const void *b)
 			  ((const struct server_name *)b)->name);
 }
 
-/* RFC 6066 3: a list with one name of type host_name. */
 static bool read_server_name(SSL *connection, char *name, size_t size)
 {
 	const unsigned char *bytes;
 	size_t length;
-	if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, &bytes, &length) != 1 ||
-	    length < 6 || bytes[2] != TLSEXT_NAMETYPE_host_name)
+	if (!offer_find_server_name(connection, &bytes, &length) || length >= size ||
+	    memchr(bytes, '\0', length) != NULL)
 		return false;
-	size_t name_length = (size_t)bytes[3] << 8 | bytes[4];
-	if (name_length > length - 5 || name_length >= size ||
-	    memchr(bytes + 5, '\0', name_length) != NULL)
-		return false;
-	memcpy(name, bytes + 5, name_length);
-	name[name_length] = '\0';
+	memcpy(name, bytes, length);
+	name[length] = '\0';
 	return true;
 }
 
@@ -280,17 +275,13 @@ static void note_extended_master_secret(SSL *connection)
 		observer_note_extended_master_secret(connection);
 }
 
-static int client_hello(SSL *connection, int *alert, void *argument)
+bool resumption_client_hello(SSL *connection)
 {
 	const struct resumption *resumption = observer_resumption(connection);
-	(void)argument;
-	if (resumption == NULL)
-		return SSL_CLIENT_HELLO_SUCCESS;
+	if (resumption == NULL || resumption->store == NULL)
+		return true;
 	note_extended_master_secret(connection);
-	if (bind_to_server_name(connection, resumption))
-		return SSL_CLIENT_HELLO_SUCCESS;
-	*alert = SSL_AD_INTERNAL_ERROR;
-	return SSL_CLIENT_HELLO_ERROR;
+	return bind_to_server_name(connection, resumption);
 }
 
 /* ---- contexts ------------------------------------------------------------------- */
@@ -341,7 +332,6 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 	resumption->store = store;
 	SSL_CTX_sess_set_new_cb(context, new_session);
 	SSL_CTX_sess_set_get_cb(context, get_session);
-	SSL_CTX_set_client_hello_cb(context, client_hello, NULL);
 	SSL_CTX_set_timeout(context, (long)session_store_lifetime(store));
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
 						    SSL_SESS_CACHE_NO_AUTO_CLEAR);
@@ -357,7 +347,6 @@ bool resumption_disable(SSL_CTX *context)
 		return true;
 	SSL_CTX_sess_set_new_cb(context, NULL);
 	SSL_CTX_sess_set_get_cb(context, NULL);
-	SSL_CTX_set_client_hello_cb(context, NULL, NULL);
 	SSL_CTX_set_session_cache_mode(context, resumption->cache_mode);
 	SSL_CTX_set_timeout(context, resumption->timeout);
 	SSL_CTX_set_options(context, resumption->psk_without_dhe);

@@ -1,0 +1,207 @@
+/* What a client offered: its ClientHello, read within bounds. */
+#include "internal.h"
+
+#include <string.h>
+
+enum { VERSIONS, SUITES, GROUPS, SIGNATURE_SCHEMES };
+
+/* The lists of numbers: where each lies in `numbers`, and how many of it are kept. */
+static const struct list {
+	const char *field;
+	unsigned int extension, first, most;
+} lists[OFFER_LISTS] = {
+	[VERSIONS] = { "versions", TLSEXT_TYPE_supported_versions, 0, 16 },
+	[SUITES] = { "suites", 0, 16, 128 },
+	[GROUPS] = { "groups", TLSEXT_TYPE_supported_groups, 144, 48 },
+	[SIGNATURE_SCHEMES] = { "signature_schemes", TLSEXT_TYPE_signature_algorithms, 192, 48 },
+};
+_Static_assert(192 + 48 == OFFER_NUMBERS, "the lists fill the numbers");
+
+/* RFC 8701 2: any client may strew these about, and means nothing by them. */
+static bool is_grease(unsigned int number)
+{
+	return (number & 0x0f0f) == 0x0a0a && number >> 8 == (number & 0xff);
+}
+
+/* RFC 5746 3.3, RFC 7507 2. */
+static bool is_signal(unsigned int suite)
+{
+	return suite == 0x00ff || suite == 0x5600;
+}
+
+static unsigned int read_integer(const unsigned char *bytes)
+{
+	return (unsigned int)bytes[0] << 8 | bytes[1];
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static bool has_list(const struct offer *offer, unsigned int list)
+{
+	return (offer->present >> list & 1) != 0;
+}
+
+/* A number has two bytes, and in a hello of SSLv2's form three, of which the first
+ * is 0 for TLS (RFC 5246 E.2). */
+static void read_numbers(struct offer *offer, unsigned int list, const unsigned char *bytes,
+			 size_t length, size_t size)
+{
+	uint16_t *numbers = offer->numbers + lists[list].first;
+	unsigned int count = 0;
+	for (; length >= size; bytes += size, length -= size) {
+		unsigned int number = read_integer(bytes + size - 2);
+		if (is_grease(number) || (list == SUITES && is_signal(number)) ||
+		    (size == 3 && bytes[0] != 0))
+			continue;
+		if (count == lists[list].most) {
+			offer->cut = true;
+			break;
+		}
+		numbers[count++] = (uint16_t)number;
+	}
+	offer->counts[list] = (unsigned char)count;
+	offer->present |= (unsigned char)(1U << list);
+}
+
+/* The content of a vector behind its length; of a length that is too long, what
+ * there is. OpenSSL refuses such a hello later. */
+static bool open_vector(const unsigned char **bytes, size_t *length, size_t size)
+{
+	if (*length < size)
+		return false;
+	size_t inside = size == 1 ? **bytes : read_integer(*bytes);
+	*bytes += size;
+	*length -= size;
+	if (*length > inside)
+		*length = inside;
+	return true;
+}
+
+/* RFC 8446 4.2.1, 4.2.3, 4.2.7: lists of numbers of two bytes. */
+static void read_list(struct offer *offer, unsigned int list, SSL *connection)
+{
+	const unsigned char *bytes;
+	size_t length;
+	if (!has_list(offer, list) &&
+	    SSL_client_hello_get0_ext(connection, lists[list].extension, &bytes, &length) == 1 &&
+	    open_vector(&bytes, &length, list == VERSIONS ? 1 : 2))
+		read_numbers(offer, list, bytes, length, 2);
+}
+
+static void read_suites(struct offer *offer, SSL *connection)
+{
+	const unsigned char *bytes;
+	size_t length = SSL_client_hello_get0_ciphers(connection, &bytes);
+	read_numbers(offer, SUITES, bytes, length, SSL_client_hello_isv2(connection) ? 3 : 2);
+}
+
+static void read_legacy_version(struct offer *offer, SSL *connection)
+{
+	unsigned int version = SSL_client_hello_get0_legacy_version(connection);
+	unsigned char bytes[2] = { (unsigned char)(version >> 8), (unsigned char)version };
+	read_numbers(offer, VERSIONS, bytes, sizeof bytes, sizeof bytes);
+}
+
+bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t *length)
+{
+	if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, name, length) != 1 ||
+	    *length < 6 || (*name)[2] != TLSEXT_NAMETYPE_host_name)
+		return false;
+	size_t name_length = read_integer(*name + 3);
+	if (name_length == 0 || name_length > *length - 5)
+		return false;
+	*name += 5;
+	*length = name_length;
+	return true;
+}
+
+static void read_server_name(struct offer *offer, SSL *connection)
+{
+	const unsigned char *name;
+	size_t length;
+	if (offer->server_name_length > 0 || !offer_find_server_name(connection, &name, &length))
+		return;
+	if (length > sizeof offer->server_name) {
+		length = sizeof offer->server_name;
+		offer->cut = true;
+	}
+	memcpy(offer->server_name, name, length);
+	offer->server_name_length = (unsigned char)length;
+}
+
+/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Only whole
+ * names are kept. */
+static void read_alpn(struct offer *offer, SSL *connection)
+{
+	const unsigned char *bytes;
+	size_t length, kept = 0;
+	if (offer->has_alpn ||
+	    SSL_client_hello_get0_ext(connection,
+				      TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes,
+				      &length) != 1 ||
+	    !open_vector(&bytes, &length, 2))
+		return;
+	offer->has_alpn = true;
+	while (length > 0 && *bytes < length) {
+		size_t size = 1 + (size_t)*bytes;
+		if (kept + size > sizeof offer->alpn) {
+			offer->cut = true;
+			break;
+		}
+		if (size != 3 || !is_grease(read_integer(bytes + 1))) {
+			memcpy(offer->alpn + kept, bytes, size);
+			kept += size;
+		}
+		bytes += size;
+		length -= size;
+	}
+	offer->alpn_length = (unsigned char)kept;
+}
+
+void offer_read(struct offer *offer, SSL *connection)
+{
+	read_list(offer, VERSIONS, connection);
+	if (!has_list(offer, VERSIONS))
+		read_legacy_version(offer, connection);
+	if (!has_list(offer, SUITES))
+		read_suites(offer, connection);
+	read_list(offer, GROUPS, connection);
+	read_list(offer, SIGNATURE_SCHEMES, connection);
+	read_server_name(offer, connection);
+	read_alpn(offer, connection);
+}
+
+/* ---- pushing ------------------------------------------------------------- */
+
+static void push_alpn(lua_State *L, const struct offer *offer)
+{
+	int count = 0;
+	lua_newtable(L);
+	for (size_t i = 0; i < offer->alpn_length; i += 1 + (size_t)offer->alpn[i]) {
+		lua_pushlstring(L, (const char *)offer->alpn + i + 1, offer->alpn[i]);
+		lua_rawseti(L, -2, ++count);
+	}
+}
+
+void offer_push(lua_State *L, const struct offer *offer)
+{
+	lua_newtable(L);
+	for (unsigned int list = 0; list < OFFER_LISTS; list++) {
+		if (!has_list(offer, list))
+			continue;
+		lua_createtable(L, offer->counts[list], 0);
+		for (int i = 0; i < offer->counts[list]; i++) {
+			lua_pushinteger(L, offer->numbers[lists[list].first + (unsigned int)i]);
+			lua_rawseti(L, -2, i + 1);
+		}
+		lua_setfield(L, -2, lists[list].field);
+	}
+	if (offer->server_name_length > 0)
+		set_lstring(L, "server_name", offer->server_name, offer->server_name_length);
+	if (offer->has_alpn) {
+		push_alpn(L, offer);
+		lua_setfield(L, -2, "alpn");
+	}
+	if (offer->cut)
+		set_boolean(L, "cut", true);
+}

@@ -1,0 +1,155 @@
+/* The handshakes that failed, kept until Lua asks for them: a ring of fixed size,
+ * of which the oldest goes first. */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+
+#define RECORDS 128 /* a power of two */
+
+struct record {
+	struct refused_handshake refusal;
+	struct timespec time;
+	bool has_offer;
+	struct offer offer;
+	char server_name[256]; /* "": none; RFC 6066 3 has no longer ones */
+};
+
+static struct record records[RECORDS];
+
+/* How many there ever were, and up to which Lua has them. */
+static uint64_t recorded, taken;
+
+/* The number of a record, or of the oldest one that is still there. */
+static uint64_t first_kept(uint64_t number)
+{
+	uint64_t oldest = recorded > RECORDS ? recorded - RECORDS : 0;
+	return number > oldest ? number : oldest;
+}
+
+void refusal_record(const struct refused_handshake *refusal, const char *server_name,
+		    const struct offer *offer)
+{
+	struct record *record = &records[recorded % RECORDS];
+	record->refusal = *refusal;
+	clock_gettime(CLOCK_REALTIME, &record->time);
+	record->has_offer = offer != NULL;
+	if (offer != NULL)
+		record->offer = *offer;
+	size_t length =
+	    server_name == NULL ? 0 : strnlen(server_name, sizeof record->server_name - 1);
+	if (length > 0)
+		memcpy(record->server_name, server_name, length);
+	record->server_name[length] = '\0';
+	recorded++;
+}
+
+/* ---- pushing ------------------------------------------------------------- */
+
+/* RFC 8446 6, RFC 5246 7.2; the rest as in IANA's registry of alerts. */
+static const char *const alerts[] = {
+	[0] = "close_notify",
+	[10] = "unexpected_message",
+	[20] = "bad_record_mac",
+	[21] = "decryption_failed",
+	[22] = "record_overflow",
+	[30] = "decompression_failure",
+	[40] = "handshake_failure",
+	[41] = "no_certificate",
+	[42] = "bad_certificate",
+	[43] = "unsupported_certificate",
+	[44] = "certificate_revoked",
+	[45] = "certificate_expired",
+	[46] = "certificate_unknown",
+	[47] = "illegal_parameter",
+	[48] = "unknown_ca",
+	[49] = "access_denied",
+	[50] = "decode_error",
+	[51] = "decrypt_error",
+	[60] = "export_restriction",
+	[70] = "protocol_version",
+	[71] = "insufficient_security",
+	[80] = "internal_error",
+	[86] = "inappropriate_fallback",
+	[90] = "user_canceled",
+	[100] = "no_renegotiation",
+	[109] = "missing_extension",
+	[110] = "unsupported_extension",
+	[111] = "certificate_unobtainable",
+	[112] = "unrecognized_name",
+	[113] = "bad_certificate_status_response",
+	[114] = "bad_certificate_hash_value",
+	[115] = "unknown_psk_identity",
+	[116] = "certificate_required",
+	[117] = "general_error",
+	[120] = "no_application_protocol",
+	[121] = "ech_required",
+};
+#define ALERTS (int)(sizeof alerts / sizeof *alerts)
+
+static void set_alert(lua_State *L, const struct refused_handshake *refusal)
+{
+	int alert = refusal->alert;
+	if (alert < 0)
+		return;
+	if (alert < ALERTS && alerts[alert] != NULL)
+		lua_pushstring(L, alerts[alert]);
+	else
+		lua_pushfstring(L, "alert_%d", alert);
+	lua_setfield(L, -2, "alert");
+	set_boolean(L, "alert_sent", refusal->alert_sent);
+}
+
+static void set_address(lua_State *L, const struct refused_handshake *refusal)
+{
+	char text[INET6_ADDRSTRLEN];
+	if (refusal->family == AF_UNSPEC ||
+	    inet_ntop(refusal->family, refusal->address, text, sizeof text) == NULL)
+		return;
+	set_string(L, "address", text);
+	set_integer(L, "port", refusal->port);
+}
+
+static void push_record(lua_State *L, const struct record *record)
+{
+	const struct refused_handshake *refusal = &record->refusal;
+	lua_createtable(L, 0, 10);
+	lua_pushnumber(L, (lua_Number)record->time.tv_sec +
+			      (lua_Number)record->time.tv_nsec / (lua_Number)1e9);
+	lua_setfield(L, -2, "time");
+	set_string(L, "role", refusal->server ? "server" : "client");
+	if (refusal->label > 0)
+		set_integer(L, "label", refusal->label);
+	set_address(L, refusal);
+	set_alert(L, refusal);
+	if (refusal->error != 0)
+		set_string(L, "reason", ERR_reason_error_string(refusal->error));
+	if (record->server_name[0] != '\0')
+		set_string(L, "server_name", record->server_name);
+	if (record->has_offer) {
+		offer_push(L, &record->offer);
+		lua_setfield(L, -2, "offer");
+	}
+}
+
+/* Lua may run out of memory here: then nothing is taken, and all comes again. It
+ * may run a finaliser that ends a connection, and the ring moves on: so a record is
+ * copied first. */
+int refusals_push(lua_State *L)
+{
+	const uint64_t from = taken, until = recorded;
+	int count = 0;
+	lua_newtable(L);
+	for (uint64_t number = first_kept(from); number < until; number = first_kept(number + 1)) {
+		const struct record record = records[number % RECORDS];
+		push_record(L, &record);
+		lua_rawseti(L, -2, ++count);
+	}
+	lua_pushinteger(L, (lua_Integer)(until - from) - count);
+	if (taken < until)
+		taken = until;
+	return 2;
+}
