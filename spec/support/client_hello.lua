@@ -87,9 +87,14 @@ local function key_share(offered)
 end
 
 local function extensions(offer)
-	local list = {}
+	local list, replaced = {}, {}
+	for _, extra in ipairs(offer.extensions or {}) do
+		replaced[extra[1]] = true
+	end
 	local function add(kind, body)
-		list[#list + 1] = extension(kind, body)
+		if not replaced[kind] then
+			list[#list + 1] = extension(kind, body)
+		end
 	end
 	if offer.server_name then
 		add(0, vector("\0" .. vector(offer.server_name, 2), 2))
@@ -106,7 +111,9 @@ local function extensions(offer)
 	add(23, "") -- extended master secret
 	add(0xFF01, "\0") -- renegotiation info
 	for _, extra in ipairs(offer.extensions or {}) do
-		add(extra[1], extra[2])
+		if extra[2] then
+			list[#list + 1] = extension(extra[1], extra[2])
+		end
 	end
 	return vector(table.concat(list), 2)
 end
@@ -128,7 +135,9 @@ end
 --   versions      the list of TLS 1.3's extension; without it TLS 1.3 is not offered
 --   suites        names or numbers
 --   compressions  { "null" } if not given
---   groups, signature_schemes, server_name, key_shares (bytes), extensions ({ { number, bytes }, … })
+--   groups, signature_schemes, server_name, key_shares (bytes)
+--   extensions    { { number, bytes }, … }, in the place of those that it would have else; without bytes
+--                 it has none of that number
 function client_hello.build(offer)
 	local version = number_of(offer.version or "TLSv1.2", versions)
 	if version == versions.SSLv2 then
