@@ -38,6 +38,7 @@ build = {
 			["mod_xmpp_tls_policy"] = "lua/prosody/mod_xmpp_tls_policy.lua";
 			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
 			["xmpp_tls_policy.clauses"] = "lua/xmpp_tls_policy/clauses.lua";
+			["xmpp_tls_policy.columns"] = "lua/xmpp_tls_policy/columns.lua";
 			["xmpp_tls_policy.contexts"] = "lua/xmpp_tls_policy/contexts.lua";
 			["xmpp_tls_policy.date"] = "lua/xmpp_tls_policy/date.lua";
 			["xmpp_tls_policy.offer"] = "lua/xmpp_tls_policy/offer.lua";
@@ -47,12 +48,17 @@ build = {
 			["xmpp_tls_policy.refusal"] = "lua/xmpp_tls_policy/refusal.lua";
 			["xmpp_tls_policy.refusals"] = "lua/xmpp_tls_policy/refusals.lua";
 			["xmpp_tls_policy.render"] = "lua/xmpp_tls_policy/render.lua";
+			["xmpp_tls_policy.report"] = "lua/xmpp_tls_policy/report.lua";
 			["xmpp_tls_policy.rules"] = "lua/xmpp_tls_policy/rules.lua";
 			["xmpp_tls_policy.settings"] = "lua/xmpp_tls_policy/settings.lua";
 			["xmpp_tls_policy.suites"] = "lua/xmpp_tls_policy/suites.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
 			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
+			["xmpp_tls_policy.prosody.commands"] = "lua/prosody/commands.lua";
+			["xmpp_tls_policy.prosody.refused"] = "lua/prosody/refused.lua";
+			["xmpp_tls_policy.prosody.reports"] = "lua/prosody/reports.lua";
 			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
+			["xmpp_tls_policy.prosody.shell"] = "lua/prosody/shell.lua";
 			["xmpp_tls_policy.prosody.streams"] = "lua/prosody/streams.lua";
 		};
 	};

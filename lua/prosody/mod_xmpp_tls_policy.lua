@@ -9,11 +9,15 @@ if library and not package.cpath:find(library, 1, true) then
 	package.cpath = library .. ";" .. package.cpath
 end
 
+local commands = require "xmpp_tls_policy.prosody.commands"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local encodings = require "util.encodings"
 local modulemanager = require "core.modulemanager"
+local refused = require "xmpp_tls_policy.prosody.refused"
+local reports = require "xmpp_tls_policy.prosody.reports"
 local server = require "xmpp_tls_policy.prosody.server"
+local shell = require "xmpp_tls_policy.prosody.shell"
 local streams = require "xmpp_tls_policy.prosody.streams"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -54,9 +58,13 @@ local function report(host, errors)
 	end
 end
 
+local function described(policy)
+	return policy:name() .. (policy.mode == "report" and ", only reported on" or "")
+end
+
 local function put_in_force(host, policy)
-	if not policies[host] or policies[host]:name() ~= policy:name() then
-		module:log("info", "%s: %s", host == "*" and "all hosts" or host, policy:name())
+	if not policies[host] or described(policies[host]) ~= described(policy) then
+		module:log("info", "%s: %s", host == "*" and "all hosts" or host, described(policy))
 	end
 	policies[host] = policy
 	demands = {}
@@ -67,7 +75,7 @@ end
 local function put_instead(host, of_host, of_all)
 	local policy = policies[host] or of_host or of_all or tls_policy.policy()
 	module:log("error", "%s: because of the errors above, the policy is %s",
-		host == "*" and "all hosts" or host, policy:name())
+		host == "*" and "all hosts" or host, described(policy))
 	put_in_force(host, policy)
 end
 
@@ -169,6 +177,13 @@ local function enforce(context, given, service)
 			what, entry.policy:name(), entry.failure)
 		return entry
 	end
+	if entry.warning then
+		module:log("warn", "%s: handshakes on the context are not all reported: %s", what, entry.warning)
+	end
+	if entry.policy.mode == "report" then
+		module:log("debug", "%s: the context is left as it is; %s is only reported on", what, entry.policy:name())
+		return entry
+	end
 	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
 	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
 		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
@@ -201,7 +216,7 @@ local function enforce_direct_tls()
 	end
 	server.tolerate_any_name(function (context)
 		local entry = contexts.get(context)
-		return entry and not entry.failure and entry.certificate
+		return entry and entry.policy.mode ~= "report" and not entry.failure and entry.certificate
 	end)
 end
 
@@ -254,13 +269,14 @@ local function enforce_starttls(host, session)
 		return nil
 	end
 	local given = demand(host, role, nil, server.peer(session))
-	if given.policy.exception then
+	if given.policy.exception and given.policy.mode ~= "report" then
 		set_apart(host, session, given)
 		if session.ssl_ctx ~= session.tls_policy_context then
 			given = demand(host, role)
 		end
 	end
-	return not enforce(session.ssl_ctx, given).failure
+	local entry = enforce(session.ssl_ctx, given)
+	return entry.policy.mode == "report" or not entry.failure
 end
 
 ---- Streams ------------------------------------------------------------------
@@ -322,7 +338,7 @@ function module.add_host(host_module)
 		local under_policy = enforce_starttls(host, session)
 		if under_policy == false then
 			return streams.refuse_without_tls(session)
-		elseif under_policy == nil then
+		elseif under_policy == nil and policy_with(session).mode ~= "report" then
 			return streams.refuse(session, "policy-violation", "STARTTLS was not offered on this stream")
 		end
 		streams.expect_tls(session)
@@ -349,12 +365,23 @@ function module.add_host(host_module)
 	-- Before mod_s2s (-1) makes use of it. By dialback a server may be authenticated for
 	-- more domains than its stream's header names.
 	host_module:hook("s2s-authenticated", function (event)
-		if streams.judge_domain(policy_for(host, event.host), event.session, event.host) then
+		local session, domain = event.session, event.host
+		local policy = policy_for(host, domain)
+		if streams.judge_domain(policy, session, domain) then
 			return false
+		elseif policy.mode == "report" then
+			reports.see(host_module, policy, session, domain)
 		end
 	end, 0)
+	host_module:hook("resource-bind", function (event)
+		local policy = policy_for(host)
+		if policy.mode == "report" and server.speaks_xmpp_itself(event.session) then
+			reports.see(host_module, policy, event.session)
+		end
+	end)
 
 	function host_module.unload()
+		reports.store(host_module)
 		if not host_module.reloading then
 			give_back(host)
 			policies[host] = nil
@@ -374,7 +401,8 @@ module:hook("s2s-check-certificate", function (event)
 		return
 	end
 	session.tls_policy_identity = facts.certificate:matches(domain, "xmpp-server")
-	if session.cert_identity_status == "valid" and not session.tls_policy_identity then
+	if policy_of_session(session).mode ~= "report"
+		and session.cert_identity_status == "valid" and not session.tls_policy_identity then
 		session.log("warn", "The certificate of %s does not name it, as RFC 6125 has it: no Common Name counts, "
 			.. "and no wildcard for a top-level domain", domain)
 		session.cert_identity_status = "invalid"
@@ -412,6 +440,7 @@ local function host_activated()
 end
 
 load_policies()
+local remove_commands = shell.add(module, commands.list)
 local end_guard = streams.guard(policy_of_session, function (host, domain)
 	return policies[host] and policy_for(host, domain)
 end)
@@ -425,6 +454,7 @@ module:hook("host-activated", host_activated, -1)
 module:hook("host-deactivated", function (host)
 	policies[host] = nil
 end)
+module:hook("server-stopping", reports.store_all)
 -- After portmanager (0), which makes the contexts of a new listener.
 module:hook("item-added/net-provider", look_at_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
@@ -442,12 +472,24 @@ local function each_minute()
 	end
 	warn_of_exceptions()
 	end_exceptions()
+	reports.store_all()
 	return 60
+end
+
+-- Handshakes fail where no event of the server's tells of it.
+local function each_second()
+	refused.collect(function (...)
+		module:log(...)
+	end, function (entry)
+		server.fire(entry.host, "tls-policy/refused", { refusal = entry, domain = entry.domain, text = entry.text })
+	end)
+	return 1
 end
 
 function module.load()
 	look_at_direct_tls()
 	module:add_timer(60, each_minute)
+	module:add_timer(1, each_second)
 end
 
 function module.save()
@@ -456,6 +498,8 @@ end
 
 function module.unload()
 	end_guard()
+	remove_commands()
+	reports.store_all()
 	-- A reload leaves no moment without the policy.
 	if module.reloading then
 		return

@@ -5,6 +5,7 @@ local filters = require "util.filters"
 local jid = require "util.jid"
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
+local refused = require "xmpp_tls_policy.prosody.refused"
 local quote = require "xmpp_tls_policy.text".quote
 
 local streams = {}
@@ -16,9 +17,17 @@ local xmlns_streams = "http://etherx.jabber.org/streams"
 -- Policies give way to newer ones at a reload.
 local weak = { __mode = "k" }
 
---- Ends a stream with an error (RFC 6120 4.9). Returns true.
-function streams.refuse(session, condition, text)
+local roles = {
+	c2s_unauthed = "c2s", c2s = "c2s",
+	s2sin_unauthed = "s2sin", s2sin = "s2sin",
+	s2sout_unauthed = "s2sout", s2sout = "s2sout",
+}
+
+--- Ends a stream with an error (RFC 6120 4.9). `clauses`: ids of those that it breaks,
+-- nil for none in particular. Returns true.
+function streams.refuse(session, condition, text, clauses)
 	session.log("info", "Stream refused by the TLS policy: %s", text)
+	refused.stream(session, server.host(session), roles[session.type], server.peer(session), text, clauses)
 	session:close({ condition = condition, text = text }, nil, text)
 	return true
 end
@@ -39,17 +48,20 @@ local function sentence(policy, id, text)
 	return policy:sentence(clause)
 end
 
--- The first of some clauses that the policy enforces, or nil.
-local function enforced(policy, ...)
-	for _, id in ipairs { ... } do
-		if policy:enforces(id) then
-			return id
-		end
-	end
+-- Whether a clause is held, and not only reported on.
+local function holds(policy, id)
+	return policy.mode ~= "report" and policy:enforces(id)
+end
+
+-- The clause by which the policy wants TLS, or nil.
+local function wants_tls(policy)
+	return policy:enforces "support.required" and "support.required"
+		or policy:enforces "support.strict" and "support.strict" or nil
 end
 
 local function requires_tls(policy)
-	return enforced(policy, "support.required", "support.strict")
+	local id = wants_tls(policy)
+	return id and holds(policy, id) and id or nil
 end
 
 -- Refuses what was to pass without TLS: an element, or all of it.
@@ -59,13 +71,15 @@ local function refuse_plaintext(policy, session, element)
 		local send = session.sends2s or session.send
 		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
 	end
-	streams.refuse(session, "policy-violation", sentence(policy, requires_tls(policy),
-		"nothing but <starttls/> is accepted on a stream without TLS"))
+	local id = requires_tls(policy)
+	streams.refuse(session, "policy-violation",
+		sentence(policy, id, "nothing but <starttls/> is accepted on a stream without TLS"), { id })
 end
 
 ---- What was negotiated ------------------------------------------------------
 
-local function sentences(policy, verdict)
+--- What a verdict refuses for, in one line.
+function streams.sentences(policy, verdict)
 	local list = {}
 	for _, breach in ipairs(verdict.broken) do
 		if breach.enforced then
@@ -73,6 +87,14 @@ local function sentences(policy, verdict)
 		end
 	end
 	return table.concat(list, "; ")
+end
+
+local function clauses_of(verdict)
+	local ids = {}
+	for _, breach in ipairs(verdict.broken) do
+		ids[#ids + 1] = breach.enforced and breach.clause or nil
+	end
+	return ids
 end
 
 local function has_valid_certificate(session)
@@ -160,10 +182,14 @@ local function judge_for(policy, session, domain)
 	local verdict = policy:judge(known.facts, session.direction and describe(session, domain) or nil)
 	known.verdict, known.policy = verdict, policy:name()
 	local objection = ask_others(session, domain, verdict, policy)
+	if policy.mode == "report" then
+		known.objection = objection
+		return
+	end
 	if verdict.refuse or objection then
 		local host = server.host(session) -- which a closed session has no more
-		local reason = verdict.refuse and sentences(policy, verdict) or objection
-		streams.refuse(session, "policy-violation", reason)
+		local reason = verdict.refuse and streams.sentences(policy, verdict) or objection
+		streams.refuse(session, "policy-violation", reason, clauses_of(verdict))
 		server.fire(host, "tls-policy/refused", {
 			session = session, domain = domain, facts = known.facts, verdict = verdict, policy = policy:name(),
 			text = reason,
@@ -177,7 +203,7 @@ end
 -- session.tls_policy. Returns true if the stream was closed; and then, second,
 -- true if nothing was known of the connection.
 function streams.judge(policy, session)
-	if is_spoofed(session) then
+	if is_spoofed(session) and policy.mode ~= "report" then
 		return streams.refuse(session, "policy-violation",
 			"a stream was opened after STARTTLS was agreed on, and before TLS was negotiated")
 	end
@@ -186,24 +212,29 @@ function streams.judge(policy, session)
 		return
 	end
 	local facts, message = core.observer.facts(connection)
-	if not facts then
+	if not facts and policy.mode == "report" then
+		return nil, true
+	elseif not facts then
 		return streams.refuse(session, "internal-server-error", message), true
 	end
 	local domain = server.peer(session)
 	session.tls_policy = {
-		connection = connection, facts = facts, judged = setmetatable({ [policy] = { [domain or ""] = true } }, weak),
+		connection = connection, facts = facts, mode = policy.mode,
+		judged = setmetatable({ [policy] = { [domain or ""] = true } }, weak),
 	}
 	return judge_for(policy, session, domain)
 end
 
+local dialback_alone = "no valid certificate vouches for %s, and dialback alone is not accepted here"
+
 --- Whose certificate vouches for a server-to-server session, after all that check
 -- it. True if the stream was closed.
 function streams.judge_authentication(policy, session, domain)
-	if policy.unauthenticated_s2s ~= "refuse" or is_authenticated(session, domain) then
+	if policy.mode == "report" or policy.unauthenticated_s2s ~= "refuse" or is_authenticated(session, domain) then
 		return
 	end
-	return streams.refuse(session, "policy-violation", sentence(policy, "unauth.encrypt",
-		("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")))
+	return streams.refuse(session, "policy-violation",
+		sentence(policy, "unauth.encrypt", dialback_alone:format(domain or "the peer")), { "unauth.encrypt" })
 end
 
 --- Judges a session for a domain that it has been authenticated for: on one stream a
@@ -224,6 +255,43 @@ function streams.judge_domain(policy, session, domain)
 	known.judged[policy] = known.judged[policy] or {}
 	known.judged[policy][domain] = true
 	return judge_for(policy, session, domain) or streams.judge_authentication(policy, session, domain)
+end
+
+---- What is only reported on ---------------------------------------------------
+
+-- The ways in which a stream breaks a clause that no facts tell of.
+local function breaches_of_stream(policy, session, domain)
+	local breaches = {}
+	if not session.secure then
+		local id = session.direction == "outgoing" and policy:enforces "support.abort" and "support.abort"
+			or wants_tls(policy)
+		breaches[1] = id and policy:breach(id, "the stream was authenticated without TLS")
+	elseif session.direction and policy.unauthenticated_s2s == "refuse" and not is_authenticated(session, domain) then
+		local sentence_of = dialback_alone:format(domain)
+		breaches[1] = policy:breach("unauth.encrypt", sentence_of)
+			or { clause = "unauthenticated_s2s", enforced = true, text = sentence_of }
+	end
+	return breaches
+end
+
+--- The verdict on an authenticated session if the policy were enforced, for a domain of a
+-- server's (nil for a client).
+function streams.verdict_if_enforced(policy, session, domain)
+	local known = session.secure and session.tls_policy
+	local verdict = { refuse = false, broken = {} }
+	if known then
+		verdict = policy:judge_as_enforced(known.facts, session.direction and describe(session, domain) or nil,
+			core.observer.offer(known.connection))
+		if known.objection then
+			verdict.broken[#verdict.broken + 1] = { clause = "tls-policy/verdict", enforced = true, text = known.objection }
+			verdict.refuse = true
+		end
+	end
+	for _, breach in ipairs(breaches_of_stream(policy, session, domain)) do
+		verdict.broken[#verdict.broken + 1] = breach
+		verdict.refuse = true
+	end
+	return verdict
 end
 
 ---- What is offered ----------------------------------------------------------
@@ -258,13 +326,14 @@ end
 function streams.answer_silence(policy, session)
 	if session.secure then
 		return
-	elseif policy:enforces "support.abort" then
+	elseif holds(policy, "support.abort") then
 		local text = sentence(policy, "support.abort", "the remote server offers no STARTTLS")
 		session.log("info", "Stream closed by the TLS policy: %s", text)
+		refused.stream(session, server.host(session), "s2sout", server.peer(session), text, { "support.abort" })
 		-- Without a stream error: nothing more is to be sent than what closes it.
 		session:close(nil, nil, text)
 		return true
-	elseif policy:enforces "support.attempt" and session.ssl_ctx then
+	elseif holds(policy, "support.attempt") and session.ssl_ctx then
 		-- Whoever strips the offer may not strip the answer.
 		session.sends2s(stanza.stanza("starttls", { xmlns = xmlns_tls }))
 		return true

@@ -8,6 +8,9 @@ local contexts = {}
 -- server has dropped needs no giving back.
 local adopted = setmetatable({}, { __mode = "k" })
 
+-- The same by the number that the core knows a context by.
+local by_label, last_label = setmetatable({}, { __mode = "v" }), 0
+
 -- Where sessions are kept for resumption: one store for all contexts.
 local store, store_memory
 
@@ -57,6 +60,22 @@ local function tighten(entry, context, operator)
 	end
 end
 
+-- What fails on the context is told with the entry's label. In report mode the context
+-- stays as the server made it, and what finishes on it is remembered with its offer.
+local function observe(entry, context)
+	last_label = last_label + 1
+	entry.label = last_label
+	by_label[entry.label] = entry
+	return context:observe(entry.label, entry.policy.mode == "report")
+end
+
+local function leave(entry, context)
+	local released, message = context:release()
+	entry.settings, entry.dropped = context:settings(), {}
+	entry.certificate = context:inspect().certificate
+	entry.warning = not released and message or nil
+end
+
 -- Sessions resume only where all of this is the same.
 local function session_name(entry, host, role)
 	local settings = entry.settings
@@ -89,7 +108,9 @@ end
 -- applied); dropped (see context:apply); certificate, the context's own, if it
 -- has one; session_name, where its sessions can be resumed, or
 -- resumption_failure; failure, a message, where the context could not be brought
--- under the policy: no handshake on it succeeds then.
+-- under the policy: no handshake on it succeeds then; warning, a message, where it
+-- could not be observed. Under a policy that is only reported on, the context is left
+-- as it is, and settings are those in force.
 function contexts.enforce(luasec, given)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
 	local entry = adopted[luasec]
@@ -104,17 +125,28 @@ function contexts.enforce(luasec, given)
 	end
 	entry = { given = given, policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true }
 	local context, message = core.context.adopt(luasec)
-	if context then
+	if not context then
+		entry.failure = message
+	elseif given.policy.mode == "report" then
+		leave(entry, context)
+	else
 		tighten(entry, context, given.operator)
 		if not entry.failure then
 			start_resumption(entry, context, given)
 		end
+	end
+	if context then
+		local observed, failure = observe(entry, context)
+		entry.warning = entry.warning or not observed and failure or nil
 		context:close()
-	else
-		entry.failure = message
 	end
 	adopted[luasec] = entry
 	return entry
+end
+
+--- The entry (see enforce) of the context that the core knows by a label, or nil.
+function contexts.by_label(label)
+	return by_label[label]
 end
 
 --- Which server names (SNI) a context serves through which other contexts, as

@@ -15,7 +15,7 @@ end
 
 -- The day of a time in seconds, as "2027-03-01".
 function date.of(seconds)
-	return os.date("!%Y-%m-%d", seconds)
+	return os.date("!%Y-%m-%d", math.floor(seconds))
 end
 
 -- UTC seconds at which a day begins; nil for what is no day.

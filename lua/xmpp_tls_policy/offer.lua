@@ -28,16 +28,24 @@ local function names(numbers, known)
 	return list
 end
 
+local function escaped(list)
+	local shown = {}
+	for index, name in ipairs(list or {}) do
+		shown[index] = text.escaped(name)
+	end
+	return list and shown
+end
+
 -- The same with names for numbers, IANA's (versions: OpenSSL's); what has none here is
--- "0x" and four digits.
+-- "0x" and four digits. Strings are escaped.
 function offer.named(raw)
 	return {
 		versions = names(raw.versions, suites.versions_by_number),
 		suites = names(raw.suites, suites.by_number),
 		groups = names(raw.groups, suites.groups_by_number),
 		signature_schemes = names(raw.signature_schemes, signature_schemes),
-		server_name = raw.server_name,
-		alpn = raw.alpn,
+		server_name = raw.server_name and text.escaped(raw.server_name),
+		alpn = escaped(raw.alpn),
 		cut = raw.cut,
 	}
 end
@@ -110,6 +118,55 @@ function offer.count(raw, allowed)
 		count = count + ((ciphers[number] or ciphersuites[number]) and 1 or 0)
 	end
 	return count
+end
+
+-- The first name of a list whose number is among those offered, as its record.
+local function first_offered(list, records, numbers)
+	local offered = {}
+	for _, number in ipairs(numbers or {}) do
+		offered[records[number] and records[number].name:lower() or number] = records[number]
+	end
+	for _, name in ipairs(list) do
+		if offered[name:lower()] then
+			return offered[name:lower()]
+		end
+	end
+end
+
+local function has_sha2(raw)
+	return any(raw.signature_schemes, function (number)
+		return number ~= 0x0201 and number ~= 0x0203
+	end)
+end
+
+-- The facts of a handshake as they would have been if our side had had these settings
+-- (a policy's, whose order counts) and the offer is not lacking anything: a new table.
+function offer.outcome(raw, facts, settings)
+	local _, before_tls13 = newest_versions(raw)
+	local suite = first_offered(settings.ciphersuites, suites.by_number, raw.suites)
+	local tls13 = suite and any(raw.versions, function (number) return number == 0x0304 end)
+	suite = tls13 and suite or first_offered(settings.ciphers, suites.by_number, raw.suites)
+	local outcome = {}
+	for fact, value in pairs(facts) do
+		outcome[fact] = value
+	end
+	outcome.version, outcome.compression = tls13 and "TLSv1.3" or before_tls13, false
+	for _, fact in ipairs({ "key_exchange", "encryption", "bits", "aead", "forward_secrecy" }) do
+		outcome[fact] = suite[fact]
+	end
+	outcome.cipher_suite, outcome.cipher = suite.name, nil
+	if suite.authentication ~= "certificate" then
+		outcome.authentication = suite.authentication
+	end
+	local group = first_offered(settings.groups, suites.groups_by_number, raw.groups)
+	outcome.group, outcome.group_bits = group and group.name, group and group.bits
+	if suite.key_exchange == "DHE" then
+		outcome.group, outcome.group_bits = nil, settings.dh_bits
+	end
+	if has_sha2(raw) then
+		outcome.signature_scheme = nil
+	end
+	return outcome
 end
 
 -- "offers nothing newer than TLS 1.0"

@@ -198,6 +198,7 @@ end
 local validators = {
 	exceptions = exceptions,
 	level = one_of(profiles.levels),
+	mode = one_of({ "enforce", "report" }),
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = table_of({
 		enabled = boolean,
@@ -209,6 +210,7 @@ local validators = {
 
 local defaults = {
 	level = profiles.levels[1],
+	mode = "enforce",
 	profile = profiles.default,
 	resumption = { enabled = true, lifetime = 3600, memory = 16 },
 	unauthenticated_s2s = "dialback",

@@ -59,10 +59,10 @@ function policy.compose(profile, level, clauses)
 end
 
 -- What holds beside the clauses.
-local beside = { "resumption", "unauthenticated_s2s" }
+local beside = { "mode", "resumption", "unauthenticated_s2s" }
 
 -- The policy of an operator's options, nil for the defaults; with the fields
--- `resumption`, { enabled, lifetime (seconds), memory
+-- `mode`, "enforce" or "report"; `resumption`, { enabled, lifetime (seconds), memory
 -- (MiB) }; `unauthenticated_s2s`, "dialback" or "refuse"; and `exceptions`, by
 -- domain as in core.domain_name: { domain, level, unauthenticated_s2s, expires,
 -- reason, ends (UTC seconds) }. Or nil, and the list of errors of options.check.
@@ -90,6 +90,15 @@ local function at_level(self, level)
 end
 
 -- ---- methods ---------------------------------------------------------------------
+
+-- What an exception can make of it at most; the same object at each call.
+function methods:mildest_exception()
+	if not self._mildest then
+		self._mildest = at_level(self, profiles.levels[#profiles.levels])
+		self._mildest.unauthenticated_s2s = "dialback"
+	end
+	return self._mildest
+end
 
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, whose and
 -- until when, too.
@@ -319,6 +328,39 @@ function methods:judge_offer(raw)
 		end
 	end
 	return alone[1] and alone or together, lack
+end
+
+-- The verdict on a connection that was negotiated without the policy, as far as can be
+-- told, if the policy were in force: on a server's side what it negotiates is decided
+-- by the offer (see offer.lua; nil: unknown), which may hold something better.
+function methods:judge_as_enforced(facts, connection, raw)
+	if not raw or facts.role ~= "server" then
+		return self:judge(facts, connection)
+	end
+	local against, lack = self:judge_offer(raw)
+	if not lack then
+		return self:judge(offers.outcome(raw, facts, self:settings()), connection)
+	end
+	local given, named = self:judge(facts, connection), {}
+	for _, breach in ipairs(against) do
+		named[breach.clause] = true
+	end
+	for _, breach in ipairs(given.broken) do
+		against[#against + 1] = not named[breach.clause] and breach or nil
+	end
+	return { refuse = true, broken = against }
+end
+
+-- A breach of a clause that only a stream can hold, as in a verdict; nil if the policy
+-- does not have the clause.
+function methods:breach(id, sentence)
+	for _, entry in ipairs(self.clauses) do
+		if entry.id == id then
+			local breach = breach_of(entry, sentence)
+			breach.enforced = true
+			return breach
+		end
+	end
 end
 
 -- The same profile at the next milder level, or nil; the same object at each call.

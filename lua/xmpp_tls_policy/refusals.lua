@@ -46,12 +46,17 @@ function refusals.new(options)
 	}, metatable)
 end
 
--- Takes an entry, a table with an `address` (nil: unknown) and anything else. Returns
--- whether it is worth a line in the log.
-function methods:add(entry)
+-- Takes an entry, any table, that was logged elsewhere.
+function methods:keep(entry)
 	self._entries[self._next] = entry
 	self._next = self._next % self._keep + 1
 	self._total = self._total + 1
+end
+
+-- Takes an entry, a table with an `address` (nil: unknown) and anything else. Returns
+-- whether it is worth a line in the log.
+function methods:add(entry)
+	self:keep(entry)
 	local from = network(entry.address)
 	if self._lines >= LINES_PER_MINUTE or self._seen[from] then
 		self._silent = self._silent + 1

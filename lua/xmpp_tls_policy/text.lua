@@ -3,13 +3,17 @@ local text = {}
 
 local LONGEST = 60 -- bytes of a foreign string that are shown
 
--- A string in double quotes. What is not printable ASCII is escaped as Lua
--- writes it, so that no foreign text can break a line of a log or move a
--- terminal's cursor; long strings are cut, and their length is told.
-function text.quote(string)
-	local shown = string:sub(1, LONGEST):gsub('[^ -~]', function(character)
+-- A string of which what is not printable ASCII is escaped as Lua writes it, so that
+-- no foreign text can break a line of a log or move a terminal's cursor.
+function text.escaped(string)
+	return (string:gsub('[^ -~]', function(character)
 		return ("\\%03d"):format(character:byte())
-	end):gsub('"', '\\"')
+	end))
+end
+
+-- The same in double quotes; long strings are cut, and their length is told.
+function text.quote(string)
+	local shown = text.escaped(string:sub(1, LONGEST)):gsub('"', '\\"')
 	if #string > LONGEST then
 		return ('"%s..." (%d bytes)'):format(shown, #string)
 	end

@@ -14,9 +14,9 @@ local function cpu_time(pid)
 	return assert(tonumber(files.read("/proc/" .. pid .. "/schedstat"):match "^(%d+)"))
 end
 
-local function client_context(version)
+local function client_context(cell)
 	local context = assert(core.context.new { role = "client", verify = "none" })
-	assert(context:apply { maximum_version = version })
+	assert(context:apply { maximum_version = cell.version, ciphers = cell.suite and { cell.suite } })
 	return context
 end
 
@@ -66,10 +66,10 @@ end
 
 -- Fresh servers for each cell: a Prosody that has seen many logins keeps something of
 -- each for minutes, and spends more and more of its time collecting garbage.
-local function with_servers(hosts, action)
+local function with_servers(hosts, policy, action)
 	local servers = {
 		stock = prosody.start { hosts = hosts, log_level = "info" },
-		module = prosody.start { hosts = hosts, log_level = "info", with_policy = true },
+		module = prosody.start { hosts = hosts, log_level = "info", with_policy = true, policy = policy },
 	}
 	local ok, result = pcall(action, servers)
 	servers.stock:stop()
@@ -79,8 +79,8 @@ local function with_servers(hosts, action)
 end
 
 local function run_cell(hosts, cell, pairs_of_batches)
-	return with_servers(hosts, function (servers)
-		local context, tallies = client_context(cell.version), {}
+	return with_servers(hosts, cell.policy, function (servers)
+		local context, tallies = client_context(cell), {}
 		for name, server in pairs(servers) do
 			tallies[name] = new_tally(server, context, cell)
 			run_batch(tallies[name]) -- warm
@@ -151,6 +151,20 @@ local function limits_of(cell, stock)
 		limits.cpu = stock.tls13.median_cpu * 0.5
 	end
 	return limits
+end
+
+-- What the module costs beside TLS: the same suite on both servers, nothing resumed.
+function logins.beside_tls(certificates, count)
+	local cell = {
+		version = "TLSv1.2", suite = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		policy = { resumption = { enabled = false } }, goodbye = true,
+	}
+	local tallies = run_cell({ ["example.test"] = certificates.p256 }, cell, count)
+	local stock, module = tallies.stock, tallies.module
+	measure.note("login with the same TLS, stock, server CPU", "ms", stock.median_cpu)
+	measure.note("login with the same TLS, module, server CPU", "ms", module.median_cpu)
+	measure.note("login with the same TLS, server CPU by pairs", "module/stock", paired_ratio(module.cpu, stock.cpu), 1.05)
+	measure.report "What the module costs beside TLS"
 end
 
 -- `certificates`: { [kind] = files }; `count`: pairs of batches of logins in each cell.

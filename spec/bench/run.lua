@@ -5,6 +5,7 @@ local handshake = require "support.handshake"
 local logins = require "bench.logins"
 local measure = require "bench.measure"
 local pki = require "support.pki"
+local refusals = require "bench.refusals"
 local tls_policy = require "xmpp_tls_policy"
 
 local interpreter, json_path = arg[1], arg[2]
@@ -74,6 +75,9 @@ facts_and_verdict()
 measure.report "Facts and verdicts"
 store()
 measure.report "Session store"
-logins.run(certificates, tonumber(os.getenv "PAIRS") or 10)
+local count = tonumber(os.getenv "PAIRS") or 10
+logins.beside_tls(certificates, count * 4)
+refusals.run(certificates, tonumber(os.getenv "REFUSALS") or 100000)
+logins.run(certificates, count)
 measure.write_json(json_path)
 pki.remove()

@@ -108,9 +108,9 @@ describe("an exception", function ()
 	end)
 
 	it("makes nothing else milder", function ()
-		local options = { unauthenticated_s2s = "refuse" }
+		local options = { unauthenticated_s2s = "refuse", mode = "report" }
 		local milder = policy_with({ ["old.example"] = exception() }, options):for_peer("old.example", NOW)
-		assert.same({ "refuse" }, { milder.unauthenticated_s2s })
+		assert.same({ "refuse", "report" }, { milder.unauthenticated_s2s, milder.mode })
 		assert.same(tls_policy.policy({ level = "must" }):settings(), milder:settings())
 	end)
 

@@ -14,7 +14,7 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "exceptions", "level", "profile", "resumption", "unauthenticated_s2s"'
+local KNOWN = 'known: "exceptions", "level", "mode", "profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -74,6 +74,7 @@ local cases = {
 	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
 	{ { unauthenticated_s2s = "dialbcak" }, {
 		'xmpp_tls_policy.unauthenticated_s2s is "dialbcak"; accepted: "dialback", "refuse"; did you mean "dialback"?' } },
+	{ { mode = "observe" }, { 'xmpp_tls_policy.mode is "observe"; accepted: "enforce", "report"' } },
 	{ { resumption = true }, { "xmpp_tls_policy.resumption is true; accepted: a table such as { lifetime = 3600 }" } },
 	{ { resumption = { enabled = "yes", lifetime = 0, memory = 1.5, size = 1 } }, {
 		'xmpp_tls_policy.resumption.enabled is "yes"; accepted: true, false',
@@ -146,7 +147,7 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			exceptions = {}, level = "must", profile = "draft-saintandre-xmpp-tls-02",
+			exceptions = {}, level = "must", mode = "enforce", profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))

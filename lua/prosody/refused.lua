@@ -1,0 +1,88 @@
+--- Who was refused: the latest handshakes and streams, in memory and in the log.
+local contexts = require "xmpp_tls_policy.contexts"
+local core = require "xmpp_tls_policy.core"
+local offers = require "xmpp_tls_policy.offer"
+local refusal = require "xmpp_tls_policy.refusal"
+local refusals = require "xmpp_tls_policy.refusals"
+
+local refused = {}
+
+-- It outlives a reload of the plugin.
+local latest = refusals.new { now = os.time }
+
+-- A record of the core as an entry: what of it is the context's.
+local function described(record)
+	local entry = contexts.by_label(record.label)
+	local made = {
+		time = record.time, what = "handshake", address = record.address, port = record.port, alert = record.alert,
+		alert_sent = record.alert_sent, reason = record.reason, offer = record.offer and offers.named(record.offer),
+		clauses = {}, text = "failed in the handshake",
+	}
+	if not entry then
+		return made
+	end
+	local key_type = entry.certificate and entry.certificate:facts().key_type
+	made.host, made.role, made.policy = entry.given.host, entry.given.role, entry.policy:name()
+	made.domain = record.role == "client" and record.server_name or nil
+	if entry.failure then
+		made.text = "found no TLS, because the context cannot be brought under the policy: " .. entry.failure
+	else
+		made.text, made.clauses = refusal.explain(record, {
+			policy = entry.policy, role = made.role, settings = entry.settings, key_type = key_type,
+		})
+	end
+	return made
+end
+
+--- One line about an entry.
+function refused.line(entry)
+	local words = { entry.role or "TLS", entry.host or "any host", entry.address or "unknown address" }
+	if entry.domain then
+		words[#words + 1] = entry.domain
+	end
+	local line = table.concat(words, ", ") .. ": " .. entry.text
+	if #entry.clauses > 0 then
+		line = ("%s (%s)"):format(line, table.concat(entry.clauses, ", "))
+	end
+	return line
+end
+
+--- Takes in the handshakes that failed since the last call. `log`: function(level,
+-- format, ...); `fire`: function(entry), called for each.
+function refused.collect(log, fire)
+	local records, lost = core.observer.refusals()
+	for _, record in ipairs(records) do
+		local entry = described(record)
+		if latest:add(entry) then
+			log("info", "TLS handshake failed: %s", refused.line(entry))
+		end
+		fire(entry)
+	end
+	latest:add_unknown(lost)
+	local silent = latest:turn()
+	if silent then
+		log("info", "%d more TLS handshakes failed that are not logged one by one", silent)
+	end
+end
+
+--- Takes in a stream that is refused; see streams.lua.
+function refused.stream(session, host, role, domain, text, clauses)
+	latest:keep {
+		time = os.time(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
+		text = text, clauses = clauses or {},
+	}
+end
+
+--- The entries, the latest first: { time (UTC seconds), what = "handshake" or "stream",
+-- host (nil: any), role, domain (of a server), address, text, clauses = list of ids } and
+-- of handshakes port, policy, alert, alert_sent, reason, offer (see offer.named).
+function refused.list()
+	return latest:list()
+end
+
+--- How many there ever were in this process.
+function refused.total()
+	return latest:total()
+end
+
+return refused

@@ -1,0 +1,131 @@
+--- Of each host whose policy is only reported on: whom it would cut off, kept through
+-- the server's own storage.
+local report = require "xmpp_tls_policy.report"
+local streams = require "xmpp_tls_policy.prosody.streams"
+
+local reports = {}
+
+local STORE = "tls_policy_report"
+
+-- Host -> { report, module, level, failed = whether the storage has failed already }.
+local by_host = {}
+
+local function now()
+	return os.time()
+end
+
+-- The log says once that a storage fails, and once that it works again.
+local function note(kept, failure)
+	if failure and not kept.failed then
+		kept.module:log("error", "Whom the policy would cut off cannot be stored: %s", failure)
+	elseif not failure and kept.failed then
+		kept.module:log("info", "Whom the policy would cut off can be stored again")
+	end
+	kept.failed = failure ~= nil
+end
+
+-- Returns nil and a message where the server would throw.
+local function open(module, kind)
+	local opened, store, message = pcall(module.open_store, module, STORE, kind)
+	if not opened then
+		return nil, tostring(store)
+	end
+	return store, message
+end
+
+local function load(module)
+	local kept = { module = module }
+	local store, failure = open(module)
+	local peers, damaged
+	if store then
+		peers, failure = store:get(nil)
+	end
+	kept.report, damaged = report.new { now = now, peers = type(peers) == "table" and peers or nil }
+	if damaged > 0 then
+		module:log("warn", "%d damaged entries of %s are left out", damaged, STORE)
+	end
+	note(kept, failure)
+	return kept
+end
+
+local function of_host(module)
+	local kept = by_host[module.host]
+	if not kept then
+		kept = load(module)
+		by_host[module.host] = kept
+	end
+	kept.module = module
+	return kept
+end
+
+-- What would keep a connection that the policy would refuse.
+local function keepers(policy, session, domain)
+	local milder = policy:milder()
+	local by_level = milder and not streams.verdict_if_enforced(milder, session, domain).refuse
+	local by_exception = domain and not streams.verdict_if_enforced(policy:mildest_exception(), session, domain).refuse
+	return { level = by_level and milder.level or nil, exception = by_exception or false }
+end
+
+--- Takes in an authenticated session of a host under a policy, for a domain of a server's
+-- (nil: a client).
+function reports.see(module, policy, session, domain)
+	local verdict = streams.verdict_if_enforced(policy, session, domain)
+	local name = domain or ("%s@%s"):format(session.username, session.host)
+	local kept = of_host(module)
+	kept.level = policy:milder() and policy:milder().level
+	local worth_a_line = kept.report:see(domain and "server" or "client", name, verdict,
+		verdict.refuse and keepers(policy, session, domain) or {})
+	if worth_a_line then
+		session.log("info", "Would be refused under the TLS policy: %s: %s", name, streams.sentences(policy, verdict))
+	end
+end
+
+--- Stores what has changed on a host.
+function reports.store(module)
+	local kept = by_host[module.host]
+	local changes = kept and kept.report:changes()
+	if not changes then
+		return
+	end
+	local done
+	local store, failure = open(module, "map")
+	if store then
+		local fields = {}
+		for key, peer in pairs(changes) do
+			fields[key] = peer or store.remove
+		end
+		done, failure = store:set_keys(nil, fields)
+	end
+	if not done then
+		kept.report:restore(changes)
+	end
+	note(kept, not done and (failure or "unknown reason") or nil)
+end
+
+--- The same on all hosts.
+function reports.store_all()
+	for _, kept in pairs(by_host) do
+		reports.store(kept.module)
+	end
+end
+
+--- The report of a host, and the level that is milder than its policy's (nil: there is
+-- none); nil where there is no report.
+function reports.get(host)
+	local kept = by_host[host]
+	if kept then
+		return kept.report, kept.level
+	end
+end
+
+--- Hosts with a report, sorted.
+function reports.hosts()
+	local hosts = {}
+	for host in pairs(by_host) do
+		hosts[#hosts + 1] = host
+	end
+	table.sort(hosts)
+	return hosts
+end
+
+return reports

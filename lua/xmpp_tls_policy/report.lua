@@ -1,0 +1,230 @@
+-- Whom a policy would cut off, as seen while it is only reported on. Only peers that
+-- have authenticated are taken in; their number is bounded all the same.
+local date = require "xmpp_tls_policy.date"
+
+local report = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+local MOST_PEERS = 10000
+local DAY = 86400
+-- What did not happen again for so long counts no more.
+local FORGOTTEN = 30 * DAY
+
+report.MOST_PEERS = MOST_PEERS
+
+-- What storages give back may be damaged, or an older version's.
+local function is_peer(peer)
+	if type(peer) ~= "table" or type(peer.kind) ~= "string" or type(peer.name) ~= "string"
+		or type(peer.first) ~= "number" or type(peer.last) ~= "number" or type(peer.broken) ~= "table" then
+		return false
+	end
+	for clause, breach in pairs(peer.broken) do
+		if type(clause) ~= "string" or type(breach) ~= "table" or type(breach.last) ~= "number"
+			or type(breach.text) ~= "string" then
+			return false
+		end
+	end
+	return true
+end
+
+-- A report that goes on from `peers`, as changes() gave them (nil: from nothing).
+-- `now`: function() -> UTC seconds. And, second, how many of them were damaged.
+function report.new(options)
+	local self = setmetatable({ _now = options.now, _peers = {}, _count = 0, _changed = {} }, metatable)
+	local damaged = 0
+	for key, peer in pairs(options.peers or {}) do
+		if type(key) == "string" and is_peer(peer) then
+			self._peers[key] = peer
+			self._count = self._count + 1
+		else
+			damaged = damaged + 1
+		end
+	end
+	return self, damaged
+end
+
+-- Makes room, for a tenth at once: whom the policy would keep goes first, then who was
+-- not seen for longest.
+local function make_room(self)
+	local list = {}
+	for key, peer in pairs(self._peers) do
+		list[#list + 1] = { key = key, last = peer.last, refused = next(peer.broken) ~= nil }
+	end
+	table.sort(list, function (a, b)
+		if a.refused ~= b.refused then
+			return b.refused
+		end
+		return a.last < b.last
+	end)
+	for index = 1, math.ceil(MOST_PEERS / 10) do
+		self._peers[list[index].key] = nil
+		self._changed[list[index].key] = true
+		self._count = self._count - 1
+	end
+end
+
+local function peer_of(self, kind, name, now)
+	local key = kind .. " " .. name
+	if not self._peers[key] then
+		if self._count >= MOST_PEERS then
+			make_room(self)
+		end
+		self._peers[key] = { kind = kind, name = name, first = now, last = now, broken = {} }
+		self._count = self._count + 1
+	end
+	return self._peers[key], key
+end
+
+-- Takes in a connection of a peer that has authenticated: kind "client" or "server", its
+-- name, the verdict that the policy would have come to, and what would have kept it:
+-- keepers = { level = "must" or nil, exception = boolean }. Returns true when that is
+-- worth a line in the log: once a day for a peer that would be cut off.
+function methods:see(kind, name, verdict, keepers)
+	local now = self._now()
+	local peer, key = peer_of(self, kind, name, now)
+	peer.last = now
+	for clause, breach in pairs(peer.broken) do
+		if now - breach.last > FORGOTTEN then
+			peer.broken[clause] = nil
+		end
+	end
+	for _, breach in ipairs(verdict.refuse and verdict.broken or {}) do
+		if breach.enforced then
+			peer.broken[breach.clause] = {
+				last = now, text = breach.text, level = keepers.level, exception = keepers.exception or false,
+			}
+		end
+	end
+	self._changed[key] = true
+	local today = date.of(now)
+	if not verdict.refuse or peer.logged == today then
+		return false
+	end
+	peer.logged = today
+	return true
+end
+
+-- What has changed since the last call, to be stored: key -> peer, or false for one that
+-- is no more. Only strings, numbers, booleans and tables with string keys. nil if
+-- nothing has.
+function methods:changes()
+	if not next(self._changed) then
+		return nil
+	end
+	local changes = {}
+	for key in pairs(self._changed) do
+		changes[key] = self._peers[key] or false
+	end
+	self._changed = {}
+	return changes
+end
+
+-- To be called when changes could not be stored: they will be among the next.
+function methods:restore(changes)
+	for key in pairs(changes) do
+		self._changed[key] = true
+	end
+end
+
+-- Whether one thing keeps a peer in all that it would be refused for.
+local function kept(peer, how)
+	for _, breach in pairs(peer.broken) do
+		if not breach[how] then
+			return false
+		end
+	end
+	return true
+end
+
+local function is_cut_off(peer, now)
+	for _, breach in pairs(peer.broken) do
+		if now - breach.last <= FORGOTTEN then
+			return true
+		end
+	end
+	return false
+end
+
+-- Whom the policy would cut off, sorted by kind and name: a list of { kind, name, clauses
+-- = list of { clause, last (UTC seconds), text }, sorted by clause; kept_by_level,
+-- kept_by_exception }.
+function methods:list()
+	local list, now = {}, self._now()
+	for _, peer in pairs(self._peers) do
+		if is_cut_off(peer, now) then
+			local entry = {
+				kind = peer.kind, name = peer.name, clauses = {},
+				kept_by_level = kept(peer, "level"), kept_by_exception = kept(peer, "exception"),
+			}
+			for clause, breach in pairs(peer.broken) do
+				entry.clauses[#entry.clauses + 1] = { clause = clause, last = breach.last, text = breach.text }
+			end
+			table.sort(entry.clauses, function (a, b)
+				return a.clause < b.clause
+			end)
+			list[#list + 1] = entry
+		end
+	end
+	table.sort(list, function (a, b)
+		return a.kind .. " " .. a.name < b.kind .. " " .. b.name
+	end)
+	return list
+end
+
+-- { clients, servers, since = UTC seconds or nil }: whom it has seen at all.
+function methods:counts()
+	local counts = { client = 0, server = 0 }
+	local since
+	for _, peer in pairs(self._peers) do
+		counts[peer.kind] = counts[peer.kind] + 1
+		since = math.min(since or peer.first, peer.first)
+	end
+	return { clients = counts.client, servers = counts.server, since = since }
+end
+
+local function counted(number, noun)
+	return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
+end
+
+local function names(list)
+	local shown = {}
+	for index = 1, math.min(#list, 10) do
+		shown[index] = list[index].name
+	end
+	return table.concat(shown, ", ") .. (#list > 10 and (" and %d more"):format(#list - 10) or "")
+end
+
+-- The estimate in plain words, as a list of sentences. `level`: the policy's milder
+-- level, nil if there is none.
+function methods:estimate(level)
+	local counts, list = self:counts(), self:list()
+	local by_level, by_exception, by_nothing = {}, {}, {}
+	for _, entry in ipairs(list) do
+		if entry.kept_by_level then
+			by_level[#by_level + 1] = entry
+		end
+		if entry.kept_by_exception then
+			by_exception[#by_exception + 1] = entry
+		end
+		if not entry.kept_by_level and not entry.kept_by_exception then
+			by_nothing[#by_nothing + 1] = entry
+		end
+	end
+	local sentences = { ("Of %s and %s seen%s, %d would be cut off."):format(counted(counts.clients, "client"),
+		counted(counts.servers, "server"), counts.since and " since " .. date.of(counts.since) or "", #list) }
+	if level and #by_level > 0 then
+		sentences[#sentences + 1] = ('level = "%s" would keep %d of them: %s.'):format(level, #by_level, names(by_level))
+	end
+	if #by_exception > 0 then
+		sentences[#sentences + 1] = ("An exception for each would keep %d: %s."):format(#by_exception, names(by_exception))
+	end
+	if #by_nothing > 0 then
+		sentences[#sentences + 1] = ("Nothing but a change on their side would keep %d: %s."):format(
+			#by_nothing, names(by_nothing))
+	end
+	return sentences
+end
+
+return report

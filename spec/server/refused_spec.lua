@@ -1,0 +1,250 @@
+-- Why a handshake failed, as the log, the shell and other modules see it.
+local client_hello = require "support.client_hello"
+local json = require "dkjson"
+local offers = require "support.offers"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local socket = require "socket"
+local xmpp = require "support.xmpp"
+
+describe("a handshake that fails", function ()
+	local authority, files, server
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
+		server = prosody.start {
+			hosts = {
+				["example.test"] = files,
+				["strict.test"] = { certificate = files.certificate, key = files.key,
+					options = { xmpp_tls_policy = { profile = "rfc9325" } } },
+			},
+			domain = "example.test", ca = authority.certificate, with_policy = true, routes = {},
+			modules = { "test_refused" },
+			-- So that it is the policy that refuses.
+			options = { ssl = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0" } },
+		}
+	end)
+
+	teardown(function ()
+		if server then
+			server:stop()
+		end
+		pki.remove()
+	end)
+
+	local function refused()
+		local output, status = server:shell [[tlspolicy:refused("json")]]
+		assert.equal(0, status, output)
+		return json.decode(output:match "{[^\n]*}")
+	end
+
+	-- The latest entry, once there are more than before.
+	local function after(action)
+		local before = refused().total
+		action()
+		local found
+		for _ = 1, 100 do
+			found = refused()
+			if found.total > before then
+				break
+			end
+		end
+		assert.equal(before + 1, found.total)
+		return found.refused[1]
+	end
+
+	local function send(offer, service, options)
+		return after(function ()
+			client_hello.send(server:target(service or "c2s", "example.test"), offer, options)
+		end)
+	end
+
+	local expected = {
+		sslv3 = { "handshake_failure", "version.sslv3 version.tls10 version.tls12 cipher.aead",
+			"offers nothing newer than SSL 3.0; needs TLS 1.2" },
+		tls10 = { "protocol_version", "version.tls10 version.tls12 cipher.aead",
+			'offers nothing newer than TLS 1.0; needs TLS 1.2 or level = "must"' },
+		null = { "handshake_failure", "cipher.null cipher.bits128 cipher.aead", "offers no cipher suite that is allowed" },
+		rc4 = { "handshake_failure", "cipher.rc4 cipher.aead", "offers no cipher suite that is allowed" },
+		anonymous = { "handshake_failure", "cert.identity", "offers no cipher suite that is allowed" },
+		static_rsa = { "handshake_failure", "cipher.fs", 'or level = "must"' },
+		cbc = { "handshake_failure", "cipher.aead", 'or level = "must"' },
+	}
+	for name, want in pairs(expected) do
+		it("tells which clauses stood against " .. name .. ", and what would help", function ()
+			local entry = send(offers[name])
+			assert.same({ "handshake", "c2s", "example.test", "127.0.0.1", want[1], true, want[2] }, {
+				entry.what, entry.role, entry.host, entry.address, entry.alert, entry.alert_sent,
+				table.concat(entry.clauses, " "),
+			})
+			assert.truthy(entry.text:find(want[3], 1, true), entry.text)
+			assert.equal("draft-saintandre-xmpp-tls-02, level should", entry.policy)
+			assert.is_true(math.abs(entry.time - os.time()) < 60)
+		end)
+	end
+
+	it("is told with all that was offered", function ()
+		local entry = send {
+			versions = { "TLSv1.2" }, suites = { "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA" },
+			groups = { "x25519", "secp256r1" }, server_name = "example.test",
+		}
+		assert.same({ "TLSv1.2" }, entry.offer.versions)
+		assert.same({ "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA" }, entry.offer.suites)
+		assert.same({ "x25519", "secp256r1" }, entry.offer.groups)
+		assert.equal("example.test", entry.offer.server_name)
+		assert.is_true(#entry.offer.signature_schemes > 0)
+	end)
+
+	it("is told of direct TLS and of servers, too", function ()
+		assert.equal("c2s", send(offers.tls10, "c2s_direct_tls").role)
+		local entry = send(offers.tls10, "s2s", { from = "old.test" })
+		assert.same({ "s2sin", "offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception" },
+			{ entry.role, entry.text })
+		assert.equal("s2sin", send(offers.tls10, "s2s_direct_tls").role)
+	end)
+
+	it("is told when what came is no TLS", function ()
+		for text, bytes in pairs {
+			["speaks HTTP"] = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n",
+			["sent something that is no TLS"] = ("\1\2\3\4"):rep(100),
+		} do
+			assert.equal(text, send(bytes, "c2s_direct_tls").text)
+		end
+	end)
+
+	it("is told when the client does not trust us", function ()
+		local entry = after(function ()
+			assert.is_nil((xmpp.open(server:target("c2s", "example.test"), { tls = {
+				verify = { "peer", "fail_if_no_peer_cert" }, cafile = pki.authority().certificate,
+			} })))
+		end)
+		assert.same({ "unknown_ca", false }, { entry.alert, entry.alert_sent })
+		assert.matches("^does not know who issued the server's certificate", entry.text)
+		assert.same({}, entry.clauses)
+	end)
+
+	it("is told when the client goes away in the middle", function ()
+		local entry = after(function ()
+			client_hello.abandon(server:target("c2s", "example.test"), client_hello.build(offers.tls13):sub(1, 50))
+		end)
+		assert.is_truthy(entry.text)
+	end)
+
+	it("is none when a connection ends before a word of TLS, or after the handshake", function ()
+		local before = refused().total
+		local scan = xmpp.connect(server:target("c2s_direct_tls", "example.test"))
+		scan:close()
+		local peer = assert(xmpp.open(server:target("c2s", "example.test")))
+		peer:close()
+		-- What fails afterwards comes after it.
+		local entry = send(offers.tls10)
+		assert.equal(before + 1, refused().total)
+		assert.matches("^offers nothing newer", entry.text)
+	end)
+
+	it("is told by the policy of the host that it was for", function ()
+		local entry = after(function ()
+			client_hello.send(server:target("c2s", "strict.test"), offers.dhe)
+		end)
+		assert.same({ "strict.test", "rfc9325, level should", "key.dhe" },
+			{ entry.host, entry.policy, table.concat(entry.clauses, " ") })
+	end)
+
+	it("is told of servers that we connect to, by name", function ()
+		local weak = pki.run { "openssl", "dhparam", "-dsaparam", "1024" }
+		local far = authority:issue { names = { "far.test" }, key = "rsa2048" }
+		local listener = xmpp.listen "s2s"
+		server:configure { routes = { ["far.test"] = { s2s = listener.port } } }
+		server:reload()
+		local entry = after(function ()
+			local ping = server:begin_shell [[xmpp:ping("example.test", "far.test")]]
+			local peer = assert(listener:accept())
+			assert(peer:answer(xmpp.starttls_required_feature))
+			assert(peer:proceed())
+			peer:secure {
+				mode = "server", protocol = "tlsv1_2", certificate = far.certificate, key = far.key, options = {},
+				ciphers = "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0", dhparam = function () return weak end,
+			}
+			peer:close()
+			listener:close()
+			ping:close()
+		end)
+		assert.same({ "s2sout", "example.test", "far.test",
+			"showed an ephemeral DH key that is too short; needs an exception" },
+			{ entry.role, entry.host, entry.domain, entry.text })
+		assert.equal("cipher.export key.dh2048", table.concat(entry.clauses, " "))
+	end)
+
+	it("is told to other modules", function ()
+		local mark = server:mark()
+		send(offers.tls10)
+		server:wait_for_log("example.test:test_refused\tinfo\tRefused: c2s offers nothing newer than TLS 1.0", mark)
+	end)
+
+	it("lists streams that were refused, too", function ()
+		local entry = after(function ()
+			local peer = xmpp.connect(server:target("c2s", "example.test"))
+			assert(peer:open())
+			peer:send "<message><body>x</body></message>"
+			peer:read_all()
+			peer:close()
+		end)
+		assert.same({ "stream", "c2s", "example.test", "support.required" },
+			{ entry.what, entry.role, entry.host, table.concat(entry.clauses, " ") })
+	end)
+
+	it("is shown as a table", function ()
+		send(offers.tls10)
+		local output, status = server:shell "tlspolicy:refused()"
+		assert.equal(0, status)
+		assert.matches("Time +Role +Host +From +Why +Clauses\n%d+%-%d+%-%d+ %d+:%d+:%d+ +c2s +example.test +127.0.0.1 +"
+			.. "offers nothing", output)
+	end)
+
+	it("comes with help in the shell", function ()
+		assert.matches("tlspolicy:refused%(%) %- Show the latest", (server:shell "help tlspolicy"))
+		assert.matches("\ntlspolicy *|", (server:shell "help"))
+		assert.matches("c2s:show", (server:shell "help c2s"))
+	end)
+
+	-- From one address, and from many (Linux has all of 127.0.0.0/8).
+	it("fills neither log nor memory", function ()
+		local mark = server:mark()
+		local target = server:target("c2s_direct_tls", "example.test")
+		local bytes = client_hello.build(offers.tls10)
+		local function hello(address)
+			local connection = assert(socket.tcp())
+			assert(connection:bind(address, 0))
+			assert(connection:connect("127.0.0.1", target.port))
+			connection:send(bytes)
+			connection:settimeout(10)
+			connection:receive(7)
+			connection:close()
+		end
+		local before = refused().total
+		for number = 1, 300 do
+			hello("127.0.0.77")
+			hello(("127.0.%d.%d"):format(1 + math.floor(number / 200), 1 + number % 200))
+		end
+		local found
+		for _ = 1, 100 do
+			found = refused()
+			if found.total == before + 600 then
+				break
+			end
+		end
+		assert.equal(before + 600, found.total)
+		assert.equal(100, #found.refused)
+		local lines, of_one = 0, 0
+		for line in server:log(mark):gmatch "[^\n]+" do
+			if line:find("TLS handshake failed", 1, true) then
+				lines = lines + 1
+				of_one = of_one + (line:find("127.0.0.77", 1, true) and 1 or 0)
+			end
+		end
+		-- A minute may have passed in between.
+		assert.is_true(lines <= 120, lines)
+		assert.is_true(of_one >= 1 and of_one <= 2, of_one)
+	end)
+end)

@@ -1,0 +1,231 @@
+-- mode = "report": nothing is refused or tightened, and it is known whom the policy would
+-- cut off.
+local client_hello = require "support.client_hello"
+local json = require "dkjson"
+local lfs = require "lfs"
+local offers = require "support.offers"
+local pki = require "support.pki"
+local process = require "support.process"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+-- The operator allows all that OpenSSL can do, and clients choose.
+local all = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0", options = { no_ticket = true } }
+local cbc = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
+
+describe("mode = \"report\"", function ()
+	local authority, files, server
+	local servers = prosody.group()
+
+	local function policy(changes)
+		local made = { mode = "report" }
+		for name, value in pairs(changes or {}) do
+			made[name] = value
+		end
+		return made
+	end
+
+	local function start(fields)
+		local spec = {
+			hosts = { ["example.test"] = files }, ca = authority.certificate, with_policy = true, policy = policy(),
+			users = { ["alice@example.test"] = "secret", ["bob@example.test"] = "secret" }, routes = {},
+			options = {
+				ssl = all, c2s_require_encryption = false, s2s_require_encryption = false,
+				allow_unencrypted_plain_auth = true,
+			},
+		}
+		for name, value in pairs(fields or {}) do
+			spec[name] = value
+		end
+		server = servers.start(spec)
+		return server
+	end
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test" }, key = "rsa2048" }
+	end)
+
+	after_each(servers.stop)
+
+	teardown(pki.remove)
+
+	local function login(user, tls)
+		local peer = assert(xmpp.open(server:target "c2s", { tls = tls }))
+		local jid = assert(peer:login(user, "secret"))
+		peer:close()
+		return jid
+	end
+
+	local function login_without_tls(user)
+		local peer = xmpp.connect(server:target "c2s")
+		assert(peer:open())
+		assert(peer:login(user, "secret"))
+		peer:close()
+	end
+
+	local function report()
+		local output, status = server:shell [[tlspolicy:would_refuse("example.test", "json")]]
+		assert.equal(0, status, output)
+		return json.decode(output:match "{[^\n]*}").hosts[1]
+	end
+
+	local function clauses_of(peer)
+		local ids = {}
+		for index, breach in ipairs(peer.clauses) do
+			ids[index] = breach.clause
+		end
+		return table.concat(ids, " ")
+	end
+
+	it("leaves what the server negotiates as it was", function ()
+		start()
+		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s" } do
+			local target = server:target(service)
+			local function answer(offer)
+				local got = client_hello.send(target, offer, { from = target.kind == "s2s" and "far.test" or nil })
+				return got.version, got.suite
+			end
+			assert.equal("TLSv1", (answer(offers.tls10)))
+			assert.matches("_NULL_", select(2, answer(offers.null)))
+			assert.matches("^TLS_RSA_", select(2, answer(offers.static_rsa)))
+			-- No preference of ours, no DHE of ours.
+			assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+				select(2, answer { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" } }))
+			assert.is_nil((answer(offers.dhe)))
+		end
+		assert.matches("example.test: draft%-saintandre%-xmpp%-tls%-02, level should, only reported on", server:log())
+		assert.is_nil(server:log():match "is under draft")
+	end)
+
+	it("leaves streams as they were", function ()
+		start()
+		local peer = xmpp.connect(server:target "c2s")
+		local features = assert(peer:open())
+		peer:close()
+		assert.matches("<mechanisms", features)
+		assert.is_nil(features:match "<required")
+		login_without_tls "alice"
+		login("bob", cbc)
+	end)
+
+	it("knows which clients the policy would cut off, and which it would not", function ()
+		start()
+		assert.equal(0, select(2, server:log():gsub("Would be refused", "")))
+		login("alice", cbc)
+		-- Prefers CBC, as a stock server lets it, but has better.
+		login("bob", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256" })
+		local found = report()
+		assert.equal(1, #found.peers)
+		assert.same({ "alice@example.test", "cipher.aead", true, false },
+			{ found.peers[1].name, clauses_of(found.peers[1]), found.peers[1].kept_by_level,
+				found.peers[1].kept_by_exception })
+		assert.equal("Of 2 clients and 0 servers seen since " .. os.date "!%Y-%m-%d" .. ", 1 would be cut off.",
+			found.estimate[1])
+		assert.equal('level = "must" would keep 1 of them: alice@example.test.', found.estimate[2])
+		server:wait_for_log("Would be refused under the TLS policy: alice@example.test: draft%-saintandre%-xmpp%-tls%-02, "
+			.. "section 4.3, cipher.aead")
+		login_without_tls "bob"
+		found = report()
+		assert.same({ "alice@example.test cipher.aead", "bob@example.test support.required" },
+			{ found.peers[1].name .. " " .. clauses_of(found.peers[1]),
+				found.peers[2].name .. " " .. clauses_of(found.peers[2]) })
+	end)
+
+	it("says it once a day for a peer, however often it comes", function ()
+		start()
+		for _ = 1, 3 do
+			login("alice", cbc)
+		end
+		report()
+		assert.equal(1, select(2, server:log():gsub("Would be refused", "")))
+		server:configure { modules = { "test_clock" }, options = { ssl = all, test_clock = 86400 } }
+		server:reload()
+		server:shell [[module:load("test_clock")]]
+		login("alice", cbc)
+		report()
+		assert.equal(2, select(2, server:log():gsub("Would be refused", "")))
+	end)
+
+	it("does not count whoever did not authenticate", function ()
+		start()
+		local peer = assert(xmpp.open(server:target "c2s", { tls = cbc }))
+		peer:close()
+		local output, status = server:shell [[tlspolicy:would_refuse("example.test")]]
+		assert.equal(1, status)
+		assert.matches('example.test has no report: it needs mode = "report"', output)
+	end)
+
+	it("knows which servers the policy would cut off, and what would keep them", function ()
+		start { policy = policy { unauthenticated_s2s = "refuse" } }
+		local theirs = pki.self_signed { names = { "far.test" }, key = "rsa2048" }
+		local far = servers.start {
+			hosts = { ["far.test"] = theirs }, ca = authority.certificate,
+			routes = { ["example.test"] = { s2s = server.ports.s2s } },
+		}
+		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } } }
+		server:reload()
+		assert.matches("pong", server:shell([[xmpp:ping("example.test", "far.test", 20)]]):lower())
+		local peer = report().peers[1]
+		assert.same({ "server", "far.test", "unauth.encrypt", false, true },
+			{ peer.kind, peer.name, clauses_of(peer), peer.kept_by_level, peer.kept_by_exception })
+		assert.matches("no valid certificate vouches for far.test", peer.clauses[1].text)
+		assert.equal("An exception for each would keep 1: far.test.", report().estimate[2])
+	end)
+
+	it("is a report that survives a restart", function ()
+		local data = process.scratch "data"
+		assert(lfs.mkdir(data))
+		local options = { ssl = all, data_path = data }
+		start { options = options }
+		login("alice", cbc)
+		local before = report()
+		servers.stop()
+		start { options = options, users = {} }
+		local peer = assert(xmpp.open(server:target "c2s"))
+		assert(peer:login("bob", "secret"))
+		peer:close()
+		local after = report()
+		assert.same(before.peers, after.peers)
+		assert.equal(2, after.seen.clients)
+	end)
+
+	it("gives way to enforcement at a reload, and comes back", function ()
+		start()
+		local target = server:target "c2s"
+		assert.matches("_CBC_", client_hello.send(target, offers.cbc).suite)
+		server:configure { policy = { mode = "enforce" } }
+		server:reload()
+		assert.equal("handshake_failure", client_hello.send(target, offers.cbc).description)
+		assert.equal("handshake_failure", client_hello.send(server:target "c2s_direct_tls", offers.cbc).description)
+		server:configure { policy = policy() }
+		server:reload()
+		assert.matches("_CBC_", client_hello.send(target, offers.cbc).suite)
+		assert.matches("_CBC_", client_hello.send(server:target "c2s_direct_tls", offers.cbc).suite)
+	end)
+
+	it("may be one host's alone", function ()
+		start {
+			policy = {},
+			hosts = {
+				["example.test"] = { certificate = files.certificate, key = files.key,
+					options = { xmpp_tls_policy = { mode = "report" } } },
+				["strict.test"] = files,
+			},
+			domain = "strict.test",
+		}
+		assert.matches("_CBC_", client_hello.send(server:target("c2s", "example.test"), offers.cbc).suite)
+		assert.equal("handshake_failure", client_hello.send(server:target("c2s", "strict.test"), offers.cbc).description)
+	end)
+
+	it("shows it as a table", function ()
+		start()
+		login("alice", cbc)
+		local output, status = server:shell [[tlspolicy:would_refuse()]]
+		assert.equal(0, status)
+		assert.matches("\nexample.test\nPeer +Clause +Last +Why\nalice@example.test  cipher.aead  %d+%-%d+%-%d+ %d+:%d+:%d+  "
+			.. "none of the cipher suites offered complies: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\nOf 1 client and 0 servers seen",
+			"\n" .. output)
+		assert.matches("OK: 1 peer would be cut off, on 1 host", output)
+	end)
+end)

@@ -1,0 +1,202 @@
+-- Whom a policy would cut off while it is only reported on.
+local codes = require "support.cipher_suites"
+local date = require "xmpp_tls_policy.date"
+local report = require "xmpp_tls_policy.report"
+local tls_policy = require "xmpp_tls_policy"
+
+local DAY = 86400
+local good = { refuse = false, broken = {} }
+
+local function bad(...)
+	local verdict = { refuse = true, broken = {} }
+	for index, clause in ipairs { ... } do
+		verdict.broken[index] = { clause = clause, enforced = true, text = clause .. " is broken" }
+	end
+	return verdict
+end
+
+describe("a report", function ()
+	local now, seen
+
+	before_each(function ()
+		now = date.begins "2026-11-01"
+		seen = report.new { now = function () return now end }
+	end)
+
+	it("lists by peer whom the policy would cut off, by which clauses, and when last", function ()
+		seen:see("client", "alice@example.test", good, {})
+		seen:see("server", "old.example", bad("version.tls12", "cipher.aead"), { level = "must", exception = true })
+		now = now + 60
+		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("client", "bob@example.test", bad "support.required", {})
+		assert.same({
+			{ kind = "client", name = "bob@example.test", kept_by_level = false, kept_by_exception = false,
+				clauses = { { clause = "support.required", last = now, text = "support.required is broken" } } },
+			{ kind = "server", name = "old.example", kept_by_level = true, kept_by_exception = true, clauses = {
+				{ clause = "cipher.aead", last = now, text = "cipher.aead is broken" },
+				{ clause = "version.tls12", last = now - 60, text = "version.tls12 is broken" },
+			} },
+		}, seen:list())
+		assert.same({ clients = 2, servers = 1, since = now - 60 }, seen:counts())
+	end)
+
+	it("does not count what is not enforced", function ()
+		local verdict = bad "cipher.aead"
+		verdict.broken[2] = { clause = "compress.tls", enforced = false, text = "x" }
+		seen:see("client", "alice@example.test", verdict, {})
+		assert.equal(1, #seen:list()[1].clauses)
+	end)
+
+	it("is worth a line in the log once a day for a peer", function ()
+		assert.is_false(seen:see("server", "good.example", good, {}))
+		assert.is_true(seen:see("server", "old.example", bad "cipher.aead", {}))
+		assert.is_false(seen:see("server", "old.example", bad "cipher.fs", {}))
+		assert.is_true(seen:see("server", "older.example", bad "cipher.fs", {}))
+		now = now + DAY
+		assert.is_true(seen:see("server", "old.example", bad "cipher.aead", {}))
+	end)
+
+	it("says in plain words what it would come to", function ()
+		assert.same({ "Of 0 clients and 0 servers seen, 0 would be cut off." }, seen:estimate "must")
+		seen:see("client", "alice@example.test", good, {})
+		assert.same({ "Of 1 client and 0 servers seen since 2026-11-01, 0 would be cut off." }, seen:estimate "must")
+		seen:see("client", "bob@example.test", bad "cipher.aead", { level = "must" })
+		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("server", "plain.example", bad "unauth.encrypt", { exception = true })
+		seen:see("server", "older.example", bad "version.sslv3", {})
+		assert.same({
+			"Of 2 clients and 3 servers seen since 2026-11-01, 4 would be cut off.",
+			'level = "must" would keep 2 of them: bob@example.test, old.example.',
+			"An exception for each would keep 2: old.example, plain.example.",
+			"Nothing but a change on their side would keep 1: older.example.",
+		}, seen:estimate "must")
+		assert.is_nil(table.concat(seen:estimate(nil)):find "level")
+	end)
+
+	it("takes a peer for kept only if one thing keeps it in all", function ()
+		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("server", "old.example", bad "version.sslv3", {})
+		assert.same({ false, false }, { seen:list()[1].kept_by_level, seen:list()[1].kept_by_exception })
+	end)
+
+	it("forgets after thirty days what did not happen again", function ()
+		seen:see("server", "old.example", bad "cipher.aead", {})
+		now = now + 30 * DAY
+		assert.equal(1, #seen:list())
+		now = now + 1
+		assert.equal(0, #seen:list())
+		seen:see("server", "old.example", good, {})
+		assert.is_nil(next(seen:changes()["server old.example"].broken))
+	end)
+
+	it("is stored by what has changed, and goes on from that", function ()
+		local stored = {}
+		local function store()
+			for key, peer in pairs(seen:changes() or {}) do
+				stored[key] = peer or nil
+			end
+		end
+		seen:see("client", "alice@example.test", good, {})
+		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
+		local before = seen:list()
+		store()
+		assert.is_nil(seen:changes())
+		local again, damaged = report.new { now = function () return now end, peers = stored }
+		assert.equal(0, damaged)
+		assert.same(before, again:list())
+		assert.is_false(again:see("server", "old.example", bad "cipher.aead", {}))
+		assert.same({ "server old.example" }, { next(again:changes()) and "server old.example" })
+	end)
+
+	it("keeps what could not be stored for the next time", function ()
+		seen:see("client", "alice@example.test", good, {})
+		local changes = seen:changes()
+		assert.is_nil(seen:changes())
+		seen:restore(changes)
+		assert.same(changes, seen:changes())
+	end)
+
+	it("leaves out of what was stored whatever is damaged", function ()
+		local right = { kind = "server", name = "old.example", first = now, last = now, broken = {} }
+		local again, damaged = report.new { now = function () return now end, peers = {
+			["server old.example"] = right, [1] = right, a = 1, b = {}, c = { kind = "server", name = "c", first = 1, last = 1 },
+			d = { kind = "server", name = "d", first = 1, last = 1, broken = { ["cipher.aead"] = true } },
+			e = { kind = "server", name = "e", first = 1, last = 1, broken = { ["cipher.aead"] = { last = "x", text = "" } } },
+		} }
+		assert.equal(6, damaged)
+		assert.same({ clients = 0, servers = 1, since = now }, again:counts())
+	end)
+
+	it("is bounded, and keeps whom the policy would cut off for longest", function ()
+		seen:see("server", "old.example", bad "cipher.aead", {})
+		for number = 1, 3 * report.MOST_PEERS do
+			now = now + 0.001
+			seen:see("server", number .. ".example", good, {})
+		end
+		local counts, stored = seen:counts(), 0
+		assert.is_true(counts.servers <= report.MOST_PEERS)
+		assert.equal("old.example", seen:list()[1].name)
+		for _, peer in pairs(seen:changes()) do
+			stored = stored + (peer and 1 or 0)
+		end
+		assert.equal(counts.servers, stored)
+	end)
+end)
+
+describe("a verdict as if the policy were in force", function ()
+	local policy = tls_policy.policy()
+	local cbc = {
+		role = "server", version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", bits = 128,
+		aead = false, encryption = "AES-128-CBC", key_exchange = "ECDHE", authentication = "RSA", forward_secrecy = true,
+		group = "x25519", group_bits = 253, signature_scheme = "rsa_pkcs1_sha256", compression = false,
+	}
+
+	local function offer(versions, ...)
+		local raw = { versions = versions, suites = {}, groups = { 29 }, signature_schemes = { 0x0401 } }
+		for index, name in ipairs { ... } do
+			raw.suites[index] = codes[name]
+		end
+		return raw
+	end
+
+	local function judged(raw, facts, connection)
+		local verdict, ids = policy:judge_as_enforced(facts or cbc, connection, raw), {}
+		for index, breach in ipairs(verdict.broken) do
+			ids[index] = breach.clause
+		end
+		return verdict.refuse, table.concat(ids, " ")
+	end
+
+	it("is by what would have been negotiated of the offer", function ()
+		assert.same({ true, "cipher.aead" }, { judged(nil) })
+		assert.same({ true, "cipher.aead" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")) })
+		for _, better in ipairs { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" } do
+			assert.same({ false, "" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", better)) })
+		end
+		assert.same({ false, "" },
+			{ judged(offer({ 0x0304, 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256")) })
+	end)
+
+	it("is by what we got, where the other side chose", function ()
+		local facts = {}
+		for fact, value in pairs(cbc) do
+			facts[fact] = value
+		end
+		facts.role = "client"
+		assert.same({ true, "cipher.aead" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), facts) })
+	end)
+
+	it("still is by all that no handshake decides", function ()
+		local connection = { domain = "far.test", identity = false, authenticated = true }
+		local raw = offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+		assert.same({ true, "cert.identity" }, { judged(raw, nil, connection) })
+		assert.same({ true, "cipher.aead cert.identity" },
+			{ judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"), nil, connection) })
+	end)
+
+	it("does not change the facts", function ()
+		local before = cbc.cipher_suite
+		judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"))
+		assert.equal(before, cbc.cipher_suite)
+	end)
+end)
