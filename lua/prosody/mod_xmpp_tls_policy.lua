@@ -344,7 +344,12 @@ function module.add_host(host_module)
 		streams.expect_tls(session)
 	end, 1)
 	host_module:hook("stanza/" .. xmlns_tls .. ":proceed", function (event)
-		streams.expect_tls(event.origin)
+		local session = event.origin
+		local descriptor = server.descriptor(session)
+		streams.expect_tls(session)
+		if session.direction == "outgoing" and descriptor then
+			refused.expect_server(descriptor, session.to_host)
+		end
 	end, 1)
 	-- Before mod_tls (500) answers the offer of a remote server.
 	host_module:hook("stanza/" .. xmlns_streams .. ":features", function (event)

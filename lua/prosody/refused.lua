@@ -10,6 +10,9 @@ local refused = {}
 -- It outlives a reload of the plugin.
 local latest = refusals.new { now = os.time }
 
+-- Which server a socket leads to; without SNI no handshake says it.
+local domain_of_socket = {}
+
 -- A record of the core as an entry: what of it is the context's.
 local function described(record)
 	local entry = contexts.by_label(record.label)
@@ -23,7 +26,7 @@ local function described(record)
 	end
 	local key_type = entry.certificate and entry.certificate:facts().key_type
 	made.host, made.role, made.policy = entry.given.host, entry.given.role, entry.policy:name()
-	made.domain = record.role == "client" and record.server_name or nil
+	made.domain = record.role == "client" and (record.server_name or domain_of_socket[record.descriptor]) or nil
 	if entry.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. entry.failure
 	else
@@ -32,6 +35,12 @@ local function described(record)
 		})
 	end
 	return made
+end
+
+--- To be called before a handshake with a server that we connected to, on the socket
+-- with this descriptor.
+function refused.expect_server(descriptor, domain)
+	domain_of_socket[descriptor] = domain
 end
 
 --- One line about an entry.

@@ -248,6 +248,13 @@ function server.context_like(session, name)
 	return context
 end
 
+--- The number of the socket beneath a session; nil where there is none.
+function server.descriptor(session)
+	local socket = session.conn and session.conn:socket()
+	local descriptor = socket and socket:getfd()
+	return descriptor and descriptor >= 0 and descriptor or nil
+end
+
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil.
 function server.connection(session)
 	local conn = session.conn

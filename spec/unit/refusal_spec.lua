@@ -816,8 +816,8 @@ describe("a refused handshake", function ()
 				far:send(alert_record(2, 112))
 				assert.is_false((go_on(near)))
 				assert.same({ {
-					role = "client", label = 6, address = family[2], port = tonumber(port), alert = "unrecognized_name",
-					alert_sent = false, reason = "tlsv1 unrecognized name", server_name = "far.test",
+					role = "client", label = 6, descriptor = near:getfd(), address = family[2], port = tonumber(port),
+					alert = "unrecognized_name", alert_sent = false, reason = "tlsv1 unrecognized name", server_name = "far.test",
 				} }, recorded())
 				near:close()
 				far:close()
