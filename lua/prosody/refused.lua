@@ -13,25 +13,39 @@ local latest = refusals.new { now = os.time }
 -- Which server a socket leads to; without SNI no handshake says it.
 local domain_of_socket = {}
 
--- A record of the core as an entry: what of it is the context's.
-local function described(record)
-	local entry = contexts.by_label(record.label)
+-- A record of the core as an entry, as far as that costs nothing: strangers can have
+-- many made.
+local function entry_of(record)
 	local made = {
 		time = record.time, what = "handshake", address = record.address, port = record.port, alert = record.alert,
-		alert_sent = record.alert_sent, reason = record.reason, offer = record.offer and offers.named(record.offer),
-		clauses = {}, text = "failed in the handshake",
+		alert_sent = record.alert_sent, reason = record.reason,
+		_record = record, _context = record.label and contexts.by_label(record.label),
 	}
-	if not entry then
+	if record.role == "client" then
+		made.domain = record.server_name or domain_of_socket[record.descriptor]
+	end
+	return made
+end
+
+-- The rest of it: why, and by which clauses. Returns the entry.
+local function explained(made)
+	local record, context = made._record, made._context
+	made._record, made._context = nil, nil
+	if not record then
 		return made
 	end
-	local key_type = entry.certificate and entry.certificate:facts().key_type
-	made.host, made.role, made.policy = entry.given.host, entry.given.role, entry.policy:name()
-	made.domain = record.role == "client" and (record.server_name or domain_of_socket[record.descriptor]) or nil
-	if entry.failure then
-		made.text = "found no TLS, because the context cannot be brought under the policy: " .. entry.failure
+	made.offer = record.offer and offers.named(record.offer)
+	made.text, made.clauses = "failed in the handshake", {}
+	if not context then
+		return made
+	end
+	made.host, made.role, made.policy = context.given.host, context.given.role, context.policy:name()
+	if context.failure then
+		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else
 		made.text, made.clauses = refusal.explain(record, {
-			policy = entry.policy, role = made.role, settings = entry.settings, key_type = key_type,
+			policy = context.policy, role = made.role, settings = context.settings,
+			key_type = context.certificate and context.certificate:facts().key_type,
 		})
 	end
 	return made
@@ -56,16 +70,16 @@ function refused.line(entry)
 	return line
 end
 
---- Takes in the handshakes that failed since the last call. `log`: function(level,
--- format, ...); `fire`: function(entry), called for each.
-function refused.collect(log, fire)
+--- Takes in the handshakes that failed since the last call. `tell`: function(entry),
+-- called for those that are worth a line in the log; `log`: function(level, format, ...).
+function refused.collect(log, tell)
 	local records, lost = core.observer.refusals()
 	for _, record in ipairs(records) do
-		local entry = described(record)
+		local entry = entry_of(record)
 		if latest:add(entry) then
-			log("info", "TLS handshake failed: %s", refused.line(entry))
+			log("info", "TLS handshake failed: %s", refused.line(explained(entry)))
+			tell(entry)
 		end
-		fire(entry)
 	end
 	latest:add_unknown(lost)
 	local silent = latest:turn()
@@ -86,7 +100,11 @@ end
 -- host (nil: any), role, domain (of a server), address, text, clauses = list of ids } and
 -- of handshakes port, policy, alert, alert_sent, reason, offer (see offer.named).
 function refused.list()
-	return latest:list()
+	local list = latest:list()
+	for _, entry in ipairs(list) do
+		explained(entry)
+	end
+	return list
 end
 
 --- How many there ever were in this process.

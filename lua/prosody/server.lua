@@ -219,9 +219,10 @@ function server.authenticated_domains(module)
 	end
 end
 
---- Fires an event on a host, where its modules hook it. Returns what stopped it.
+--- Fires an event on a host, where its modules hook it; for no host in particular (nil),
+-- where global modules do. Returns what stopped it.
 function server.fire(host, name, event)
-	local present = prosody.hosts[host]
+	local present = host == nil and prosody or prosody.hosts[host]
 	return present and present.events.fire_event(name, event)
 end
 

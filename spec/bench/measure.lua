@@ -36,6 +36,14 @@ function measure.write_json(path)
 	file:close()
 end
 
+-- All instructions in a file of callgrind's.
+function measure.callgrind_total(path)
+	local file = assert(io.open(path))
+	local text = file:read "*a"
+	file:close()
+	return assert(tonumber(text:match "\ntotals: (%d+)" or text:match "\nsummary: (%d+)"), "callgrind counted nothing")
+end
+
 -- Instructions inside SSL_accept (the server's side of handshakes) while a script
 -- runs with so many rounds; what happens once is left out by taking a difference.
 function measure.instructions(interpreter, script, rounds, ...)
@@ -46,8 +54,7 @@ function measure.instructions(interpreter, script, rounds, ...)
 			"valgrind", "--tool=callgrind", "--toggle-collect=SSL_accept", "--callgrind-out-file=" .. output,
 			interpreter, script, mode, version, tostring(count), files.certificate, files.key,
 		}, { timeout = 600 })
-		local text = assert(io.open(output)):read "*a"
-		return assert(tonumber(text:match "\ntotals: (%d+)" or text:match "\nsummary: (%d+)"), "callgrind counted nothing")
+		return measure.callgrind_total(output)
 	end
 	local few = 5
 	return (run(few + rounds, ...) - run(few, ...)) / rounds

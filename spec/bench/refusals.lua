@@ -33,24 +33,38 @@ local function refuse(port, bytes, count)
 	end
 end
 
--- So many refused handshakes, after a tenth of that to warm up.
+local function start(certificates, with_policy)
+	local server = prosody.start {
+		hosts = { ["example.test"] = certificates.p256 }, log_level = "info", with_policy = with_policy,
+		options = { limits = {} },
+	}
+	local pid = files.read(server.directory .. "/prosody.pid"):match "%d+"
+	return { server = server, pid = pid, port = server.ports.c2s_direct_tls, cpu = 0 }
+end
+
+-- So many refused handshakes to each server, in turns, after a tenth of that to warm up.
 function refusals.run(certificates, count)
-	for _, with_policy in ipairs { false, true } do
-		local server = prosody.start {
-			hosts = { ["example.test"] = certificates.p256 }, log_level = "info", with_policy = with_policy,
-			options = { limits = {} },
-		}
-		local pid = files.read(server.directory .. "/prosody.pid"):match "%d+"
-		local port, bytes = server.ports.c2s_direct_tls, client_hello.build(offers.cbc)
-		refuse(port, bytes, math.ceil(count / 10))
-		local before, mark, cpu = resident(pid), server:mark(), cpu_time(pid)
-		refuse(port, bytes, count)
-		local name = ("%d refused handshakes, %s"):format(count, with_policy and "module" or "stock")
-		local _, lines = server:log(mark):gsub("\n", "")
-		measure.note(name .. ", resident memory", "KiB more", resident(pid) - before, with_policy and 2048 or nil)
-		measure.note(name .. ", log", "lines", lines)
-		measure.note(name .. ", server CPU", "µs each", (cpu_time(pid) - cpu) / count / 1000)
-		server:stop()
+	local bytes, turns = client_hello.build(offers.cbc), 10
+	local subjects = { stock = start(certificates, false), module = start(certificates, true) }
+	for _, subject in pairs(subjects) do
+		refuse(subject.port, bytes, math.ceil(count / turns))
+		subject.resident, subject.mark = resident(subject.pid), subject.server:mark()
+	end
+	for _ = 1, turns do
+		for _, subject in pairs(subjects) do
+			local before = cpu_time(subject.pid)
+			refuse(subject.port, bytes, math.ceil(count / turns))
+			subject.cpu = subject.cpu + cpu_time(subject.pid) - before
+		end
+	end
+	for _, name in ipairs { "stock", "module" } do
+		local subject, what = subjects[name], ("%d refused handshakes, %s"):format(count, name)
+		local _, lines = subject.server:log(subject.mark):gsub("\n", "")
+		measure.note(what .. ", resident memory", "KiB more", resident(subject.pid) - subject.resident,
+			name == "module" and 2048 or nil)
+		measure.note(what .. ", log", "lines", lines)
+		measure.note(what .. ", server CPU", "µs each", subject.cpu / count / 1000)
+		subject.server:stop()
 	end
 	measure.report "Refused handshakes"
 end

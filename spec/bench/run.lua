@@ -76,7 +76,7 @@ measure.report "Facts and verdicts"
 store()
 measure.report "Session store"
 local count = tonumber(os.getenv "PAIRS") or 10
-logins.beside_tls(certificates, count * 4)
+logins.beside_tls(certificates, interpreter)
 refusals.run(certificates, tonumber(os.getenv "REFUSALS") or 100000)
 logins.run(certificates, count)
 measure.write_json(json_path)

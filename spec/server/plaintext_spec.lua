@@ -1,5 +1,6 @@
 -- What passes on a stream without TLS, and what a remote server without STARTTLS gets:
 -- support.required, support.abort, support.flag.
+local files_of = require "support.files"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -7,7 +8,7 @@ local xmpp = require "support.xmpp"
 -- The operator asks for nothing: what is refused is refused by the policy.
 local lax = {
 	c2s_require_encryption = false, s2s_require_encryption = false, allow_unencrypted_plain_auth = true,
-	allow_registration = true, registration_throttle_max = 1000,
+	allow_registration = true, registration_throttle_max = 1000, s2s_timeout = 5,
 }
 
 describe("without TLS", function ()
@@ -163,6 +164,30 @@ describe("without TLS", function ()
 		end)
 	end
 
+	for _, service in ipairs { "c2s", "s2s" } do
+		it("megabytes in one stanza are not kept, on " .. service, function ()
+			local pid = files_of.read(server.directory .. "/prosody.pid"):match "%d+"
+			local function resident()
+				return tonumber(files_of.read("/proc/" .. pid .. "/status"):match "VmRSS:%s+(%d+)")
+			end
+			local mark, before = server:mark(), resident()
+			local piece = ("x"):rep(65536)
+			for _ = 1, 4 do
+				local peer = open(service, "example.test")
+				peer:send "<message><body>"
+				for _ = 1, 128 do
+					if not peer:send(piece) then
+						break
+					end
+				end
+				peer:close()
+			end
+			open(service, "example.test"):close()
+			assert.is_true(resident() - before < 4096, resident() - before)
+			assert.is_nil(server:log(mark):match "Traceback")
+		end)
+	end
+
 	describe("offered by a remote server", function ()
 		-- Lets the server connect to a peer that does as told. Returns the peer.
 		local function meet(from, act)
@@ -230,6 +255,13 @@ describe("without TLS", function ()
 				peer:send "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
 				local text = assert(peer:read_all())
 				assert.is_nil(text:match "db:")
+			end)
+		end)
+
+		it("silence after <starttls/> ends the stream, in the time that s2s_timeout gives", function ()
+			meet("example.test", function (peer)
+				offer_starttls(peer)
+				assert.equal("</stream:stream>", (assert(peer:read_all()):gsub("<stream:error>.*</stream:error>", "")))
 			end)
 		end)
 

@@ -176,9 +176,19 @@ describe("a handshake that fails", function ()
 		assert.equal("cipher.export key.dh2048", table.concat(entry.clauses, " "))
 	end)
 
-	it("is told to other modules", function ()
+	it("is told to other modules, and in the log", function ()
 		local mark = server:mark()
-		send(offers.tls10)
+		local connection = assert(socket.tcp())
+		assert(connection:bind("127.0.0.99", 0)) -- from where no other came this minute
+		assert(connection:connect("127.0.0.1", server.ports.c2s_direct_tls))
+		local hello = { server_name = "example.test" }
+		for name, value in pairs(offers.tls10) do
+			hello[name] = value
+		end
+		connection:send(client_hello.build(hello))
+		connection:close()
+		server:wait_for_log("TLS handshake failed: c2s, example.test, 127.0.0.99: offers nothing newer than TLS 1.0; "
+			.. 'needs TLS 1.2 or level = "must" %(version.tls10, version.tls12, cipher.aead%)', mark)
 		server:wait_for_log("example.test:test_refused\tinfo\tRefused: c2s offers nothing newer than TLS 1.0", mark)
 	end)
 

@@ -114,7 +114,9 @@ local function server_command(spec, config_path)
 		words[#words + 1] = name .. "=" .. value
 	end
 	if spec.lua then
-		words[#words + 1] = spec.lua
+		for _, word in ipairs(type(spec.lua) == "table" and spec.lua or { spec.lua }) do
+			words[#words + 1] = word
+		end
 		words[#words + 1] = process.check({ "sh", "-c", "command -v prosody" }):match("[^\n]+")
 	else
 		words[#words + 1] = "prosody"
@@ -156,7 +158,7 @@ end
 --   routes        { [domain] = { s2s = port, s2s_direct_tls = port } }: where other domains are, instead of DNS
 --   log_level     of the server's log (default: debug, which wait_for_log relies on)
 --   http          true: http and https ports too
---   lua           an interpreter to run it with; environment: { NAME = value }
+--   lua           an interpreter to run it with, or a list of words; environment: { NAME = value }
 -- Errors carry the server's output and the end of its log.
 function prosody.start(spec)
 	local domains = {}
