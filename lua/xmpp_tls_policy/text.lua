@@ -91,4 +91,15 @@ function text.short_list(names, most)
 	return table.concat(names, ", ", 1, most) .. (" and %d more"):format(#names - most)
 end
 
+local DAY = 86400 -- seconds
+
+-- A span of time, in seconds, in whole days.
+function text.days(seconds)
+	local days = math.floor(seconds / DAY)
+	if days < 1 then
+		return "less than a day"
+	end
+	return days == 1 and "1 day" or ("%.0f days"):format(days)
+end
+
 return text

@@ -1,0 +1,270 @@
+-- What is remembered of the certificates of one domain, as plain data: strings,
+-- whole numbers, booleans, and tables and lists of these.
+--
+--   { format = 1,
+--     certificates  list of the entries that are trusted, at least one; the one
+--                   seen last stands last
+--     pending       list of the entries that wait to be accepted, or nil
+--     newcomers     nil, or { since = UTC seconds, count = how many certificates
+--                   were new since then } }
+--
+-- An entry is one certificate:
+--   { sha256, spki_sha256   of the certificate, and of its SubjectPublicKeyInfo
+--                           (RFC 5280 4.1); in lower-case hex
+--     issuer, subject       in the form of RFC 4514; nil: empty, or too long to keep
+--     not_before, not_after UTC seconds; nil: not known
+--     verified              whether it led to a trusted root and covered the domain
+--     verified_changed      UTC seconds of when that last became otherwise, or nil
+--     first_seen, last_seen UTC seconds
+--     times_seen            how often it was written down that it was seen
+--     directions            { ["in"] = true, out = true }, or one of the two
+--     replaced              true: another took its place, and it was not seen since }
+--
+-- last_seen and times_seen are written at most once a day, unless something else
+-- has to be written: last_seen may be behind by a day, and sightings on one day
+-- count as one.
+local records = {}
+
+local FORMAT = 1
+records.DAY = 86400 -- seconds
+
+-- Enough for the nodes of a large cluster, each with a certificate of its own.
+records.MOST_CERTIFICATES = 8
+
+-- Few, as an administrator has to decide on each.
+records.MOST_PENDING = 4
+
+-- Certificates end after 90 days or less, as those of public authorities will,
+-- or are renewed within the year by people: what was not seen for so long is gone.
+-- A day more, as last_seen may be behind by one.
+local UNSEEN_LONGEST = (90 + 1) * records.DAY
+
+-- The attributes of a name have at most 64 to 200 characters each (RFC 5280
+-- appendix A.1). Longer ones are somebody's attempt to fill the storage.
+local LONGEST_NAME = 1024 -- bytes
+
+-- ---- parts -------------------------------------------------------------------
+
+local sequences_of_utf8 = { -- RFC 3629 4
+	"[\194-\223][\128-\191]",
+	"\224[\160-\191][\128-\191]",
+	"[\225-\236\238\239][\128-\191][\128-\191]",
+	"\237[\128-\159][\128-\191]",
+	"\240[\144-\191][\128-\191][\128-\191]",
+	"[\241-\243][\128-\191][\128-\191][\128-\191]",
+	"\244[\128-\143][\128-\191][\128-\191]",
+}
+
+local function is_text(string)
+	for _, sequence in ipairs(sequences_of_utf8) do
+		string = string:gsub(sequence, "?")
+	end
+	return not string:find("[%c\128-\255]")
+end
+
+local function is_name(value)
+	return type(value) == "string" and #value <= LONGEST_NAME
+end
+
+-- Databases and JSON take UTF-8 alone. What is not is escaped as RFC 4514 has it.
+local function name_to_keep(name)
+	if not is_name(name) then
+		return nil
+	elseif not is_text(name) then
+		name = name:gsub("[%c\128-\255]", function(byte)
+			return ("\\%02X"):format(byte:byte())
+		end)
+	end
+	return is_name(name) and name or nil
+end
+
+local function is_digest(value)
+	return type(value) == "string" and #value == 64 and not value:find("[^%da-f]")
+end
+
+-- Whole, and exact in every Lua and every storage.
+local function is_whole(value)
+	return type(value) == "number" and value % 1 == 0 and value <= 2 ^ 53 and value >= -2 ^ 53
+end
+
+local function is_boolean(value)
+	return type(value) == "boolean"
+end
+
+local function is_directions(value)
+	if type(value) ~= "table" then
+		return false
+	end
+	for direction, seen in pairs(value) do
+		if direction ~= "in" and direction ~= "out" or seen ~= true then
+			return false
+		end
+	end
+	return true
+end
+
+-- name of a field -> what its value is, and whether it has to be there
+local fields_of_entry = {
+	sha256 = { is_digest, true }, spki_sha256 = { is_digest, true },
+	issuer = { is_name }, subject = { is_name },
+	not_before = { is_whole }, not_after = { is_whole },
+	verified = { is_boolean, true }, verified_changed = { is_whole },
+	first_seen = { is_whole, true }, last_seen = { is_whole, true }, times_seen = { is_whole, true },
+	directions = { is_directions, true },
+	replaced = { is_boolean },
+}
+
+local fields_of_newcomers = { since = { is_whole, true }, count = { is_whole, true } }
+
+-- The known fields as a new table, or nil where one of them is not what it has to be.
+local function read_fields(given, fields)
+	if type(given) ~= "table" then
+		return nil
+	end
+	local read = {}
+	for name, field in pairs(fields) do
+		local is_right, needed = field[1], field[2]
+		local value = given[name]
+		if value ~= nil and not is_right(value) or value == nil and needed then
+			return nil
+		end
+		read[name] = value
+	end
+	return read
+end
+
+local function read_entry(given)
+	local entry = read_fields(given, fields_of_entry)
+	if entry then
+		entry.directions = { ["in"] = entry.directions["in"], out = entry.directions.out }
+	end
+	return entry
+end
+
+local function read_list(given, most)
+	if type(given) ~= "table" then
+		return nil
+	end
+	local list, count = {}, 0
+	for index, value in ipairs(given) do
+		list[index] = read_entry(value)
+		if not list[index] or index > most then
+			return nil
+		end
+	end
+	for _ in pairs(given) do
+		count = count + 1
+	end
+	return count == #list and list or nil
+end
+
+local function drop_unseen(list, now)
+	for index = #list - 1, 1, -1 do
+		if now - list[index].last_seen > UNSEEN_LONGEST then
+			table.remove(list, index)
+		end
+	end
+end
+
+-- ---- records -----------------------------------------------------------------
+
+-- A record as it came from a storage, as a new table without the entries that
+-- were not seen for 90 days; the one seen last stays all the same. Nil where it
+-- is no record of this format. `pending` is a list, be it empty.
+function records.read(given, now)
+	if type(given) ~= "table" or given.format ~= FORMAT then
+		return nil
+	end
+	local record = {
+		format = FORMAT,
+		certificates = read_list(given.certificates, records.MOST_CERTIFICATES),
+		pending = given.pending == nil and {} or read_list(given.pending, records.MOST_PENDING),
+	}
+	if given.newcomers ~= nil then
+		record.newcomers = read_fields(given.newcomers, fields_of_newcomers)
+	end
+	if not record.certificates or not record.certificates[1] or not record.pending
+		or record.newcomers == nil and given.newcomers ~= nil then
+		return nil
+	end
+	drop_unseen(record.certificates, now)
+	return record
+end
+
+-- The record as a storage gets it: an empty list may come back as anything.
+function records.to_store(record)
+	if not record.pending[1] then
+		record.pending = nil
+	end
+	return record
+end
+
+-- A record that holds one entry.
+function records.new(entry)
+	return { format = FORMAT, certificates = { entry }, pending = {} }
+end
+
+-- ---- entries -----------------------------------------------------------------
+
+-- The entry of a certificate that is new. `facts` as certificate:facts() returns
+-- them; seen = { direction = "in" | "out", verified = boolean }. Nil where the
+-- facts have no digests.
+function records.entry(facts, seen, now)
+	if not is_digest(facts.sha256) or not is_digest(facts.spki_sha256) then
+		return nil
+	end
+	return {
+		sha256 = facts.sha256, spki_sha256 = facts.spki_sha256,
+		issuer = name_to_keep(facts.issuer), subject = name_to_keep(facts.subject),
+		not_before = is_whole(facts.not_before) and facts.not_before or nil,
+		not_after = is_whole(facts.not_after) and facts.not_after or nil,
+		verified = seen.verified,
+		first_seen = now, last_seen = now, times_seen = 1,
+		directions = { [seen.direction] = true },
+	}
+end
+
+-- A copy, as nobody outside may change a record that a storage has.
+records.copy = read_entry
+
+-- Where in a list the certificate is, or nil.
+function records.find(list, sha256)
+	for index, entry in ipairs(list) do
+		if entry.sha256 == sha256 then
+			return index
+		end
+	end
+end
+
+-- Appends an entry; of those that are too many the one unseen the longest goes.
+function records.append(list, entry, most)
+	list[#list + 1] = entry
+	while #list > most do
+		table.remove(list, 1)
+	end
+end
+
+-- Whether the certificate was verified at any time. Once it has ended it is not,
+-- but who issued it is known all the same.
+function records.was_verified(entry)
+	return entry.verified or entry.verified_changed ~= nil
+end
+
+-- Notes that a certificate was seen again, and returns whether that has to be
+-- written. Time does not run backwards: if the clock was set back, nothing is
+-- noted until it has caught up, and nothing is dropped as unseen.
+function records.seen_again(list, index, direction, now)
+	local entry = list[index]
+	if now - entry.last_seen < records.DAY and entry.directions[direction] and not entry.replaced then
+		return false
+	end
+	table.remove(list, index)
+	list[#list + 1] = entry
+	entry.last_seen = math.max(entry.last_seen, now)
+	entry.times_seen = entry.times_seen + 1
+	entry.directions[direction] = true
+	entry.replaced = nil
+	return true
+end
+
+return records
