@@ -30,7 +30,7 @@ HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
-	lua-busted lua-check lua-sec lua-socket lua-filesystem prosody openssl gnutls-bin \
+	lua-busted lua-check lua-dbi-sqlite3 lua-sec lua-socket lua-filesystem prosody openssl gnutls-bin \
 	ca-certificates clang-format clang-tidy valgrind
 
 all: $(TREE)/.built ## build into the LuaRocks tree build/

@@ -371,9 +371,21 @@ static int context_resume(lua_State *L)
 	return 1;
 }
 
+static void push_chain(lua_State *L, SSL_CTX *context)
+{
+	STACK_OF(X509) *chain = NULL;
+	SSL_CTX_get0_chain_certs(context, &chain);
+	lua_newtable(L);
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		certificate_push(L, sk_X509_value(chain, i));
+		lua_rawseti(L, -2, i + 1);
+	}
+}
+
 /* context:inspect()
- * The context's own certificate and key: { certificate = Certificate, key_type
- * = "RSA", key_bits = 2048, key_matches = true }; empty without a certificate. */
+ * The context's own certificate and key: { certificate = Certificate, chain = list of
+ * the Certificates that are sent after it, key_type = "RSA", key_bits = 2048,
+ * key_matches = true }; empty without a certificate. */
 static int context_inspect(lua_State *L)
 {
 	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
@@ -383,6 +395,8 @@ static int context_inspect(lua_State *L)
 	if (certificate != NULL) {
 		certificate_push(L, certificate);
 		lua_setfield(L, -2, "certificate");
+		push_chain(L, hold->context);
+		lua_setfield(L, -2, "chain");
 	}
 	if (key != NULL) {
 		set_string(L, "key_type", EVP_PKEY_get0_type_name(key));

@@ -58,11 +58,15 @@ build = {
 			["xmpp_tls_policy.suites"] = "lua/xmpp_tls_policy/suites.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
 			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
+			["xmpp_tls_policy.prosody.certificates"] = "lua/prosody/certificates.lua";
 			["xmpp_tls_policy.prosody.commands"] = "lua/prosody/commands.lua";
+			["xmpp_tls_policy.prosody.own_certificates"] = "lua/prosody/own_certificates.lua";
+			["xmpp_tls_policy.prosody.peers"] = "lua/prosody/peers.lua";
 			["xmpp_tls_policy.prosody.refused"] = "lua/prosody/refused.lua";
 			["xmpp_tls_policy.prosody.reports"] = "lua/prosody/reports.lua";
 			["xmpp_tls_policy.prosody.server"] = "lua/prosody/server.lua";
 			["xmpp_tls_policy.prosody.shell"] = "lua/prosody/shell.lua";
+			["xmpp_tls_policy.prosody.storage"] = "lua/prosody/storage.lua";
 			["xmpp_tls_policy.prosody.streams"] = "lua/prosody/streams.lua";
 		};
 	};

@@ -1,5 +1,6 @@
 --- What an administrator can ask of the policy in the admin shell; see shell.lua.
 local array = require "util.array"
+local peers = require "xmpp_tls_policy.prosody.peers"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local shell = require "xmpp_tls_policy.prosody.shell"
@@ -103,5 +104,11 @@ commands.list = {
 		show = show_would_refuse,
 	},
 }
+
+for _, more in ipairs { peers } do
+	for _, command in ipairs(more) do
+		table.insert(commands.list, command)
+	end
+end
 
 return commands

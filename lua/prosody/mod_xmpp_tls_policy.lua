@@ -9,11 +9,13 @@ if library and not package.cpath:find(library, 1, true) then
 	package.cpath = library .. ";" .. package.cpath
 end
 
+local certificates = require "xmpp_tls_policy.prosody.certificates"
 local commands = require "xmpp_tls_policy.prosody.commands"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local encodings = require "util.encodings"
 local modulemanager = require "core.modulemanager"
+local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local server = require "xmpp_tls_policy.prosody.server"
@@ -220,21 +222,25 @@ local function enforce_direct_tls()
 	end)
 end
 
--- While an event is being handled, other modules may still make contexts. Timers
--- come before any connection is accepted.
+local function enforce_all()
+	contexts.enforce_again(function (given)
+		return demand(given.host, given.role, given.option, given.domain)
+	end)
+	enforce_direct_tls()
+end
+
+-- At once, as connections may be accepted before any timer; and again when the event
+-- that is being handled is over, as other modules may still make contexts.
 local looking = false
 local function look_at_direct_tls()
-	if looking then
-		return
-	end
-	looking = true
-	module:add_timer(0, function ()
-		looking = false
-		contexts.enforce_again(function (given)
-			return demand(given.host, given.role, given.option, given.domain)
+	enforce_all()
+	if not looking then
+		looking = true
+		module:add_timer(0, function ()
+			looking = false
+			enforce_all()
 		end)
-		enforce_direct_tls()
-	end)
+	end
 end
 
 local function give_back(host)
@@ -303,6 +309,8 @@ end
 function module.add_host(host_module)
 	local host = host_module.host
 	load_host_policy(host)
+	certificates.open(host_module)
+	own_certificates.check(module, host)
 
 	local function policy_with(session)
 		return policy_for(host, server.peer(session))
@@ -372,7 +380,7 @@ function module.add_host(host_module)
 	host_module:hook("s2s-authenticated", function (event)
 		local session, domain = event.session, event.host
 		local policy = policy_for(host, domain)
-		if streams.judge_domain(policy, session, domain) then
+		if streams.judge_domain(policy, session, domain) or certificates.see(host_module, policy, session, domain) then
 			return false
 		elseif policy.mode == "report" then
 			reports.see(host_module, policy, session, domain)
@@ -387,6 +395,7 @@ function module.add_host(host_module)
 
 	function host_module.unload()
 		reports.store(host_module)
+		certificates.close(host_module)
 		if not host_module.reloading then
 			give_back(host)
 			policies[host] = nil
@@ -467,6 +476,7 @@ module:hook("config-reloaded", function ()
 	load_policies()
 	look_at_direct_tls()
 	end_exceptions()
+	own_certificates.check_all(module, policies)
 end, -2)
 
 local function each_minute()
@@ -478,6 +488,7 @@ local function each_minute()
 	warn_of_exceptions()
 	end_exceptions()
 	reports.store_all()
+	own_certificates.check_daily(module, policies)
 	return 60
 end
 

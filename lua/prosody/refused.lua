@@ -4,6 +4,7 @@ local core = require "xmpp_tls_policy.core"
 local offers = require "xmpp_tls_policy.offer"
 local refusal = require "xmpp_tls_policy.refusal"
 local refusals = require "xmpp_tls_policy.refusals"
+local server = require "xmpp_tls_policy.prosody.server"
 
 local refused = {}
 
@@ -40,6 +41,10 @@ local function explained(made)
 		return made
 	end
 	made.host, made.role, made.policy = context.given.host, context.given.role, context.policy:name()
+	if not made.host and made.offer and server.is_host(made.offer.server_name) then
+		-- What is wrong with a hello is found before the name in it is looked up.
+		made.host = made.offer.server_name:lower()
+	end
 	if context.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else

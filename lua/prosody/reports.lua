@@ -1,50 +1,28 @@
 --- Of each host whose policy is only reported on: whom it would cut off, kept through
 -- the server's own storage.
 local report = require "xmpp_tls_policy.report"
+local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
 
 local reports = {}
 
 local STORE = "tls_policy_report"
 
--- Host -> { report, module, level, failed = whether the storage has failed already }.
+-- Host -> { report, store, level }.
 local by_host = {}
 
 local function now()
 	return os.time()
 end
 
--- The log says once that a storage fails, and once that it works again.
-local function note(kept, failure)
-	if failure and not kept.failed then
-		kept.module:log("error", "Whom the policy would cut off cannot be stored: %s", failure)
-	elseif not failure and kept.failed then
-		kept.module:log("info", "Whom the policy would cut off can be stored again")
-	end
-	kept.failed = failure ~= nil
-end
-
--- Returns nil and a message where the server would throw.
-local function open(module, kind)
-	local opened, store, message = pcall(module.open_store, module, STORE, kind)
-	if not opened then
-		return nil, tostring(store)
-	end
-	return store, message
-end
-
 local function load(module)
-	local kept = { module = module }
-	local store, failure = open(module)
-	local peers, damaged
-	if store then
-		peers, failure = store:get(nil)
-	end
+	local store = storage.open(module, STORE, "Whom the policy would cut off")
+	local peers = store:get(nil)
+	local kept, damaged = { store = store }
 	kept.report, damaged = report.new { now = now, peers = type(peers) == "table" and peers or nil }
 	if damaged > 0 then
 		module:log("warn", "%d damaged entries of %s are left out", damaged, STORE)
 	end
-	note(kept, failure)
 	return kept
 end
 
@@ -54,7 +32,7 @@ local function of_host(module)
 		kept = load(module)
 		by_host[module.host] = kept
 	end
-	kept.module = module
+	kept.store.module = module
 	return kept
 end
 
@@ -87,25 +65,15 @@ function reports.store(module)
 	if not changes then
 		return
 	end
-	local done
-	local store, failure = open(module, "map")
-	if store then
-		local fields = {}
-		for key, peer in pairs(changes) do
-			fields[key] = peer or store.remove
-		end
-		done, failure = store:set_keys(nil, fields)
-	end
-	if not done then
+	if not kept.store:set_fields(nil, changes) then
 		kept.report:restore(changes)
 	end
-	note(kept, not done and (failure or "unknown reason") or nil)
 end
 
 --- The same on all hosts.
 function reports.store_all()
 	for _, kept in pairs(by_host) do
-		reports.store(kept.module)
+		reports.store(kept.store.module)
 	end
 end
 

@@ -1,7 +1,10 @@
 --- What the plugin has to know about Prosody's inside. Another server of its
 -- kind is another file like this one.
+local certmanager = require "core.certmanager"
 local configmanager = require "core.configmanager"
 local portmanager = require "core.portmanager"
+local stanza = require "util.stanza"
+local usermanager = require "core.usermanager"
 local luasec = require "ssl"
 
 local server = {}
@@ -224,6 +227,38 @@ end
 function server.fire(host, name, event)
 	local present = host == nil and prosody or prosody.hosts[host]
 	return present and present.events.fire_event(name, event)
+end
+
+--- A context such as a host's streams get on our side, made for looking at. Or nil and a
+-- message.
+function server.own_context(host)
+	local parent = host:match "%.(.*)$"
+	local ssl = configmanager.rawget(host, "ssl") or parent and configmanager.rawget(parent, "ssl") or {}
+	local context, message = certmanager.create_context(host, "server", ssl)
+	return type(context) == "table" and context._inner or context, message
+end
+
+--- Whether a name, in any case, is that of a host of ours.
+function server.is_host(name)
+	return name ~= nil and prosody.hosts[name:lower()] ~= nil
+end
+
+--- Whether clients can log in to a host; nil where there is none.
+function server.serves_clients(host)
+	return prosody.hosts[host] and prosody.hosts[host].type == "local"
+end
+
+--- JIDs that have a role on a host: a list.
+function server.with_role(role, host)
+	local done, list = pcall(usermanager.get_jids_with_role, role, host)
+	return done and type(list) == "table" and list or {}
+end
+
+--- Sends a message from a host to somebody, with a subject and a body.
+function server.send_message(host, to, subject, body)
+	local message = stanza.message({ from = host, to = to, type = "chat" }, body)
+	message:tag("subject"):text(subject):up()
+	prosody.core_post_stanza(prosody.hosts[host], message)
 end
 
 -- Context -> name -> another like it.

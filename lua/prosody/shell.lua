@@ -2,6 +2,8 @@
 local columns = require "xmpp_tls_policy.columns"
 local json = require "util.json"
 
+local unpack = table.unpack or unpack -- luacheck: ignore 113
+
 local shell = {}
 
 local SECTION = "tlspolicy"
@@ -24,14 +26,14 @@ local function handler(command)
 		local arguments, count = { ... }, select("#", ...)
 		if arguments[count] == "json" then
 			arguments[count] = nil
-			local result, message = command.data(arguments[1])
+			local result, message = command.data(unpack(arguments))
 			if result == nil then
 				return nil, message
 			end
 			self.session.print(json.encode(result))
 			return true, "1 line of JSON"
 		end
-		return command.show(self.session, arguments[1])
+		return command.show(self.session, unpack(arguments))
 	end
 end
 
@@ -104,8 +106,8 @@ local function add_items(module, list)
 end
 
 --- Adds commands: a list of { name, help, argument = what its first argument is called
--- (nil: none), data = function(argument) -> a table for JSON, or nil and a message; show =
--- function(session, argument) -> true and a message, or nil and one }. Returns a
+-- (nil: none), data = function(arguments...) -> a table for JSON, or nil and a message; show =
+-- function(session, arguments...) -> true and a message, or nil and one }. Returns a
 -- function that removes them.
 function shell.add(module, list)
 	if module:shared "/*/admin_shell/env".help ~= nil then

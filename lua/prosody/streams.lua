@@ -113,7 +113,9 @@ local function identity(session, domain)
 	end
 end
 
-local function is_authenticated(session, domain)
+--- Whether a certificate vouches for a server-to-server session, for a domain of the
+-- peer's: one that leads to a trusted root and covers it.
+function streams.is_authenticated(session, domain)
 	if domain == server.peer(session) then
 		return has_valid_certificate(session)
 	end
@@ -127,7 +129,7 @@ local function describe(session, domain)
 		domain = domain,
 		service = "xmpp-server",
 		identity = identity(session, domain),
-		authenticated = is_authenticated(session, domain),
+		authenticated = streams.is_authenticated(session, domain),
 	}
 end
 
@@ -230,7 +232,8 @@ local dialback_alone = "no valid certificate vouches for %s, and dialback alone 
 --- Whose certificate vouches for a server-to-server session, after all that check
 -- it. True if the stream was closed.
 function streams.judge_authentication(policy, session, domain)
-	if policy.mode == "report" or policy.unauthenticated_s2s ~= "refuse" or is_authenticated(session, domain) then
+	if policy.mode == "report" or policy.unauthenticated_s2s ~= "refuse"
+		or streams.is_authenticated(session, domain) then
 		return
 	end
 	return streams.refuse(session, "policy-violation",
@@ -266,7 +269,8 @@ local function breaches_of_stream(policy, session, domain)
 		local id = session.direction == "outgoing" and policy:enforces "support.abort" and "support.abort"
 			or wants_tls(policy)
 		breaches[1] = id and policy:breach(id, "the stream was authenticated without TLS")
-	elseif session.direction and policy.unauthenticated_s2s == "refuse" and not is_authenticated(session, domain) then
+	elseif session.direction and policy.unauthenticated_s2s == "refuse"
+		and not streams.is_authenticated(session, domain) then
 		local sentence_of = dialback_alone:format(domain)
 		breaches[1] = policy:breach("unauth.encrypt", sentence_of)
 			or { clause = "unauthenticated_s2s", enforced = true, text = sentence_of }

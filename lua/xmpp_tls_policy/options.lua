@@ -196,9 +196,11 @@ end
 
 -- name -> validator, and the default of each.
 local validators = {
+	certificate_change = one_of({ "warn", "refuse" }),
 	exceptions = exceptions,
 	level = one_of(profiles.levels),
 	mode = one_of({ "enforce", "report" }),
+	notify_admins = boolean,
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = table_of({
 		enabled = boolean,
@@ -209,8 +211,10 @@ local validators = {
 }
 
 local defaults = {
+	certificate_change = "warn",
 	level = profiles.levels[1],
 	mode = "enforce",
+	notify_admins = false,
 	profile = profiles.default,
 	resumption = { enabled = true, lifetime = 3600, memory = 16 },
 	unauthenticated_s2s = "dialback",

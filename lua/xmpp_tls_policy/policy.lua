@@ -59,10 +59,11 @@ function policy.compose(profile, level, clauses)
 end
 
 -- What holds beside the clauses.
-local beside = { "mode", "resumption", "unauthenticated_s2s" }
+local beside = { "certificate_change", "mode", "notify_admins", "resumption", "unauthenticated_s2s" }
 
 -- The policy of an operator's options, nil for the defaults; with the fields
--- `mode`, "enforce" or "report"; `resumption`, { enabled, lifetime (seconds), memory
+-- `mode`, "enforce" or "report"; `certificate_change`, "warn" or "refuse";
+-- `notify_admins`, whether they get messages; `resumption`, { enabled, lifetime (seconds), memory
 -- (MiB) }; `unauthenticated_s2s`, "dialback" or "refuse"; and `exceptions`, by
 -- domain as in core.domain_name: { domain, level, unauthenticated_s2s, expires,
 -- reason, ends (UTC seconds) }. Or nil, and the list of errors of options.check.

@@ -14,7 +14,8 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "exceptions", "level", "mode", "profile", "resumption", "unauthenticated_s2s"'
+local KNOWN = 'known: "certificate_change", "exceptions", "level", "mode", "notify_admins", "profile", "resumption", '
+	.. '"unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -74,6 +75,10 @@ local cases = {
 	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
 	{ { unauthenticated_s2s = "dialbcak" }, {
 		'xmpp_tls_policy.unauthenticated_s2s is "dialbcak"; accepted: "dialback", "refuse"; did you mean "dialback"?' } },
+	{ { certificate_change = "ignore", notify_admins = 1 }, {
+		'xmpp_tls_policy.certificate_change is "ignore"; accepted: "warn", "refuse"',
+		"xmpp_tls_policy.notify_admins is 1; accepted: true, false",
+	} },
 	{ { mode = "observe" }, { 'xmpp_tls_policy.mode is "observe"; accepted: "enforce", "report"' } },
 	{ { resumption = true }, { "xmpp_tls_policy.resumption is true; accepted: a table such as { lifetime = 3600 }" } },
 	{ { resumption = { enabled = "yes", lifetime = 0, memory = 1.5, size = 1 } }, {
@@ -147,7 +152,8 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			exceptions = {}, level = "must", mode = "enforce", profile = "draft-saintandre-xmpp-tls-02",
+			certificate_change = "warn", exceptions = {}, level = "must", mode = "enforce", notify_admins = false,
+		 profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))

@@ -34,7 +34,8 @@ describe("README.md", function ()
 	it("lists the options, and their values in order", function ()
 		for option, values in pairs {
 			profile = tls_policy.profile_names, level = { "should", "must" },
-			unauthenticated_s2s = { "dialback", "refuse" },
+			unauthenticated_s2s = { "dialback", "refuse" }, mode = { "enforce", "report" },
+			certificate_change = { "warn", "refuse" },
 		} do
 			local quoted = {}
 			for index, value in ipairs(values) do

@@ -1,0 +1,259 @@
+-- admin.change: what a server remembers of others' certificates, and what it says and
+-- does when one changes. Two real servers; one of them gets other certificates.
+
+local files = require "support.files"
+local json = require "dkjson"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+local DAY = 86400
+
+describe("admin.change: the certificate of another server", function ()
+	local authority, other_authority, near, far
+	local servers = prosody.group()
+
+	local function start(policy, fields)
+		local both = authority.certificate .. ".both"
+		files.write(both, files.read(authority.certificate) .. files.read(other_authority.certificate))
+		local spec = {
+			hosts = { ["near.test"] = authority:issue { names = { "near.test" }, key = "p256" } },
+			ca = both, with_policy = true, policy = policy, routes = {}, modules = { "test_clock", "test_change" },
+			users = { ["admin@near.test"] = "secret" }, options = { admins = { "admin@near.test" } },
+		}
+		for name, value in pairs(fields or {}) do
+			spec[name] = value
+		end
+		near = servers.start(spec)
+	end
+
+	-- The other server, with a certificate.
+	local function show(certificate)
+		if far then
+			far:renew("far.test", certificate)
+			far:reload()
+		else
+			far = servers.start {
+				hosts = { ["far.test"] = certificate }, ca = authority.certificate,
+				routes = { ["near.test"] = { s2s = near.ports.s2s } },
+			}
+			near:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } } }
+			near:reload()
+		end
+	end
+
+	local function ping()
+		near:shell [[s2s:close("near.test", "far.test")]]
+		local mark = near:mark()
+		local answer = near:shell [[xmpp:ping("near.test", "far.test", 20)]]
+		return answer:lower():find("pong", 1, true) ~= nil, near:log(mark), answer
+	end
+
+	local function peers(domain)
+		local output, status = near:shell(("tlspolicy:peers(%q, \"json\")"):format(domain or ""))
+		assert.equal(0, status, output)
+		return json.decode(output:match "{[^\n]*}").certificates
+	end
+
+	setup(function ()
+		authority, other_authority = pki.authority(), pki.authority()
+	end)
+
+	after_each(function ()
+		far = nil
+		servers.stop()
+	end)
+
+	teardown(pki.remove)
+
+	-- Each with a key of its own, unless it is named.
+	local keys = 0
+	local function issue(changes)
+		keys = keys + 1
+		local options = { names = { "far.test" }, key = "p256", key_name = "far " .. keys, days = 300 }
+		for name, value in pairs(changes or {}) do
+			options[name] = value
+		end
+		local by = options.by or authority
+		options.by = nil
+		return by:issue(options)
+	end
+
+	it("is remembered, with both ways that it was seen", function ()
+		start {}
+		show(issue())
+		assert.is_true((ping()))
+		assert.matches("pong", far:shell([[xmpp:ping("far.test", "near.test", 20)]]):lower())
+		local found = peers "far.test"
+		assert.equal(1, #found)
+		assert.same({ "near.test", "far.test", true, false, { "in", "out" } },
+			{ found[1].host, found[1].domain, found[1].verified, found[1].pending, found[1].directions })
+		assert.matches("^%x+$", found[1].sha256)
+		assert.is_nil(near:log():match "The certificate of far.test")
+		assert.same(found, peers())
+		local output = near:shell [[tlspolicy:peers()]]
+		assert.matches("\nfar.test +near.test +in/out +yes +[%d-]+ +[%d-]+ +[%d-]+", "\n" .. output)
+	end)
+
+	it("that is renewed with the same key is worth a word, no warning", function ()
+		start {}
+		show(issue { key_name = "kept" })
+		ping()
+		show(issue { key_name = "kept" })
+		local reached, log = ping()
+		assert.is_true(reached)
+		assert.matches("info\tThe certificate of far.test: ", log)
+		assert.is_nil(log:match "warn\tThe certificate")
+	end)
+
+	it("that is renewed with a new key when that is due is worth a word, no warning", function ()
+		start {}
+		show(issue { not_before = os.time() - 80 * DAY, not_after = os.time() + 10 * DAY })
+		ping()
+		show(issue())
+		local _, log = ping()
+		assert.matches("info\tThe certificate of far.test: ", log)
+		assert.is_nil(log:match "warn\tThe certificate")
+	end)
+
+	local changes = {
+		["a new key long before the end"] = function () return issue() end,
+		["another issuer"] = function () return issue { by = other_authority } end,
+		["its own signature"] = function ()
+			return pki.self_signed { names = { "far.test" }, key = "p256", key_name = "alone" }
+		end,
+	}
+	for what, make in pairs(changes) do
+		it("that comes with " .. what .. " is warned about, once, with both side by side", function ()
+			start {}
+			show(issue())
+			ping()
+			local before = peers("far.test")[1]
+			show(make())
+			local reached, log = ping()
+			assert.is_true(reached)
+			assert.equal(1, select(2, log:gsub("warn\tThe certificate of far.test: ", "")))
+			local after
+			for _, entry in ipairs(peers "far.test") do
+				after = entry.sha256 ~= before.sha256 and entry or after
+			end
+			assert.matches(("warn\tSHA%%-256: %s %%(before: %s%%)"):format(after.sha256, before.sha256), log)
+			assert.matches("warn\tissuer: [^\n]*%(before: ", log)
+			assert.matches("test_change\tinfo\tChanged: far.test", log)
+			log = select(2, ping())
+			assert.is_nil(log:match "The certificate of far.test")
+		end)
+	end
+
+	it("that changes is told to administrators, if they want that", function ()
+		start { notify_admins = true }
+		local admin = assert(xmpp.open(near:target "c2s"))
+		assert(admin:login("admin", "secret"))
+		admin:send "<presence/>"
+		assert(admin:read_until "<presence[^>]*/?>")
+		show(issue())
+		ping()
+		show(issue { by = other_authority })
+		ping()
+		local message = assert(admin:read_until "</message>")
+		assert.matches("<body>[^<]*far.test.*SHA%-256: %x+ %(before: %x+%)", message)
+		assert.matches("<subject>The certificate of far.test</subject>", message)
+		admin:close()
+	end)
+
+	it("that changes ends the streams both ways until it is accepted, if the operator says so", function ()
+		start { certificate_change = "refuse" }
+		show(issue())
+		assert.is_true((ping()))
+		show(issue { by = other_authority })
+		local reached, log, answer = ping()
+		assert.is_false(reached)
+		assert.matches("it is refused until it is accepted", answer)
+		assert.equal(1, select(2, log:gsub("warn\tThe certificate of far.test: ", "")))
+		local mark = near:mark()
+		-- The stream that came with the old certificate goes on; a new one does not.
+		far:shell [[s2s:close("far.test", "near.test")]]
+		local incoming = far:begin_shell [[xmpp:ping("far.test", "near.test", 20)]]
+		near:wait_for_log("s2sin[^\n]*Stream refused by the TLS policy: [^\n]*until it is accepted", mark)
+		incoming:close()
+		assert.is_false((ping()))
+		local pending = 0
+		for _, entry in ipairs(peers "far.test") do
+			pending = pending + (entry.pending and 1 or 0)
+		end
+		assert.equal(1, pending)
+		local output, status = near:shell [[tlspolicy:accept("far.test")]]
+		assert.equal(0, status)
+		assert.matches("OK: 1 certificate of far.test accepted", output)
+		assert.is_true((ping()))
+		assert.matches("pong", far:shell([[xmpp:ping("far.test", "near.test", 20)]]):lower())
+	end)
+
+	it("that changes is not refused in report mode", function ()
+		start { certificate_change = "refuse", mode = "report" }
+		show(issue())
+		ping()
+		show(issue { by = other_authority })
+		assert.is_true((ping()))
+	end)
+
+	it("is not remembered of who is not authenticated", function ()
+		start {}
+		local theirs = issue()
+		local peer = assert(xmpp.open(near:target "s2s", { from = "far.test",
+			tls = { certificate = theirs.certificate, key = theirs.key } }))
+		peer:close()
+		local output, status = near:shell [[tlspolicy:peers("far.test")]]
+		assert.equal(1, status)
+		assert.matches("nothing is remembered of far.test", output)
+	end)
+
+	it("is forgotten when an administrator says so", function ()
+		start { certificate_change = "refuse" }
+		show(issue())
+		ping()
+		assert.matches("1 certificate of FAR.test forgotten", (near:shell [[tlspolicy:forget("FAR.test")]]))
+		show(issue { by = other_authority })
+		assert.is_true((ping()))
+		for command, message in pairs {
+			['tlspolicy:forget("none.test")'] = "nothing is remembered of \"none.test\"",
+			['tlspolicy:accept("far.test")'] = "no certificate of \"far.test\" is pending",
+			["tlspolicy:accept()"] = "name the domain of a server",
+		} do
+			local output, status = near:shell(command)
+			assert.equal(1, status)
+			assert.truthy(output:find(message, 1, true), output)
+		end
+	end)
+
+	for _, backend in ipairs { "internal", "sql" } do
+		it("is kept by the server's own storage: " .. backend, function ()
+			local data = require "support.process".scratch "data"
+			assert(require "lfs".mkdir(data))
+			local options = {
+				admins = {}, data_path = data, storage = backend,
+				sql = { driver = "SQLite3", database = "prosody.sqlite" },
+			}
+			start({}, { options = options })
+			show(issue())
+			assert.is_true((ping()))
+			local before = peers()
+			assert.equal(1, #before)
+			far = nil
+			servers.stop()
+			start({}, { options = options, users = {} })
+			assert.same(before, peers())
+		end)
+	end
+
+	it("is not remembered where the storage fails, and the server goes on", function ()
+		start({}, { options = { storage = { tls_policy_certificates = "none" }, admins = {} } })
+		show(issue())
+		local reached, log = ping()
+		assert.is_true(reached)
+		assert.matches("error\tThe certificates of other servers cannot be stored", log)
+		local again = select(2, ping())
+		assert.is_nil(again:match "\t[^\n]*The certificates of other servers can")
+	end)
+
+end)

@@ -1,0 +1,119 @@
+-- What the log says of our own hosts' certificates.
+local files = require "support.files"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+
+local DAY = 86400
+
+describe("the certificate of a host of ours", function ()
+	local authority
+	local servers = prosody.group()
+
+	setup(function ()
+		-- Of what comes from a root itself, nobody knows that nothing is missing.
+		authority = pki.authority({ days = 3000 }):intermediate { days = 3000 }
+	end)
+
+	after_each(servers.stop)
+
+	teardown(pki.remove)
+
+	local function start(certificate, fields)
+		local spec = {
+			hosts = { ["example.test"] = certificate }, with_policy = true, modules = { "test_clock" }, routes = {},
+		}
+		for name, value in pairs(fields or {}) do
+			spec[name] = value
+		end
+		return servers.start(spec)
+	end
+
+	local function said(log)
+		local lines = {}
+		for level, message in log:gmatch "mod_xmpp_tls_policy\t(%l+)\t(the certificate of [^\n]*)" do
+			lines[#lines + 1] = level .. " " .. message
+		end
+		return table.concat(lines, "\n")
+	end
+
+	local cases = {
+		{ "that is as it should be is worth no word", { days = 300 }, "^$" },
+		{ "that ends in five days", { not_after = os.time() + 5.5 * DAY, not_before = os.time() - 80 * DAY },
+			'^warn the certificate of "example.test" expires in 5 days: renew it$' },
+		{ "that has ended", { not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY },
+			'^error the certificate of "example.test" expired 2 days ago: replace it$' },
+		{ "that does not cover it", { names = { "other.test" }, days = 300 },
+			'does not cover it, so clients %(c2s%) refuse it.*does not cover it, so other servers' },
+		{ "that is for servers only", { extended_key_usages = { "serverAuth" }, days = 300 },
+			'^info the extended key usages of the certificate of "example.test" lack clientAuth' },
+	}
+	for _, case in ipairs(cases) do
+		it(case[1], function ()
+			local options = { names = { "example.test" } }
+			for name, value in pairs(case[2]) do
+				options[name] = value
+			end
+			local server = start(authority:issue(options))
+			local log = server:log():gsub("(\t%l+\t)(the extended key usages of )(the certificate)", "%1the certificate of %2%3")
+			assert.matches(case[3], (said(log):gsub("the certificate of the extended", "the extended")))
+			-- And again at each load, once.
+			log = server:reload():gsub("(\t%l+\t)(the extended key usages of )(the certificate)", "%1the certificate of %2%3")
+			assert.matches(case[3], (said(log):gsub("the certificate of the extended", "the extended")))
+		end)
+	end
+
+	it("without the certificate of its issuer", function ()
+		local whole = authority:issue { names = { "example.test" }, days = 300 }
+		assert.equal("", said(start(whole):log()))
+		servers.stop()
+		local alone = { certificate = whole.own, key = whole.key }
+		assert.matches('^warn the certificate of its issuer "[^\n]*" does not follow the certificate of "example.test"',
+			(start(alone):log():match "mod_xmpp_tls_policy\t(warn\t[^\n]*)":gsub("\t", " ")))
+	end)
+
+	it("is said to end when a day makes it so, and once", function ()
+		local server = start(authority:issue { names = { "example.test" },
+			not_before = os.time() - 60 * DAY, not_after = os.time() + 30.5 * DAY })
+		assert.equal("", said(server:log()))
+		-- The server's clock is put forward, and what it does each minute is done at once.
+		local function pass(days)
+			local mark = server:mark()
+			local output, status = server:shell(([[>(function ()
+				local real = os.time
+				os.time = function (...) return (...) and real(...) or real() + %d * 86400 end
+				local manager = require "core.modulemanager"
+				require "xmpp_tls_policy.prosody.own_certificates".check_daily(
+					manager.get_module("*", "xmpp_tls_policy").module, { ["example.test"] = true, ["*"] = true })
+				os.time = real
+			end)()]]):format(days):gsub("%s+", " "))
+			assert.equal(0, status, output)
+			return said(server:log(mark))
+		end
+		assert.equal("", pass(1))
+		assert.equal('warn the certificate of "example.test" expires in 20 days: renew it', pass(10))
+		assert.equal("", pass(11))
+		assert.equal('warn the certificate of "example.test" expires in 6 days: renew it', pass(24))
+		assert.equal('error the certificate of "example.test" expired 1 day ago: replace it', pass(32))
+		assert.equal("", pass(33))
+	end)
+
+	it("of a component need not be for clients", function ()
+		local certificate = authority:issue { names = { "other.test" }, days = 300 }
+		local server = start(authority:issue { names = { "example.test" }, days = 300 }, {
+			components = { ["rooms.test"] = { module = "muc", options = { ssl = {
+				certificate = certificate.certificate, key = certificate.key,
+			} } } },
+		})
+		local log = said(server:log())
+		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', log)
+		assert.is_nil(log:match "clients")
+	end)
+
+	it("may be missing", function ()
+		local server = start(authority:issue { names = { "example.test" }, days = 300 }, {
+			components = { ["rooms.test"] = { module = "muc" } },
+		})
+		assert.is_nil(server:log():match "mod_xmpp_tls_policy\terror")
+		assert.is_truthy(files.read(server.log_path))
+	end)
+end)
