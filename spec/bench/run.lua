@@ -1,6 +1,7 @@
 -- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments:
 -- the interpreter, and the file for the JSON.
 local core = require "xmpp_tls_policy.core"
+local certificate_bench = require "bench.certificates"
 local handshake = require "support.handshake"
 local logins = require "bench.logins"
 local measure = require "bench.measure"
@@ -78,6 +79,7 @@ measure.report "Session store"
 local count = tonumber(os.getenv "PAIRS") or 10
 logins.beside_tls(certificates, interpreter)
 refusals.run(certificates, tonumber(os.getenv "REFUSALS") or 100000)
+certificate_bench.run(certificates.p256, 100000, 10000)
 logins.run(certificates, count)
 measure.write_json(json_path)
 pki.remove()
