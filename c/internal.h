@@ -268,7 +268,6 @@ bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t 
 struct refused_handshake {
 	bool server;        /* our role */
 	int32_t label;      /* of the context (context:observe); 0: none */
-	int descriptor;     /* of our socket; -1: none */
 	sa_family_t family; /* of the peer's address: AF_INET, AF_INET6; AF_UNSPEC: none */
 	in_port_t port;     /* in the host's byte order */
 	unsigned char address[sizeof(struct in6_addr)];
@@ -292,7 +291,7 @@ int refusals_push(lua_State *L);
 void socket_write_at_once(const SSL *connection);
 void socket_acknowledge_at_once(const SSL *connection);
 
-/* Sets the descriptor, and family, address and port of the peer. An IPv4 address inside IPv6 (RFC
+/* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC
  * 4291 2.5.5.2) is an IPv4 address. */
 void socket_note_peer(struct refused_handshake *refusal, const SSL *connection);
 
@@ -471,6 +470,10 @@ struct observation {
 
 /* Before all else. False if there is no index left. */
 bool observation_open(void);
+
+/* The next handshake on a socket, as a client and without SNI, is with this server.
+ * False if memory is short. */
+bool observation_expect(int descriptor, const char *server_name);
 
 /* False, with nothing done, if memory is short. The connection owns what is begun:
  * if its handshake never was finished when it is freed, it is refused. */

@@ -8,26 +8,53 @@ static int observation_index = -1;
 
 /* LuaSec gives nobody its SSL, but the number of its socket. Both ends of a
  * connection live in one thread, as does everything of LuaSec's. */
-static struct observation **by_descriptor;
+static struct descriptor {
+	struct observation *observation;
+	char *server_name; /* of the next handshake as a client; NULL: not known */
+} * by_descriptor;
 static size_t descriptors;
 
-static bool remember_descriptor(struct observation *observation, int descriptor)
+static bool make_room(int descriptor)
 {
-	if (descriptor < 0)
-		return true;
 	size_t needed = (size_t)descriptor + 1;
-	if (needed > descriptors) {
-		size_t size = needed + 64;
-		struct observation **grown = realloc(by_descriptor, size * sizeof(*grown));
-		if (grown == NULL)
-			return false;
-		memset(grown + descriptors, 0, (size - descriptors) * sizeof *grown);
-		by_descriptor = grown;
-		descriptors = size;
-	}
-	by_descriptor[descriptor] = observation;
-	observation->descriptor = descriptor;
+	if (needed <= descriptors)
+		return true;
+	size_t size = needed + 64;
+	struct descriptor *grown = realloc(by_descriptor, size * sizeof *grown);
+	if (grown == NULL)
+		return false;
+	memset(grown + descriptors, 0, (size - descriptors) * sizeof *grown);
+	by_descriptor = grown;
+	descriptors = size;
 	return true;
+}
+
+static void remember_descriptor(struct observation *observation, int descriptor)
+{
+	if (descriptor < 0 || !make_room(descriptor))
+		return;
+	by_descriptor[descriptor].observation = observation;
+	observation->descriptor = descriptor;
+}
+
+bool observation_expect(int descriptor, const char *server_name)
+{
+	if (!make_room(descriptor))
+		return false;
+	char *name = strdup(server_name);
+	free(by_descriptor[descriptor].server_name);
+	by_descriptor[descriptor].server_name = name;
+	return name != NULL;
+}
+
+/* What was expected of a socket holds for one handshake, whatever becomes of it. */
+static char *take_expected(int descriptor)
+{
+	if (descriptor < 0 || (size_t)descriptor >= descriptors)
+		return NULL;
+	char *name = by_descriptor[descriptor].server_name;
+	by_descriptor[descriptor].server_name = NULL;
+	return name;
 }
 
 static void forget_server_name(struct observation *observation)
@@ -72,8 +99,8 @@ static void observation_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, 
 		return;
 	observation_refuse(observation);
 	int descriptor = observation->descriptor;
-	if (descriptor >= 0 && by_descriptor[descriptor] == observation)
-		by_descriptor[descriptor] = NULL;
+	if (descriptor >= 0 && by_descriptor[descriptor].observation == observation)
+		by_descriptor[descriptor].observation = NULL;
 	forget_server_name(observation);
 	forget_offer(observation);
 	SSL_CTX_free(observation->first);
@@ -94,10 +121,16 @@ static void note_peer(struct observation *observation, SSL *connection)
 	refusal->server = SSL_is_server(connection);
 	refusal->alert = -1;
 	socket_note_peer(refusal, connection);
-	const char *name =
+	char *expected = take_expected(SSL_get_fd(connection));
+	const char *asked =
 	    refusal->server ? NULL : SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
-	if (name != NULL)
-		observation->server_name = strdup(name);
+	if (!refusal->server && asked == NULL) {
+		observation->server_name = expected;
+		return;
+	}
+	free(expected);
+	if (asked != NULL)
+		observation->server_name = strdup(asked);
 }
 
 bool observation_begin(SSL *connection)
@@ -133,6 +166,7 @@ struct observation *observation_of(const SSL *connection)
 
 struct observation *observation_of_descriptor(lua_Integer descriptor)
 {
-	return descriptor >= 0 && (size_t)descriptor < descriptors ? by_descriptor[descriptor]
-								   : NULL;
+	if (descriptor < 0 || (size_t)descriptor >= descriptors)
+		return NULL;
+	return by_descriptor[descriptor].observation;
 }

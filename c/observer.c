@@ -319,12 +319,27 @@ static int refusals(lua_State *L)
 	return refusals_push(L);
 }
 
+/* observer.expect_server(descriptor, name)
+ * The next handshake on the socket with this number, if it is our client's and sends
+ * no SNI, is with the server `name`: refusals tell that. True, or nil, message, code
+ * ("memory"). */
+static int expect_server(lua_State *L)
+{
+	lua_Number descriptor = luaL_checknumber(L, 1);
+	const char *name = luaL_checkstring(L, 2);
+	if (!(descriptor >= 0 && descriptor < 1 << 24) || descriptor != (lua_Number)(int)descriptor)
+		return luaL_argerror(L, 1, "number of a socket expected");
+	if (!observation_expect((int)descriptor, name))
+		return push_failure(L, "memory", "out of memory");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 void observer_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "facts", facts },
-		{ "offer", offer },
-		{ "refusals", refusals },
+		{ "facts", facts },       { "offer", offer },
+		{ "refusals", refusals }, { "expect_server", expect_server },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, functions);

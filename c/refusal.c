@@ -116,15 +116,13 @@ static void set_address(lua_State *L, const struct refused_handshake *refusal)
 static void push_record(lua_State *L, const struct record *record)
 {
 	const struct refused_handshake *refusal = &record->refusal;
-	lua_createtable(L, 0, 11);
+	lua_createtable(L, 0, 10);
 	lua_pushnumber(L, (lua_Number)record->time.tv_sec +
 			      (lua_Number)record->time.tv_nsec / (lua_Number)1e9);
 	lua_setfield(L, -2, "time");
 	set_string(L, "role", refusal->server ? "server" : "client");
 	if (refusal->label > 0)
 		set_integer(L, "label", refusal->label);
-	if (refusal->descriptor >= 0)
-		set_integer(L, "descriptor", refusal->descriptor);
 	set_address(L, refusal);
 	set_alert(L, refusal);
 	if (refusal->error != 0)

@@ -42,7 +42,6 @@ void socket_note_peer(struct refused_handshake *refusal, const SSL *connection)
 	} peer;
 	socklen_t size = sizeof peer;
 	int descriptor = SSL_get_fd(connection);
-	refusal->descriptor = descriptor;
 	if (descriptor < 0 || getpeername(descriptor, &peer.any, &size) != 0)
 		return;
 	if (peer.any.sa_family == AF_INET) {

@@ -60,6 +60,7 @@ build = {
 			["xmpp_tls_policy.verdict"] = "lua/xmpp_tls_policy/verdict.lua";
 			["xmpp_tls_policy.prosody.certificates"] = "lua/prosody/certificates.lua";
 			["xmpp_tls_policy.prosody.commands"] = "lua/prosody/commands.lua";
+			["xmpp_tls_policy.prosody.events"] = "lua/prosody/events.lua";
 			["xmpp_tls_policy.prosody.own_certificates"] = "lua/prosody/own_certificates.lua";
 			["xmpp_tls_policy.prosody.peers"] = "lua/prosody/peers.lua";
 			["xmpp_tls_policy.prosody.refused"] = "lua/prosody/refused.lua";

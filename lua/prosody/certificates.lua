@@ -2,6 +2,7 @@
 -- one changes (clause admin.change).
 local certificate_memory = require "xmpp_tls_policy.certificate_memory"
 local date = require "xmpp_tls_policy.date"
+local events = require "xmpp_tls_policy.prosody.events"
 local server = require "xmpp_tls_policy.prosody.server"
 local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
@@ -98,7 +99,7 @@ local function tell(module, policy, session, domain, result)
 	for _, line in ipairs(lines) do
 		session.log("warn", "%s", line)
 	end
-	server.fire(module.host, "tls-policy/certificate-changed", { domain = domain, session = session, result = result })
+	events.fire(module.host, "tls-policy/certificate-changed", { domain = domain, session = session, result = result })
 	if policy.notify_admins then
 		table.insert(lines, 1, result.message)
 		notify(module, "The certificate of " .. domain, lines)
@@ -122,7 +123,8 @@ function certificates.see(module, policy, session, domain)
 		tell(module, policy, session, domain, result)
 	end
 	if result.refuse then
-		return streams.refuse(session, "policy-violation", result.message, { "admin.change" })
+		return streams.refuse(session, "policy-violation", result.message,
+			{ clauses = { "admin.change" }, facts = facts, policy = policy:name() })
 	end
 end
 

@@ -14,6 +14,7 @@ local commands = require "xmpp_tls_policy.prosody.commands"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local encodings = require "util.encodings"
+local events = require "xmpp_tls_policy.prosody.events"
 local modulemanager = require "core.modulemanager"
 local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
 local refused = require "xmpp_tls_policy.prosody.refused"
@@ -159,7 +160,7 @@ local function demand(host, role, option, domain)
 	local key = ("%s %s %s %s"):format(host or "*", role, option or "", policy.exception and policy.exception.domain or "")
 	if not demands[key] then
 		demands[key] = {
-			policy = policy, host = host, role = role, option = option, domain = domain,
+			policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
 			operator = server.operator_lists(host, role, option),
 		}
 	end
@@ -301,7 +302,7 @@ local function end_exceptions()
 	for session, domain in server.authenticated_domains(module) do
 		local host = server.host(session)
 		if policies[host] then
-			streams.judge_domain(policy_for(host, domain), session, domain)
+			streams.judge_domain(policy_for(host, domain), session, host, domain)
 		end
 	end
 end
@@ -356,7 +357,10 @@ function module.add_host(host_module)
 		local descriptor = server.descriptor(session)
 		streams.expect_tls(session)
 		if session.direction == "outgoing" and descriptor then
-			refused.expect_server(descriptor, session.to_host)
+			local done, message = core.observer.expect_server(descriptor, session.to_host)
+			if not done then
+				session.log("warn", "A failed handshake will not be told by name: %s", message)
+			end
 		end
 	end, 1)
 	-- Before mod_tls (500) answers the offer of a remote server.
@@ -380,7 +384,7 @@ function module.add_host(host_module)
 	host_module:hook("s2s-authenticated", function (event)
 		local session, domain = event.session, event.host
 		local policy = policy_for(host, domain)
-		if streams.judge_domain(policy, session, domain) or certificates.see(host_module, policy, session, domain) then
+		if streams.judge_domain(policy, session, host, domain) or certificates.see(host_module, policy, session, domain) then
 			return false
 		elseif policy.mode == "report" then
 			reports.see(host_module, policy, session, domain)
@@ -497,7 +501,7 @@ local function each_second()
 	refused.collect(function (...)
 		module:log(...)
 	end, function (entry)
-		server.fire(entry.host, "tls-policy/refused", { refusal = entry, domain = entry.domain, text = entry.text })
+		events.fire(entry.host, "tls-policy/refused", { refusal = entry, domain = entry.domain, text = entry.text })
 	end)
 	return 1
 end

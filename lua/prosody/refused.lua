@@ -1,6 +1,7 @@
 --- Who was refused: the latest handshakes and streams, in memory and in the log.
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
+local escaped = require "xmpp_tls_policy.text".escaped
 local offers = require "xmpp_tls_policy.offer"
 local refusal = require "xmpp_tls_policy.refusal"
 local refusals = require "xmpp_tls_policy.refusals"
@@ -8,11 +9,14 @@ local server = require "xmpp_tls_policy.prosody.server"
 
 local refused = {}
 
--- It outlives a reload of the plugin.
-local latest = refusals.new { now = os.time }
+local function now()
+	return os.time()
+end
 
--- Which server a socket leads to; without SNI no handshake says it.
-local domain_of_socket = {}
+-- They outlive a reload of the plugin. Who opens a stream is logged by the server
+-- anyway: of one address there may be more lines.
+local handshakes = refusals.new { now = now }
+local of_streams = refusals.new { now = now, lines_per_address = 60 }
 
 -- A record of the core as an entry, as far as that costs nothing: strangers can have
 -- many made.
@@ -23,7 +27,7 @@ local function entry_of(record)
 		_record = record, _context = record.label and contexts.by_label(record.label),
 	}
 	if record.role == "client" then
-		made.domain = record.server_name or domain_of_socket[record.descriptor]
+		made.domain = record.server_name and escaped(record.server_name)
 	end
 	return made
 end
@@ -51,15 +55,10 @@ local function explained(made)
 		made.text, made.clauses = refusal.explain(record, {
 			policy = context.policy, role = made.role, settings = context.settings,
 			key_type = context.certificate and context.certificate:facts().key_type,
+			direct_tls = context.given.option ~= nil,
 		})
 	end
 	return made
-end
-
---- To be called before a handshake with a server that we connected to, on the socket
--- with this descriptor.
-function refused.expect_server(descriptor, domain)
-	domain_of_socket[descriptor] = domain
 end
 
 --- One line about an entry.
@@ -81,40 +80,51 @@ function refused.collect(log, tell)
 	local records, lost = core.observer.refusals()
 	for _, record in ipairs(records) do
 		local entry = entry_of(record)
-		if latest:add(entry) then
+		if handshakes:add(entry) then
 			log("info", "TLS handshake failed: %s", refused.line(explained(entry)))
 			tell(entry)
 		end
 	end
-	latest:add_unknown(lost)
-	local silent = latest:turn()
-	if silent then
-		log("info", "%d more TLS handshakes failed that are not logged one by one", silent)
+	handshakes:add_unknown(lost)
+	for what, list in pairs { ["TLS handshakes failed"] = handshakes, ["streams were refused"] = of_streams } do
+		local silent = list:turn()
+		if silent then
+			log("info", "%d more %s that are not logged one by one", silent, what)
+		end
 	end
 end
 
 --- Takes in a stream that is refused; see streams.lua.
 function refused.stream(session, host, role, domain, text, clauses)
-	latest:keep {
+	local worth_a_line = of_streams:add {
 		time = os.time(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
-		text = text, clauses = clauses or {},
+		text = escaped(text), clauses = clauses or {},
 	}
+	if worth_a_line then
+		session.log("info", "Stream refused by the TLS policy: %s", text)
+	end
 end
 
 --- The entries, the latest first: { time (UTC seconds), what = "handshake" or "stream",
 -- host (nil: any), role, domain (of a server), address, text, clauses = list of ids } and
 -- of handshakes port, policy, alert, alert_sent, reason, offer (see offer.named).
 function refused.list()
-	local list = latest:list()
+	local list = handshakes:list()
 	for _, entry in ipairs(list) do
 		explained(entry)
 	end
+	for _, entry in ipairs(of_streams:list()) do
+		list[#list + 1] = entry
+	end
+	table.sort(list, function (a, b)
+		return a.time > b.time
+	end)
 	return list
 end
 
 --- How many there ever were in this process.
 function refused.total()
-	return latest:total()
+	return handshakes:total() + of_streams:total()
 end
 
 return refused

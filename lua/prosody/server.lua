@@ -222,13 +222,6 @@ function server.authenticated_domains(module)
 	end
 end
 
---- Fires an event on a host, where its modules hook it; for no host in particular (nil),
--- where global modules do. Returns what stopped it.
-function server.fire(host, name, event)
-	local present = host == nil and prosody or prosody.hosts[host]
-	return present and present.events.fire_event(name, event)
-end
-
 --- A context such as a host's streams get on our side, made for looking at. Or nil and a
 -- message.
 function server.own_context(host)

@@ -1,12 +1,14 @@
 --- What is decided on streams, where a handshake cannot: what is offered, what may
 -- pass without TLS, what was negotiated, and how a stream ends.
 local core = require "xmpp_tls_policy.core"
+local escaped = require "xmpp_tls_policy.text".escaped
+local events = require "xmpp_tls_policy.prosody.events"
 local filters = require "util.filters"
 local jid = require "util.jid"
+local quote = require "xmpp_tls_policy.text".quote
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
 local refused = require "xmpp_tls_policy.prosody.refused"
-local quote = require "xmpp_tls_policy.text".quote
 
 local streams = {}
 
@@ -23,12 +25,27 @@ local roles = {
 	s2sout_unauthed = "s2sout", s2sout = "s2sout",
 }
 
---- Ends a stream with an error (RFC 6120 4.9). `clauses`: ids of those that it breaks,
--- nil for none in particular. Returns true.
-function streams.refuse(session, condition, text, clauses)
-	session.log("info", "Stream refused by the TLS policy: %s", text)
-	refused.stream(session, server.host(session), roles[session.type], server.peer(session), text, clauses)
+--- To be called once when a stream is refused, before it is closed; the session is
+-- stripped then. `details`: clauses = ids of those that it breaks, facts, verdict and
+-- policy = its name, each as far as there is one. Returns a function to be called after
+-- the stream was closed.
+local function tell(session, text, details)
+	local host, domain = server.host(session), server.peer(session)
+	refused.stream(session, host, roles[session.type], domain, text, details.clauses)
+	return function ()
+		events.fire(host, "tls-policy/refused", {
+			session = session, domain = domain, facts = details.facts, verdict = details.verdict,
+			policy = details.policy, text = text,
+		})
+	end
+end
+
+--- Ends a stream with an error (RFC 6120 4.9). `details` as in tell, nil for none.
+-- Returns true.
+function streams.refuse(session, condition, text, details)
+	local told = tell(session, text, details or {})
 	session:close({ condition = condition, text = text }, nil, text)
+	told()
 	return true
 end
 
@@ -73,7 +90,8 @@ local function refuse_plaintext(policy, session, element)
 	end
 	local id = requires_tls(policy)
 	streams.refuse(session, "policy-violation",
-		sentence(policy, id, "nothing but <starttls/> is accepted on a stream without TLS"), { id })
+		sentence(policy, id, "nothing but <starttls/> is accepted on a stream without TLS"),
+		{ clauses = { id }, policy = policy:name() })
 end
 
 ---- What was negotiated ------------------------------------------------------
@@ -155,16 +173,19 @@ end
 
 -- Others' modules may find a connection wanting that the policy does not, by returning
 -- a string from this event; nothing that they do makes it milder.
-local function ask_others(session, domain, verdict, policy)
-	local broken = {}
-	for index, breach in ipairs(verdict.broken) do
-		broken[index] = copy(breach)
-	end
-	local objection = server.fire(server.host(session), "tls-policy/verdict", {
-		session = session, domain = domain, facts = copy(session.tls_policy.facts), policy = policy:name(),
-		verdict = { refuse = verdict.refuse, broken = broken },
-	})
-	return type(objection) == "string" and objection or nil
+local function ask_others(session, host, domain, verdict, policy)
+	local objection = events.ask(host, "tls-policy/verdict", function ()
+		local broken = {}
+		for index, breach in ipairs(verdict.broken) do
+			broken[index] = copy(breach)
+		end
+		return {
+			session = session, domain = domain, facts = copy(session.tls_policy.facts), policy = policy:name(),
+			verdict = { refuse = verdict.refuse, broken = broken },
+		}
+	end)
+	-- It may repeat what a stranger sent.
+	return objection and escaped(objection)
 end
 
 -- What was negotiated under an exception is always said to be.
@@ -177,31 +198,38 @@ local function note_exception(policy, session, verdict)
 	end
 end
 
--- Judges a session whose facts are known, for a domain of its peer's. True if the
--- stream was closed.
-local function judge_for(policy, session, domain)
+-- Judges a session whose facts are known, for a host of ours and a domain of its peer's.
+-- True if the stream was closed.
+local function judge_for(policy, session, host, domain)
 	local known = session.tls_policy
 	local verdict = policy:judge(known.facts, session.direction and describe(session, domain) or nil)
+	local objection = ask_others(session, host, domain, verdict, policy)
 	known.verdict, known.policy = verdict, policy:name()
-	local objection = ask_others(session, domain, verdict, policy)
 	if policy.mode == "report" then
 		known.objection = objection
 		return
 	end
 	if verdict.refuse or objection then
-		local host = server.host(session) -- which a closed session has no more
-		local reason = verdict.refuse and streams.sentences(policy, verdict) or objection
-		streams.refuse(session, "policy-violation", reason, clauses_of(verdict))
-		server.fire(host, "tls-policy/refused", {
-			session = session, domain = domain, facts = known.facts, verdict = verdict, policy = policy:name(),
-			text = reason,
-		})
-		return true
+		return streams.refuse(session, "policy-violation",
+			verdict.refuse and streams.sentences(policy, verdict) or objection,
+			{ clauses = clauses_of(verdict), facts = known.facts, verdict = verdict, policy = policy:name() })
 	end
 	note_exception(policy, session, verdict)
 end
 
---- Judges what a secured session negotiated, once, and leaves facts and verdict in
+-- The same, once for each policy, host and domain.
+local function judge_once(policy, session, host, domain)
+	local judged, key = session.tls_policy.judged, ("%s %s"):format(host or "", domain or "")
+	if judged[policy] and judged[policy][key] then
+		return
+	end
+	local closed = judge_for(policy, session, host, domain)
+	judged[policy] = judged[policy] or {}
+	judged[policy][key] = true
+	return closed
+end
+
+--- Judges what a secured session negotiated, and leaves facts and verdict in
 -- session.tls_policy. Returns true if the stream was closed; and then, second,
 -- true if nothing was known of the connection.
 function streams.judge(policy, session)
@@ -210,21 +238,21 @@ function streams.judge(policy, session)
 			"a stream was opened after STARTTLS was agreed on, and before TLS was negotiated")
 	end
 	local connection = session.secure and server.connection(session)
-	if not connection or session.tls_policy and session.tls_policy.connection == connection then
+	if not connection then
 		return
 	end
-	local facts, message = core.observer.facts(connection)
-	if not facts and policy.mode == "report" then
-		return nil, true
-	elseif not facts then
-		return streams.refuse(session, "internal-server-error", message), true
+	if not session.tls_policy or session.tls_policy.connection ~= connection then
+		local facts, message = core.observer.facts(connection)
+		if not facts and policy.mode == "report" then
+			return nil, true
+		elseif not facts then
+			return streams.refuse(session, "internal-server-error", message), true
+		end
+		session.tls_policy = {
+			connection = connection, facts = facts, mode = policy.mode, judged = setmetatable({}, weak),
+		}
 	end
-	local domain = server.peer(session)
-	session.tls_policy = {
-		connection = connection, facts = facts, mode = policy.mode,
-		judged = setmetatable({ [policy] = { [domain or ""] = true } }, weak),
-	}
-	return judge_for(policy, session, domain)
+	return judge_once(policy, session, server.host(session), server.peer(session))
 end
 
 local dialback_alone = "no valid certificate vouches for %s, and dialback alone is not accepted here"
@@ -237,13 +265,14 @@ function streams.judge_authentication(policy, session, domain)
 		return
 	end
 	return streams.refuse(session, "policy-violation",
-		sentence(policy, "unauth.encrypt", dialback_alone:format(domain or "the peer")), { "unauth.encrypt" })
+		sentence(policy, "unauth.encrypt", dialback_alone:format(domain or "the peer")),
+		{ clauses = { "unauth.encrypt" }, policy = policy:name() })
 end
 
---- Judges a session for a domain that it has been authenticated for: on one stream a
--- server may speak for several, to several of our hosts, and the policy may be another
--- for each. True if the stream was closed.
-function streams.judge_domain(policy, session, domain)
+--- Judges a session for a domain that it has been authenticated for, and a host of ours
+-- that it reaches: on one stream a server may speak for several, to several, and policy
+-- and others' objections may be other ones for each. True if the stream was closed.
+function streams.judge_domain(policy, session, host, domain)
 	if not session.secure then
 		if requires_tls(policy) then
 			refuse_plaintext(policy, session)
@@ -251,13 +280,10 @@ function streams.judge_domain(policy, session, domain)
 		end
 		return
 	end
-	local known = session.tls_policy
-	if not known or known.judged[policy] and known.judged[policy][domain] then
+	if not session.tls_policy then
 		return
 	end
-	known.judged[policy] = known.judged[policy] or {}
-	known.judged[policy][domain] = true
-	return judge_for(policy, session, domain) or streams.judge_authentication(policy, session, domain)
+	return judge_once(policy, session, host, domain) or streams.judge_authentication(policy, session, domain)
 end
 
 ---- What is only reported on ---------------------------------------------------
@@ -332,10 +358,10 @@ function streams.answer_silence(policy, session)
 		return
 	elseif holds(policy, "support.abort") then
 		local text = sentence(policy, "support.abort", "the remote server offers no STARTTLS")
-		session.log("info", "Stream closed by the TLS policy: %s", text)
-		refused.stream(session, server.host(session), "s2sout", server.peer(session), text, { "support.abort" })
+		local told = tell(session, text, { clauses = { "support.abort" }, policy = policy:name() })
 		-- Without a stream error: nothing more is to be sent than what closes it.
 		session:close(nil, nil, text)
+		told()
 		return true
 	elseif holds(policy, "support.attempt") and session.ssl_ctx then
 		-- Whoever strips the offer may not strip the answer.
@@ -373,15 +399,16 @@ local function policy_of_target(policy_of_host, session, element)
 	local _, host = jid.prepped_split(element.attr.to)
 	local _, domain = jid.prepped_split(element.attr.from)
 	domain = domain or server.peer(session)
-	return host and policy_of_host(host, domain), domain
+	return host and policy_of_host(host, domain), host, domain
 end
 
 -- Whether a stanza of a server's is for a host whose policy its connection satisfies;
 -- else the stream is closed. Prosody itself refuses what is from a domain that the
 -- stream is not authenticated for.
 local function may_reach(policy_of_host, session, element)
-	local policy, domain = policy_of_target(policy_of_host, session, element)
-	return not policy or not server.speaks_for(session, domain) or not streams.judge_domain(policy, session, domain)
+	local policy, host, domain = policy_of_target(policy_of_host, session, element)
+	return not policy or not server.speaks_for(session, domain)
+		or not streams.judge_domain(policy, session, host, domain)
 end
 
 -- Without TLS the strictest of those counts that a stream's header and an element

@@ -5,8 +5,7 @@ local refusals = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- Of one address (of IPv6, one network of a customer's: RFC 6177) a line a minute, and so
--- many of all.
+-- Lines in a minute of all addresses (of IPv6: networks of a customer's, RFC 6177).
 local MINUTE = 60
 local LINES_PER_MINUTE = 60
 
@@ -32,11 +31,13 @@ local function network(address)
 	return table.concat(parts, ":", 1, math.min(4, #parts))
 end
 
--- A list that keeps the latest `keep` (default 100) entries; `now`: function() -> seconds.
+-- A list that keeps the latest `keep` (default 100) entries; `now`: function() -> seconds;
+-- `lines_per_address`: worth a line in a minute (default 1).
 function refusals.new(options)
 	return setmetatable({
 		_now = options.now,
 		_keep = options.keep or 100,
+		_lines_per_address = options.lines_per_address or 1,
 		_entries = {},
 		_next = 1,
 		_seen = {},
@@ -46,23 +47,19 @@ function refusals.new(options)
 	}, metatable)
 end
 
--- Takes an entry, any table, that was logged elsewhere.
-function methods:keep(entry)
-	self._entries[self._next] = entry
-	self._next = self._next % self._keep + 1
-	self._total = self._total + 1
-end
-
 -- Takes an entry, a table with an `address` (nil: unknown) and anything else. Returns
 -- whether it is worth a line in the log.
 function methods:add(entry)
-	self:keep(entry)
+	self._entries[self._next] = entry
+	self._next = self._next % self._keep + 1
+	self._total = self._total + 1
 	local from = network(entry.address)
-	if self._lines >= LINES_PER_MINUTE or self._seen[from] then
+	local seen = self._seen[from] or 0
+	if self._lines >= LINES_PER_MINUTE or seen >= self._lines_per_address then
 		self._silent = self._silent + 1
 		return false
 	end
-	self._seen[from] = true
+	self._seen[from] = seen + 1
 	self._lines = self._lines + 1
 	return true
 end

@@ -822,7 +822,7 @@ describe("a refused handshake", function ()
 				far:send(alert_record(2, 112))
 				assert.is_false((go_on(near)))
 				assert.same({ {
-					role = "client", label = 6, descriptor = near:getfd(), address = family[2], port = tonumber(port),
+					role = "client", label = 6, address = family[2], port = tonumber(port),
 					alert = "unrecognized_name", alert_sent = false, reason = "tlsv1 unrecognized name", server_name = "far.test",
 				} }, recorded())
 				near:close()
@@ -830,6 +830,38 @@ describe("a refused handshake", function ()
 				assert.same({}, recorded())
 			end)
 		end
+
+		it("has the name of the server that was expected on the socket, once, where there is no SNI", function ()
+			listen "127.0.0.1"
+			local context = assert(ssl.newcontext { mode = "client", protocol = "any", verify = "none" })
+			assert(core.context.adopt(context):observe(6))
+			local function fail(expected, name)
+				local near = assert(socket.tcp())
+				assert(near:connect(address, (select(2, listener:getsockname()))))
+				near = assert(ssl.wrap(near, context))
+				if name then
+					near:sni(name)
+				end
+				if expected then
+					assert.is_true(core.observer.expect_server(near:getfd(), expected))
+				end
+				near:settimeout(0)
+				near:dohandshake()
+				local far = assert(listener:accept())
+				far:send(alert_record(2, 40))
+				assert.is_false((go_on(near)))
+				near:close()
+				far:close()
+				return recorded()[1].server_name
+			end
+			assert.equal("far.test", fail("far.test"))
+			assert.is_nil(fail())
+			assert.equal("asked.test", fail("far.test", "asked.test"))
+			assert.is_nil(fail())
+			for _, wrong in ipairs { -1, 1.5, 2 ^ 40 } do
+				assert.has_error(function () core.observer.expect_server(wrong, "far.test") end)
+			end
+		end)
 
 		it("has an IPv4 address, also where IPv6 carries it", function ()
 			local both = assert(socket.tcp6())
