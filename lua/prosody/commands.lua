@@ -38,8 +38,7 @@ local function host_reports(host)
 	for _, name in ipairs(hosts) do
 		local report, level = reports.get(name)
 		if not report then
-			return nil, ("%s has no report: it needs mode = \"report\" in its xmpp_tls_policy, and a peer that has "
-				.. "authenticated since"):format(name)
+			return nil, ("%s has no report: it needs mode = \"report\" in its xmpp_tls_policy"):format(name)
 		end
 		found[#found + 1] = { host = name, report = report, level = level }
 	end
@@ -51,14 +50,18 @@ local function would_refuse_data(host)
 	if not found then
 		return nil, message
 	end
-	local hosts = array {}
+	local lines = array {}
 	for _, of_host in ipairs(found) do
-		hosts:push {
-			host = of_host.host, seen = of_host.report:counts(), peers = array(of_host.report:list()),
+		lines:push {
+			host = of_host.host, seen = of_host.report:counts(),
 			estimate = array(of_host.report:estimate(of_host.level)),
 		}
+		for _, peer in ipairs(of_host.report:list()) do
+			peer.host = of_host.host
+			lines:push(peer)
+		end
 	end
-	return { hosts = hosts }
+	return lines
 end
 
 local function show_would_refuse(session, host)
@@ -92,7 +95,7 @@ commands.list = {
 		name = "refused",
 		help = "Show the latest handshakes and streams that were refused, the latest first, and why",
 		data = function ()
-			return { refused = array(refused.list()), total = refused.total() }
+			return array(refused.list())
 		end,
 		show = show_refused,
 	},

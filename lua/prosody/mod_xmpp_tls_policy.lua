@@ -311,6 +311,9 @@ function module.add_host(host_module)
 	local host = host_module.host
 	load_host_policy(host)
 	certificates.open(host_module)
+	if policy_for(host).mode == "report" then
+		reports.open(host_module)
+	end
 	own_certificates.check(module, host)
 
 	local function policy_with(session)
@@ -386,14 +389,24 @@ function module.add_host(host_module)
 		local policy = policy_for(host, domain)
 		if streams.judge_domain(policy, session, host, domain) or certificates.see(host_module, policy, session, domain) then
 			return false
-		elseif policy.mode == "report" then
-			reports.see(host_module, policy, session, domain)
 		end
 	end, 0)
+	-- What the server itself has accepted.
+	local function report_server(event)
+		for domain in server.domains_of(event.session) do
+			local policy = policy_for(host, domain)
+			if policy.mode == "report" then
+				reports.see(host_module, policy, event.session, domain)
+			end
+		end
+	end
+	host_module:hook("s2sin-established", report_server)
+	host_module:hook("s2sout-established", report_server)
 	host_module:hook("resource-bind", function (event)
-		local policy = policy_for(host)
-		if policy.mode == "report" and server.speaks_xmpp_itself(event.session) then
-			reports.see(host_module, policy, event.session)
+		local policy, session = policy_for(host), event.session
+		-- Anonymous ones have another name each time.
+		if policy.mode == "report" and server.speaks_xmpp_itself(session) and not server.is_anonymous(host) then
+			reports.see(host_module, policy, session)
 		end
 	end)
 
@@ -491,7 +504,7 @@ local function each_minute()
 	end
 	warn_of_exceptions()
 	end_exceptions()
-	reports.store_all()
+	reports.store_hourly()
 	own_certificates.check_daily(module, policies)
 	return 60
 end

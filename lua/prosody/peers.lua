@@ -171,7 +171,7 @@ return {
 		help = "Show which certificates the servers of other domains have shown (or those of one domain)",
 		data = function (domain)
 			local list, message = asked(domain)
-			return list and { certificates = list }, message
+			return list, message
 		end,
 		show = show_peers,
 	},

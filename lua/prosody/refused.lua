@@ -6,6 +6,7 @@ local offers = require "xmpp_tls_policy.offer"
 local refusal = require "xmpp_tls_policy.refusal"
 local refusals = require "xmpp_tls_policy.refusals"
 local server = require "xmpp_tls_policy.prosody.server"
+local time = require "util.time"
 
 local refused = {}
 
@@ -97,7 +98,7 @@ end
 --- Takes in a stream that is refused; see streams.lua.
 function refused.stream(session, host, role, domain, text, clauses)
 	local worth_a_line = of_streams:add {
-		time = os.time(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
+		time = time.now(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
 		text = escaped(text), clauses = clauses or {},
 	}
 	if worth_a_line then

@@ -1,5 +1,6 @@
 --- Of each host whose policy is only reported on: whom it would cut off, kept through
 -- the server's own storage.
+local refusals = require "xmpp_tls_policy.refusals"
 local report = require "xmpp_tls_policy.report"
 local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
@@ -8,12 +9,18 @@ local reports = {}
 
 local STORE = "tls_policy_report"
 
+-- The list is written as a whole by most storages.
+local STORE_EVERY = 3600 -- seconds
+
 -- Host -> { report, store, level }.
 local by_host = {}
 
 local function now()
 	return os.time()
 end
+
+-- Many peers may be news in a minute; the log has sixty of them.
+local lines = refusals.new { now = now, keep = 1 }
 
 local function load(module)
 	local store = storage.open(module, STORE, "Whom the policy would cut off")
@@ -44,18 +51,31 @@ local function keepers(policy, session, domain)
 	return { level = by_level and milder.level or nil, exception = by_exception or false }
 end
 
---- Takes in an authenticated session of a host under a policy, for a domain of a server's
--- (nil: a client).
-function reports.see(module, policy, session, domain)
+local function take_in(module, policy, session, domain)
 	local verdict = streams.verdict_if_enforced(policy, session, domain)
 	local name = domain or ("%s@%s"):format(session.username, session.host)
 	local kept = of_host(module)
 	kept.level = policy:milder() and policy:milder().level
-	local worth_a_line = kept.report:see(domain and "server" or "client", name, verdict,
+	local is_news = kept.report:see(domain and "server" or "client", name, policy:name(), verdict,
 		verdict.refuse and keepers(policy, session, domain) or {})
-	if worth_a_line then
+	lines:turn()
+	if is_news and lines:add { address = name } then
 		session.log("info", "Would be refused under the TLS policy: %s: %s", name, streams.sentences(policy, verdict))
 	end
+end
+
+--- Takes in an authenticated session of a host under a policy, for a domain of a server's
+-- (nil: a client). Nobody is kept from anything by what goes wrong here.
+function reports.see(module, policy, session, domain)
+	local done, problem = pcall(take_in, module, policy, session, domain)
+	if not done then
+		module:log("error", "A connection is not in the report: %s", tostring(problem))
+	end
+end
+
+--- Prepares the report of a host.
+function reports.open(module)
+	of_host(module)
 end
 
 --- Stores what has changed on a host.
@@ -74,6 +94,16 @@ end
 function reports.store_all()
 	for _, kept in pairs(by_host) do
 		reports.store(kept.store.module)
+	end
+end
+
+local stored_at = now()
+
+--- The same, when it was not done for an hour.
+function reports.store_hourly()
+	if math.abs(now() - stored_at) >= STORE_EVERY then
+		stored_at = now()
+		reports.store_all()
 	end
 end
 

@@ -202,16 +202,27 @@ function server.speaks_for(session, domain)
 	return of_domain and of_domain.authed or false
 end
 
---- Iterates over server-to-server sessions and the domains of the peer's that each is
--- authenticated for. `module`: ours.
+--- Iterates over the domains of the peer's that a server-to-server session is
+-- authenticated for.
+function server.domains_of(session)
+	local list = {}
+	local domains = session.direction == "incoming" and session.hosts or { [session.to_host or ""] = true }
+	for domain in pairs(domains) do
+		list[#list + 1] = server.speaks_for(session, domain) and domain or nil
+	end
+	local index = 0
+	return function ()
+		index = index + 1
+		return list[index]
+	end
+end
+
+--- Iterates over server-to-server sessions, each with each of these. `module`: ours.
 function server.authenticated_domains(module)
 	local list, index = {}, 0
 	for _, session in pairs(module:shared "/*/s2s/sessions") do
-		local domains = session.direction == "incoming" and session.hosts or { [session.to_host or ""] = true }
-		for domain in pairs(domains) do
-			if server.speaks_for(session, domain) then
-				list[#list + 1] = { session, domain }
-			end
+		for domain in server.domains_of(session) do
+			list[#list + 1] = { session, domain }
 		end
 	end
 	return function ()
@@ -234,6 +245,11 @@ end
 --- Whether a name, in any case, is that of a host of ours.
 function server.is_host(name)
 	return name ~= nil and prosody.hosts[name:lower()] ~= nil
+end
+
+--- Whether everybody who logs in to a host is somebody new (SASL ANONYMOUS).
+function server.is_anonymous(host)
+	return configmanager.get(host, "authentication") == "anonymous"
 end
 
 --- Whether clients can log in to a host; nil where there is none.

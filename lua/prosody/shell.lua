@@ -1,4 +1,5 @@
 --- The section `tlspolicy` of the admin shell, on Prosody 0.12 and 13.
+local array = require "util.array"
 local columns = require "xmpp_tls_policy.columns"
 local json = require "util.json"
 
@@ -19,8 +20,18 @@ function shell.print_table(session, titles, rows)
 	end
 end
 
+-- One line of JSON for each of a list, or for what is none: Prosody 13 does not pass on
+-- lines of 10,000 bytes.
+local function print_json(session, result)
+	local list = getmetatable(result) == getmetatable(array()) and result or { result }
+	for _, item in ipairs(list) do
+		session.print(json.encode(item))
+	end
+	return true, ("%d line%s of JSON"):format(#list, #list == 1 and "" or "s")
+end
+
 -- A command's handler as the shell calls it: what is printed for people, or, with "json"
--- for the last argument, the same as one line of JSON.
+-- for the last argument, the same as JSON.
 local function handler(command)
 	return function (self, ...)
 		local arguments, count = { ... }, select("#", ...)
@@ -30,8 +41,7 @@ local function handler(command)
 			if result == nil then
 				return nil, message
 			end
-			self.session.print(json.encode(result))
-			return true, "1 line of JSON"
+			return print_json(self.session, result)
 		end
 		return command.show(self.session, unpack(arguments))
 	end
@@ -59,7 +69,7 @@ local function help_with(original, list)
 		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
-		session.print [[With "json" for the last argument, each prints one line of JSON.]]
+		session.print [[With "json" for the last argument, each prints lines of JSON.]]
 	end
 end
 
@@ -106,7 +116,8 @@ local function add_items(module, list)
 end
 
 --- Adds commands: a list of { name, help, argument = what its first argument is called
--- (nil: none), data = function(arguments...) -> a table for JSON, or nil and a message; show =
+-- (nil: none), data = function(arguments...) -> an array for
+-- lines of JSON, or one table for one, or nil and a message; show =
 -- function(session, arguments...) -> true and a message, or nil and one }. Returns a
 -- function that removes them.
 function shell.add(module, list)

@@ -16,12 +16,16 @@ local signature_schemes = {
 	[0x0809] = "rsa_pss_pss_sha256", [0x080A] = "rsa_pss_pss_sha384", [0x080B] = "rsa_pss_pss_sha512",
 }
 
+-- Longer lists tell nobody more, and the admin shell of Prosody 13 takes no longer lines.
+local MOST_NAMES = 32
+
 local function names(numbers, known)
 	if not numbers then
 		return nil
 	end
 	local list = {}
-	for index, number in ipairs(numbers) do
+	for index = 1, math.min(#numbers, MOST_NAMES) do
+		local number = numbers[index]
 		local record = known[number]
 		list[index] = type(record) == "table" and record.name or record or ("0x%04X"):format(number)
 	end
@@ -36,8 +40,17 @@ local function escaped(list)
 	return list and shown
 end
 
+local function is_long(raw)
+	for _, field in ipairs({ "versions", "suites", "groups", "signature_schemes" }) do
+		if raw[field] and #raw[field] > MOST_NAMES then
+			return true
+		end
+	end
+	return false
+end
+
 -- The same with names for numbers, IANA's (versions: OpenSSL's); what has none here is
--- "0x" and four digits. Strings are escaped.
+-- "0x" and four digits. Strings are escaped, and long lists are cut.
 function offer.named(raw)
 	return {
 		versions = names(raw.versions, suites.versions_by_number),
@@ -46,7 +59,7 @@ function offer.named(raw)
 		signature_schemes = names(raw.signature_schemes, signature_schemes),
 		server_name = raw.server_name and text.escaped(raw.server_name),
 		alpn = escaped(raw.alpn),
-		cut = raw.cut,
+		cut = raw.cut or is_long(raw) or nil,
 	}
 end
 
@@ -120,8 +133,9 @@ function offer.count(raw, allowed)
 	return count
 end
 
--- The first name of a list whose number is among those offered, as its record.
-local function first_offered(list, records, numbers)
+-- The first name of a list whose number is among those offered, as its record; or the
+-- first of what else is allowed, records.
+local function first_offered(list, records, numbers, allowed)
 	local offered = {}
 	for _, number in ipairs(numbers or {}) do
 		offered[records[number] and records[number].name:lower() or number] = records[number]
@@ -129,6 +143,11 @@ local function first_offered(list, records, numbers)
 	for _, name in ipairs(list) do
 		if offered[name:lower()] then
 			return offered[name:lower()]
+		end
+	end
+	for _, record in ipairs(allowed) do
+		if offered[record.name:lower()] then
+			return record
 		end
 	end
 end
@@ -140,12 +159,13 @@ local function has_sha2(raw)
 end
 
 -- The facts of a handshake as they would have been if our side had had these settings
--- (a policy's, whose order counts) and the offer is not lacking anything: a new table.
-function offer.outcome(raw, facts, settings)
+-- (a policy's, whose order counts; `allowed`, as in lacks, is all that it allows) and the
+-- offer is not lacking anything: a new table.
+function offer.outcome(raw, facts, settings, allowed)
 	local _, before_tls13 = newest_versions(raw)
-	local suite = first_offered(settings.ciphersuites, suites.by_number, raw.suites)
+	local suite = first_offered(settings.ciphersuites, suites.by_number, raw.suites, allowed.ciphersuites)
 	local tls13 = suite and any(raw.versions, function (number) return number == 0x0304 end)
-	suite = tls13 and suite or first_offered(settings.ciphers, suites.by_number, raw.suites)
+	suite = tls13 and suite or first_offered(settings.ciphers, suites.by_number, raw.suites, allowed.ciphers)
 	local outcome = {}
 	for fact, value in pairs(facts) do
 		outcome[fact] = value
@@ -158,7 +178,7 @@ function offer.outcome(raw, facts, settings)
 	if suite.authentication ~= "certificate" then
 		outcome.authentication = suite.authentication
 	end
-	local group = first_offered(settings.groups, suites.groups_by_number, raw.groups)
+	local group = first_offered(settings.groups, suites.groups_by_number, raw.groups, allowed.groups)
 	outcome.group, outcome.group_bits = group and group.name, group and group.bits
 	if suite.key_exchange == "DHE" then
 		outcome.group, outcome.group_bits = nil, settings.dh_bits

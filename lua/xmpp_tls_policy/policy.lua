@@ -340,7 +340,7 @@ function methods:judge_as_enforced(facts, connection, raw)
 	end
 	local against, lack = self:judge_offer(raw)
 	if not lack then
-		return self:judge(offers.outcome(raw, facts, self:settings()), connection)
+		return self:judge(offers.outcome(raw, facts, self:settings(), self._state), connection)
 	end
 	local given, named = self:judge(facts, connection), {}
 	for _, breach in ipairs(against) do

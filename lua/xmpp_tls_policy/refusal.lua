@@ -10,7 +10,6 @@ local refusal = {}
 local faults = {
 	["unsupported protocol"] = { "minimum_version", "chose a TLS version that is not allowed" },
 	["wrong ssl version"] = { "minimum_version", "chose a TLS version that is not allowed" },
-	["tlsv1 alert protocol version"] = { "minimum_version", "has no TLS version that is allowed" },
 	["wrong cipher returned"] = { "suite", "chose a cipher suite that is not allowed" },
 	["unknown cipher returned"] = { "suite", "chose a cipher suite that is not allowed" },
 	["dh key too small"] = { "dh_bits", "showed an ephemeral DH key that is too short" },
@@ -62,10 +61,13 @@ local function milder_level(policy, is_enough)
 end
 
 -- What would help: what the peer needs (if known), or, for a server, an exception.
-local function remedy(role, needed, level)
+local function remedy(given, needed, level)
 	local help = { needed }
-	if level then
-		help[#help + 1] = role == "c2s" and ('level = "%s"'):format(level) or "an exception"
+	if level and given.role == "c2s" then
+		help[#help + 1] = ('level = "%s"'):format(level)
+	elseif level then
+		-- By direct TLS it comes too early to be known.
+		help[#help + 1] = given.role == "s2sin" and given.direct_tls and "an exception, and STARTTLS" or "an exception"
 	end
 	return help[1] and "; needs " .. table.concat(help, " or ") or ""
 end
@@ -76,13 +78,13 @@ local function about_offer(raw, lack, given)
 		return select(2, milder:judge_offer(raw)) == nil
 	end)
 	if lack == "version" then
-		return offers.newest(raw) .. remedy(given.role, suites.version_names[settings.minimum_version], level)
+		return offers.newest(raw) .. remedy(given, suites.version_names[settings.minimum_version], level)
 	elseif lack == "suite" then
 		return ("offers no cipher suite that is allowed (%s)%s"):format(text.short_list(named.suites or {}, 4),
-			remedy(given.role, "one such as " .. settings.ciphers[1], level))
+			remedy(given, "one such as " .. settings.ciphers[1], level))
 	end
 	return ("offers no group that is allowed (%s)%s"):format(text.short_list(named.groups or {}, 4),
-		remedy(given.role, "one such as " .. settings.groups[2], level))
+		remedy(given, "one such as " .. settings.groups[2], level))
 end
 
 -- The policy would have had something; the server's own configuration has less.
@@ -163,17 +165,29 @@ local function explain_fault(field, what, given)
 	local level = milder_level(given.policy, function (milder)
 		return #clauses_that_ask(milder, field) < #ids
 	end)
-	return what .. remedy(given.role, nil, level), ids
+	return what .. remedy(given, nil, level), ids
+end
+
+-- A server that has nothing of what we offer: why, it does not say.
+local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
+
+local function explain_alert(alert, given)
+	local what = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
+	if given.role == "s2sout" and mismatches[alert] and given.policy.mode ~= "report" and given.policy:milder() then
+		return what .. "; an exception may help"
+	end
+	return what
 end
 
 -- Why, for a record of core.observer.refusals() (README.md has the shape), and what is
 -- known of the context on which it failed: { policy; role = "c2s", "s2sin" or "s2sout";
--- settings in force; key_type of its certificate }. Returns a sentence that goes on from
+-- settings in force; key_type of its certificate; direct_tls = whether it is a
+-- listener's }. Returns a sentence that goes on from
 -- the peer's name, and the list of the ids of the clauses that stood against it.
 function refusal.explain(record, given)
 	local fault = faults[record.reason or ""]
 	if record.alert_sent == false then
-		return alerts[record.alert] or ("ended the handshake with the alert %s"):format(record.alert), {}
+		return explain_alert(record.alert, given), {}
 	end
 	if record.offer then
 		local sentence, ids = explain_offer(record.offer, given)

@@ -7,7 +7,7 @@ local report = {}
 local methods = {}
 local metatable = { __index = methods }
 
-local MOST_PEERS = 10000
+local MOST_PEERS = 5000
 local DAY = 86400
 -- What did not happen again for so long counts no more.
 local FORGOTTEN = 30 * DAY
@@ -16,7 +16,7 @@ report.MOST_PEERS = MOST_PEERS
 
 -- What storages give back may be damaged, or an older version's.
 local function is_peer(peer)
-	if type(peer) ~= "table" or type(peer.kind) ~= "string" or type(peer.name) ~= "string"
+	if type(peer) ~= "table" or peer.kind ~= "client" and peer.kind ~= "server" or type(peer.name) ~= "string"
 		or type(peer.first) ~= "number" or type(peer.last) ~= "number" or type(peer.broken) ~= "table" then
 		return false
 	end
@@ -45,16 +45,18 @@ function report.new(options)
 	return self, damaged
 end
 
--- Makes room, for a tenth at once: whom the policy would keep goes first, then who was
--- not seen for longest.
+-- Makes room, for a tenth at once. First goes whom the policy would keep; then who came
+-- on one day only, of whom somebody may have made up many; then who was not seen for
+-- longest.
 local function make_room(self)
 	local list = {}
 	for key, peer in pairs(self._peers) do
-		list[#list + 1] = { key = key, last = peer.last, refused = next(peer.broken) ~= nil }
+		local refused, came_again = next(peer.broken) ~= nil, date.of(peer.first) ~= date.of(peer.last)
+		list[#list + 1] = { key = key, last = peer.last, worth = (refused and 2 or 0) + (came_again and 1 or 0) }
 	end
 	table.sort(list, function (a, b)
-		if a.refused ~= b.refused then
-			return b.refused
+		if a.worth ~= b.worth then
+			return a.worth < b.worth
 		end
 		return a.last < b.last
 	end)
@@ -77,27 +79,45 @@ local function peer_of(self, kind, name, now)
 	return self._peers[key], key
 end
 
--- Takes in a connection of a peer that has authenticated: kind "client" or "server", its
--- name, the verdict that the policy would have come to, and what would have kept it:
--- keepers = { level = "must" or nil, exception = boolean }. Returns true when that is
--- worth a line in the log: once a day for a peer that would be cut off.
-function methods:see(kind, name, verdict, keepers)
-	local now = self._now()
-	local peer, key = peer_of(self, kind, name, now)
-	peer.last = now
+-- What no longer counts against a peer: what was long ago, or under another policy.
+local function forgive(peer, policy, now)
+	local changed = false
 	for clause, breach in pairs(peer.broken) do
-		if now - breach.last > FORGOTTEN then
-			peer.broken[clause] = nil
+		if now - breach.last > FORGOTTEN or peer.policy ~= policy then
+			peer.broken[clause], changed = nil, true
 		end
 	end
+	changed = changed or peer.policy ~= policy
+	peer.policy = policy
+	return changed
+end
+
+-- Days are all that is stored anew: a peer that comes all day changes nothing.
+local function is_same_day(past, now)
+	return past ~= nil and date.of(past) == date.of(now)
+end
+
+-- Takes in a connection of a peer that has authenticated: kind "client" or "server", its
+-- name, the name of the policy, the verdict that this would have come to, and what would
+-- have kept the peer: keepers = { level = "must" or nil, exception = boolean }. Returns
+-- true when that is worth a line in the log: once a day for a peer that would be cut off.
+function methods:see(kind, name, policy, verdict, keepers)
+	local now = self._now()
+	local peer, key = peer_of(self, kind, name, now)
+	local changed = forgive(peer, policy, now) or not is_same_day(peer.last, now)
 	for _, breach in ipairs(verdict.refuse and verdict.broken or {}) do
 		if breach.enforced then
+			local before = peer.broken[breach.clause]
+			changed = changed or not before or not is_same_day(before.last, now)
 			peer.broken[breach.clause] = {
 				last = now, text = breach.text, level = keepers.level, exception = keepers.exception or false,
 			}
 		end
 	end
-	self._changed[key] = true
+	peer.last = now
+	if changed then
+		self._changed[key] = true
+	end
 	local today = date.of(now)
 	if not verdict.refuse or peer.logged == today then
 		return false

@@ -52,7 +52,11 @@ describe("admin.change: the certificate of another server", function ()
 	local function peers(domain)
 		local output, status = near:shell(("tlspolicy:peers(%q, \"json\")"):format(domain or ""))
 		assert.equal(0, status, output)
-		return json.decode(output:match "{[^\n]*}").certificates
+		local list = {}
+		for line in output:gmatch "{[^\n]*}" do
+			list[#list + 1] = json.decode(line)
+		end
+		return list
 	end
 
 	setup(function ()

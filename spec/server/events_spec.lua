@@ -20,6 +20,20 @@ module:hook("tls-policy/verdict", function (event)
 end, 10)
 ]]
 
+-- Breaks, whatever it is asked.
+local broken = [[
+for _, event in ipairs { "tls-policy/verdict", "tls-policy/refused" } do
+	module:hook(event, function () error "oops" end, 20)
+end
+]]
+
+-- Repeats what a stranger sent.
+local parrot = [[
+module:hook("tls-policy/verdict", function (event)
+	return event.facts.server_name and "not for " .. event.facts.server_name or nil
+end)
+]]
+
 describe("a module of the operator's own", function ()
 	local servers = prosody.group()
 	local authority, certificate, plugins
@@ -33,6 +47,8 @@ describe("a module of the operator's own", function ()
 		local example = files.read "README.md":match "\n    %-%- mod_tls_256.lua\n(.-\n)\n%S"
 		files.write(plugins .. "/mod_tls_256.lua", (example:gsub("\n    ", "\n"):gsub("^    ", "")))
 		files.write(plugins .. "/mod_meddler.lua", meddler)
+		files.write(plugins .. "/mod_broken.lua", broken)
+		files.write(plugins .. "/mod_parrot.lua", parrot)
 	end)
 
 	after_each(servers.stop)
@@ -67,15 +83,97 @@ describe("a module of the operator's own", function ()
 		alice:close()
 	end)
 
+	-- Direct TLS without SNI: negotiated under the milder policy for all hosts.
+	local function open_strict(server)
+		local target = server:target "c2s_direct_tls"
+		target.domain = "strict.test"
+		return xmpp.open(target, {
+			tls = { protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384", server_name = false },
+		})
+	end
+
+	it("that fails does not let in what the policy refuses, nor anybody else", function ()
+		local server = start({ "broken" }, { profile = "rfc9325" })
+		local mark = server:mark()
+		local peer, _, text = open_strict(server)
+		assert.is_nil(peer)
+		assert.matches("<policy%-violation.*rfc9325, section 4.1, key.dhe", text)
+		peer, _, text = xmpp.open(server:target "c2s")
+		assert.is_nil(peer)
+		assert.matches("<policy%-violation.*a module of this server could not judge the connection", text)
+		assert.matches("error\tA handler of tls%-policy/verdict failed: [^\n]*oops", server:log(mark))
+		assert.is_nil(server:log(mark):match "Traceback")
+		-- What the policy tells of handshakes goes on.
+		for _ = 1, 2 do
+			local before = tonumber((server:shell "tlspolicy:refused()"):match "of (%d+) since")
+			assert.is_nil((xmpp.open(server:target "c2s", { tls = { protocol = "tlsv1_2", ciphers = "AES128-SHA" } })))
+			local after
+			for _ = 1, 100 do
+				after = tonumber((server:shell "tlspolicy:refused()"):match "of (%d+) since")
+				if after > before then
+					break
+				end
+			end
+			assert.equal(before + 1, after)
+		end
+	end)
+
+	it("may repeat what a stranger sent, and refuses all the same", function ()
+		local server = start { "parrot" }
+		for name, shown in pairs { ["evil.test"] = "evil.test", ["x\1\255"] = "x\\001\\255" } do
+			local peer, _, text = xmpp.open(server:target "c2s", { tls = { server_name = name } })
+			assert.is_nil(peer)
+			assert.truthy(text:find("not for " .. shown, 1, true), text)
+		end
+		local output, status = server:shell "tlspolicy:refused()"
+		assert.equal(0, status, output)
+	end)
+
+	it("has its say at each host that a stream reaches", function ()
+		local theirs = authority:issue { names = { "far.test" }, key = "rsa2048" }
+		local server = servers.start {
+			hosts = {
+				["example.test"] = certificate,
+				["strict.test"] = { certificate = certificate.certificate, key = certificate.key,
+					options = { modules_enabled = { "tls_256" } } },
+			},
+			domain = "example.test", with_policy = true, ca = authority.certificate,
+			options = { plugin_paths = { plugins } },
+		}
+		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "far.test", tls = {
+			protocol = "tlsv1_3", ciphersuites = "TLS_AES_128_GCM_SHA256",
+			certificate = theirs.certificate, key = theirs.key,
+		} }))
+		peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+		assert(peer:read_until "<success[^>]*>")
+		assert(peer:open())
+		peer:send "<iq type='get' id='p' from='far.test' to='strict.test'><ping xmlns='urn:xmpp:ping'/></iq>"
+		assert.matches("<policy%-violation.*128 bits were negotiated; this server wants 256", (assert(peer:read_all())))
+		peer:close()
+	end)
+
+	it("hears of every stream that is refused", function ()
+		local server = start { "tls_256" }
+		local mark = server:mark()
+		local peer = xmpp.connect(server:target("c2s"))
+		assert(peer:open())
+		peer:send "<message/>"
+		peer:read_all()
+		peer:close()
+		server:wait_for_log("tls_256\twarn\trefused: [^\n]*support.required", mark)
+	end)
+
+	it("that returns false does not keep others from refusing", function ()
+		local server = start { "meddler", "tls_256" }
+		local peer, _, text = xmpp.open(server:target "s2s", { from = "remote.test", tls = short })
+		assert.is_nil(peer)
+		assert.matches("this server wants 256", text)
+	end)
+
 	it("cannot make a verdict milder", function ()
 		local server = start({ "meddler", "tls_256" }, { profile = "rfc9325" })
 		local mark = server:mark()
-		local target = server:target "c2s_direct_tls"
-		target.domain = "strict.test"
-		-- Direct TLS without SNI: negotiated under the milder policy for all hosts.
-		local peer, _, text = xmpp.open(target, {
-			tls = { protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384", server_name = false },
-		})
+		local peer, _, text = open_strict(server)
 		assert.is_nil(peer)
 		assert.matches("<policy%-violation.*rfc9325, section 4.1, key.dhe", text)
 		server:wait_for_log("strict.test:tls_256\twarn\trefused: rfc9325, section 4.1, key.dhe", mark)

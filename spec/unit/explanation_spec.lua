@@ -193,6 +193,21 @@ describe("the explanation of a refusal", function ()
 			(explained { alert = "user_canceled", alert_sent = false }))
 	end)
 
+	it("says what may help where a server has nothing of what we offer", function ()
+		for alert in pairs { protocol_version = true, handshake_failure = true, insufficient_security = true } do
+			local record = { alert = alert, alert_sent = false }
+			assert.matches("; an exception may help$", (explained(record, { role = "s2sout" })))
+			assert.is_nil((explained(record, { role = "s2sout", policy = must })):match "exception")
+			assert.is_nil((explained(record, { role = "c2s" })):match "exception")
+		end
+	end)
+
+	it("says that an exception does not reach direct TLS from outside", function ()
+		local record = { offer = raw(made_offers.tls10), alert = "protocol_version", alert_sent = true }
+		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception, and STARTTLS",
+			(explained(record, { role = "s2sin", direct_tls = true })))
+	end)
+
 	it("says what we found wanting in a server that we connected to", function ()
 		assert.same({ "showed an ephemeral DH key that is too short; needs an exception", "cipher.export key.dh2048" },
 			{ explained({ reason = "dh key too small", alert_sent = true, alert = "handshake_failure" },

@@ -24,11 +24,12 @@ describe("a report", function ()
 	end)
 
 	it("lists by peer whom the policy would cut off, by which clauses, and when last", function ()
-		seen:see("client", "alice@example.test", good, {})
-		seen:see("server", "old.example", bad("version.tls12", "cipher.aead"), { level = "must", exception = true })
+		seen:see("client", "alice@example.test", "the policy", good, {})
+		seen:see("server", "old.example", "the policy", bad("version.tls12", "cipher.aead"),
+			{ level = "must", exception = true })
 		now = now + 60
-		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
-		seen:see("client", "bob@example.test", bad "support.required", {})
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("client", "bob@example.test", "the policy", bad "support.required", {})
 		assert.same({
 			{ kind = "client", name = "bob@example.test", kept_by_level = false, kept_by_exception = false,
 				clauses = { { clause = "support.required", last = now, text = "support.required is broken" } } },
@@ -43,27 +44,27 @@ describe("a report", function ()
 	it("does not count what is not enforced", function ()
 		local verdict = bad "cipher.aead"
 		verdict.broken[2] = { clause = "compress.tls", enforced = false, text = "x" }
-		seen:see("client", "alice@example.test", verdict, {})
+		seen:see("client", "alice@example.test", "the policy", verdict, {})
 		assert.equal(1, #seen:list()[1].clauses)
 	end)
 
 	it("is worth a line in the log once a day for a peer", function ()
-		assert.is_false(seen:see("server", "good.example", good, {}))
-		assert.is_true(seen:see("server", "old.example", bad "cipher.aead", {}))
-		assert.is_false(seen:see("server", "old.example", bad "cipher.fs", {}))
-		assert.is_true(seen:see("server", "older.example", bad "cipher.fs", {}))
+		assert.is_false(seen:see("server", "good.example", "the policy", good, {}))
+		assert.is_true(seen:see("server", "old.example", "the policy", bad "cipher.aead", {}))
+		assert.is_false(seen:see("server", "old.example", "the policy", bad "cipher.fs", {}))
+		assert.is_true(seen:see("server", "older.example", "the policy", bad "cipher.fs", {}))
 		now = now + DAY
-		assert.is_true(seen:see("server", "old.example", bad "cipher.aead", {}))
+		assert.is_true(seen:see("server", "old.example", "the policy", bad "cipher.aead", {}))
 	end)
 
 	it("says in plain words what it would come to", function ()
 		assert.same({ "Of 0 clients and 0 servers seen, 0 would be cut off." }, seen:estimate "must")
-		seen:see("client", "alice@example.test", good, {})
+		seen:see("client", "alice@example.test", "the policy", good, {})
 		assert.same({ "Of 1 client and 0 servers seen since 2026-11-01, 0 would be cut off." }, seen:estimate "must")
-		seen:see("client", "bob@example.test", bad "cipher.aead", { level = "must" })
-		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
-		seen:see("server", "plain.example", bad "unauth.encrypt", { exception = true })
-		seen:see("server", "older.example", bad "version.sslv3", {})
+		seen:see("client", "bob@example.test", "the policy", bad "cipher.aead", { level = "must" })
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("server", "plain.example", "the policy", bad "unauth.encrypt", { exception = true })
+		seen:see("server", "older.example", "the policy", bad "version.sslv3", {})
 		assert.same({
 			"Of 2 clients and 3 servers seen since 2026-11-01, 4 would be cut off.",
 			'level = "must" would keep 2 of them: bob@example.test, old.example.',
@@ -74,19 +75,54 @@ describe("a report", function ()
 	end)
 
 	it("takes a peer for kept only if one thing keeps it in all", function ()
-		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
-		seen:see("server", "old.example", bad "version.sslv3", {})
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("server", "old.example", "the policy", bad "version.sslv3", {})
 		assert.same({ false, false }, { seen:list()[1].kept_by_level, seen:list()[1].kept_by_exception })
 	end)
 
 	it("forgets after thirty days what did not happen again", function ()
-		seen:see("server", "old.example", bad "cipher.aead", {})
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
 		now = now + 30 * DAY
 		assert.equal(1, #seen:list())
 		now = now + 1
 		assert.equal(0, #seen:list())
-		seen:see("server", "old.example", good, {})
+		seen:see("server", "old.example", "the policy", good, {})
 		assert.is_nil(next(seen:changes()["server old.example"].broken))
+	end)
+
+	it("counts nothing from under another policy, once the peer came again", function ()
+		seen:see("server", "old.example", "one policy", bad "cipher.aead", {})
+		assert.equal(1, #seen:list())
+		seen:see("server", "old.example", "another policy", good, {})
+		assert.equal(0, #seen:list())
+	end)
+
+	it("has nothing to store when a peer comes again on the same day", function ()
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
+		assert.is_truthy(seen:changes())
+		now = now + 60
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
+		assert.is_nil(seen:changes())
+		seen:see("server", "old.example", "the policy", bad "cipher.fs", {})
+		assert.is_truthy(seen:changes())
+		now = now + DAY
+		seen:see("server", "old.example", "the policy", good, {})
+		assert.is_truthy(seen:changes())
+	end)
+
+	it("keeps who came on several days, when one makes up many names", function ()
+		for day = 1, 2 do
+			now = date.begins "2026-11-01" + day * DAY
+			seen:see("server", "real.example", "the policy", bad "cipher.aead", {})
+		end
+		for number = 1, 2 * report.MOST_PEERS do
+			seen:see("server", number .. ".example", "the policy", bad "cipher.aead", {})
+		end
+		local found = false
+		for _, entry in ipairs(seen:list()) do
+			found = found or entry.name == "real.example"
+		end
+		assert.is_true(found)
 	end)
 
 	it("is stored by what has changed, and goes on from that", function ()
@@ -96,20 +132,20 @@ describe("a report", function ()
 				stored[key] = peer or nil
 			end
 		end
-		seen:see("client", "alice@example.test", good, {})
-		seen:see("server", "old.example", bad "cipher.aead", { level = "must", exception = true })
+		seen:see("client", "alice@example.test", "the policy", good, {})
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", { level = "must", exception = true })
 		local before = seen:list()
 		store()
 		assert.is_nil(seen:changes())
 		local again, damaged = report.new { now = function () return now end, peers = stored }
 		assert.equal(0, damaged)
 		assert.same(before, again:list())
-		assert.is_false(again:see("server", "old.example", bad "cipher.aead", {}))
-		assert.same({ "server old.example" }, { next(again:changes()) and "server old.example" })
+		assert.is_false(again:see("server", "old.example", "the policy", bad "cipher.aead", {}))
+		assert.is_nil(again:changes())
 	end)
 
 	it("keeps what could not be stored for the next time", function ()
-		seen:see("client", "alice@example.test", good, {})
+		seen:see("client", "alice@example.test", "the policy", good, {})
 		local changes = seen:changes()
 		assert.is_nil(seen:changes())
 		seen:restore(changes)
@@ -119,19 +155,23 @@ describe("a report", function ()
 	it("leaves out of what was stored whatever is damaged", function ()
 		local right = { kind = "server", name = "old.example", first = now, last = now, broken = {} }
 		local again, damaged = report.new { now = function () return now end, peers = {
-			["server old.example"] = right, [1] = right, a = 1, b = {}, c = { kind = "server", name = "c", first = 1, last = 1 },
+			["server old.example"] = right, [1] = right, a = 1, b = {},
+			f = { kind = "x", name = "f", first = 1, last = 1, broken = {} },
+			c = { kind = "server", name = "c", first = 1, last = 1 },
 			d = { kind = "server", name = "d", first = 1, last = 1, broken = { ["cipher.aead"] = true } },
 			e = { kind = "server", name = "e", first = 1, last = 1, broken = { ["cipher.aead"] = { last = "x", text = "" } } },
 		} }
-		assert.equal(6, damaged)
+		assert.equal(7, damaged)
 		assert.same({ clients = 0, servers = 1, since = now }, again:counts())
 	end)
 
 	it("is bounded, and keeps whom the policy would cut off for longest", function ()
-		seen:see("server", "old.example", bad "cipher.aead", {})
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
+		now = now + DAY
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
 		for number = 1, 3 * report.MOST_PEERS do
 			now = now + 0.001
-			seen:see("server", number .. ".example", good, {})
+			seen:see("server", number .. ".example", "the policy", good, {})
 		end
 		local counts, stored = seen:counts(), 0
 		assert.is_true(counts.servers <= report.MOST_PEERS)
@@ -173,6 +213,9 @@ describe("a verdict as if the policy were in force", function ()
 		for _, better in ipairs { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" } do
 			assert.same({ false, "" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", better)) })
 		end
+		-- Allowed where the operator lists it, though not offered otherwise.
+		local rare = { versions = { 0x0303 }, suites = { 0xC061 }, groups = { 29 } }
+		assert.same({ false, "" }, { judged(rare) })
 		assert.same({ false, "" },
 			{ judged(offer({ 0x0304, 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256")) })
 	end)
