@@ -95,7 +95,7 @@ end
 local function first(domain, new, damage)
 	local message = text.quote(domain) .. " shows a certificate for the first time"
 	return {
-		kind = "first", severity = damage and "warn" or nil, damaged = damage ~= nil,
+		kind = "first", severity = damage and "warn" or nil, damaged = damage and true or nil,
 		message = damage and ("%s; its certificate is taken for its first"):format(damage) or message,
 		new = records.copy(new), accepted = true, refuse = false,
 	}, true
@@ -189,13 +189,15 @@ end
 --               "change"      any other new certificate
 --               "pending"     a change that was refused before, and is refused still
 --               "unknown"     the storage failed, or the certificate has no digests
---     severity  "info", "warn", or nil: needs no word, or has had it. A change is warned of once
+--     severity  "info", "warn", or nil: needs no word, or has had it. A change is warned
+--               of once; of more than seven new certificates in a day nothing is said
 --     message   one sentence
 --     old, new  the entries compared (certificate_record.lua), as copies; old is
 --               nil for "first", both are for "unknown"
 --     accepted  whether the certificate now is among those that the domain is known by
 --     refuse    whether the connection is to be refused; only under "refuse"
---     damaged   true: the storage had a record that was none; it was replaced. Only for "first"
+--     damaged   true: the storage had a record that was none; it was replaced. Else nil;
+--               only for "first"
 --     failure   message of a storage that failed, or nil; severity is "warn" then.
 --               What was judged holds, but is not remembered }
 function Memory:see(domain, facts, seen)

@@ -216,8 +216,7 @@ function records.entry(facts, seen, now)
 	return {
 		sha256 = facts.sha256, spki_sha256 = facts.spki_sha256,
 		issuer = name_to_keep(facts.issuer), subject = name_to_keep(facts.subject),
-		not_before = is_whole(facts.not_before) and facts.not_before or nil,
-		not_after = is_whole(facts.not_after) and facts.not_after or nil,
+		not_before = facts.not_before, not_after = facts.not_after,
 		verified = seen.verified,
 		first_seen = now, last_seen = now, times_seen = 1,
 		directions = { [seen.direction] = true },

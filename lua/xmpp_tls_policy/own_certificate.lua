@@ -41,7 +41,7 @@ local function check_validity(report, prefix, who, certificate, now)
 	end
 	if now < not_before then
 		report(prefix .. "not-yet-valid", "error",
-			("%s is not valid for another %s: wait, or set the clock right"):format(who, text.days(not_before - now)))
+			("%s becomes valid in %s: wait, or set the clock right"):format(who, text.days(not_before - now)))
 	end
 end
 

@@ -37,6 +37,7 @@ local function serialise_table(value)
 		names[#names + 1] = key
 	end
 	assert(length == 0 or #names == length, "a list with holes")
+	assert(names[1] ~= nil, "a table that may be a list or not")
 	table.sort(names)
 	for index, name in ipairs(names) do
 		parts[index] = ("[%s]=%s"):format(serialise(name), serialise(value[name]))
@@ -188,7 +189,7 @@ describe("the certificate memory", function()
 				first_seen = START, last_seen = START, times_seen = 1, directions = { out = true },
 			}
 			assert.are.same({
-				kind = "first", accepted = true, refuse = false, damaged = false, new = entry,
+				kind = "first", accepted = true, refuse = false, new = entry,
 				message = '"a.example" shows a certificate for the first time',
 			}, result)
 			assert.are.same({ certificates = { entry }, pending = {} }, memory:get("a.example"))
@@ -309,6 +310,8 @@ describe("the certificate memory", function()
 			"has changed its certificate and key ahead of time: the old certificate is valid for another 89 days" },
 		{ "a new key, the old end unknown", { not_after = false }, {}, 80, out, "change warn",
 			"has changed its certificate and key ahead of time: the end of the old certificate is not known" },
+		{ "a new key ahead of time, the old beginning unknown", { not_before = false }, {}, 59, out, "change warn",
+			"has changed its certificate and key ahead of time: the old certificate is valid for another 31 days" },
 		{ "a new key in the last 30 days, the old beginning unknown", { not_before = false }, {}, 60, out,
 			"renewal info", "has renewed its certificate, with a new key" },
 		{ "another issuing certificate of the same authority", {}, { issuer = "CN=R11,O=Authority,C=US" }, 60, out,
@@ -404,6 +407,12 @@ describe("the certificate memory", function()
 			assert.are.equal("change warn", word(see(facts("B", { issuer = "CN=Other" }))))
 		end)
 
+		it("takes another unverified one for the same key for a renewal, once it has warned of the first", function()
+			learn("A")
+			assert.are.equal("unverified warn", word(see("A", unverified)))
+			assert.are.equal("renewal info", word(see(facts("B", { key = "A" }), unverified)))
+		end)
+
 		it("takes a renewal for one where the old certificate was shown after its end", function()
 			learn("A")
 			now = START + 91 * DAY
@@ -464,19 +473,91 @@ describe("the certificate memory", function()
 				kinds_of(see(facts("B", new)), see("A"), see(facts("C", new))))
 		end)
 
-		it("lets one that is due vouch for nothing a week after it was seen", function()
-			learn("A")
-			see(facts("B", { not_after = START + 300 * DAY }))
-			see("A")
-			for day = 1, 68 do
-				now = START + day * DAY
-				learn("B")
-				if day <= 60 then
-					learn("A")
+		it("lets one that is due vouch for successors for a week after it was seen", function()
+			for _, case in ipairs({ { 0, "renewal info" }, { 1, "change warn" } }) do
+				memory:forget("a.example")
+				now = START
+				learn("A")
+				see(facts("B", { not_after = START + 300 * DAY }))
+				see("A")
+				for day = 1, 68 do
+					now = START + day * DAY
+					if day <= 60 then
+						learn("A")
+					end
+					learn("B")
 				end
+				now = now + case[1]
+				assert.are.equal(case[2], word(see("C")))
 			end
-			now = START + 68 * DAY + 1
-			assert.are.equal("change warn", word(see("C")))
+		end)
+
+		it("compares with the one of them that was seen last", function()
+			learn("A", "B")
+			now = START + DAY
+			learn("B", "A")
+			assert.are.equal(digest("A"), see(facts("C", { issuer = "CN=Other" })).old.sha256)
+			assert.are.equal(digest("C"), see(facts("D", { issuer = "CN=Another" })).old.sha256)
+			assert.are.equal(digest("D"), see("E", unverified).old.sha256)
+			see(facts("F", { key = "A" }))
+			see("B")
+			assert.are.equal(digest("F"), see(facts("G", { key = "A" })).old.sha256)
+		end)
+
+		it("compares with one that is due, of the same authority", function()
+			see(facts("A", { issuer = "CN=Other" }))
+			learn("B")
+			now = START + 60 * DAY
+			see(facts("A", { issuer = "CN=Other" }))
+			learn("B")
+			local result = see(facts("C", { issuer = "CN=Other" }))
+			assert.are.equal("renewal info", word(result))
+			assert.are.equal(digest("A"), result.old.sha256)
+		end)
+
+		it("lets none that was never verified vouch for a successor", function()
+			see("A", unverified)
+			see(facts("B", { not_after = START + 300 * DAY }))
+			now = START + 60 * DAY
+			see("A", unverified)
+			see(facts("B", { not_after = START + 300 * DAY }))
+			local result = see("C")
+			assert.are.equal("change warn", word(result))
+			assert.are.equal(digest("B"), result.old.sha256)
+		end)
+
+		it("compares with one that was verified, be it not the one seen last", function()
+			learn("A")
+			see("B", unverified)
+			for day = 1, 2 do
+				now = START + day * DAY
+				learn("A")
+				see("B", unverified)
+			end
+			local result = see("C", unverified)
+			assert.are.equal('"a.example" has changed its certificate and key: the new one is not verified, '
+				.. "and the old one was", result.message)
+			assert.are.equal(digest("A"), result.old.sha256)
+			memory:forget("a.example")
+			now = START
+			learn("A")
+			see("B", unverified)
+			for day = 1, 2 do
+				now = START + day * DAY
+				learn("A")
+				see("B", unverified)
+			end
+			result = see(facts("C", { issuer = "CN=Other" }))
+			assert.are.equal("change warn", word(result))
+			assert.are.equal(digest("A"), result.old.sha256)
+		end)
+
+		it("does not compare with one that was verified but is out of use", function()
+			learn("A")
+			see("B", unverified)
+			now = START + 9 * DAY
+			see("B", unverified)
+			assert.are.equal("verified info", word(see(facts("C", { issuer = "CN=Other" }))))
 		end)
 
 		it("drops one that was not seen for 90 days", function()
@@ -635,6 +716,22 @@ describe("the certificate memory", function()
 			assert.are.equal("known", word(see("B", refusing)))
 		end)
 
+		it("takes the very one that it is shown, and keeps eight then, too", function()
+			learn("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8")
+			now = START + DAY
+			see("D", refusing)
+			see("E", refusing)
+			now = START + 2 * DAY
+			see("D")
+			assert.are.same({ "C2 C3 C4 C5 C6 C7 C8 D", "E" }, { remembered() })
+		end)
+
+		it("shows what is pending beside the certificate that was seen last", function()
+			learn("A", "B")
+			see("C", refusing)
+			assert.are.equal(digest("B"), see("C", refusing).old.sha256)
+		end)
+
 		it("accepts all that is pending", function()
 			learn("A")
 			see("B", refusing)
@@ -708,13 +805,19 @@ describe("the certificate memory", function()
 		it("hands out copies", function()
 			local shared = new_table_storage()
 			memory = certificate_memory.new({ store = shared, now = function() return now end })
-			local results = { see("A"), see("A"), see("B"), see("C", refusing), see("C", refusing) }
-			local before = serialise(shared.records["a.example"])
-			for _, result in ipairs(results) do
+			local before
+			for _, sight in ipairs({
+				{ "A", out }, { "A", unverified }, { "B", out }, { "C", refusing }, { "C", refusing }, { "C", out },
+			}) do
+				local result = see(sight[1], sight[2])
+				before = serialise(shared.records["a.example"])
 				for _, entry in ipairs({ result.new, result.old }) do
 					entry.sha256, entry.directions.out, entry.x = "x", nil, print
 				end
+				assert.are.equal(before, serialise(shared.records["a.example"]))
 			end
+			see("D", refusing)
+			before = serialise(shared.records["a.example"])
 			local record = memory:get("a.example")
 			record.certificates[1].directions["in"] = print
 			table.remove(record.pending)
@@ -858,6 +961,7 @@ describe("the certificate memory", function()
 			{ "a list with a hole", function(record, entry) record.certificates = { entry, nil, entry } end },
 			{ "a list with a name", function(record, entry) record.certificates = { entry, x = entry } end },
 			{ "a bad entry behind a good one", function(record, entry) record.certificates = { entry, {} } end },
+			{ "a bad entry between good ones", function(record, entry) record.certificates = { entry, {}, entry } end },
 			{ "nine certificates", function(record, entry)
 				for index = 2, 9 do
 					record.certificates[index] = entry
@@ -873,6 +977,7 @@ describe("the certificate memory", function()
 			{ "newcomers without a count", function(record) record.newcomers.count = nil end },
 			{ "a digest that is none", function(_, entry) entry.sha256 = "AB" end },
 			{ "a digest in upper case", function(_, entry) entry.sha256 = ("A"):rep(64) end },
+			{ "no digest", function(_, entry) entry.sha256 = nil end },
 			{ "no digest of the key", function(_, entry) entry.spki_sha256 = nil end },
 			{ "a number for the issuer", function(_, entry) entry.issuer = 1 end },
 			{ "an endless subject", function(_, entry) entry.subject = ("x"):rep(1025) end },
@@ -884,6 +989,7 @@ describe("the certificate memory", function()
 			{ "no time of being seen", function(_, entry) entry.last_seen = nil end },
 			{ "a fraction of a second", function(_, entry) entry.last_seen = 0.5 end },
 			{ "no number for a time", function(_, entry) entry.last_seen = 0 / 0 end },
+			{ "a time after all times", function(_, entry) entry.last_seen = 2 ^ 60 end },
 			{ "an endless time", function(_, entry) entry.last_seen = 1 / 0 end },
 			{ "a time before all times", function(_, entry) entry.last_seen = math.mininteger or -1 / 0 end },
 			{ "no first time", function(_, entry) entry.first_seen = nil end },
@@ -998,6 +1104,7 @@ describe("the certificate memory", function()
 				["CN=\224\159\191"] = "CN=\\E0\\9F\\BF", ["CN=\244\144\128\128"] = "CN=\\F4\\90\\80\\80",
 				["CN=\240\159\166\136"] = "CN=\240\159\166\136", ["CN=\226\130\172"] = "CN=\226\130\172",
 				["CN=\240\143\191\191"] = "CN=\\F0\\8F\\BF\\BF", ["CN=\195a\188"] = "CN=\\C3a\\BC",
+				["CN=\240\159\195\188\166\136"] = "CN=\\F0\\9F\\C3\\BC\\A6\\88",
 				["CN=\237\159\191"] = "CN=\237\159\191", ["CN=\243\128\128\128"] = "CN=\243\128\128\128",
 				["CN=\224\160\128"] = "CN=\224\160\128", ["CN=\244\143\191\191"] = "CN=\244\143\191\191",
 			}) do
