@@ -31,7 +31,7 @@ LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-check lua-dbi-sqlite3 lua-sec lua-socket lua-filesystem prosody openssl gnutls-bin \
-	ca-certificates clang-format clang-tidy valgrind
+	ca-certificates clang-format clang-tidy valgrind prometheus
 
 all: $(TREE)/.built ## build into the LuaRocks tree build/
 

@@ -3,6 +3,7 @@
 local certificate_memory = require "xmpp_tls_policy.certificate_memory"
 local date = require "xmpp_tls_policy.date"
 local events = require "xmpp_tls_policy.prosody.events"
+local metrics = require "xmpp_tls_policy.prosody.metrics"
 local server = require "xmpp_tls_policy.prosody.server"
 local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
@@ -119,6 +120,9 @@ function certificates.see(module, policy, session, domain)
 		verified = streams.is_authenticated(session, domain),
 		certificate_change = policy.mode ~= "report" and policy.certificate_change or "warn",
 	})
+	if result.kind ~= "known" then
+		metrics.certificate_change(result.kind)
+	end
 	if result.severity then
 		tell(module, policy, session, domain, result)
 	end

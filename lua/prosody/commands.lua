@@ -4,6 +4,7 @@ local peers = require "xmpp_tls_policy.prosody.peers"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local shell = require "xmpp_tls_policy.prosody.shell"
+local stats = require "xmpp_tls_policy.prosody.stats"
 
 local commands = {}
 
@@ -108,7 +109,7 @@ commands.list = {
 	},
 }
 
-for _, more in ipairs { peers } do
+for _, more in ipairs { peers, stats } do
 	for _, command in ipairs(more) do
 		table.insert(commands.list, command)
 	end

@@ -15,6 +15,7 @@ local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local encodings = require "util.encodings"
 local events = require "xmpp_tls_policy.prosody.events"
+local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
 local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
 local refused = require "xmpp_tls_policy.prosody.refused"
@@ -127,6 +128,7 @@ end
 local function load_policies()
 	warned = {}
 	load_global_policy()
+	metrics.read_store()
 	local kept, message = contexts.keep_sessions(policies["*"].resumption)
 	if not kept then
 		module:log("error", "No session is resumed: %s", message)
@@ -472,6 +474,7 @@ end
 
 load_policies()
 local remove_commands = shell.add(module, commands.list)
+metrics.serve(module, server.direct_tls_contexts)
 local end_guard = streams.guard(policy_of_session, function (host, domain)
 	return policies[host] and policy_for(host, domain)
 end)

@@ -54,7 +54,7 @@ end
 local function say(module, host, again)
 	local certificate, _, problems = own_certificates.look(host)
 	for _, problem in ipairs(certificate and problems or {}) do
-		local key = host .. " " .. problem.kind .. " " .. certificate:facts().sha256
+		local key = table.concat({ host, problem.kind, problem.severity, certificate:facts().sha256 }, " ")
 		if again or not said[key] then
 			said[key] = true
 			module:log(levels[problem.severity], "%s", problem.message)

@@ -2,6 +2,7 @@
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
+local metrics = require "xmpp_tls_policy.prosody.metrics"
 local offers = require "xmpp_tls_policy.offer"
 local refusal = require "xmpp_tls_policy.refusal"
 local refusals = require "xmpp_tls_policy.refusals"
@@ -75,17 +76,25 @@ function refused.line(entry)
 	return line
 end
 
+-- To a peer that is gone OpenSSL sends an alert, too.
+local function is_by_us(record)
+	return record.alert_sent and record.reason ~= "unexpected eof while reading"
+end
+
 --- Takes in the handshakes that failed since the last call. `tell`: function(entry),
 -- called for those that are worth a line in the log; `log`: function(level, format, ...).
 function refused.collect(log, tell)
 	local records, lost = core.observer.refusals()
 	for _, record in ipairs(records) do
 		local entry = entry_of(record)
+		metrics.failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
 		if handshakes:add(entry) then
 			log("info", "TLS handshake failed: %s", refused.line(explained(entry)))
+			metrics.refusal(entry.role, "handshake", entry.clauses)
 			tell(entry)
 		end
 	end
+	metrics.lost_handshakes(lost)
 	handshakes:add_unknown(lost)
 	for what, list in pairs { ["TLS handshakes failed"] = handshakes, ["streams were refused"] = of_streams } do
 		local silent = list:turn()
@@ -97,6 +106,7 @@ end
 
 --- Takes in a stream that is refused; see streams.lua.
 function refused.stream(session, host, role, domain, text, clauses)
+	metrics.refusal(role, "stream", clauses or {})
 	local worth_a_line = of_streams:add {
 		time = time.now(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
 		text = escaped(text), clauses = clauses or {},

@@ -1,5 +1,6 @@
 --- Of each host whose policy is only reported on: whom it would cut off, kept through
 -- the server's own storage.
+local metrics = require "xmpp_tls_policy.prosody.metrics"
 local refusals = require "xmpp_tls_policy.refusals"
 local report = require "xmpp_tls_policy.report"
 local storage = require "xmpp_tls_policy.prosody.storage"
@@ -58,6 +59,9 @@ local function take_in(module, policy, session, domain)
 	kept.level = policy:milder() and policy:milder().level
 	local is_news = kept.report:see(domain and "server" or "client", name, policy:name(), verdict,
 		verdict.refuse and keepers(policy, session, domain) or {})
+	if verdict.refuse then
+		metrics.would_refuse(streams.role(session), streams.clauses(verdict))
+	end
 	lines:turn()
 	if is_news and lines:add { address = name } then
 		session.log("info", "Would be refused under the TLS policy: %s: %s", name, streams.sentences(policy, verdict))

@@ -5,6 +5,7 @@ local escaped = require "xmpp_tls_policy.text".escaped
 local events = require "xmpp_tls_policy.prosody.events"
 local filters = require "util.filters"
 local jid = require "util.jid"
+local metrics = require "xmpp_tls_policy.prosody.metrics"
 local quote = require "xmpp_tls_policy.text".quote
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
@@ -24,6 +25,11 @@ local roles = {
 	s2sin_unauthed = "s2sin", s2sin = "s2sin",
 	s2sout_unauthed = "s2sout", s2sout = "s2sout",
 }
+
+--- The role of a session: "c2s", "s2sin" or "s2sout"; nil for others.
+function streams.role(session)
+	return roles[session.type]
+end
 
 --- To be called once when a stream is refused, before it is closed; the session is
 -- stripped then. `details`: clauses = ids of those that it breaks, facts, verdict and
@@ -107,7 +113,8 @@ function streams.sentences(policy, verdict)
 	return table.concat(list, "; ")
 end
 
-local function clauses_of(verdict)
+--- The ids of the clauses that a verdict refuses for.
+function streams.clauses(verdict)
 	local ids = {}
 	for _, breach in ipairs(verdict.broken) do
 		ids[#ids + 1] = breach.enforced and breach.clause or nil
@@ -212,7 +219,7 @@ local function judge_for(policy, session, host, domain)
 	if verdict.refuse or objection then
 		return streams.refuse(session, "policy-violation",
 			verdict.refuse and streams.sentences(policy, verdict) or objection,
-			{ clauses = clauses_of(verdict), facts = known.facts, verdict = verdict, policy = policy:name() })
+			{ clauses = streams.clauses(verdict), facts = known.facts, verdict = verdict, policy = policy:name() })
 	end
 	note_exception(policy, session, verdict)
 end
@@ -227,6 +234,20 @@ local function judge_once(policy, session, host, domain)
 	judged[policy] = judged[policy] or {}
 	judged[policy][key] = true
 	return closed
+end
+
+-- What came of a handshake; see metrics.lua.
+local function outcome(policy, session, domain, closed)
+	if closed then
+		return "stream_refused"
+	end
+	local known = session.tls_policy
+	if policy.mode ~= "report" then
+		return known.exception and "exception" or "accepted"
+	end
+	local verdict = policy:judge_as_enforced(known.facts, session.direction and describe(session, domain) or nil,
+		core.observer.offer(known.connection))
+	return (verdict.refuse or known.objection) and "would_refuse" or "accepted"
 end
 
 --- Judges what a secured session negotiated, and leaves facts and verdict in
@@ -252,7 +273,13 @@ function streams.judge(policy, session)
 			connection = connection, facts = facts, mode = policy.mode, judged = setmetatable({}, weak),
 		}
 	end
-	return judge_once(policy, session, server.host(session), server.peer(session))
+	local role, domain, known = roles[session.type], server.peer(session), session.tls_policy
+	local closed = judge_once(policy, session, server.host(session), domain)
+	if not known.counted then
+		known.counted = true
+		metrics.handshake(role, known.facts, outcome(policy, session, domain, closed))
+	end
+	return closed
 end
 
 local dialback_alone = "no valid certificate vouches for %s, and dialback alone is not accepted here"

@@ -11,6 +11,9 @@ local adopted = setmetatable({}, { __mode = "k" })
 -- The same by the number that the core knows a context by.
 local by_label, last_label = setmetatable({}, { __mode = "v" }), 0
 
+-- In which order contexts were first seen.
+local last_number = 0
+
 -- Where sessions are kept for resumption: one store for all contexts.
 local store, store_memory
 
@@ -104,13 +107,13 @@ end
 -- "c2s", "s2sin" or "s2sout"; operator, which lists the operator's own
 -- configuration made: { ciphers = boolean, ciphersuites = boolean, groups =
 -- boolean }. Nothing happens to a context that is under all this already.
--- Returns a table: policy; new (whether anything was done); settings (what was
--- applied); dropped (see context:apply); certificate, the context's own, if it
--- has one; session_name, where its sessions can be resumed, or
--- resumption_failure; failure, a message, where the context could not be brought
--- under the policy: no handshake on it succeeds then; warning, a message, where it
--- could not be observed. Under a policy that is only reported on, the context is left
--- as it is, and settings are those in force.
+-- Returns a table: given; policy; number (a context that was seen later has a higher
+-- one); new (whether anything was done); settings (what was applied); dropped (see
+-- context:apply); certificate, the context's own, if it has one; session_name, where
+-- its sessions can be resumed, or resumption_failure; failure, a message, where the
+-- context could not be brought under the policy: no handshake on it succeeds then;
+-- warning, a message, where it could not be observed. Under a policy that is only
+-- reported on, the context is left as it is, and settings are those in force.
 function contexts.enforce(luasec, given)
 	luasec = type(luasec) == "table" and luasec._inner or luasec
 	local entry = adopted[luasec]
@@ -123,7 +126,15 @@ function contexts.enforce(luasec, given)
 		entry.given, entry.new = given, false
 		return entry
 	end
-	entry = { given = given, policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true }
+	local number = entry and entry.number
+	if not number then
+		last_number = last_number + 1
+		number = last_number
+	end
+	entry = {
+		given = given, policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true,
+		number = number,
+	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
 		entry.failure = message
@@ -209,7 +220,12 @@ end
 
 --- What enforce returned for a context, or nil for one that is not adopted.
 function contexts.get(luasec)
-	return adopted[luasec]
+	return adopted[type(luasec) == "table" and luasec._inner or luasec]
+end
+
+--- Iterates over the adopted contexts, and what enforce returned for each.
+function contexts.each()
+	return pairs(adopted)
 end
 
 local function give_back(luasec)
