@@ -164,7 +164,7 @@ end
 -- store takes its place, too: what it did goes with it.
 function metrics.read_store()
 	local store = contexts.sessions()
-	if not store or store ~= last.store then
+	if store ~= last.store then
 		last.store, counted = store, { misses = {} }
 	end
 	local says = store and store:stats()
@@ -314,7 +314,9 @@ local families = {
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of(certificate_changes), labels = { "kind" },
-		description = "Certificates of other servers that are not the ones known",
+		description = "Certificates of other servers that are not the ones known: first (the server is new), renewal, "
+			.. "verified, unverified (it was verified before), change (any other), pending (a change that is still "
+			.. "refused), unknown (could not be looked up)",
 	},
 	{
 		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificate_expiries,

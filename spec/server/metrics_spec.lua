@@ -511,6 +511,7 @@ describe("the metrics", function ()
 			return found and found.result[1] or running:status()
 		end)
 		local alerts, targets = query "rules", query "targets"
+		running:signal "TERM"
 		local output = running:close()
 		assert.truthy(found and found.result[1], output .. json.encode(targets))
 		local metric = found.result[1].metric

@@ -1,6 +1,7 @@
 -- What is counted, where a live server cannot be made to show it.
 local contexts = require "xmpp_tls_policy.contexts"
 local metrics = require "prosody.metrics"
+local suites = require "xmpp_tls_policy.suites"
 
 -- A metric's series, as { ["values"] = value }.
 local function series(name)
@@ -84,6 +85,27 @@ describe("the metrics", function ()
 		metrics.lost_handshakes(5)
 		metrics.lost_handshakes(0)
 		assert.same({ ["none none none none none handshake_failed"] = 5 }, change(series "handshakes_total", before))
+	end)
+
+	it("are bounded in all that a peer can choose", function ()
+		package.loaded["prosody.metrics"] = nil
+		local fresh = require "prosody.metrics"
+		package.loaded["prosody.metrics"] = metrics
+		local total = 0
+		for name in pairs(suites.by_name) do
+			for _, group in ipairs(suites.groups) do
+				fresh.handshake("s2sin", { version = "TLSv1.2", cipher_suite = name, group = group.name, resumed = false },
+					"would_refuse")
+				total = total + 1
+			end
+		end
+		local handshakes = fresh.list()[1]
+		for _, one in ipairs(handshakes.series) do
+			total = total - one.value
+		end
+		assert.equal("handshakes_total", handshakes.name)
+		assert.equal(501, #handshakes.series)
+		assert.equal(0, total)
 	end)
 
 	it("know no group, suite or version but those of the policy's tables", function ()
