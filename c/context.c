@@ -371,10 +371,14 @@ static int context_resume(lua_State *L)
 	return 1;
 }
 
+/* Without a chain of the certificate's own, what is set for all certificates is sent. */
 static void push_chain(lua_State *L, SSL_CTX *context)
 {
 	STACK_OF(X509) *chain = NULL;
+
 	SSL_CTX_get0_chain_certs(context, &chain);
+	if (chain == NULL)
+		SSL_CTX_get_extra_chain_certs_only(context, &chain);
 	lua_newtable(L);
 	for (int i = 0; i < sk_X509_num(chain); i++) {
 		certificate_push(L, sk_X509_value(chain, i));
@@ -383,9 +387,9 @@ static void push_chain(lua_State *L, SSL_CTX *context)
 }
 
 /* context:inspect()
- * The context's own certificate and key: { certificate = Certificate, chain = list of
- * the Certificates that are sent after it, key_type = "RSA", key_bits = 2048,
- * key_matches = true }; empty without a certificate. */
+ * The context's own certificate and key: { certificate = Certificate, key_type
+ * = "RSA", key_bits = 2048, key_matches = true, chain = list of the Certificates
+ * that are sent after it }; empty without a certificate. */
 static int context_inspect(lua_State *L)
 {
 	struct hold *hold = hold_push(L, context_check(L, 1), NULL);

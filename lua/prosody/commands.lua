@@ -1,10 +1,14 @@
 --- What an administrator can ask of the policy in the admin shell; see shell.lua.
 local array = require "util.array"
+local connections = require "xmpp_tls_policy.prosody.connections"
+local explain = require "xmpp_tls_policy.prosody.explain"
+local offered_certificates = require "xmpp_tls_policy.prosody.offered_certificates"
 local peers = require "xmpp_tls_policy.prosody.peers"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local shell = require "xmpp_tls_policy.prosody.shell"
 local stats = require "xmpp_tls_policy.prosody.stats"
+local status = require "xmpp_tls_policy.prosody.status"
 
 local commands = {}
 
@@ -12,9 +16,7 @@ local function at(seconds)
 	return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
 end
 
-local function counted(number, noun)
-	return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
-end
+local counted = shell.counted
 
 ---- refused ------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ local function would_refuse_data(host)
 			lines:push(peer)
 		end
 	end
-	return lines
+	return { would_refuse = lines }
 end
 
 local function show_would_refuse(session, host)
@@ -72,7 +74,7 @@ local function show_would_refuse(session, host)
 	end
 	local number = 0
 	for _, of_host in ipairs(found) do
-		session.print(of_host.host)
+		shell.print(session, "%s", of_host.host)
 		local rows = {}
 		for _, peer in ipairs(of_host.report:list()) do
 			for index, breach in ipairs(peer.clauses) do
@@ -84,7 +86,7 @@ local function show_would_refuse(session, host)
 			shell.print_table(session, { "Peer", "Clause", "Last", "Why" }, rows)
 		end
 		for _, sentence in ipairs(of_host.report:estimate(of_host.level)) do
-			session.print(sentence)
+			shell.print(session, "%s", sentence)
 		end
 	end
 	return true, ("%s would be cut off, on %s"):format(counted(number, "peer"), counted(#found, "host"))
@@ -96,7 +98,7 @@ commands.list = {
 		name = "refused",
 		help = "Show the latest handshakes and streams that were refused, the latest first, and why",
 		data = function ()
-			return array(refused.list())
+			return { refused = array(refused.list()) }
 		end,
 		show = show_refused,
 	},
@@ -109,7 +111,7 @@ commands.list = {
 	},
 }
 
-for _, more in ipairs { peers, stats } do
+for _, more in ipairs { connections.commands, offered_certificates, peers, status.commands, explain.commands, stats } do
 	for _, command in ipairs(more) do
 		table.insert(commands.list, command)
 	end

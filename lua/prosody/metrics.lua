@@ -209,7 +209,7 @@ end
 local newest = {}
 
 local function note_starttls()
-	for _, entry in contexts.each() do
+	for _, entry in contexts.entries() do
 		local given = entry.given
 		if given.host and not given.option and not given.policy.exception then
 			local key = given.host .. "\0" .. given.role

@@ -11,10 +11,12 @@ end
 
 local certificates = require "xmpp_tls_policy.prosody.certificates"
 local commands = require "xmpp_tls_policy.prosody.commands"
+local connections = require "xmpp_tls_policy.prosody.connections"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local encodings = require "util.encodings"
 local events = require "xmpp_tls_policy.prosody.events"
+local in_force = require "xmpp_tls_policy.prosody.in_force"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
 local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
@@ -34,6 +36,7 @@ local demands = {}
 
 -- Host, or "*" -> policy in force.
 local policies = module.saved_state and module.saved_state.policies or {}
+in_force.set(policies)
 
 ---- Options ------------------------------------------------------------------
 
@@ -172,6 +175,7 @@ end
 -- `service`: of a listener's context; see server.direct_tls_contexts.
 local function enforce(context, given, service)
 	local entry = contexts.enforce(context, given)
+	entry.service = service
 	if not entry.new then
 		return entry
 	end
@@ -384,10 +388,21 @@ function module.add_host(host_module)
 	host_module:hook("s2sout-authenticate-legacy", function (event)
 		return streams.answer_silence(policy_with(event.origin), event.origin)
 	end, 201)
+	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
+	host_module:hook("authentication-success", function (event)
+		local handler = event.session.sasl_handler
+		connections.authenticated(event.session, handler and handler.selected)
+	end, 0)
+	-- After mod_smacks has put the new connection into the old session, which it does before
+	-- all handlers (0).
+	host_module:hook("smacks-hibernation-end", function (event)
+		connections.resumed(event.resumed, event.origin)
+	end, 0)
 	-- Before mod_s2s (-1) makes use of it. By dialback a server may be authenticated for
 	-- more domains than its stream's header names.
 	host_module:hook("s2s-authenticated", function (event)
 		local session, domain = event.session, event.host
+		connections.authenticated(session, event.mechanism)
 		local policy = policy_for(host, domain)
 		if streams.judge_domain(policy, session, host, domain) or certificates.see(host_module, policy, session, domain) then
 			return false

@@ -1,20 +1,10 @@
 --- Commands of the admin shell about the certificates of other servers; see shell.lua.
 local array = require "util.array"
-local async = require "util.async"
 local certificates = require "xmpp_tls_policy.prosody.certificates"
 local date = require "xmpp_tls_policy.date"
 local encodings = require "util.encodings"
 local shell = require "xmpp_tls_policy.prosody.shell"
-local timer = require "util.timer"
-
--- So many domains are read at a time; between them the server does its work.
-local SLICE = 100
-
-local function let_others()
-	local wait, done = async.waiter()
-	timer.add_task(0, done)
-	wait()
-end
+local turns = require "xmpp_tls_policy.prosody.turns"
 
 local function prepared(domain)
 	local normal = type(domain) == "string" and encodings.stringprep.nameprep(domain)
@@ -53,15 +43,12 @@ local function add_all(list, host)
 	if not iterate then
 		return nil, message
 	end
-	local count = 0
+	local next_turn = turns.new()
 	for domain, record in iterate do
 		if record then
 			add(list, host, domain, record)
 		end
-		count = count + 1
-		if count % SLICE == 0 then
-			let_others()
-		end
+		next_turn()
 	end
 	return true
 end
@@ -121,7 +108,7 @@ local function show_peers(session, domain)
 			"Domain", "Host", "Way", "Verified", "Until", "First seen", "Last seen", "State", "Issuer", "SHA-256",
 		}, rows)
 	end
-	return true, ("%d certificate%s"):format(#rows, #rows == 1 and "" or "s")
+	return true, shell.counted(#rows, "certificate")
 end
 
 ---- accept, forget -----------------------------------------------------------
@@ -148,16 +135,16 @@ end
 
 -- A command that acts; its answer is how many certificates it was about.
 local function action(method, done)
-	local function act(domain, sha256)
-		local count, message = for_each_memory(method, domain, sha256)
+	local function act(domain)
+		local count, message = for_each_memory(method, domain)
 		return count and { [done] = count }, message
 	end
-	return act, function (_, domain, sha256)
-		local result, message = act(domain, sha256)
+	return act, function (_, domain)
+		local result, message = act(domain)
 		if not result then
 			return nil, message
 		end
-		return true, ("%d certificate%s of %s %s"):format(result[done], result[done] == 1 and "" or "s", domain, done)
+		return true, ("%s of %s %s"):format(shell.counted(result[done], "certificate"), domain, done)
 	end
 end
 
@@ -171,14 +158,14 @@ return {
 		help = "Show which certificates the servers of other domains have shown (or those of one domain)",
 		data = function (domain)
 			local list, message = asked(domain)
-			return list, message
+			return list and { certificates = list }, message
 		end,
 		show = show_peers,
 	},
 	{
 		name = "accept",
 		argument = "domain",
-		help = "Accept the changed certificates of a domain that are refused (with a SHA-256: only that one)",
+		help = "Accept the changed certificates of a domain that are refused",
 		data = accept,
 		show = show_accept,
 	},

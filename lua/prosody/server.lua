@@ -2,6 +2,7 @@
 -- kind is another file like this one.
 local certmanager = require "core.certmanager"
 local configmanager = require "core.configmanager"
+local modulemanager = require "core.modulemanager"
 local portmanager = require "core.portmanager"
 local stanza = require "util.stanza"
 local usermanager = require "core.usermanager"
@@ -174,6 +175,12 @@ function server.speaks_xmpp_itself(session)
 	return session.conn and not session.websocket_request and not session.bosh_wait
 end
 
+--- What carries a session that does not speak XMPP itself: "BOSH" or "WebSocket"; nil for
+-- one that does.
+function server.carrier(session)
+	return session.websocket_request and "WebSocket" or (session.bosh_wait or session.bosh_version) and "BOSH" or nil
+end
+
 --- The domain that a server-to-server session is to or from, as far as it says; nil
 -- for clients.
 function server.peer(session)
@@ -240,6 +247,53 @@ function server.own_context(host)
 	local ssl = configmanager.rawget(host, "ssl") or parent and configmanager.rawget(parent, "ssl") or {}
 	local context, message = certmanager.create_context(host, "server", ssl)
 	return type(context) == "table" and context._inner or context, message
+end
+
+--- All sessions of clients and servers, each once: those on connections, over HTTP, and
+-- those that wait for their client to come back (XEP-0198). `module`: ours.
+function server.sessions(module)
+	local list, seen = {}, {}
+	local function add(sessions)
+		for _, session in pairs(sessions) do
+			if not seen[session] then
+				seen[session] = true
+				list[#list + 1] = session
+			end
+		end
+	end
+	add(module:shared "/*/c2s/sessions")
+	add(prosody.full_sessions)
+	add(module:shared "/*/bosh/sessions")
+	add(module:shared "/*/s2s/sessions")
+	return list
+end
+
+--- What TLS a connection has that was made without us: { version, cipher, bits }, or nil.
+function server.known_of(connection)
+	local known = connection:info()
+	return known and { version = known.protocol, cipher = known.cipher, bits = known.bits }
+end
+
+--- Who vouches for a server's certificate that this server takes for valid: "PKIX", by an
+-- authority and the name in it; "DANE" (RFC 6698); "other", a module of the operator's.
+-- nil where nobody does.
+function server.vouched_by(session)
+	if session.cert_chain_status ~= "valid" or session.cert_identity_status ~= "valid" then
+		return nil
+	end
+	local extra, connection = session.conn and session.conn.extra, server.connection(session)
+	if session.direction == "outgoing" and type(extra) == "table" and extra.tlsa then
+		return "DANE"
+	elseif connection and connection.getpeerverification and connection:getpeerverification() then
+		return "PKIX"
+	end
+	return session.direction == "incoming" and modulemanager.is_loaded("*", "s2s_auth_dane_in") and "DANE" or "other"
+end
+
+--- What the operator set an option of the server's to for a host ("*": all others); nil:
+-- nothing.
+function server.option(host, name)
+	return configmanager.get(host, name)
 end
 
 --- Whether a name, in any case, is that of a host of ours.

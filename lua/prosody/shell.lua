@@ -2,48 +2,162 @@
 local array = require "util.array"
 local columns = require "xmpp_tls_policy.columns"
 local json = require "util.json"
-
-local unpack = table.unpack or unpack -- luacheck: ignore 113
+local text = require "xmpp_tls_policy.text"
+local turns = require "xmpp_tls_policy.prosody.turns"
 
 local shell = {}
 
 local SECTION = "tlspolicy"
-local DESCRIPTION = "The TLS policy: whom it refused, or would refuse"
+local DESCRIPTION = "The TLS policy: what is connected and how, what is in force where, and who was refused"
 
 -- Prosody 0.12 does not say how wide the terminal is.
 local WIDTH_UNKNOWN = 132
 
---- Prints rows as a table that fits the terminal of a shell session.
-function shell.print_table(session, titles, rows)
-	for _, line in ipairs(columns.lines(titles, rows, session.width or WIDTH_UNKNOWN)) do
-		session.print(line)
+---- Printing -----------------------------------------------------------------
+
+local function shown_row(row)
+	local cells = {}
+	for index, cell in pairs(row) do
+		cells[index] = text.shown(cell)
+	end
+	return cells
+end
+
+--- Prints rows as a table that fits the terminal of a shell session; see columns.lua.
+-- `fold`: from which column on what does not fit goes on in a second line (nil: none).
+function shell.print_table(session, titles, rows, fold)
+	local made, shown, next_turn = columns.new(titles), {}, turns.new()
+	for index, row in ipairs(rows) do
+		shown[index] = shown_row(row)
+		made:add(shown[index])
+		next_turn()
+	end
+	made:fit(session.width or WIDTH_UNKNOWN, fold)
+	local function print_row(row)
+		for _, line in ipairs(made:lines(row)) do
+			session.print(line)
+		end
+	end
+	print_row(titles)
+	for _, row in ipairs(shown) do
+		print_row(row)
+		next_turn()
 	end
 end
 
--- One line of JSON for each of a list, or for what is none: Prosody 13 does not pass on
--- lines of 10,000 bytes.
-local function print_json(session, result)
-	local list = getmetatable(result) == getmetatable(array()) and result or { result }
-	for _, item in ipairs(list) do
-		session.print(json.encode(item))
+--- Prints one line, whatever is in it.
+function shell.print(session, format, ...)
+	session.print(text.shown(format:format(...)))
+end
+
+--- "1 host", "2 hosts".
+function shell.counted(number, noun)
+	return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
+end
+
+-- The same value with strings that XML can hold.
+local function clean(value)
+	if type(value) == "string" then
+		return text.shown(value)
+	elseif type(value) ~= "table" then
+		return value
 	end
-	return true, ("%d line%s of JSON"):format(#list, #list == 1 and "" or "s")
+	local new = setmetatable({}, getmetatable(value))
+	for key, item in pairs(value) do
+		new[clean(key)] = clean(item)
+	end
+	return new
+end
+
+local function is_list(value)
+	return getmetatable(value) == getmetatable(array())
+end
+
+local function sorted_names(result)
+	local names = {}
+	for name in pairs(result) do
+		names[#names + 1] = name
+	end
+	table.sort(names)
+	return names
+end
+
+-- Each field, and of lists each item, has a line: Prosody 13 passes on none of 10,000 bytes.
+local function print_json(session, result)
+	local next_turn, count, names = turns.new(), 0, sorted_names(result)
+	local function add(line, more)
+		session.print(line .. (more and "," or ""))
+		count = count + 1
+		next_turn()
+	end
+	local function encoded(value)
+		return json.encode_ordered(clean(value))
+	end
+	add "{"
+	for index, name in ipairs(names) do
+		local value, more = result[name], names[index + 1]
+		if is_list(value) then
+			add(encoded(name) .. ":[")
+			for number, item in ipairs(value) do
+				add(encoded(item), value[number + 1])
+			end
+			add("]", more)
+		else
+			add(encoded(name) .. ":" .. encoded(value), more)
+		end
+	end
+	add "}"
+	return true, shell.counted(count, "line") .. " of JSON"
+end
+
+---- Commands -----------------------------------------------------------------
+
+local LEAST_WIDTH = 40
+
+-- What a command was called with: its own argument, or nil; the width, if given; whether
+-- JSON is wanted. Or nothing, nil, nil and a message.
+local function read_arguments(command, ...)
+	local words, count = { ... }, select("#", ...)
+	local width, wants_json
+	if words[count] == "json" then
+		wants_json, count = true, count - 1
+	end
+	local given = count > 0 and type(words[count]) == "string" and words[count]:match "^width=(.*)$"
+	if given then
+		width, count = tonumber(given:match "^%d+$"), count - 1
+		if not width or width < LEAST_WIDTH then
+			return nil, nil, nil, ("%s is no width: a number from %d on"):format(text.quote(given), LEAST_WIDTH)
+		end
+	end
+	local most = command.argument and 1 or 0
+	if count > most then
+		return nil, nil, nil, ("%s takes %s, and then \"width=80\" or \"json\""):format(command.name,
+			most == 0 and "no argument" or "one argument, " .. command.argument)
+	elseif words[1] ~= nil and count > 0 and type(words[1]) ~= "string" then
+		return nil, nil, nil, ("%s is no text"):format(text.printable(words[1]))
+	end
+	return count > 0 and words[1] or nil, width, wants_json
 end
 
 -- A command's handler as the shell calls it: what is printed for people, or, with "json"
--- for the last argument, the same as JSON.
-local function handler(command)
+-- for the last argument, the same as JSON. What a script gets is in the exit status, too.
+local function handler(module, command)
 	return function (self, ...)
-		local arguments, count = { ... }, select("#", ...)
-		if arguments[count] == "json" then
-			arguments[count] = nil
-			local result, message = command.data(unpack(arguments))
-			if result == nil then
-				return nil, message
-			end
-			return print_json(self.session, result)
+		local argument, width, wants_json, wrong = read_arguments(command, ...)
+		if wrong then
+			return nil, wrong
 		end
-		return command.show(self.session, unpack(arguments))
+		local session = width and setmetatable({ width = width }, { __index = self.session }) or self.session
+		local done, message
+		if wants_json then
+			done, message = command.data(argument, module)
+			if done ~= nil then
+				done, message = print_json(session, done)
+			end
+		else
+			done, message = command.show(session, argument, module)
+		end
+		return done, message and text.shown(message)
 	end
 end
 
@@ -69,7 +183,7 @@ local function help_with(original, list)
 		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
-		session.print [[With "json" for the last argument, each prints lines of JSON.]]
+		session.print [[With "json" for the last argument, each prints JSON; with "width=80", a table of so many columns.]]
 	end
 end
 
@@ -79,7 +193,7 @@ local function add_to_environment(module, list)
 	local environment, shared = module:shared "/*/admin_shell/env", module:shared "/*/admin_shell/commands"
 	local section, original, help = {}, nil, nil
 	for _, command in ipairs(list) do
-		section[command.name] = handler(command)
+		section[command.name] = handler(module, command)
 	end
 	environment[SECTION] = section
 	local function add_help()
@@ -106,20 +220,23 @@ end
 -- Prosody 13 takes them as items, which go when the module goes.
 local function add_items(module, list)
 	for _, command in ipairs(list) do
+		local arguments = { { name = "format", type = "string" } }
+		if command.argument then
+			table.insert(arguments, 1, { name = command.argument, type = "string" })
+		end
 		module:add_item("shell-command", {
 			section = SECTION, section_desc = DESCRIPTION, name = command.name, desc = command.help,
-			args = { { name = command.argument or "format", type = "string" }, { name = "format", type = "string" } },
-			handler = handler(command),
+			args = arguments, handler = handler(module, command),
 		})
 	end
 	return function () end
 end
 
 --- Adds commands: a list of { name, help, argument = what its first argument is called
--- (nil: none), data = function(arguments...) -> an array for
--- lines of JSON, or one table for one, or nil and a message; show =
--- function(session, arguments...) -> true and a message, or nil and one }. Returns a
--- function that removes them.
+-- (nil: none), data = function(argument, module) -> a table for JSON, in which lists
+-- are arrays of util.array, or nil and a message; show = function(session, argument, module) ->
+-- true and a message, or nil and one }. Strings may hold anything. Returns a function that
+-- removes them.
 function shell.add(module, list)
 	if module:shared "/*/admin_shell/env".help ~= nil then
 		return add_items(module, list)

@@ -29,7 +29,7 @@ local function data()
 			}
 		end
 	end
-	return list
+	return { metrics = list }
 end
 
 local function has_labels(metric)

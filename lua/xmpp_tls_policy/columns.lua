@@ -1,7 +1,13 @@
 -- Tables of text that line up in a terminal.
 local columns = {}
 
-local GAP = "  "
+local GAP, INDENT = "  ", "  "
+
+-- The widest column gives way first, but none falls below what can be read.
+local LEAST = 8
+
+-- A cell that is longer is no reason to fold a row.
+local LONG = 40
 
 -- Characters of a UTF-8 string, each taken for one column.
 local function length(string)
@@ -22,17 +28,44 @@ local function cut(string, width)
 	return table.concat(kept) .. "\226\128\166" -- an ellipsis
 end
 
--- The widest column gives way first, but none falls below what can be read.
-local LEAST = 8
+local methods = {}
+local metatable = { __index = methods }
 
-local function fit(widths, width)
-	local total = #GAP * (#widths - 1)
-	for _, own in ipairs(widths) do
-		total = total + own
+--- A table with these titles, to which rows are shown first and printed then: so it can
+-- be done in steps where there are many. Rows are lists of as many strings (nil: empty);
+-- control characters must not be among it.
+function columns.new(titles)
+	local widths = {}
+	for index, title in ipairs(titles) do
+		widths[index] = length(title)
 	end
-	while total > width do
-		local widest = 1
-		for index = 2, #widths do
+	return setmetatable({ titles = titles, widths = widths, lines_of_row = { { 1, #titles, "" } } }, metatable)
+end
+
+--- Takes note of a row's widths.
+function methods:add(row)
+	local widths = self.widths
+	for index = 1, #widths do
+		local cell = row[index]
+		if cell and #cell > widths[index] then
+			widths[index] = math.max(widths[index], length(cell))
+		end
+	end
+end
+
+local function total(widths, first, last, most)
+	local sum = #GAP * (last - first)
+	for index = first, last do
+		sum = sum + math.min(widths[index], most)
+	end
+	return sum
+end
+
+local function fit(widths, first, last, width)
+	local excess = total(widths, first, last, math.huge) - width
+	while excess > 0 do
+		local widest = first
+		for index = first + 1, last do
 			if widths[index] > widths[widest] then
 				widest = index
 			end
@@ -41,36 +74,51 @@ local function fit(widths, width)
 			return
 		end
 		widths[widest] = widths[widest] - 1
-		total = total - 1
+		excess = excess - 1
 	end
 end
 
--- Lines of a table: a list of titles, and rows, each a list of as many strings (nil is
--- empty). What does not fit into `width` columns (nil: no limit) is cut, and ends in an
--- ellipsis. Control characters must not be among it.
-function columns.lines(titles, rows, width)
-	local widths = {}
-	for index, title in ipairs(titles) do
-		widths[index] = length(title)
-		for _, row in ipairs(rows) do
-			widths[index] = math.max(widths[index], length(row[index] or ""))
+--- Makes the table fit into so many columns: what does not is cut, and ends in an
+-- ellipsis. `fold` (nil: never): where rows are too long, they go on in a second line from
+-- this column on.
+function methods:fit(width, fold)
+	local last = #self.titles
+	if fold and total(self.widths, 1, last, LONG) > width then
+		self.lines_of_row = { { 1, fold - 1, "" }, { fold, last, INDENT } }
+	end
+	for _, line in ipairs(self.lines_of_row) do
+		fit(self.widths, line[1], line[2], width - #line[3])
+	end
+end
+
+--- The lines of a row: one, or, folded, two, of which the second is left out if it is
+-- empty.
+function methods:lines(row)
+	local lines = {}
+	for number, line in ipairs(self.lines_of_row) do
+		local cells = {}
+		for index = line[1], line[2] do
+			local cell = cut(row[index] or "", self.widths[index])
+			cells[#cells + 1] = cell .. (" "):rep(self.widths[index] - length(cell))
 		end
+		local joined = table.concat(cells, GAP):gsub("%s+$", "")
+		lines[#lines + 1] = (number == 1 or joined ~= "") and line[3] .. joined or nil
+	end
+	return lines
+end
+
+--- All lines of a table that is not folded; see columns.new. `width`: nil for no limit.
+function columns.lines(titles, rows, width)
+	local made, lines = columns.new(titles), {}
+	for _, row in ipairs(rows) do
+		made:add(row)
 	end
 	if width then
-		fit(widths, width)
+		made:fit(width)
 	end
-	local lines = {}
-	local function add(row)
-		local cells = {}
-		for index = 1, #titles do
-			local cell = cut(row[index] or "", widths[index])
-			cells[index] = cell .. (" "):rep(widths[index] - length(cell))
-		end
-		lines[#lines + 1] = (table.concat(cells, GAP):gsub("%s+$", ""))
-	end
-	add(titles)
+	lines[1] = made:lines(titles)[1]
 	for _, row in ipairs(rows) do
-		add(row)
+		lines[#lines + 1] = made:lines(row)[1]
 	end
 	return lines
 end

@@ -26,7 +26,8 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- Returns what was applied and what was dropped of it, or nil and a message.
+-- Returns what was applied, what was dropped of it, and what was there before; or nil and
+-- a message.
 local function apply(context, policy, operator)
 	local released, message = context:release()
 	if not released then
@@ -45,14 +46,14 @@ local function apply(context, policy, operator)
 	if not dropped then
 		return nil, message
 	end
-	return settings, dropped
+	return settings, dropped, in_force
 end
 
 -- The context is either under the policy afterwards, or disabled.
 local function tighten(entry, context, operator)
-	local settings, result = apply(context, entry.policy, operator)
+	local settings, result, before = apply(context, entry.policy, operator)
 	if settings then
-		entry.settings, entry.dropped = settings, result
+		entry.settings, entry.dropped, entry.before = settings, result, before
 		entry.certificate = context:inspect().certificate
 		return
 	end
@@ -108,8 +109,8 @@ end
 -- configuration made: { ciphers = boolean, ciphersuites = boolean, groups =
 -- boolean }. Nothing happens to a context that is under all this already.
 -- Returns a table: given; policy; number (a context that was seen later has a higher
--- one); new (whether anything was done); settings (what was applied); dropped (see
--- context:apply); certificate, the context's own, if it has one; session_name, where
+-- one); new (whether anything was done); settings (what was applied); before, those
+-- of the server's own; dropped (see context:apply); certificate, the context's own, if it has one; session_name, where
 -- its sessions can be resumed, or resumption_failure; failure, a message, where the
 -- context could not be brought under the policy: no handshake on it succeeds then;
 -- warning, a message, where it could not be observed. Under a policy that is only
@@ -224,8 +225,28 @@ function contexts.get(luasec)
 end
 
 --- Iterates over the adopted contexts, and what enforce returned for each.
-function contexts.each()
+function contexts.entries()
 	return pairs(adopted)
+end
+
+--- Calls visit(entry, context) for each adopted context that the server still has, the
+-- first adopted first: what enforce returned for it, and a Context of the core, which is
+-- closed afterwards (nil if it cannot be had).
+function contexts.each(visit)
+	local list = {}
+	for luasec, entry in pairs(adopted) do
+		list[#list + 1] = { luasec, entry }
+	end
+	table.sort(list, function (a, b)
+		return a[2].number < b[2].number
+	end)
+	for _, found in ipairs(list) do
+		local context = core.context.adopt(found[1])
+		visit(found[2], context)
+		if context then
+			context:close()
+		end
+	end
 end
 
 local function give_back(luasec)

@@ -33,44 +33,43 @@ function render.settings(policy)
 	return table.concat(lines, "\n") .. "\n"
 end
 
-local function in_the_handshake(clause)
-	local settings, words = clause.settings or {}, {}
-	words[#words + 1] = settings.enforced and "ruled out" or nil
-	words[#words + 1] = settings.always and "arranged" or nil
-	words[#words + 1] = clause.supports and "kept on" or nil
-	return table.concat(words, ", ")
+-- How a profile's entry is held: { enforced_at = the mildest level at which a breach is
+-- refused, or nil; handshake = list of "ruled out", what breaks the clause; "arranged", what
+-- it asks; "kept on", what it wants supported; connection = "judged", by its facts, "stream"
+-- or "server", which see to it, or nil }.
+function render.holding(entry, clause)
+	local settings, handshake = clause.settings or {}, {}
+	local active = entry.at ~= "never"
+	if active then
+		handshake[#handshake + 1] = settings.enforced and "ruled out" or nil
+		handshake[#handshake + 1] = settings.always and "arranged" or nil
+		handshake[#handshake + 1] = clause.supports and "kept on" or nil
+	end
+	return {
+		enforced_at = active and (clause.judge or clause.held_by) and entry.at or nil,
+		handshake = handshake,
+		connection = active and clause.judge and "judged" or clause.held_by,
+	}
 end
 
-local function on_the_connection(clause)
-	return clause.judge and "judged" or clause.held_by or ""
-end
-
--- The conformance table of a profile, as Markdown. "enforced at" is the mildest
--- level at which a breach is refused. In the handshake: what breaks the clause is
--- ruled out, what it asks is arranged, what it wants supported is kept on. On the
--- connection: its facts are judged, or the stream or the server sees to it.
+-- The conformance table of a profile, as Markdown; see render.holding.
 function render.conformance(profile, clauses)
 	local lines = {
 		"| clause | section | level | enforced at | in the handshake | on the connection |",
 		"| --- | --- | --- | --- | --- | --- |",
 	}
 	local function cell(words)
-		return words ~= "" and words or "—"
+		return words and words ~= "" and words or "—"
 	end
 	for _, entry in ipairs(profile.entries) do
-		local clause = clauses[entry.clause]
-		local handshake, connection = in_the_handshake(clause), on_the_connection(clause)
-		local refuses = entry.at ~= "never" and (clause.judge or clause.held_by)
-		if entry.at == "never" then
-			handshake, connection = "", clause.held_by or ""
-		end
+		local holding = render.holding(entry, clauses[entry.clause])
 		lines[#lines + 1] = ("| %s | %s | %s | %s | %s | %s |"):format(
 			entry.clause,
 			(entry.document == profile.document and "" or entry.document .. ", ") .. entry.section,
 			entry.level,
-			cell(refuses and entry.at or ""),
-			cell(handshake),
-			cell(connection)
+			cell(holding.enforced_at),
+			cell(table.concat(holding.handshake, ", ")),
+			cell(holding.connection)
 		)
 	end
 	return table.concat(lines, "\n") .. "\n"

@@ -20,6 +20,62 @@ function text.quote(string)
 	return '"' .. shown .. '"'
 end
 
+-- Characters of more than one byte (RFC 3629 4).
+local multibyte = {
+	"^[\194-\223][\128-\191]",
+	"^\224[\160-\191][\128-\191]", "^[\225-\236\238\239][\128-\191][\128-\191]", "^\237[\128-\159][\128-\191]",
+	"^\240[\144-\191][\128-\191][\128-\191]", "^[\241-\243][\128-\191][\128-\191][\128-\191]",
+	"^\244[\128-\143][\128-\191][\128-\191]",
+}
+
+-- Characters that move a cursor, turn the direction of writing, or may not be in XML:
+-- U+0080 to U+009F, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069, U+FEFF,
+-- U+FFFE, U+FFFF.
+local unshown = {
+	"^\194[\128-\159]$", "^\216\156$", "^\226\128[\142\143\168-\174]$", "^\226\129[\166-\169]$", "^\239\187\191$",
+	"^\239\191[\190\191]$",
+}
+
+local function character_at(string, position)
+	for _, pattern in ipairs(multibyte) do
+		local character = string:match(pattern, position)
+		if character then
+			return character
+		end
+	end
+end
+
+local function is_shown(character)
+	for _, pattern in ipairs(unshown) do
+		if character:find(pattern) then
+			return false
+		end
+	end
+	return true
+end
+
+-- A string as a terminal can show it and XML can hold it: what is printable of UTF-8 stays,
+-- every other byte is escaped as Lua writes it.
+function text.shown(string)
+	if not string:find "[^ -~]" then
+		return string
+	end
+	local parts, position = {}, 1
+	while position <= #string do
+		local plain = string:match("^[ -~]+", position)
+		local character = plain or character_at(string, position)
+		if not character then
+			character = string:sub(position, position)
+		end
+		parts[#parts + 1] = (plain or #character > 1 and is_shown(character)) and character
+			or character:gsub(".", function (byte)
+				return ("\\%03d"):format(byte:byte())
+			end)
+		position = position + #character
+	end
+	return table.concat(parts)
+end
+
 -- Any value in few words. Calls no metamethod, so it cannot throw.
 function text.printable(value)
 	local kind = type(value)

@@ -82,4 +82,12 @@ function measure.median(list)
 	return sorted[math.ceil(#sorted / 2)]
 end
 
+function measure.largest(list)
+	local largest = list[1]
+	for _, value in ipairs(list) do
+		largest = math.max(largest, value)
+	end
+	return largest
+end
+
 return measure

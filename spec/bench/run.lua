@@ -1,5 +1,6 @@
 -- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments:
 -- the interpreter, and the file for the JSON.
+local connections = require "bench.connections"
 local core = require "xmpp_tls_policy.core"
 local certificate_bench = require "bench.certificates"
 local handshake = require "support.handshake"
@@ -79,6 +80,7 @@ measure.report "Session store"
 local count = tonumber(os.getenv "PAIRS") or 10
 logins.beside_tls(certificates, interpreter)
 refusals.run(certificates, tonumber(os.getenv "REFUSALS") or 100000)
+connections.run(certificates, tonumber(os.getenv "CONNECTIONS") or 10000)
 certificate_bench.run(certificates.p256, 100000, 10000)
 logins.run(certificates, count)
 measure.write_json(json_path)

@@ -1,0 +1,89 @@
+-- What of a server's own configuration a policy overrides, as sentences.
+local suites = require "xmpp_tls_policy.suites"
+local text = require "xmpp_tls_policy.text"
+
+local overrides = {}
+
+local rank, version_names = suites.rank, suites.version_names
+
+local lists = {
+	{ "ciphers", "cipher suites of TLS 1.2 and older" },
+	{ "ciphersuites", "cipher suites of TLS 1.3" },
+	{ "groups", "groups" },
+}
+
+-- What of a list is not in another.
+local function missing(list, kept)
+	local has, gone = {}, {}
+	for _, name in ipairs(kept or {}) do
+		has[name:lower()] = true
+	end
+	for _, name in ipairs(list or {}) do
+		gone[#gone + 1] = not has[name:lower()] and name or nil
+	end
+	return gone
+end
+
+-- What of the operator's configuration is not in force on a context: a list of sentences.
+-- `entry`: as contexts.enforce returns it. What the server has by default is not the
+-- operator's.
+function overrides.of_context(entry)
+	local before, settings, sentences = entry.before, entry.settings, {}
+	local function add(format, ...)
+		sentences[#sentences + 1] = format:format(...)
+	end
+	if not before or not settings then
+		return sentences
+	end
+	local theirs, ours = before.minimum_version, settings.minimum_version
+	if theirs and ours and rank[theirs] and rank[theirs] < rank[ours] then
+		add("ssl allows %s; the lowest version in force is %s", version_names[theirs], version_names[ours])
+	end
+	for _, list in ipairs(lists) do
+		local field, what = list[1], list[2]
+		local gone = entry.given.operator and entry.given.operator[field] and missing(before[field], settings[field]) or {}
+		if gone[1] then
+			add("of the %s in ssl, %d are not allowed: %s", what, #gone, text.short_list(gone))
+		end
+	end
+	if before.security_level and settings.security_level and before.security_level < settings.security_level then
+		add("ssl has OpenSSL's security level %d; %d is in force", before.security_level, settings.security_level)
+	end
+	if entry.dropped and entry.dropped.dh_bits then
+		add("the DH parameters of %d bits in ssl were replaced by stronger ones", entry.dropped.dh_bits)
+	end
+	return sentences
+end
+
+-- The same for options of the server that allow what the policy does not: a table of those
+-- that the operator set, by Prosody's names.
+function overrides.of_options(policy, options)
+	local sentences = {}
+	local function add(format, ...)
+		sentences[#sentences + 1] = format:format(...)
+	end
+	if policy.mode == "report" then
+		return sentences
+	end
+	if policy:enforces "support.required" or policy:enforces "support.strict" then
+		for _, name in ipairs { "c2s_require_encryption", "s2s_require_encryption", "require_encryption" } do
+			if options[name] == false then
+				add("%s = false has no effect: the policy requires TLS", name)
+			end
+		end
+		if options.allow_unencrypted_plain_auth then
+			add "allow_unencrypted_plain_auth has no effect: the policy requires TLS before authentication"
+		end
+	end
+	if policy.unauthenticated_s2s == "refuse" then
+		if options.s2s_secure_auth == false then
+			add 's2s_secure_auth = false has no effect: unauthenticated_s2s = "refuse" of the policy is stricter'
+		end
+		if type(options.s2s_insecure_domains) == "table" and next(options.s2s_insecure_domains) ~= nil then
+			add 's2s_insecure_domains has no effect: unauthenticated_s2s = "refuse"; an exception is needed'
+		end
+	end
+	return sentences
+end
+
+return overrides

@@ -1,0 +1,127 @@
+-- The shell's list of connections on a server with many of them: how long it takes, and how
+-- long others wait meanwhile.
+local core = require "xmpp_tls_policy.core"
+local files = require "support.files"
+local measure = require "bench.measure"
+local prosody = require "support.prosody"
+local socket = require "socket"
+local unix = require "socket.unix"
+local xmpp = require "support.xmpp"
+
+local connections = {}
+
+local USER, PASSWORD = "juliet", "secret"
+
+-- How many descriptors this process may have, after it asked for as many as it can get.
+local function descriptor_limit()
+	os.execute(("prlimit --pid %s --nofile=:$(ulimit -Hn) 2>/dev/null"):format(files.read "/proc/self/stat":match "^%d+"))
+	return tonumber(files.read "/proc/self/limits":match "Max open files%s+(%d+)")
+end
+
+local function log_in(server, context, number)
+	local peer, reason, text = xmpp.open(server:target "c2s", { tls = { context = context } })
+	assert(peer, ("connection %d: %s %s"):format(number, tostring(reason), tostring(text)))
+	assert(peer:login(USER, PASSWORD))
+	return peer
+end
+
+-- Descriptors that neither the server nor we have for connections.
+local SPARE = 200
+
+local function fill(server, count)
+	local context = assert(core.context.new { role = "client", verify = "none" })
+	assert(context:apply { maximum_version = "TLSv1.2" })
+	local peers = {}
+	for number = 1, count do
+		peers[number] = log_in(server, context, number)
+	end
+	return peers
+end
+
+local admin_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='xmpp:prosody.im/admin'>"
+
+-- A shell without prosodyctl, which would be measured, too.
+local function open_shell(server)
+	local connection = (type(unix) == "table" and unix.stream or unix)()
+	connection:settimeout(60)
+	assert(connection:connect(server.directory .. "/admin.sock"))
+	assert(connection:send(admin_header))
+	connection:settimeout(0)
+	return { socket = connection, tail = "", rows = 0 }
+end
+
+-- Takes what has come. True once the command has ended.
+local function advance(shell)
+	local data, reason, partial = shell.socket:receive(65536)
+	data = data or partial
+	assert(data ~= "" or reason == "timeout", reason)
+	shell.tail = shell.tail .. data
+	local kept = 0
+	for position in shell.tail:gmatch "</repl%-output>()" do
+		shell.rows, kept = shell.rows + 1, position - 1
+	end
+	shell.tail = shell.tail:sub(kept + 1)
+	return shell.tail:find("<repl%-result.*</repl%-result>") ~= nil
+end
+
+-- Runs a command while a client asks the server the same over and over. Returns seconds to
+-- the last row, how many rows came, and the longest that an answer took.
+local function run(server, client, command)
+	local shell = open_shell(server)
+	local start, longest, done = socket.gettime(), 0, false
+	shell.socket:settimeout(60)
+	assert(shell.socket:send(("<repl-input>%s</repl-input>"):format((command:gsub("&", "&amp;")))))
+	shell.socket:settimeout(0)
+	local took
+	while not done do
+		local asked = socket.gettime()
+		assert(client:send "<iq type='get' id='p' to='example.test'><ping xmlns='urn:xmpp:ping'/></iq>")
+		local text = ""
+		repeat
+			done = done or advance(shell)
+			took = took or done and socket.gettime() - start
+			client.socket:settimeout(0.001)
+			local byte, reason, partial = client.socket:receive(1)
+			assert(byte or reason == "timeout" or reason == "wantread", reason)
+			text = text .. (byte or partial or "")
+		until text:find("</iq>", 1, true) or text:find("<iq[^>]*/>")
+		longest = math.max(longest, socket.gettime() - asked)
+	end
+	shell.socket:close()
+	return took, shell.rows, longest
+end
+
+--- With so many connections of clients, or as many as there may be.
+function connections.run(certificates, wanted)
+	local count = math.min(wanted, descriptor_limit() - SPARE)
+	if count < wanted then
+		print(("Only %d connections instead of %d, because of the limit of open files"):format(count, wanted))
+	end
+	local server = prosody.start {
+		hosts = { ["example.test"] = certificates.p256 }, log_level = "info", with_policy = true,
+		users = { [USER .. "@example.test"] = PASSWORD }, options = { limits = {} },
+	}
+	local peers = fill(server, count)
+	local client = assert(xmpp.open(server:target "c2s"))
+	assert(client:login(USER, PASSWORD))
+	run(server, client, "tlspolicy:show()") -- warm
+	for _, command in ipairs { 'tlspolicy:show()', 'tlspolicy:show("json")' } do
+		local times, waits = {}, {}
+		for turn = 1, 5 do
+			local took, rows, longest = run(server, client, command)
+			assert(rows > count, ("%d rows for %d connections"):format(rows, count))
+			times[turn], waits[turn] = took * 1000, longest * 1000
+		end
+		local what = ("%s, %d connections"):format(command, count + 1)
+		measure.note(what .. ", to the last row", "ms", measure.median(times), 1000)
+		measure.note(what .. ", another client waits at most", "ms", measure.largest(waits), 250)
+	end
+	client:close()
+	for _, peer in ipairs(peers) do
+		peer:close()
+	end
+	server:stop()
+	measure.report "The list of connections"
+end
+
+return connections

@@ -1,0 +1,425 @@
+-- What an administrator sees in the shell of a live server, with connections of each kind
+-- (draft-saintandre-xmpp-tls-02, 4.10).
+local commands = require "support.shell_commands"
+local clauses = require "xmpp_tls_policy.clauses"
+local core = require "xmpp_tls_policy.core"
+local files = require "support.files"
+local json = require "dkjson"
+local pki = require "support.pki"
+local population = require "support.population"
+local xmpp = require "support.xmpp"
+
+describe("the shell", function ()
+	local server, others, made
+
+	setup(function ()
+		local authority = pki.authority()
+		local own_signature = pki.self_signed { names = { "self.test" }, key = "rsa2048" }
+		server, others = population.start(authority, own_signature)
+		made = population.connect(server, others)
+	end)
+
+	teardown(function ()
+		for _, started in ipairs { server or false, others or false } do
+			if started then
+				started:stop()
+			end
+		end
+		pki.remove()
+	end)
+
+	local function shell(command)
+		local output, status = server:shell(command)
+		assert.equal(0, status, output)
+		return (output:gsub("^%s+", ""))
+	end
+
+	-- The connections, as { ["role who host"] = row }; those without a name by "role ? host".
+	local function connections(what)
+		local output = shell(("tlspolicy:show(%s\"json\")"):format(what and ("%q, "):format(what) or ""))
+		local found, count = {}, 0
+		for _, row in ipairs(assert(json.decode((output:gsub("OK: %d+ lines of JSON%s*$", "")))).connections) do
+			count = count + 1
+			local name = ("%s %s %s"):format(row.role, row.who or row.carrier or row.version or "?", row.host or "?")
+			assert.is_nil(found[name], name)
+			found[name] = row
+		end
+		return found, count
+	end
+
+	local function fields(row, ...)
+		local list = {}
+		for index, name in ipairs { ... } do
+			list[index] = row and row[name]
+		end
+		return list
+	end
+
+	-- Encrypted, authenticated, by whom, with what mechanism.
+	local status_of = {
+		["c2s $tls13 example.test"] = { true, true, nil, "PLAIN" },
+		["c2s $direct example.test"] = { true, true, nil, "PLAIN" },
+		["c2s $resumed example.test"] = { true, true, nil, "PLAIN" },
+		["c2s $plaintext report.test"] = { false, true, nil, "PLAIN" },
+		["c2s TLSv1.3 example.test"] = { true, false },
+		["c2s ? example.test"] = { false, false },
+		["c2s BOSH example.test"] = { true, false },
+		["c2s WebSocket report.test"] = { false, false },
+		["s2sin valid.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
+		["s2sout valid.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
+		["s2sin self.test example.test"] = { true, false, nil, "dialback" },
+		-- It takes us for authenticated, and has no valid certificate itself.
+		["s2sout self.test example.test"] = { true, false, nil, "EXTERNAL" },
+		["s2sin old.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
+		["s2sout old.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
+		["s2sin old.test report.test"] = { true, true, "PKIX", "EXTERNAL" },
+		["s2sout old.test report.test"] = { true, true, "PKIX", "EXTERNAL" },
+	}
+
+	local function key(pattern)
+		return (pattern:gsub("%$(%w+)", function (name)
+			return made[name].address
+		end))
+	end
+
+	it("admin.status: shows each connection, whether it is encrypted, and how it is authenticated", function ()
+		local found, count = connections()
+		for pattern, expected in pairs(status_of) do
+			assert.same(expected, fields(found[key(pattern)], "encrypted", "authenticated", "authentication", "mechanism"),
+				pattern)
+			found[key(pattern)] = nil
+		end
+		assert.same({}, found)
+		assert.equal(16, count)
+	end)
+
+	local tls12, tls13 = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"
+	local cbc = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
+	local version_of = {
+		["c2s $tls13 example.test"] = { "TLSv1.3", tls13, 256, false },
+		["c2s $direct example.test"] = { "TLSv1.2", tls12, 256, false },
+		["c2s $resumed example.test"] = { "TLSv1.2", tls12, 256, true },
+		["c2s $plaintext report.test"] = {},
+		["c2s ? example.test"] = {},
+		["c2s BOSH example.test"] = {},
+		["s2sin valid.test example.test"] = { "TLSv1.3", tls13, 256, false },
+		["s2sin old.test example.test"] = { "TLSv1.2", cbc, 128, false },
+		["s2sout old.test example.test"] = { "TLSv1.2", cbc, 128, false },
+	}
+
+	it("admin.version: shows which version of TLS each has, and whether it was resumed", function ()
+		local found = connections()
+		for pattern, expected in pairs(version_of) do
+			assert.same({ expected[1], expected[4] }, fields(found[key(pattern)], "version", "resumed"), pattern)
+		end
+	end)
+
+	it("admin.cipher: shows suite, bits, group and forward secrecy of each", function ()
+		local found = connections()
+		for pattern, expected in pairs(version_of) do
+			local with_tls = expected[1] ~= nil
+			assert.same({ expected[2], expected[3], with_tls and "x25519" or nil, with_tls or nil },
+				fields(found[key(pattern)], "cipher_suite", "bits", "group", "forward_secrecy"), pattern)
+		end
+	end)
+
+	local verdict_of = {
+		["c2s $tls13 example.test"] = { "ok" },
+		["c2s TLSv1.3 example.test"] = { "ok" },
+		["c2s ? example.test"] = { "not judged" },
+		["c2s BOSH example.test"] = { "not judged" },
+		["c2s $plaintext report.test"] = { "would refuse", { "support.required" } },
+		["s2sin self.test example.test"] = { "ok" },
+		["s2sin old.test example.test"] = { "exception", nil, "old.test" },
+		["s2sout old.test example.test"] = { "exception", nil, "old.test" },
+		["s2sin old.test report.test"] = { "exception", nil, "old.test" },
+	}
+
+	it("admin.status: shows the verdict on each", function ()
+		local found = connections()
+		for pattern, expected in pairs(verdict_of) do
+			local row = assert(found[key(pattern)], pattern)
+			assert.same(expected, { row.verdict, row.clauses, row.exception and row.exception.domain }, pattern)
+		end
+	end)
+
+	local filtered = {
+		c2s = 8, s2s = 8, s2sin = 4, s2sout = 4, exception = 4, refused = 1, ["would refuse"] = 1,
+		unauthenticated = 6, plaintext = 3, ["juliet@example.test"] = 3, ["example.test"] = 3, ["old.test"] = 4,
+		["JULIET@example.test"] = 3, ["nobody@example.test"] = 0, ["test"] = 0,
+	}
+	for what, expected in pairs(filtered) do
+		it("admin.status: shows those that are asked for by " .. what, function ()
+			assert.equal(expected, select(2, connections(what)))
+			assert.matches(("OK: %d connections?\n"):format(expected), shell(("tlspolicy:show(%q)"):format(what)))
+		end)
+	end
+
+	it("admin.status: shows the connection of a full JID", function ()
+		local found, count = connections(made.tls13.address)
+		assert.equal(1, count)
+		assert.is_truthy(found["c2s " .. made.tls13.address .. " example.test"])
+	end)
+
+	it("admin.version: shows the connection that a session was resumed on", function ()
+		local function open(version)
+			local peer = assert(xmpp.open(server:target("c2s", "example.test"), { tls = { protocol = version } }))
+			return peer
+		end
+		local first = open "tlsv1_2"
+		first.address = assert(first:login("juliet", "secret"))
+		first:send "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+		local id = assert(first:read_until "<enabled[^>]*>"):match "%sid='([^']+)'"
+		assert.equal("TLSv1.2", select(2, next((connections(first.address)))).version)
+		first.socket:close()
+		local waiting
+		for _ = 1, 100 do
+			waiting = select(2, next((connections(first.address))))
+			if waiting.hibernating then
+				break
+			end
+		end
+		assert.same({ true, false, "not judged" }, fields(waiting, "hibernating", "encrypted", "verdict"))
+		local second = open "tlsv1_3"
+		second:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+			(require "mime".b64 "\0juliet\0secret")))
+		assert(second:read_until "<success[^>]*>")
+		assert(second:open())
+		second:send(("<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>"):format(id))
+		assert(second:read_until "<resumed[^>]*>")
+		local after = select(2, next((connections(first.address))))
+		assert.same({ "TLSv1.3", "ok", "PLAIN" }, fields(after, "version", "verdict", "mechanism"))
+		second:send "</stream:stream>"
+		second:read_all()
+		second:close()
+	end)
+
+	---- Tables ------------------------------------------------------------------
+
+	-- Servers that say who they are, and no more.
+	local function with_servers(domains, action)
+		local peers = {}
+		for index, domain in ipairs(domains) do
+			peers[index] = assert(xmpp.open(server:target("s2s", "example.test"), { from = domain,
+				tls = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384" } }))
+		end
+		local done, message = pcall(action)
+		for _, peer in ipairs(peers) do
+			peer:send "</stream:stream>"
+			peer:read_all()
+			peer:close()
+		end
+		assert(done, message)
+	end
+
+	local long = ("a"):rep(60) .. "." .. ("b"):rep(60) .. "." .. ("c"):rep(60) .. "." .. ("d"):rep(12) .. ".test"
+	local idn = "b\195\188cher.test"
+	local wide = "\230\151\165\230\156\172.test"
+
+	it("lines up in 80 columns, with domains of 200 characters and of others than Latin letters", function ()
+		assert.equal(200, #long)
+		with_servers({ long, idn, wide }, function ()
+			local output = shell [[tlspolicy:show("unauthenticated", "width=80")]]
+			assert.equal(table.concat({
+				"Role    Who                       Encrypted       Authenticated       Verdict",
+				"  Version  Suite                                  Bits  Group   FS   Resumed",
+				"c2s     (127.0.0.1)               no              no                  not judged",
+				"c2s     (127.0.0.1)               yes             no                  ok",
+				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
+				"c2s     (127.0.0.1)               HTTPS (BOSH)    no                  not judged",
+				"c2s     (127.0.0.1)               no (WebSocket)  no                  not judged",
+				"s2sin   aaaaaaaaaaaaaaaaaaaaaaa\226\128\166  yes             no                  ok",
+				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
+				"s2sin   b\195\188cher.test for example\226\128\166  yes             no                  ok",
+				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
+				"s2sin   self.test for example.t\226\128\166  yes             no (dialback only)  ok",
+				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
+				"s2sin   \230\151\165\230\156\172.test for example.test  yes             no                  ok",
+				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
+				"s2sout  self.test for example.t\226\128\166  yes             no (EXTERNAL)       ok",
+				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
+				"OK: 9 connections",
+			}, "\n"), (output:gsub("%s+$", "")))
+		end)
+	end)
+
+	it("lines up in 200 columns, each connection in one line", function ()
+		with_servers({ long, idn }, function ()
+			local output = shell [[tlspolicy:show("s2sin", "width=200")]]
+			local suites = {
+				["TLSv1.2 CBC"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   x25519  yes  no",
+				["TLSv1.2"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
+				["TLSv1.3"] = "TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
+			}
+			local lines = { "Role   Who" .. (" "):rep(61) .. "Encrypted  Authenticated       Verdict                 "
+				.. "Version  Suite                                  Bits  Group   FS   Resumed" }
+			for index, row in ipairs {
+				{ long:sub(1, 61) .. "\226\128\166", 62, "no                ", "ok                    ", "TLSv1.2" },
+				{ idn .. " for example.test", 28, "no                ", "ok                    ", "TLSv1.2" },
+				{ "old.test for example.test", 25, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
+				{ "old.test for report.test", 24, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
+				{ "self.test for example.test", 26, "no (dialback only)", "ok                    ", "TLSv1.3" },
+				{ "valid.test for example.test", 27, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.3" },
+			} do
+				lines[index + 1] = ("s2sin  %s%s  yes        %s  %s  %s"):format(row[1], (" "):rep(62 - row[2]), row[3], row[4],
+					suites[row[5]])
+			end
+			assert.equal(table.concat(lines, "\n") .. "\nOK: 6 connections", (output:gsub("%s+$", "")))
+		end)
+	end)
+
+	---- Certificates --------------------------------------------------------------
+
+	local function decoded(command)
+		return assert(json.decode((shell(command):gsub("OK: [^\n]*%s*$", ""))))
+	end
+
+	local function facts_of(host)
+		return core.certificate.from_pem(files.read(host.certificate)):facts()
+	end
+
+	local function identified(certificate)
+		return fields(certificate, "subject", "issuer", "serial", "not_before", "not_after", "key_type", "key_bits",
+			"signature_algorithm", "sha256", "spki_sha256")
+	end
+
+	it("admin.certificate: shows what a server offers, in and out", function ()
+		local found = decoded [[tlspolicy:cert("valid.test", "json")]].certificates
+		assert.equal(1, #found)
+		local facts = facts_of(others.spec.hosts["valid.test"])
+		assert.same(identified(facts), identified(found[1]))
+		assert.same({ "valid.test", "old.test" }, found[1].names.dns)
+		assert.same({ "serverAuth", "clientAuth" }, found[1].extended_key_usages)
+		assert.equal(math.floor((facts.not_after - os.time()) / 86400), found[1].days_left)
+		assert.same({ "s2sin", "s2sout" }, found[1].offered)
+		assert.same({}, found[1].problems)
+	end)
+
+	it("admin.certificate: tells what is wrong with it", function ()
+		local found = decoded [[tlspolicy:cert("self.test", "json")]].certificates
+		assert.same({ "chain, depth 0: self-signed certificate" }, found[1].problems)
+		local expired = pki.self_signed { names = { "other.test" }, key = "p256", expired = true }
+		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "wrong.test",
+			tls = { certificate = expired.certificate, key = expired.key } }))
+		found = decoded [[tlspolicy:cert("wrong.test", "json")]].certificates
+		peer:close()
+		assert.equal(1, #found)
+		assert.same({ "s2sin" }, found[1].offered)
+		assert.is_true(found[1].days_left < 0)
+		local all = table.concat(found[1].problems, "; ")
+		assert.matches("^it expired on %d+%-%d+%-%d+; chain, depth 0: .*; it does not name wrong.test$", all)
+	end)
+
+	it("admin.certificate: shows two where a server offers another one", function ()
+		local other = pki.self_signed { names = { "self.test" }, key = "p384" }
+		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "self.test",
+			tls = { certificate = other.certificate, key = other.key } }))
+		local found = decoded [[tlspolicy:cert("SELF.test", "json")]].certificates
+		peer:close()
+		local offered = {}
+		for _, certificate in ipairs(found) do
+			offered[certificate.sha256] = table.concat(certificate.offered, " ")
+		end
+		assert.same({
+			[facts_of(others.spec.hosts["self.test"]).sha256] = "s2sin s2sout", [facts_of(other).sha256] = "s2sin",
+		}, offered)
+	end)
+
+	it("admin.certificate: shows our own, and what follows it", function ()
+		local found = decoded [[tlspolicy:cert("example.test", "json")]].certificates
+		assert.equal(1, #found)
+		assert.same(identified(facts_of(server.spec.hosts["example.test"])), identified(found[1]))
+		assert.same({ "_xmpp-client.example.test", "_xmpp-server.example.test" }, found[1].names.srv)
+		assert.same({ "CN=Test Intermediate" }, fields(found[1].chain[1], "subject"))
+		assert.is_truthy(table.concat(found[1].offered, " "):find("our own, c2s", 1, true))
+	end)
+
+	it("admin.certificate: prints it with all that has to be compared", function ()
+		local output, facts = shell [[tlspolicy:cert("valid.test")]], facts_of(others.spec.hosts["valid.test"])
+		for _, line in ipairs {
+			"Offered by s2sin, s2sout", "  Names                 DNS valid.test, DNS old.test",
+			"  Subject               CN=valid.test", "  Issuer                " .. facts.issuer,
+			"  Serial number         " .. facts.serial, "  Key                   RSA, 2048 bits",
+			"  SHA-256               " .. facts.sha256, "  SHA-256 of the key    " .. facts.spki_sha256,
+			"  Extended key usages   serverAuth, clientAuth", "OK: 1 certificate",
+		} do
+			assert.is_truthy(("\n" .. output):find("\n" .. line .. "\n", 1, true), line)
+		end
+		assert.matches("\n  Valid +%d%d%d%d%-%d%d%-%d%d to %d%d%d%d%-%d%d%-%d%d %(30 days left%)\n", output)
+	end)
+
+	it("admin.certificate: lets nothing through that moves the terminal's cursor or breaks XML", function ()
+		local evil = pki.self_signed { subject = "/O=a\27[2Jb\194\155c\226\128\174d/CN=evil", key = "p256",
+			alternative_names = { pki.dns_name "evil.test", pki.xmpp_address "e\255vil\1" } }
+		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "evil.test",
+			tls = { certificate = evil.certificate, key = evil.key } }))
+		local output = shell [[tlspolicy:cert("evil.test")]]
+		local found = decoded [[tlspolicy:cert("evil.test", "json")]].certificates[1]
+		peer:close()
+		for _, shown in ipairs { output, found.subject } do
+			assert.is_nil(shown:find "[%z\1-\9\11-\31\127]")
+			assert.is_nil(shown:find("\194\155", 1, true))
+			assert.is_nil(shown:find("\226\128\174", 1, true))
+		end
+		assert.is_truthy(output:find("\\194\\155", 1, true), output)
+	end)
+
+	---- Clauses -------------------------------------------------------------------
+
+	it("explains a clause in every profile in force, as the conformance table has it", function ()
+		local found = decoded [[tlspolicy:explain("cipher.aead", "json")]].clauses
+		assert.same({ "*", "example.test" }, found[1].hosts)
+		assert.same({ "report.test" }, found[2].hosts)
+		for index, mode in ipairs { "enforce", "report" } do
+			assert.same({ "cipher.aead", "draft-saintandre-xmpp-tls-02", "4.3", "MUST support, SHOULD prefer", true, "should",
+				{ "ruled out", "arranged", "kept on" }, "judged", mode, clauses["cipher.aead"].statement },
+				fields(found[index], "clause", "document", "section", "level", "enforced", "enforced_at", "handshake",
+					"connection", "mode", "statement"))
+		end
+		local output = shell [[tlspolicy:explain("version.tls10")]]
+		assert.matches("version.tls10, in draft%-saintandre%-xmpp%-tls%-02, level should %(all that have none of their own, "
+			.. "example.test%):\n  draft%-saintandre%-xmpp%-tls%-02, section 4.2: SHOULD NOT: negotiate TLS 1.0\n"
+			.. "  enforced at level should: here yes\n  what breaks it is ruled out in the handshake; each connection is "
+			.. "judged by what was negotiated\n", output)
+		assert.matches("enforced at level should; here it is only reported on\n", output)
+	end)
+
+	it("lists the clauses of the profiles in force", function ()
+		local output = shell [[tlspolicy:explain("width=80")]]
+		assert.matches("\n  negotiate SSL 3.0\n", output)
+		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +yes\n", output)
+		assert.matches("\nversion.tls11 +4.2 +MAY +no\n", output)
+		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +reported\n", output)
+		assert.matches("\nOK: 62 clauses\n", output)
+	end)
+
+	---- Arguments ---------------------------------------------------------------
+
+	for command, message in pairs {
+		[ [[tlspolicy:show("a b@c@d")]] ] = [["a b@c@d" is no address, no role (c2s, s2s, s2sin, s2sout) and no verdict]],
+		[ [[tlspolicy:show("c2s", "s2s")]] ] = [[show takes one argument, what, and then "width=80" or "json"]],
+		[ [[tlspolicy:show("width=wide")]] ] = [["wide" is no width: a number from 40 on]],
+		[ [[tlspolicy:show("width=4")]] ] = [["4" is no width: a number from 40 on]],
+		[ [[tlspolicy:show(5)]] ] = [[5 is no text]],
+		[ [[tlspolicy:cert()]] ] = "cert needs a domain",
+		[ [[tlspolicy:cert("a b", "json")]] ] = [["a b" is no domain]],
+		[ [[tlspolicy:cert("nowhere.test")]] ] = "no certificate of nowhere.test is known",
+		[ [[tlspolicy:explain("version.tls01")]] ] = [["version.tls01" is no clause of draft-saintandre-xmpp-tls-02; did]],
+		[ [[tlspolicy:refused("x")]] ] = [[refused takes no argument]],
+	} do
+		it("tells a script what is wrong with " .. command, function ()
+			local output, status = server:shell(command)
+			assert.equal(1, status)
+			assert.is_truthy(output:find("Error: " .. message, 1, true), output)
+		end)
+	end
+
+	it("has help for every command, and the README has the same", function ()
+		local help, readme = shell "help tlspolicy", commands.of_readme()
+		for signature in help:gmatch "(tlspolicy:[%w_]+%([^)]*%)) %-" do
+			assert.is_true(readme[signature], signature)
+			readme[signature] = nil
+		end
+		assert.same({}, readme)
+	end)
+end)
