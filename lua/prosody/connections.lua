@@ -46,13 +46,14 @@ end
 
 -- Others that a server is authenticated for on the same stream (XEP-0220), sorted.
 local function further_domains(session)
-	local domains = array {}
-	for domain in pairs(session.direction == "incoming" and session.hosts or {}) do
+	local domains
+	for domain in pairs(session.hosts or {}) do
 		if domain ~= session.from_host and server.speaks_for(session, domain) then
+			domains = domains or array {}
 			domains:push(domain)
 		end
 	end
-	return domains[1] and domains:sort() or nil
+	return domains and domains:sort()
 end
 
 -- Adds facts of a session's connection: the policy's, or what the server knows of one
@@ -110,11 +111,12 @@ end
 local function add_verdict(row, session)
 	local known, domain = session.tls_policy, server.peer(session)
 	local policy = not row.carrier and row.host and in_force.policy_for(row.host, domain)
-	row.verdict, row.policy = "not judged", policy and policy:name() or nil
+	row.verdict = "not judged"
 	if not policy or session.type:match "_unauthed$" and not known or not session.conn then
 		return
 	elseif policy.mode == "report" then
 		-- On what would be negotiated.
+		row.policy = policy:name()
 		return add_judged(row, streams.verdict_if_enforced(policy, session, domain), "would refuse", policy.exception)
 	elseif known and known.verdict and known.connection == server.connection(session) then
 		row.policy = known.policy
@@ -122,24 +124,27 @@ local function add_verdict(row, session)
 	end
 end
 
--- nil for a session that has ended meanwhile, or is no client's or server's.
-local function row_of(session)
+-- Fills an empty row. False for a session that has ended meanwhile, or is no client's or
+-- server's.
+local function fill(row, session)
 	local role = not session.destroyed and role_of(session)
 	if not role then
-		return nil
+		return false
 	end
-	local row = {
-		role = role, who = who(session), host = server.host(session), address = session.ip,
-		further_domains = further_domains(session), carrier = server.carrier(session), encrypted = false,
-		hibernating = not session.conn and not server.carrier(session) or nil,
-	}
+	row.role, row.who, row.host, row.address = role, who(session), server.host(session), session.ip
+	row.carrier, row.encrypted = server.carrier(session), false
 	if row.carrier then
 		row.encrypted = session.secure and true or false
+	elseif not session.conn then
+		row.hibernating = true
+	end
+	if role == "s2sin" then
+		row.further_domains = further_domains(session)
 	end
 	add_facts(row, session)
 	add_authentication(row, session)
 	add_verdict(row, session)
-	return row
+	return true
 end
 
 ---- Which rows ----------------------------------------------------------------
@@ -205,35 +210,44 @@ local function filter_of_address(what)
 	end
 end
 
-local function sort_key(row)
-	return table.concat({ row.role, row.who or "\255", row.host or "", row.address or "", row.carrier or "",
-		row.version or "" }, "\0")
+local function sort_key(row, index)
+	return ("%s\0%s\0%s\0%s\0%s\0%s\0%09d"):format(row.role, row.who or "\255", row.host or "", row.address or "",
+		row.carrier or "", row.version or "", index)
 end
 
--- Sorted. Or nil and a message.
-local function rows_of(module, what)
-	local wanted, message = filters[what]
-	if what and not wanted then
-		wanted, message = filter_of_address(what)
-		if not wanted then
-			return nil, message
-		end
+local function filter_of(what)
+	if what and not filters[what] then
+		return filter_of_address(what)
 	end
-	local keys, by_key, next_turn = {}, {}, turns.new()
+	return filters[what] or function ()
+		return true
+	end
+end
+
+-- What make(row) returns for each, sorted by row; or nil and a message. There may be very
+-- many, and all that is allocated has to be collected among all that the server has: so
+-- there is one row.
+local function each(module, what, make)
+	local wanted, message = filter_of(what)
+	if not wanted then
+		return nil, message
+	end
+	local keys, made, row, next_turn = {}, {}, {}, turns.new()
 	for index, session in ipairs(server.sessions(module)) do
-		local row = row_of(session)
-		if row and (not wanted or wanted(row)) then
-			local key = ("%s\0%09d"):format(sort_key(row), index)
-			keys[#keys + 1], by_key[key] = key, row
+		if fill(row, session) and wanted(row) then
+			local key = sort_key(row, index)
+			keys[#keys + 1], made[key] = key, make(row)
+		end
+		for field in pairs(row) do
+			row[field] = nil
 		end
 		next_turn()
 	end
 	table.sort(keys)
-	local rows = array {}
 	for index, key in ipairs(keys) do
-		rows[index] = by_key[key]
+		keys[index] = made[key]
 	end
-	return rows
+	return keys
 end
 
 ---- For people ----------------------------------------------------------------
@@ -277,11 +291,10 @@ local function verdict_of(row)
 end
 
 local function name_of(row)
-	local names = { row.who or ("(%s)"):format(row.address or "unknown") }
-	for index, domain in ipairs(row.further_domains or {}) do
-		names[index + 1] = domain
+	local name = row.who or ("(%s)"):format(row.address or "unknown")
+	if row.further_domains then
+		name = ("%s, %s"):format(name, table.concat(row.further_domains, ", "))
 	end
-	local name = table.concat(names, ", ")
 	return row.role ~= "c2s" and row.host and ("%s for %s"):format(name, row.host) or name
 end
 
@@ -293,20 +306,23 @@ local function cells_of(row)
 	}
 end
 
+local function copy_of(row)
+	local new = {}
+	for field, value in pairs(row) do
+		new[field] = value
+	end
+	return new
+end
+
 local function show(session, what, module)
-	local rows, message = rows_of(module, what)
+	local rows, message = each(module, what, cells_of)
 	if not rows then
 		return nil, message
 	end
-	local cells, next_turn = {}, turns.new()
-	for index, row in ipairs(rows) do
-		cells[index] = cells_of(row)
-		next_turn()
+	if rows[1] then
+		shell.print_table(session, titles, rows, FOLD)
 	end
-	if #cells > 0 then
-		shell.print_table(session, titles, cells, FOLD)
-	end
-	return true, shell.counted(#cells, "connection")
+	return true, shell.counted(#rows, "connection")
 end
 
 --- See shell.add.
@@ -316,13 +332,9 @@ connections.commands = {
 		argument = "what",
 		help = "Show connections: all, or those of a role (c2s, s2s, s2sin, s2sout), JID, domain or verdict "
 			.. "(exception, refused, unauthenticated, plaintext)",
-		items = "connections",
 		data = function (what, module)
-			local rows, message = rows_of(module, what)
-			if not rows then
-				return nil, message
-			end
-			return { connections = rows }
+			local rows, message = each(module, what, copy_of)
+			return rows and { connections = array(rows) }, message
 		end,
 		show = show,
 	},

@@ -15,34 +15,54 @@ local WIDTH_UNKNOWN = 132
 
 ---- Printing -----------------------------------------------------------------
 
-local function shown_row(row)
-	local cells = {}
-	for index, cell in pairs(row) do
-		cells[index] = text.shown(cell)
+-- Of long lists many lines are sent at a time, as each time costs; but Prosody 13 passes on
+-- no more than 10,000 bytes, with what XML makes of them.
+local LONG, AT_A_TIME = 500, 4000
+
+-- Returns a function that prints lines, given as lists of strings with the end of line,
+-- which it empties; called without, it prints what is left.
+local function printer(session, count)
+	local at_a_time, ready, size = count > LONG and AT_A_TIME or 1, {}, 0
+	local function flush()
+		if size > 0 then
+			session.print((table.concat(ready):gsub("\n$", "")))
+			for index = #ready, 1, -1 do
+				ready[index] = nil
+			end
+			size = 0
+		end
 	end
-	return cells
+	return function (parts)
+		for index, part in ipairs(parts or {}) do
+			ready[#ready + 1], size, parts[index] = part, size + #part, nil
+		end
+		if not parts or size >= at_a_time then
+			flush()
+		end
+	end
 end
 
---- Prints rows as a table that fits the terminal of a shell session; see columns.lua.
--- `fold`: from which column on what does not fit goes on in a second line (nil: none).
+--- Prints rows as a table that fits the terminal of a shell session; see columns.lua. The
+-- rows are made printable. `fold`: from which column on what does not fit goes on in a
+-- second line (nil: none).
 function shell.print_table(session, titles, rows, fold)
-	local made, shown, next_turn = columns.new(titles), {}, turns.new()
-	for index, row in ipairs(rows) do
-		shown[index] = shown_row(row)
-		made:add(shown[index])
+	local made, next_turn, parts, add = columns.new(titles), turns.new(), {}, printer(session, #rows)
+	for _, row in ipairs(rows) do
+		for index = 1, #titles do
+			row[index] = text.shown(row[index] or "")
+		end
+		made:add(row)
 		next_turn()
 	end
 	made:fit(session.width or WIDTH_UNKNOWN, fold)
-	local function print_row(row)
-		for _, line in ipairs(made:lines(row)) do
-			session.print(line)
-		end
-	end
-	print_row(titles)
-	for _, row in ipairs(shown) do
-		print_row(row)
+	made:add_text(parts, titles)
+	add(parts)
+	for _, row in ipairs(rows) do
+		made:add_text(parts, row)
+		add(parts)
 		next_turn()
 	end
+	add()
 end
 
 --- Prints one line, whatever is in it.
@@ -85,8 +105,13 @@ end
 -- Each field, and of lists each item, has a line: Prosody 13 passes on none of 10,000 bytes.
 local function print_json(session, result)
 	local next_turn, count, names = turns.new(), 0, sorted_names(result)
+	local items = 0
+	for _, name in ipairs(names) do
+		items = items + (is_list(result[name]) and #result[name] or 1)
+	end
+	local print_parts = printer(session, items)
 	local function add(line, more)
-		session.print(line .. (more and "," or ""))
+		print_parts { line, more and ",\n" or "\n" }
 		count = count + 1
 		next_turn()
 	end
@@ -107,6 +132,7 @@ local function print_json(session, result)
 		end
 	end
 	add "}"
+	print_parts()
 	return true, shell.counted(count, "line") .. " of JSON"
 end
 
@@ -183,7 +209,7 @@ local function help_with(original, list)
 		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
-		session.print [[With "json" for the last argument, each prints JSON; with "width=80", a table of so many columns.]]
+		session.print [[With "json" for the last argument, each prints JSON; with "width=80", tables of so many columns.]]
 	end
 end
 

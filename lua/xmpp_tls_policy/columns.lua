@@ -11,6 +11,9 @@ local LONG = 40
 
 -- Characters of a UTF-8 string, each taken for one column.
 local function length(string)
+	if not string:find "[\128-\255]" then
+		return #string
+	end
 	return select(2, string:gsub("[^\128-\191]", ""))
 end
 
@@ -91,34 +94,54 @@ function methods:fit(width, fold)
 	end
 end
 
---- The lines of a row: one, or, folded, two, of which the second is left out if it is
--- empty.
-function methods:lines(row)
-	local lines = {}
-	for number, line in ipairs(self.lines_of_row) do
-		local cells = {}
-		for index = line[1], line[2] do
-			local cell = cut(row[index] or "", self.widths[index])
-			cells[#cells + 1] = cell .. (" "):rep(self.widths[index] - length(cell))
+-- The last column of a line that is not empty in a row; nil if all are.
+local function last_filled(row, line)
+	for index = line[2], line[1], -1 do
+		if row[index] and row[index] ~= "" then
+			return index
 		end
-		local joined = table.concat(cells, GAP):gsub("%s+$", "")
-		lines[#lines + 1] = (number == 1 or joined ~= "") and line[3] .. joined or nil
 	end
-	return lines
 end
 
---- All lines of a table that is not folded; see columns.new. `width`: nil for no limit.
+local function add_line(self, parts, row, line, last)
+	parts[#parts + 1] = line[3]
+	for index = line[1], last do
+		local width = self.widths[index]
+		local cell = cut(row[index] or "", width)
+		parts[#parts + 1] = cell
+		if index < last then
+			parts[#parts + 1] = (" "):rep(width - length(cell) + #GAP)
+		end
+	end
+	parts[#parts + 1] = "\n"
+end
+
+--- Adds the text of a row, one line or, folded, two, of which the second is left out if it
+-- is empty, to a list of strings; so that many rows make little garbage.
+function methods:add_text(parts, row)
+	for number, line in ipairs(self.lines_of_row) do
+		local last = last_filled(row, line)
+		if last or number == 1 then
+			add_line(self, parts, row, line, last or 0)
+		end
+	end
+end
+
+--- All lines of a table; see columns.new. `width`: nil for no limit.
 function columns.lines(titles, rows, width)
-	local made, lines = columns.new(titles), {}
+	local made, parts, lines = columns.new(titles), {}, {}
 	for _, row in ipairs(rows) do
 		made:add(row)
 	end
 	if width then
 		made:fit(width)
 	end
-	lines[1] = made:lines(titles)[1]
+	made:add_text(parts, titles)
 	for _, row in ipairs(rows) do
-		lines[#lines + 1] = made:lines(row)[1]
+		made:add_text(parts, row)
+	end
+	for line in table.concat(parts):gmatch "([^\n]*)\n" do
+		lines[#lines + 1] = line
 	end
 	return lines
 end
