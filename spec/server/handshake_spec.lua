@@ -5,6 +5,8 @@ local client_hello = require "support.client_hello"
 local offers = require "support.offers"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
+local versions = require "support.versions"
+local xmpp = require "support.xmpp"
 
 local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" }
 
@@ -28,7 +30,10 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 		server = prosody.start {
 			hosts = { ["example.test"] = files },
 			components = { ["chat.example.test"] = { module = "muc" } },
+			users = { ["juliet@example.test"] = "wherefore" },
 			options = { ssl = ssl or nil },
+			modules = { "test_facts" },
+			routes = {},
 			with_policy = true,
 		}
 	end)
@@ -195,6 +200,29 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 			end
 		end)
 	end
+
+	it("prefers X25519MLKEM768 where OpenSSL has it, and its facts name it", function ()
+		if not versions.has_group "X25519MLKEM768" then
+			pending(("OpenSSL %s has no X25519MLKEM768; 3.5 is the first that has"):format(versions.openssl))
+		end
+		for _, service in ipairs(services) do
+			local function group_with(arguments)
+				local answer = client.openssl(server:target(service), {
+					arguments = arguments, from = service:find "s2s" and "remote.test" or nil,
+				})
+				assert.matches("<stream:features", answer.stream)
+				return answer.group
+			end
+			assert.equal("X25519MLKEM768", group_with {})
+			-- A client with a key share for both, that prefers the other.
+			assert.equal("X25519MLKEM768", group_with { "-groups", "*x25519:*X25519MLKEM768" })
+			assert.equal("X25519", group_with { "-groups", "x25519:secp256r1" })
+		end
+		local peer = assert(xmpp.open(server:target "c2s"))
+		assert(peer:login("juliet", "wherefore"))
+		peer:close()
+		server:wait_for_log "Facts of c2s: server TLSv1.3 [^\n]* group=X25519MLKEM768"
+	end)
 
 	it("holds for a component, too", function ()
 		local target = server:target("s2s", "chat.example.test")

@@ -125,6 +125,8 @@ local function parse_openssl(raw)
 	end
 	local code, text = raw:match("Verify return code: (%d+) %((.-)%)")
 	local group, bits = raw:match("%u%l+ Temp Key: (.-), (%d+) bits")
+	-- OpenSSL 3.5 of a group that is no key of one kind.
+	group = group or raw:match("Negotiated TLS1%.3 group: (%S+)")
 	local _, late_tickets = raw:gsub("Post%-Handshake New Session Ticket arrived", "")
 	result.cipher, result.suite = cipher, iana_name(cipher)
 	result.version = suite_version == "TLSv1.3" and suite_version or raw:match("Protocol%s*: (%S+)")

@@ -11,6 +11,7 @@ local prosody = {}
 
 local services = configuration.services
 local admin_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='xmpp:prosody.im/admin'>"
+local client_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>"
 local start_timeout = 60
 local start_attempts = 5
 
@@ -86,12 +87,24 @@ local function failure(self, what)
 		self.config_path, what, tail(without_advice(self.process:output())), tail(self:log()))
 end
 
+-- The network backend that the specification asks for; nil for Prosody's default.
+local function backend(self)
+	return (self.spec.options or {}).network_backend
+end
+
 -- True once the server's main loop has answered a connection that was made now.
 local function round_trip(self, timeout)
-	local connection = (type(unix) == "table" and unix.stream or unix)()
+	local connection, address, port, header
+	-- Prosody 0.12 does not read from its admin socket under libevent.
+	if backend(self) == "event" then
+		connection, address, port, header = socket.tcp(), "127.0.0.1", self.ports.c2s, client_header
+	else
+		connection, address = (type(unix) == "table" and unix.stream or unix)(), self.directory .. "/admin.sock"
+		header = admin_header
+	end
 	connection:settimeout(timeout)
 	local answer = nil
-	if connection:connect(self.directory .. "/admin.sock") and connection:send(admin_header) then
+	if connection:connect(address, port) and connection:send(header) then
 		answer = connection:receive(1)
 	end
 	connection:close()
@@ -261,10 +274,19 @@ local function poll_awake(self, attempt)
 	end
 end
 
+-- Prosody 13 under its select backend hears signals in a coroutine that no longer runs.
+local function tell(self, signal, command)
+	if backend(self) == "select" then
+		self:shell(command)
+	else
+		self.process:signal(signal)
+	end
+end
+
 -- Reloads the configuration (SIGHUP) and waits until that is done. Returns what was logged meanwhile.
 function Server:reload()
 	local mark = self:mark()
-	self.process:signal("HUP")
+	tell(self, "HUP", "config:reload()")
 	local reloading = poll_awake(self, function()
 		return self:log(mark):find("Reloading configuration file", 1, true)
 	end)
@@ -286,7 +308,7 @@ function Server:stop()
 	else
 		-- Prosody 0.12 may stumble over connections that close while it stops.
 		round_trip(self, start_timeout)
-		self.process:signal("TERM")
+		tell(self, "TERM", "server:shutdown()")
 		local status = poll_awake(self, function() return self.process:status() end)
 		if status ~= 0 then
 			problem = status and "did not stop well" or "did not stop"

@@ -1,6 +1,8 @@
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
+local tls_policy = require "xmpp_tls_policy"
+local versions = require "support.versions"
 
 describe("a connection", function ()
 	local authority, certificates
@@ -266,6 +268,33 @@ describe("a connection", function ()
 					assert.equal(expected[1], facts.key_exchange)
 					assert.equal(expected[2], facts.group_bits)
 					assert.is_true(facts.forward_secrecy)
+				end
+			end
+		end)
+
+		it("of X25519MLKEM768, which every profile prefers where OpenSSL has it", function ()
+			if not versions.has_group "X25519MLKEM768" then
+				pending(("OpenSSL %s has no X25519MLKEM768; 3.5 is the first that has"):format(versions.openssl))
+			end
+			for _, name in ipairs(tls_policy.profile_names) do
+				for _, level in ipairs { "must", "should" } do
+					local policy = assert(tls_policy.policy { profile = name, level = level })
+					local context = server()
+					assert(context:apply(assert(policy:settings_for(context:settings()))))
+					-- A client as OpenSSL makes it, and one that is under the policy itself.
+					for _, groups in ipairs { false, context:settings().groups } do
+						local one, other = handshake.between(client { groups = groups or nil }, context)
+						for _, facts in ipairs { one:facts(), other:facts() } do
+							assert.equal("TLSv1.3", facts.version)
+							assert.equal("X25519MLKEM768", facts.group, name)
+							assert.equal("hybrid", facts.key_exchange)
+							assert.is_true(facts.forward_secrecy)
+							assert.is_nil(facts.group_bits)
+						end
+						assert.same({ refuse = false, broken = {} }, policy:judge(other:facts(), {}))
+					end
+					local one = handshake.between(client { groups = { "x25519", "secp256r1" } }, context)
+					assert.equal("x25519", one:facts().group)
 				end
 			end
 		end)

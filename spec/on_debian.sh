@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# All specs on another release of Debian, in a tree of its own:
+#
+#     spec/on_debian.sh CODENAME DIRECTORY
+#
+# The tree is made with debootstrap, from the mirror that this machine's apt uses, and
+# stays in DIRECTORY for the next time. The checkout is copied into it and built there.
+#
+# All of it runs in namespaces of its own: when it ends, however it ends, nothing is
+# mounted and nothing runs any more.
+set -euo pipefail
+codename=$1 tree=$2
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+
+if [ -z "${IN_NAMESPACES:-}" ]; then
+	root=$([ "$(id -u)" = 0 ] || echo sudo)
+	exec $root env IN_NAMESPACES=1 CI="${CI:-}" \
+		unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+fi
+
+mirror() {
+	apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "Debian" && $2 == "main" && $3 !~ /-/ && !found { print $4; found = 1 }'
+}
+
+make_tree() {
+	local from
+	from=$(mirror)
+	if [ -z "$from" ]; then
+		apt-get update -q
+		from=$(mirror)
+	fi
+	if [ -z "$from" ]; then
+		echo "no mirror of Debian in the configuration of apt" >&2
+		return 1
+	fi
+	debootstrap --variant=minbase --include=make "$codename" "$1" "$from"
+	echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
+	# A server's package starts it if it can.
+	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+	chmod +x "$1/usr/sbin/policy-rc.d"
+}
+
+inside() {
+	chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI:-}" \
+		bash -ec "cd /checkout; $2"
+}
+
+# With the checkout and all packages in it.
+complete_tree() {
+	mount -t proc proc "$1/proc"
+	mount -t devpts devpts "$1/dev/pts"
+	# What the network and apt need on this machine, they need there.
+	cp /etc/resolv.conf /etc/hosts "$1/etc/"
+	apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$1/etc/apt/apt.conf.d/90host" || true
+	rm -rf "$1/checkout"
+	mkdir "$1/checkout"
+	tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.so' -c . | tar -C "$1/checkout" -x
+	inside "$1" 'make deps LINTERS='
+}
+
+mkdir -p "$(dirname "$tree")"
+exec 9>"$tree.lock"
+flock 9
+# Only what is complete has the name, so that what was interrupted is made anew.
+rm -rf "$tree.new"
+if [ -d "$tree" ]; then
+	mv "$tree" "$tree.new"
+else
+	make_tree "$tree.new"
+fi
+complete_tree "$tree.new"
+mv "$tree.new" "$tree"
+inside "$tree" 'make suite'

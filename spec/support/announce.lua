@@ -1,0 +1,2 @@
+-- Printed before every run of specs: what they run on.
+print(require "support.versions".line())

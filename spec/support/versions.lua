@@ -1,0 +1,43 @@
+-- What the specs run on. Every run prints it (see .busted), and a spec of what changed from
+-- one version to another asks here.
+
+local core = require "xmpp_tls_policy.core"
+local files = require "support.files"
+local process = require "support.process"
+local ssl = require "ssl"
+
+local versions = {
+	-- "Lua 5.4" or "LuaJIT 2.1.0-beta3"
+	lua = jit and jit.version or _VERSION, -- luacheck: ignore 113/jit
+	-- OpenSSL's, such as "3.0.15"
+	openssl = core.openssl:match "^OpenSSL (%S+)",
+	luasec = ssl._VERSION,
+}
+
+local prosody_version
+
+-- Prosody's, such as "0.12.3".
+function versions.prosody()
+	prosody_version = prosody_version or process.check({ "prosodyctl", "about" }):match "\nProsody (%d%S*)"
+	return assert(prosody_version, "prosodyctl does not say its version")
+end
+
+-- Whether Prosody is of this version or a newer one: 13 for 13.0.
+function versions.prosody_from(version)
+	return tonumber(versions.prosody():match "^%d+%.?%d*") >= version
+end
+
+-- Whether OpenSSL knows a group by this name.
+function versions.has_group(name)
+	local dropped = assert(core.context.new { role = "client" }):apply { groups = { name, "x25519" } }
+	return dropped ~= nil and dropped.groups == nil
+end
+
+-- All in one line, with the system's name.
+function versions.line()
+	local system = (files.read "/etc/os-release" or ""):match 'PRETTY_NAME="([^"]*)"' or "unknown system"
+	return ("On %s: %s, OpenSSL %s, LuaSec %s, Prosody %s"):format(
+		system, versions.lua, versions.openssl, versions.luasec, versions.prosody())
+end
+
+return versions
