@@ -29,14 +29,30 @@ HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # in every SSL_CTX and SSL.
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
+# Debian's packages: to build and run the specs, and for what else developing takes.
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
-	lua-busted lua-check lua-dbi-sqlite3 lua-sec lua-socket lua-filesystem prosody openssl gnutls-bin \
-	ca-certificates clang-format clang-tidy valgrind prometheus
+	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
+	ca-certificates
+LINTERS := lua-check clang-format clang-tidy valgrind
+LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
+	luajit libluajit-5.1-dev
+
+# Installs those of a list that are missing.
+define install
+	@missing=$$(for package in $(1); do \
+		dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || echo $$package; \
+	done); \
+	if [ -n "$$missing" ]; then \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -ex; \
+		$$root apt-get update -q; \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+endef
 
 all: $(TREE)/.built ## build into the LuaRocks tree build/
 
 $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
-	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC)
+	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC) $(ROCK_VARIABLES)
 	@touch $@
 
 # What LuaRocks calls. Always made anew: what lies there may be for another Lua.
@@ -46,24 +62,35 @@ core:
 		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
 
 deps: ## install the Debian packages that are missing
-	@missing=$$(for package in $(PACKAGES); do \
-		dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || echo $$package; \
-	done); \
-	if [ -n "$$missing" ]; then \
-		root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -ex; \
-		$$root apt-get update -q; \
-		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
-	fi
+	$(call install,$(PACKAGES) $(LINTERS))
 
 demo: deps all ## try real clients against a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
-test: deps all lint ## build, lint and run all specs
+test: deps lint suite ## build, lint and run all specs
+
+suite: all
 	$(BUSTED)
 
 unit: all ## run the unit specs alone
 	$(BUSTED) --run=unit
+
+matrix: test luas trixie ## test, on every Lua and Debian that is supported
+
+luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
+	$(call install,$(LUAS))
+	@for version in 5.1 5.2 5.3 5.4; do \
+		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version || exit; \
+	done
+	@$(MAKE) unit LUA_VERSION=5.1 LUA=luajit TREE=build/luajit ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
+
+# TRIXIE may lie anywhere, to be kept.
+TRIXIE ?= build/trixie
+
+trixie: ## run all specs on Debian 13, in a tree of its own below build/
+	$(call install,debootstrap)
+	spec/on_debian.sh trixie $(TRIXIE)
 
 lint: ## check C, Lua and the rockspec
 	luacheck -q lua spec
@@ -84,4 +111,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test unit lint bench install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie lint bench install clean help
