@@ -65,6 +65,7 @@ build = {
 			["xmpp_tls_policy.prosody.connections"] = "lua/prosody/connections.lua";
 			["xmpp_tls_policy.prosody.events"] = "lua/prosody/events.lua";
 			["xmpp_tls_policy.prosody.explain"] = "lua/prosody/explain.lua";
+			["xmpp_tls_policy.prosody.guard"] = "lua/prosody/guard.lua";
 			["xmpp_tls_policy.prosody.in_force"] = "lua/prosody/in_force.lua";
 			["xmpp_tls_policy.prosody.metrics"] = "lua/prosody/metrics.lua";
 			["xmpp_tls_policy.prosody.offered_certificates"] = "lua/prosody/offered_certificates.lua";

@@ -110,7 +110,7 @@ end
 
 local function add_verdict(row, session)
 	local known, domain = session.tls_policy, server.peer(session)
-	local policy = not row.carrier and row.host and in_force.policy_for(row.host, domain)
+	local policy = not row.carrier and in_force.covers(row.host) and in_force.policy_for(row.host, domain)
 	row.verdict = "not judged"
 	if not policy or session.type:match "_unauthed$" and not known or not session.conn then
 		return

@@ -14,8 +14,8 @@ local commands = require "xmpp_tls_policy.prosody.commands"
 local connections = require "xmpp_tls_policy.prosody.connections"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
-local encodings = require "util.encodings"
 local events = require "xmpp_tls_policy.prosody.events"
+local guard = require "xmpp_tls_policy.prosody.guard"
 local in_force = require "xmpp_tls_policy.prosody.in_force"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
@@ -25,142 +25,31 @@ local reports = require "xmpp_tls_policy.prosody.reports"
 local server = require "xmpp_tls_policy.prosody.server"
 local shell = require "xmpp_tls_policy.prosody.shell"
 local streams = require "xmpp_tls_policy.prosody.streams"
-local tls_policy = require "xmpp_tls_policy"
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
 -- What is asked of a context, by host, role and service; made anew with each
 -- configuration.
-local demands = {}
+local demands, demanded = {}, nil
 
--- Host, or "*" -> policy in force.
-local policies = module.saved_state and module.saved_state.policies or {}
-in_force.set(policies)
-
----- Options ------------------------------------------------------------------
-
--- The option of a module, with the domains of its exceptions as Prosody writes domains.
-local function configured(of)
-	local given = of:get_option "xmpp_tls_policy"
-	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
-		return given
-	end
-	local prepared, exceptions = {}, {}
-	for key, value in pairs(given) do
-		prepared[key] = value
-	end
-	for key, value in pairs(given.exceptions) do
-		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
-		-- That two are the same is for the library to complain of.
-		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
-	end
-	prepared.exceptions = exceptions
-	return prepared
-end
-
-local function report(host, errors)
-	for _, problem in ipairs(errors or {}) do
-		module:log("error", "%s: %s", host == "*" and "configuration" or host, problem.message)
-	end
-end
-
-local function described(policy)
-	return policy:name() .. (policy.mode == "report" and ", only reported on" or "")
-end
-
-local function put_in_force(host, policy)
-	if not policies[host] or described(policies[host]) ~= described(policy) then
-		module:log("info", "%s: %s", host == "*" and "all hosts" or host, described(policy))
-	end
-	policies[host] = policy
-	demands = {}
-end
-
--- A bad option never weakens: the policy in force stays; at the start what is right
--- holds, and where nothing is, the default.
-local function put_instead(host, of_host, of_all)
-	local policy = policies[host] or of_host or of_all or tls_policy.policy()
-	module:log("error", "%s: because of the errors above, the policy is %s",
-		host == "*" and "all hosts" or host, described(policy))
-	put_in_force(host, policy)
-end
-
-local function load_global_policy()
-	local policy, errors = tls_policy.policy(configured(module))
-	report("*", errors)
-	if policy then
-		put_in_force("*", policy)
-	else
-		put_instead("*")
-	end
-end
-
-local function load_host_policy(host)
-	local of_module = module:context(host)
-	if of_module:get_option "xmpp_tls_policy" == module:get_option "xmpp_tls_policy" then
-		return put_in_force(host, policies["*"])
-	end
-	local global, own = configured(module), configured(of_module)
-	local of_all = tls_policy.policy(global)
-	local merged, misplaced = tls_policy.merge(nil, own)
-	local of_host, errors = tls_policy.policy(merged)
-	report(host, misplaced)
-	report(host, errors)
-	if of_all and of_host then
-		put_in_force(host, tls_policy.policy((tls_policy.merge(global, merged))))
-	else
-		put_instead(host, of_host, policies["*"])
-	end
-end
-
--- Of exceptions, what was said since the configuration was loaded.
-local warned = {}
-
-local function warn_of_exceptions()
-	for _, policy in pairs(policies) do
-		for _, warning in ipairs(policy:warnings(os.time())) do
-			if not warned[warning.message] then
-				warned[warning.message] = true
-				module:log("warn", "%s", warning.message)
-			end
-		end
-	end
-end
+local policy_for, policy_of_session = in_force.policy_for, in_force.of_session
 
 local function load_policies()
-	warned = {}
-	load_global_policy()
+	in_force.load(module)
 	metrics.read_store()
-	local kept, message = contexts.keep_sessions(policies["*"].resumption)
+	local kept, message = contexts.keep_sessions(policy_for().resumption)
 	if not kept then
 		module:log("error", "No session is resumed: %s", message)
-	end
-	for host in pairs(policies) do
-		if host ~= "*" then
-			load_host_policy(host)
-		end
-	end
-	warn_of_exceptions()
-end
-
--- `domain`: of the peer, nil for clients; an exception may make its policy milder.
-local function policy_for(host, domain)
-	return (host and policies[host] or policies["*"]):for_peer(domain, os.time())
-end
-
--- The policy of the host of ours that a session is for; nil where the module is not in
--- force. A server's stream header may name no host.
-local function policy_of_session(session)
-	local host = server.host(session)
-	if policies[host] or not host and session.direction == "incoming" then
-		return policy_for(host, server.peer(session))
 	end
 end
 
 ---- Contexts -----------------------------------------------------------------
 
 local function demand(host, role, option, domain)
+	if demanded ~= in_force.generation() then
+		demands, demanded = {}, in_force.generation()
+	end
 	local policy = policy_for(host, domain)
 	local key = ("%s %s %s %s"):format(host or "*", role, option or "", policy.exception and policy.exception.domain or "")
 	if not demands[key] then
@@ -307,7 +196,7 @@ end
 local function end_exceptions()
 	for session, domain in server.authenticated_domains(module) do
 		local host = server.host(session)
-		if policies[host] then
+		if in_force.covers(host) then
 			streams.judge_domain(policy_for(host, domain), session, host, domain)
 		end
 	end
@@ -315,7 +204,7 @@ end
 
 function module.add_host(host_module)
 	local host = host_module.host
-	load_host_policy(host)
+	in_force.load_host(module, host)
 	certificates.open(host_module)
 	if policy_for(host).mode == "report" then
 		reports.open(host_module)
@@ -432,7 +321,7 @@ function module.add_host(host_module)
 		certificates.close(host_module)
 		if not host_module.reloading then
 			give_back(host)
-			policies[host] = nil
+			in_force.remove(host)
 		end
 	end
 end
@@ -443,7 +332,7 @@ end
 -- back to the Common Name.
 module:hook("s2s-check-certificate", function (event)
 	local session, domain = event.session, event.host
-	local connection = policies[server.host(session)] and server.connection(session)
+	local connection = in_force.covers(server.host(session)) and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
 	if not facts or not facts.certificate or not domain then
 		return
@@ -461,7 +350,7 @@ end, 508)
 -- as soon as it is secured.
 module:hook("s2s-check-certificate", function (event)
 	local session = event.session
-	local policy = policies[server.host(session)] and policy_of_session(session)
+	local policy = in_force.covers(server.host(session)) and policy_of_session(session)
 	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)) then
 		return false
 	end
@@ -490,8 +379,8 @@ end
 load_policies()
 local remove_commands = shell.add(module, commands.list)
 metrics.serve(module, server.direct_tls_contexts)
-local end_guard = streams.guard(policy_of_session, function (host, domain)
-	return policies[host] and policy_for(host, domain)
+local end_guard = guard.start(policy_of_session, function (host, domain)
+	return in_force.covers(host) and policy_for(host, domain)
 end)
 module:hook("module-loaded", function (event)
 	if event.module == module.name then
@@ -500,9 +389,7 @@ module:hook("module-loaded", function (event)
 end)
 -- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 module:hook("host-activated", host_activated, -1)
-module:hook("host-deactivated", function (host)
-	policies[host] = nil
-end)
+module:hook("host-deactivated", in_force.remove)
 module:hook("server-stopping", reports.store_all)
 -- After portmanager (0), which makes the contexts of a new listener.
 module:hook("item-added/net-provider", look_at_direct_tls, -1)
@@ -511,7 +398,7 @@ module:hook("config-reloaded", function ()
 	load_policies()
 	look_at_direct_tls()
 	end_exceptions()
-	own_certificates.check_all(module, policies)
+	own_certificates.check_all(module, in_force.hosts())
 end, -2)
 
 local function each_minute()
@@ -520,10 +407,10 @@ local function each_minute()
 	if store then
 		store:sweep()
 	end
-	warn_of_exceptions()
+	in_force.warn_of_exceptions(module)
 	end_exceptions()
 	reports.store_hourly()
-	own_certificates.check_daily(module, policies)
+	own_certificates.check_daily(module, in_force.hosts())
 	return 60
 end
 
@@ -543,10 +430,6 @@ function module.load()
 	module:add_timer(1, each_second)
 end
 
-function module.save()
-	return { policies = policies }
-end
-
 function module.unload()
 	end_guard()
 	remove_commands()
@@ -563,4 +446,5 @@ function module.unload()
 	end
 	server.refuse_unknown_names()
 	give_back()
+	in_force.clear()
 end

@@ -67,20 +67,12 @@ function own_certificates.check(module, host)
 	say(module, host, true)
 end
 
-local function each_host(hosts, visit)
-	for host in pairs(hosts) do
-		if host ~= "*" then
-			visit(host)
-		end
-	end
-end
-
---- The same for all hosts (the keys of a table; "*" is none), as after a reload.
+--- The same for a list of hosts, as after a reload.
 function own_certificates.check_all(module, hosts)
 	said = {}
-	each_host(hosts, function (host)
+	for _, host in ipairs(hosts) do
 		say(module, host, true)
-	end)
+	end
 end
 
 --- The same once a day, for what was not said yet.
@@ -90,9 +82,9 @@ function own_certificates.check_daily(module, hosts)
 		return
 	end
 	looked_on = today
-	each_host(hosts, function (host)
+	for _, host in ipairs(hosts) do
 		say(module, host, false)
-	end)
+	end
 end
 
 return own_certificates

@@ -1,10 +1,8 @@
---- What is decided on streams, where a handshake cannot: what is offered, what may
--- pass without TLS, what was negotiated, and how a stream ends.
+--- What is decided on streams, where a handshake cannot: what is offered, what was
+-- negotiated, and how a stream ends. What passes on them is guard.lua's.
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
 local events = require "xmpp_tls_policy.prosody.events"
-local filters = require "util.filters"
-local jid = require "util.jid"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local quote = require "xmpp_tls_policy.text".quote
 local server = require "xmpp_tls_policy.prosody.server"
@@ -15,7 +13,6 @@ local streams = {}
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
-local xmlns_streams = "http://etherx.jabber.org/streams"
 
 -- Policies give way to newer ones at a reload.
 local weak = { __mode = "k" }
@@ -82,19 +79,21 @@ local function wants_tls(policy)
 		or policy:enforces "support.strict" and "support.strict" or nil
 end
 
-local function requires_tls(policy)
+--- The clause by which the policy lets nothing pass without TLS but what leads to it; nil
+-- if it has none, or is only reported on.
+function streams.requires_tls(policy)
 	local id = wants_tls(policy)
 	return id and holds(policy, id) and id or nil
 end
 
--- Refuses what was to pass without TLS: an element, or all of it.
-local function refuse_plaintext(policy, session, element)
+--- Ends a stream on which something was to pass without TLS: an element, or (nil) all of it.
+function streams.refuse_plaintext(policy, session, element)
 	if element and element.name == "auth" and element.attr.xmlns == xmlns_sasl then
 		-- RFC 6120 6.5.4
 		local send = session.sends2s or session.send
 		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
 	end
-	local id = requires_tls(policy)
+	local id = streams.requires_tls(policy)
 	streams.refuse(session, "policy-violation",
 		sentence(policy, id, "nothing but <starttls/> is accepted on a stream without TLS"),
 		{ clauses = { id }, policy = policy:name() })
@@ -158,9 +157,9 @@ local function describe(session, domain)
 	}
 end
 
--- Prosody takes a session for secured as soon as its stream is opened anew, even
+--- Prosody takes a session for secured as soon as its stream is opened anew, even
 -- if that came in one packet with <starttls/> or <proceed/>, before any TLS.
-local function is_spoofed(session)
+function streams.is_spoofed(session)
 	return session.secure and session.tls_policy_starttls and not server.connection(session)
 end
 
@@ -254,7 +253,7 @@ end
 -- session.tls_policy. Returns true if the stream was closed; and then, second,
 -- true if nothing was known of the connection.
 function streams.judge(policy, session)
-	if is_spoofed(session) and policy.mode ~= "report" then
+	if streams.is_spoofed(session) and policy.mode ~= "report" then
 		return streams.refuse(session, "policy-violation",
 			"a stream was opened after STARTTLS was agreed on, and before TLS was negotiated")
 	end
@@ -301,8 +300,8 @@ end
 -- and others' objections may be other ones for each. True if the stream was closed.
 function streams.judge_domain(policy, session, host, domain)
 	if not session.secure then
-		if requires_tls(policy) then
-			refuse_plaintext(policy, session)
+		if streams.requires_tls(policy) then
+			streams.refuse_plaintext(policy, session)
 			return true
 		end
 		return
@@ -357,7 +356,7 @@ end
 -- alone. The stanza that mod_tls adds is one for all streams, and not ours to
 -- change.
 function streams.offer_only_starttls(policy, features)
-	if not requires_tls(policy) then
+	if not streams.requires_tls(policy) then
 		return
 	end
 	features:maptags(function (feature)
@@ -394,89 +393,6 @@ function streams.answer_silence(policy, session)
 		-- Whoever strips the offer may not strip the answer.
 		session.sends2s(stanza.stanza("starttls", { xmlns = xmlns_tls }))
 		return true
-	end
-end
-
----- What passes without TLS --------------------------------------------------
-
-local incoming = { c2s_unauthed = true, s2sin_unauthed = true }
-local authenticated = { s2sin = true, s2sout = true }
-
-local function is_starttls(element)
-	return element.name == "starttls" and element.attr.xmlns == xmlns_tls
-end
-
--- What leads to TLS on a stream that we opened.
-local function is_answer(element)
-	return element.attr.xmlns == xmlns_tls or element.attr.xmlns == xmlns_streams
-end
-
--- Once STARTTLS was agreed, Prosody has `secure` false until the stream is opened
--- anew: what comes between was sent before TLS, whatever it looks like.
-local function may_pass(session, element)
-	if incoming[session.type] then
-		return session.secure == nil and is_starttls(element)
-	end
-	return session.secure == nil and is_answer(element)
-end
-
--- The policy of the host that an element is for, as Prosody will take it, and for the
--- domain that it is from; or nil.
-local function policy_of_target(policy_of_host, session, element)
-	local _, host = jid.prepped_split(element.attr.to)
-	local _, domain = jid.prepped_split(element.attr.from)
-	domain = domain or server.peer(session)
-	return host and policy_of_host(host, domain), host, domain
-end
-
--- Whether a stanza of a server's is for a host whose policy its connection satisfies;
--- else the stream is closed. Prosody itself refuses what is from a domain that the
--- stream is not authenticated for.
-local function may_reach(policy_of_host, session, element)
-	local policy, host, domain = policy_of_target(policy_of_host, session, element)
-	return not policy or not server.speaks_for(session, domain)
-		or not streams.judge_domain(policy, session, host, domain)
-end
-
--- Without TLS the strictest of those counts that a stream's header and an element
--- name: a header without a host must not open what a host would have closed.
-local function strictest_policy(policy_of, policy_of_host, session, element)
-	local of_target = policy_of_target(policy_of_host, session, element)
-	if of_target and requires_tls(of_target) then
-		return of_target
-	end
-	return policy_of(session)
-end
-
---- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
--- a host whose policy the connection does not satisfy. `policy_of`: function(session)
--- -> policy, `policy_of_host`: function(host, domain of the peer) -> policy; nil where
--- the module is not in force. Returns a function that ends it.
-function streams.guard(policy_of, policy_of_host)
-	local active = true
-	local function pass(element, session)
-		if active and authenticated[session.type] and stanza.is_stanza(element) then
-			return may_reach(policy_of_host, session, element) and element or nil
-		end
-		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
-		if not active or not unauthenticated or session.secure and not is_spoofed(session)
-			or not stanza.is_stanza(element) or not server.speaks_xmpp_itself(session) then
-			return element
-		end
-		local policy = strictest_policy(policy_of, policy_of_host, session, element)
-		if not policy or not requires_tls(policy) or may_pass(session, element) then
-			return element
-		end
-		refuse_plaintext(policy, session, element)
-		return nil
-	end
-	local function add(session)
-		filters.add_filter(session, "stanzas/in", pass, 1000)
-	end
-	filters.add_filter_hook(add)
-	return function ()
-		active = false
-		filters.remove_filter_hook(add)
 	end
 end
 
