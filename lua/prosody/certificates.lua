@@ -3,18 +3,43 @@
 local certificate_memory = require "xmpp_tls_policy.certificate_memory"
 local date = require "xmpp_tls_policy.date"
 local events = require "xmpp_tls_policy.prosody.events"
+local hashes = require "util.hashes"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
+local refusals = require "xmpp_tls_policy.refusals"
 local server = require "xmpp_tls_policy.prosody.server"
 local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
+local text = require "xmpp_tls_policy.text"
 
 local certificates = {}
 
 -- Host -> memory.
 local memories = {}
 
+-- Somebody may own any number of domains. Those that no certificate vouches for are
+-- remembered up to so many new ones a day on each host, and none for longer than this
+-- after they were seen last (certificate_record.lua drops their certificates then).
+local NEWCOMERS_A_DAY = 250
+local UNSEEN_LONGEST = 92 * 86400 -- seconds
+
+-- Domains that are looked at each minute, to be forgotten.
+local SWEPT_A_MINUTE = 100
+
+-- Lines a minute in the log, and messages an hour to each administrator: for changes of
+-- what a certificate vouched for, and for all others, which strangers can make.
+local MESSAGES_AN_HOUR = 20
+
 local function now()
 	return os.time()
+end
+
+local lines = refusals.new { now = now, keep = 1, lines_per_address = 5 }
+local messages = { began = 0, [true] = 0, [false] = 0 }
+
+-- Prosody's storage names files by the key, with three bytes for each that is no letter
+-- or digit, and 255 are the most that a file's name has.
+local function key_of(domain)
+	return #domain:gsub("%W", "%%00") <= 200 and domain or "sha256-" .. hashes.sha256(domain, true)
 end
 
 -- A store of Prosody's as the memory wants one: a domain is a user of it.
@@ -23,13 +48,24 @@ local function domains_of(module)
 	return {
 		store = store,
 		get = function (_, domain)
-			return store:get(domain)
+			return store:get(key_of(domain))
 		end,
 		set = function (_, domain, record)
-			return store:set(domain, record)
+			if record then
+				record.domain = domain
+			end
+			return store:set(key_of(domain), record)
 		end,
 		domains = function ()
-			return store:keys()
+			local iterate, state, control = store:keys()
+			if not iterate then
+				return nil, state
+			end
+			return function ()
+				control = iterate(state, control)
+				local record = control and control:match "^sha256%-%x+$" and store:get(control)
+				return record and record.domain or control
+			end
 		end,
 	}
 end
@@ -63,12 +99,12 @@ end
 
 -- Both certificates of a change, side by side, as lines.
 local function side_by_side(result)
-	local lines = {}
+	local both = {}
 	local old, new = result.old and fields_of(result.old), result.new and fields_of(result.new)
 	for index, field in ipairs(new or {}) do
-		lines[index] = ("%s: %s (before: %s)"):format(field[1], field[2], old and old[index][2] or "none")
+		both[index] = text.shown(("%s: %s (before: %s)"):format(field[1], field[2], old and old[index][2] or "none"))
 	end
-	return lines
+	return both
 end
 
 -- Who is an administrator, by configuration and by role.
@@ -85,26 +121,54 @@ local function administrators(module)
 	return found
 end
 
-local function notify(module, subject, lines)
+-- Whether there is room for a message of a kind.
+local function has_room(verified)
+	if math.abs(now() - messages.began) >= 3600 then
+		messages = { began = now(), [true] = 0, [false] = 0 }
+	end
+	messages[verified] = messages[verified] + 1
+	return messages[verified] <= MESSAGES_AN_HOUR
+end
+
+local function notify(module, subject, body)
 	for jid in pairs(administrators(module)) do
-		server.send_message(module.host, jid, subject, table.concat(lines, "\n"))
+		server.send_message(module.host, jid, subject, table.concat(body, "\n"))
 	end
 end
 
 local function tell(module, policy, session, domain, result)
-	session.log(result.severity, "The certificate of %s: %s", domain, result.message)
+	lines:turn()
+	local both = side_by_side(result)
+	if lines:add { address = domain } then
+		session.log(result.severity, "The certificate of %s: %s", domain, result.message)
+		for _, line in ipairs(result.severity == "warn" and both or {}) do
+			session.log("warn", "%s", line)
+		end
+	end
 	if result.severity ~= "warn" then
 		return
 	end
-	local lines = side_by_side(result)
-	for _, line in ipairs(lines) do
-		session.log("warn", "%s", line)
-	end
 	events.fire(module.host, "tls-policy/certificate-changed", { domain = domain, session = session, result = result })
-	if policy.notify_admins then
-		table.insert(lines, 1, result.message)
-		notify(module, "The certificate of " .. domain, lines)
+	if policy.notify_admins and not result.failure and has_room(result.old ~= nil and result.old.verified) then
+		table.insert(both, 1, result.message)
+		notify(module, "The certificate of " .. domain, both)
 	end
+end
+
+-- Host -> { day, count } of domains that were new today, and that no certificate vouches for.
+local newcomers = {}
+
+local function is_one_too_many(module, domain)
+	local _, _, code = memories[module.host]:get(domain)
+	if code ~= "missing" then
+		return false
+	end
+	local today = date.of(now())
+	if not newcomers[module.host] or newcomers[module.host].day ~= today then
+		newcomers[module.host] = { day = today, count = 0 }
+	end
+	newcomers[module.host].count = newcomers[module.host].count + 1
+	return newcomers[module.host].count > NEWCOMERS_A_DAY
 end
 
 --- Remembers the certificate of a session that has been authenticated for a domain,
@@ -115,20 +179,90 @@ function certificates.see(module, policy, session, domain)
 	if not facts or not facts.certificate then
 		return
 	end
-	local result = memory_of(module):see(domain, facts.certificate:facts(), {
+	local memory, verified = memory_of(module), streams.is_authenticated(session, domain)
+	if not verified and is_one_too_many(module, domain) then
+		return
+	end
+	local result = memory:see(domain, facts.certificate:facts(), {
 		direction = session.direction == "outgoing" and "out" or "in",
-		verified = streams.is_authenticated(session, domain),
+		verified = verified,
 		certificate_change = policy.mode ~= "report" and policy.certificate_change or "warn",
 	})
 	if result.kind ~= "known" then
 		metrics.certificate_change(result.kind)
 	end
-	if result.severity then
+	-- That the storage fails, it has said itself.
+	if result.severity and not (result.failure and (result.kind == "unknown" or result.kind == "first")) then
 		tell(module, policy, session, domain, result)
 	end
 	if result.refuse then
 		return streams.refuse(session, "policy-violation", result.message,
 			{ clauses = { "admin.change" }, facts = facts, policy = policy:name() })
+	end
+end
+
+--- The same, once for each stream, for a host that a stanza reaches: each has a memory
+-- of its own.
+function certificates.see_once(policy, session, host, domain)
+	local known, memory, key = session.secure and session.tls_policy, memories[host], ("%s %s"):format(host, domain)
+	if not known or not memory or known.seen and known.seen[key] then
+		return
+	end
+	local closed = certificates.see(memory.store.store.module, policy, session, domain)
+	known.seen = known.seen or {}
+	known.seen[key] = true
+	return closed
+end
+
+--- The same for a stream that asks a server that is known whether a dialback key is its
+-- own: that decides on others' streams, and is not authenticated itself.
+function certificates.see_known(policy, session, host, domain)
+	local memory = memories[host]
+	if not memory or not domain or policy.mode == "report" or policy.certificate_change ~= "refuse" then
+		return
+	end
+	local _, _, code = memory:get(domain)
+	if code ~= "missing" then
+		return certificates.see(memory.store.store.module, policy, session, domain)
+	end
+end
+
+-- Host -> { day, iterate }: who is being swept.
+local sweeps = {}
+
+local function newest(record)
+	local last = 0
+	for _, list in ipairs { record.certificates, record.pending } do
+		for _, entry in ipairs(list) do
+			last = math.max(last, entry.last_seen)
+		end
+	end
+	return last
+end
+
+local function sweep_some(host, memory)
+	local sweep = sweeps[host]
+	for _ = 1, SWEPT_A_MINUTE do
+		local domain, record = sweep.iterate()
+		if not domain then
+			sweep.iterate = nil
+			return
+		elseif record and now() - newest(record) > UNSEEN_LONGEST then
+			memory:forget(domain)
+		end
+	end
+end
+
+--- Forgets, once a day and some each minute, the domains that were not seen for long.
+function certificates.sweep()
+	local today = date.of(now())
+	for host, memory in pairs(memories) do
+		if not sweeps[host] or sweeps[host].day ~= today then
+			sweeps[host] = { day = today, iterate = memory:list() }
+		end
+		if sweeps[host].iterate then
+			sweep_some(host, memory)
+		end
 	end
 end
 

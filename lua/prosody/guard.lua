@@ -44,10 +44,10 @@ end
 -- Whether a stanza of a server's is for a host whose policy its connection satisfies;
 -- else the stream is closed. Prosody itself refuses what is from a domain that the
 -- stream is not authenticated for.
-local function may_reach(policy_of_host, session, element)
+local function may_reach(policy_of_host, see, session, element)
 	local policy, host, domain = policy_of_target(policy_of_host, session, element)
 	return not policy or not server.speaks_for(session, domain)
-		or not streams.judge_domain(policy, session, host, domain)
+		or not streams.judge_domain(policy, session, host, domain) and not see(policy, session, host, domain)
 end
 
 -- Without TLS the strictest of those counts that a stream's header and an element
@@ -63,12 +63,14 @@ end
 --- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
 -- a host whose policy the connection does not satisfy. `policy_of`: function(session)
 -- -> policy, `policy_of_host`: function(host, domain of the peer) -> policy; nil where
--- the module is not in force. Returns a function that ends it.
-function guard.start(policy_of, policy_of_host)
+-- the module is not in force; `see`: function(policy, session, host, domain), asked where
+-- a server's stanza reaches a host, true if it closed the stream. Returns a function that
+-- ends it.
+function guard.start(policy_of, policy_of_host, see)
 	local active = true
 	local function pass(element, session)
 		if active and authenticated[session.type] and stanza.is_stanza(element) then
-			return may_reach(policy_of_host, session, element) and element or nil
+			return may_reach(policy_of_host, see, session, element) and element or nil
 		end
 		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
 		if not active or not unauthenticated or session.secure and not streams.is_spoofed(session)

@@ -351,7 +351,9 @@ end, 508)
 module:hook("s2s-check-certificate", function (event)
 	local session = event.session
 	local policy = in_force.covers(server.host(session)) and policy_of_session(session)
-	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)) then
+	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)
+		or session.direction == "outgoing"
+		and certificates.see_known(policy, session, server.host(session), event.host)) then
 		return false
 	end
 end, -2)
@@ -381,7 +383,7 @@ local remove_commands = shell.add(module, commands.list)
 metrics.serve(module, server.direct_tls_contexts)
 local end_guard = guard.start(policy_of_session, function (host, domain)
 	return in_force.covers(host) and policy_for(host, domain)
-end)
+end, certificates.see_once)
 module:hook("module-loaded", function (event)
 	if event.module == module.name then
 		cover_hosts()
@@ -396,9 +398,9 @@ module:hook("item-added/net-provider", look_at_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
 	load_policies()
+	own_certificates.check_all(module, in_force.hosts())
 	look_at_direct_tls()
 	end_exceptions()
-	own_certificates.check_all(module, in_force.hosts())
 end, -2)
 
 local function each_minute()
@@ -410,6 +412,7 @@ local function each_minute()
 	in_force.warn_of_exceptions(module)
 	end_exceptions()
 	reports.store_hourly()
+	certificates.sweep()
 	own_certificates.check_daily(module, in_force.hosts())
 	return 60
 end

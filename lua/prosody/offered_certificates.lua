@@ -160,7 +160,7 @@ local function add_of_host(list, host, domain)
 			add_inspected(list, "our own, " .. entry.given.role, context:inspect(), domain)
 		end
 	end)
-	local luasec = #list == before and server.own_context(host)
+	local luasec = #list == before and server.own_context(host, "c2s_ssl")
 	local context = luasec and core.context.adopt(luasec)
 	if context then
 		add_inspected(list, "our own, as configured", context:inspect(), domain)

@@ -1,5 +1,6 @@
 --- The certificates of our own hosts: what is wrong with them is said at each load, and
 -- when a day makes it worse.
+local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.own_certificate"
@@ -23,28 +24,42 @@ local function facts_of(chain)
 	return list
 end
 
---- The certificate of a host and what is wrong with it: a Certificate, the list of those
--- sent after it, and a list of problems (own_certificate.check). nil where the host has
--- none; nil and a message where it cannot be read.
-function own_certificates.look(host)
-	local made, message = server.own_context(host)
-	if not made then
-		return nil, message
+-- Contexts up to this number were replaced by a reload.
+local replaced = 0
+
+-- What a host shows by STARTTLS in a role: what contexts in use have, and what the
+-- configuration would give a new one. Of these the one that ends first counts: a file
+-- that was renewed helps nobody before the server was reloaded.
+local function inspected(host, role)
+	local found = {}
+	-- That there is none, or that it cannot be loaded, the server says itself.
+	local made = server.own_context(host, role == "c2s" and "c2s_ssl" or "s2s_ssl")
+	local context = made and core.context.adopt(made)
+	if context then
+		found[1] = context:inspect()
+		context:close()
 	end
-	local context, failure = core.context.adopt(made)
-	if not context then
-		return nil, failure
+	contexts.each(function (entry, used)
+		if used and entry.given.host == host and entry.given.role == role and entry.number > replaced then
+			found[#found + 1] = used:inspect()
+		end
+	end)
+	local first, first_end
+	for _, own in ipairs(found) do
+		local ends = own.certificate and own.certificate:facts().not_after or math.huge
+		if own.certificate and (not first or ends < first_end) then
+			first, first_end = own, ends
+		end
 	end
-	local own = context:inspect()
-	context:close()
-	if not own.certificate then
-		return nil
-	end
+	return first
+end
+
+local function problems_of(host, own)
 	local covers_for_clients
 	if server.serves_clients(host) ~= false then
 		covers_for_clients = own.certificate:matches(host, "xmpp-client")
 	end
-	return own.certificate, own.chain, own_certificate.check(own.certificate:facts(), {
+	return own_certificate.check(own.certificate:facts(), {
 		domain = host, now = os.time(), chain = facts_of(own.chain),
 		matches_c2s = covers_for_clients,
 		matches_s2s = own.certificate:matches(host, "xmpp-server"),
@@ -52,13 +67,18 @@ function own_certificates.look(host)
 end
 
 local function say(module, host, again)
-	local certificate, _, problems = own_certificates.look(host)
-	for _, problem in ipairs(certificate and problems or {}) do
-		local key = table.concat({ host, problem.kind, problem.severity, certificate:facts().sha256 }, " ")
-		if again or not said[key] then
-			said[key] = true
-			module:log(levels[problem.severity], "%s", problem.message)
+	local told = {}
+	for _, role in ipairs { "c2s", "s2sin" } do
+		local own = inspected(host, role)
+		local sha256 = own and own.certificate:facts().sha256
+		for _, problem in ipairs(own and not told[sha256] and problems_of(host, own) or {}) do
+			local key = table.concat({ host, problem.kind, problem.severity, sha256 }, " ")
+			if again or not said[key] then
+				said[key] = true
+				module:log(levels[problem.severity], "%s", problem.message)
+			end
 		end
+		told[sha256 or "none"] = true
 	end
 end
 
@@ -67,9 +87,10 @@ function own_certificates.check(module, host)
 	say(module, host, true)
 end
 
---- The same for a list of hosts, as after a reload.
+--- The same for a list of hosts, after the server has made all contexts anew, and before
+-- any is used.
 function own_certificates.check_all(module, hosts)
-	said = {}
+	said, replaced = {}, contexts.newest()
 	for _, host in ipairs(hosts) do
 		say(module, host, true)
 	end

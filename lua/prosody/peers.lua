@@ -44,9 +44,11 @@ local function add_all(list, host)
 		return nil, message
 	end
 	local next_turn = turns.new()
-	for domain, record in iterate do
+	for domain, record, failure, code in iterate do
 		if record then
 			add(list, host, domain, record)
+		elseif code ~= "missing" then
+			list[#list + 1] = { host = host, domain = domain, failure = failure }
 		end
 		next_turn()
 	end
@@ -90,6 +92,20 @@ local function asked(domain)
 	return list, failure
 end
 
+local function row_of(entry)
+	if entry.failure then
+		return { entry.domain, entry.host, "", "", "", "", "", "unreadable", entry.failure }
+	end
+	return {
+		entry.domain, entry.host, table.concat(entry.directions, "/"), entry.verified and "yes" or "no",
+		entry.not_after and date.of(entry.not_after) or "", date.of(entry.first_seen), date.of(entry.last_seen),
+		entry.pending and "refused" or "", entry.sha256, entry.issuer or "",
+	}
+end
+
+-- From here on in a second line: a SHA-256 has to be there whole.
+local FOLD = 9
+
 local function show_peers(session, domain)
 	local list, message = asked(domain)
 	if not list then
@@ -97,16 +113,12 @@ local function show_peers(session, domain)
 	end
 	local rows = {}
 	for index, entry in ipairs(list) do
-		rows[index] = {
-			entry.domain, entry.host, table.concat(entry.directions, "/"), entry.verified and "yes" or "no",
-			entry.not_after and date.of(entry.not_after) or "", date.of(entry.first_seen), date.of(entry.last_seen),
-			entry.pending and "refused" or "", entry.issuer or "", entry.sha256,
-		}
+		rows[index] = row_of(entry)
 	end
 	if #rows > 0 then
 		shell.print_table(session, {
-			"Domain", "Host", "Way", "Verified", "Until", "First seen", "Last seen", "State", "Issuer", "SHA-256",
-		}, rows)
+			"Domain", "Host", "Way", "Verified", "Until", "First seen", "Last seen", "State", "SHA-256", "Issuer",
+		}, rows, FOLD)
 	end
 	return true, shell.counted(#rows, "certificate")
 end
@@ -115,7 +127,7 @@ end
 
 -- Calls a method of every host's memory. Returns the sum of what they return; or nil
 -- and a message if none did anything, or one failed.
-local function for_each_memory(method, domain, ...)
+local function for_each_memory(method, domain, sha256)
 	local normal, message = prepared(domain)
 	if not normal then
 		return nil, message
@@ -123,7 +135,7 @@ local function for_each_memory(method, domain, ...)
 	local sum, missing
 	for _, host in ipairs(certificates.hosts()) do
 		local memory = certificates.memory(host)
-		local count, failure, code = memory[method](memory, normal, ...)
+		local count, failure, code = memory[method](memory, normal, sha256)
 		if not count and code ~= "missing" then
 			return nil, failure
 		end
@@ -133,14 +145,36 @@ local function for_each_memory(method, domain, ...)
 	return sum, missing or ("nothing is remembered of %s"):format(normal)
 end
 
+-- How many different certificates of a domain wait to be accepted.
+local function count_pending(domain)
+	local seen, count = {}, 0
+	for _, entry in ipairs(asked(domain) or {}) do
+		if entry.pending and not seen[entry.sha256] then
+			seen[entry.sha256], count = true, count + 1
+		end
+	end
+	return count
+end
+
+-- Which one is meant has to be said where there are several: one may have come since the
+-- administrator looked.
+local function accept_one(domain, sha256)
+	local pending = prepared(domain) and count_pending(domain) or 0
+	if not sha256 and pending > 1 then
+		return nil, ("%d certificates of %s are refused; say which one, by its SHA-256 of tlspolicy:peers(%q)"):format(
+			pending, domain, domain)
+	end
+	return for_each_memory("accept", domain, sha256 and sha256:lower())
+end
+
 -- A command that acts; its answer is how many certificates it was about.
-local function action(method, done)
-	local function act(domain)
-		local count, message = for_each_memory(method, domain)
+local function action(act, done)
+	local function data(domain, _, sha256)
+		local count, message = act(domain, sha256)
 		return count and { [done] = count }, message
 	end
-	return act, function (_, domain)
-		local result, message = act(domain)
+	return data, function (_, domain, module, sha256)
+		local result, message = data(domain, module, sha256)
 		if not result then
 			return nil, message
 		end
@@ -148,8 +182,10 @@ local function action(method, done)
 	end
 end
 
-local accept, show_accept = action("accept", "accepted")
-local forget, show_forget = action("forget", "forgotten")
+local accept, show_accept = action(accept_one, "accepted")
+local forget, show_forget = action(function (domain)
+	return for_each_memory("forget", domain)
+end, "forgotten")
 
 return {
 	{
@@ -165,7 +201,8 @@ return {
 	{
 		name = "accept",
 		argument = "domain",
-		help = "Accept the changed certificates of a domain that are refused",
+		further = "sha256",
+		help = "Accept the changed certificate of a domain that is refused; by its SHA-256, if there are several",
 		data = accept,
 		show = show_accept,
 	},

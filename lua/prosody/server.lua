@@ -240,12 +240,15 @@ function server.authenticated_domains(module)
 	end
 end
 
---- A context such as a host's streams get on our side, made for looking at. Or nil and a
--- message.
-function server.own_context(host)
+--- A context such as a host's streams get on our side, made for looking at; `option`:
+-- "c2s_ssl" or "s2s_ssl". Or nil and a message.
+function server.own_context(host, option)
 	local parent = host:match "%.(.*)$"
-	local ssl = configmanager.rawget(host, "ssl") or parent and configmanager.rawget(parent, "ssl") or {}
-	local context, message = certmanager.create_context(host, "server", ssl)
+	local function of(name)
+		return configmanager.rawget(host, name) or parent and configmanager.rawget(parent, name) or {}
+	end
+	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
+		configmanager.rawget("*", option) or {})
 	return type(context) == "table" and context._inner or context, message
 end
 

@@ -140,7 +140,7 @@ end
 
 local LEAST_WIDTH = 40
 
--- What a command was called with: its own argument, or nil; the width, if given; whether
+-- What a command was called with: a list of its own arguments; the width, if given; whether
 -- JSON is wanted. Or nothing, nil, nil and a message.
 local function read_arguments(command, ...)
 	local words, count = { ... }, select("#", ...)
@@ -155,40 +155,47 @@ local function read_arguments(command, ...)
 			return nil, nil, nil, ("%s is no width: a number from %d on"):format(text.quote(given), LEAST_WIDTH)
 		end
 	end
-	local most = command.argument and 1 or 0
+	local most = command.argument and (command.further and 2 or 1) or 0
 	if count > most then
 		return nil, nil, nil, ("%s takes %s, and then \"width=80\" or \"json\""):format(command.name,
-			most == 0 and "no argument" or "one argument, " .. command.argument)
-	elseif words[1] ~= nil and count > 0 and type(words[1]) ~= "string" then
-		return nil, nil, nil, ("%s is no text"):format(text.printable(words[1]))
+			most == 0 and "no argument" or most == 1 and "one argument, " .. command.argument
+			or ("%s and %s"):format(command.argument, command.further))
 	end
-	return count > 0 and words[1] or nil, width, wants_json
+	local arguments = {}
+	for index = 1, count do
+		if words[index] ~= nil and type(words[index]) ~= "string" then
+			return nil, nil, nil, ("%s is no text"):format(text.printable(words[index]))
+		end
+		arguments[index] = words[index]
+	end
+	return arguments, width, wants_json
 end
 
 -- A command's handler as the shell calls it: what is printed for people, or, with "json"
 -- for the last argument, the same as JSON. What a script gets is in the exit status, too.
 local function handler(module, command)
 	return function (self, ...)
-		local argument, width, wants_json, wrong = read_arguments(command, ...)
+		local arguments, width, wants_json, wrong = read_arguments(command, ...)
 		if wrong then
 			return nil, wrong
 		end
 		local session = width and setmetatable({ width = width }, { __index = self.session }) or self.session
 		local done, message
 		if wants_json then
-			done, message = command.data(argument, module)
+			done, message = command.data(arguments[1], module, arguments[2])
 			if done ~= nil then
 				done, message = print_json(session, done)
 			end
 		else
-			done, message = command.show(session, argument, module)
+			done, message = command.show(session, arguments[1], module, arguments[2])
 		end
 		return done, message and text.shown(message)
 	end
 end
 
 local function signature(command)
-	return ("%s:%s(%s)"):format(SECTION, command.name, command.argument or "")
+	return ("%s:%s(%s)"):format(SECTION, command.name,
+		command.further and ("%s, %s"):format(command.argument, command.further) or command.argument or "")
 end
 
 local function describe(command)
@@ -249,6 +256,7 @@ local function add_items(module, list)
 		local arguments = { { name = "format", type = "string" } }
 		if command.argument then
 			table.insert(arguments, 1, { name = command.argument, type = "string" })
+			table.insert(arguments, 2, command.further and { name = command.further, type = "string" } or nil)
 		end
 		module:add_item("shell-command", {
 			section = SECTION, section_desc = DESCRIPTION, name = command.name, desc = command.help,
@@ -259,8 +267,8 @@ local function add_items(module, list)
 end
 
 --- Adds commands: a list of { name, help, argument = what its first argument is called
--- (nil: none), data = function(argument, module) -> a table for JSON, in which lists
--- are arrays of util.array, or nil and a message; show = function(session, argument, module) ->
+-- (nil: none), further = its second, data = function(argument, module, further) -> a table for JSON, in which lists
+-- are arrays of util.array, or nil and a message; show = function(session, argument, module, further) ->
 -- true and a message, or nil and one }. Strings may hold anything. Returns a function that
 -- removes them.
 function shell.add(module, list)

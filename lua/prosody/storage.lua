@@ -75,7 +75,11 @@ function methods:keys()
 	if not opened or not store then
 		return nil, tostring(opened and message or store)
 	end
-	return store:users()
+	local done, iterate, state, control = pcall(store.users, store)
+	if not done or not iterate then
+		return nil, tostring(not done and iterate or state or "it has no list")
+	end
+	return iterate, state, control
 end
 
 return storage

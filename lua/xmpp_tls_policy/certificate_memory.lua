@@ -234,6 +234,8 @@ function Memory:see(domain, facts, seen)
 	if not saved then
 		result.failure, result.severity = failure, "warn"
 		result.message = result.message .. "; " .. failure
+		-- What is not remembered is new again the next time.
+		result.refuse = result.refuse or seen.certificate_change == "refuse" and result.kind ~= "known"
 		result.accepted = result.old ~= nil and result.old.sha256 == new.sha256
 	end
 	return result
@@ -311,9 +313,10 @@ end
 function Memory:forget(domain)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
 	local record, message, code = load(self, domain, time(self))
-	if code == "missing" or code == "storage" then
+	if code == "missing" then
 		return nil, message, code
 	end
+	-- What cannot be read may yet be removed.
 	local saved, failure, reason = save(self, domain, nil)
 	if not saved then
 		return nil, failure, reason

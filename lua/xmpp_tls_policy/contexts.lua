@@ -224,6 +224,11 @@ function contexts.get(luasec)
 	return adopted[type(luasec) == "table" and luasec._inner or luasec]
 end
 
+--- The number of the context that was seen last.
+function contexts.newest()
+	return last_number
+end
+
 --- Iterates over the adopted contexts, and what enforce returned for each.
 function contexts.entries()
 	return pairs(adopted)

@@ -193,6 +193,76 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("pong", far:shell([[xmpp:ping("far.test", "near.test", 20)]]):lower())
 	end)
 
+	it("that changes twice is accepted by its SHA-256 only", function ()
+		start { certificate_change = "refuse" }
+		show(issue())
+		ping()
+		for _ = 1, 2 do
+			show(issue { by = other_authority })
+			assert.is_false((ping()))
+		end
+		local output, status = near:shell [[tlspolicy:accept("far.test")]]
+		assert.equal(1, status)
+		assert.matches("2 certificates of far.test are refused; say which one", output)
+		local wanted
+		for _, entry in ipairs(peers "far.test") do
+			wanted = entry.pending and entry.sha256 or wanted
+		end
+		assert.matches(wanted, (near:shell [[tlspolicy:peers("far.test")]]))
+		output, status = near:shell(("tlspolicy:accept(%q, %q)"):format("far.test", wanted))
+		assert.equal(0, status, output)
+		assert.is_true((ping()))
+	end)
+
+	it("that changes is refused at each host of ours that a stream reaches", function ()
+		local both = authority:issue { names = { "near.test", "second.test" }, key = "p256" }
+		start({ certificate_change = "refuse" }, { hosts = { ["near.test"] = both, ["second.test"] = both },
+			domain = "near.test" })
+		show(issue())
+		ping()
+		-- The second host has not seen the domain yet.
+		local theirs = issue { by = other_authority }
+		local peer = assert(xmpp.open(near:target("s2s", "second.test"), { from = "far.test",
+			tls = { certificate = theirs.certificate, key = theirs.key } }))
+		peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+		assert(peer:read_until "<success[^>]*>")
+		assert(peer:open())
+		peer:send "<iq type='get' id='p' from='far.test' to='near.test'><ping xmlns='urn:xmpp:ping'/></iq>"
+		assert.matches("<policy%-violation.*until it is accepted", (assert(peer:read_all())))
+		peer:close()
+	end)
+
+	-- XEP-0220: whoever answers there decides on streams that show no certificate at all.
+	it("that changes is refused of the server that is asked about a dialback key, too", function ()
+		start { certificate_change = "refuse" }
+		show(issue())
+		ping()
+		far:shell [[s2s:close("far.test", "near.test")]]
+		show(pki.self_signed { names = { "far.test" }, key = "p256", key_name = "impostor" })
+		near:shell [[s2s:close("near.test", "far.test")]]
+		local mark = near:mark()
+		local peer = assert(xmpp.open(near:target("s2s", "near.test"), { from = "far.test" }))
+		peer:send "<db:result from='far.test' to='near.test'>0123456789abcdef</db:result>"
+		near:wait_for_log("s2sout[^\n]*Stream refused by the TLS policy: [^\n]*until it is accepted", mark)
+		peer:close()
+	end)
+
+	it("is remembered of domains with long names, too", function ()
+		start { certificate_change = "refuse" }
+		local long = ("x"):rep(50) .. "." .. ("y-"):rep(25) .. "z." .. ("w-"):rep(25) .. "z.test"
+		local theirs = issue { names = { long } }
+		for _ = 1, 2 do
+			local peer = assert(xmpp.open(near:target("s2s", "near.test"), { from = long,
+				tls = { certificate = theirs.certificate, key = theirs.key } }))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+			assert(peer:read_until "<success[^>]*>")
+			assert(peer:open())
+			peer:close()
+		end
+		assert.equal(long, peers()[1].domain)
+		assert.matches("1 certificate of ", (near:shell(("tlspolicy:forget(%q)"):format(long))))
+	end)
+
 	it("that changes is not refused in report mode", function ()
 		start { certificate_change = "refuse", mode = "report" }
 		show(issue())
@@ -256,6 +326,8 @@ describe("admin.change: the certificate of another server", function ()
 		local reached, log = ping()
 		assert.is_true(reached)
 		assert.matches("error\tThe certificates of other servers cannot be stored", log)
+		local output, status = near:shell [[tlspolicy:peers()]]
+		assert.same({ 1, true }, { status, output:find("could not be read", 1, true) ~= nil }, output)
 		local again = select(2, ping())
 		assert.is_nil(again:match "\t[^\n]*The certificates of other servers can")
 	end)

@@ -2,6 +2,7 @@
 local files = require "support.files"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
 
 local DAY = 86400
 
@@ -95,6 +96,32 @@ describe("the certificate of a host of ours", function ()
 		assert.equal('warn the certificate of "example.test" expires in 6 days: renew it', pass(24))
 		assert.equal('error the certificate of "example.test" expired 1 day ago: replace it', pass(32))
 		assert.equal("", pass(33))
+	end)
+
+	it("that was renewed on disk alone still ends when it ends", function ()
+		local server = start(authority:issue { names = { "example.test" },
+			not_before = os.time() - 85 * DAY, not_after = os.time() + 5.5 * DAY })
+		local peer = assert(xmpp.open(server:target "c2s"))
+		peer:close()
+		server:renew("example.test", authority:issue { names = { "example.test" }, days = 300 })
+		local mark = server:mark()
+		local output, status = server:shell([[>require "xmpp_tls_policy.prosody.own_certificates".check(
+			require "core.modulemanager".get_module("*", "xmpp_tls_policy").module, "example.test")]])
+		assert.equal(0, status, output)
+		assert.equal('warn the certificate of "example.test" expires in 5 days: renew it', said(server:log(mark)))
+		assert.equal("", said(server:reload()))
+	end)
+
+	it("is looked at in c2s_ssl and s2s_ssl, too", function ()
+		local good = authority:issue { names = { "example.test" }, days = 300 }
+		local old = authority:issue { names = { "example.test" },
+			not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY }
+		for _, option in ipairs { "c2s_ssl", "s2s_ssl" } do
+			local server = start { certificate = good.certificate, key = good.key,
+				options = { [option] = { certificate = old.certificate, key = old.key } } }
+			assert.equal('error the certificate of "example.test" expired 2 days ago: replace it', said(server:log()))
+			servers.stop()
+		end
 	end)
 
 	it("of a component need not be for clients", function ()
