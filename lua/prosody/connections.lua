@@ -19,9 +19,12 @@ function connections.authenticated(session, mechanism)
 	session.tls_policy_mechanism = session.tls_policy_mechanism or mechanism
 end
 
---- To be called when a client goes on with an old session on a new connection (XEP-0198).
+--- To be called when a client goes on with an old session on a new connection (XEP-0198);
+-- harmless again, when nothing is left of the new one.
 function connections.resumed(old, new)
-	old.tls_policy, old.tls_policy_mechanism = new.tls_policy, new.tls_policy_mechanism
+	if new.tls_policy_mechanism then
+		old.tls_policy, old.tls_policy_mechanism = new.tls_policy, new.tls_policy_mechanism
+	end
 end
 
 ---- One row -------------------------------------------------------------------

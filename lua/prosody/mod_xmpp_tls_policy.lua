@@ -283,7 +283,7 @@ function module.add_host(host_module)
 		connections.authenticated(event.session, handler and handler.selected)
 	end, 0)
 	-- After mod_smacks has put the new connection into the old session, which it does before
-	-- all handlers (0).
+	-- all handlers (0): in Prosody 0.12. Prosody 13 has an event for all hosts, below.
 	host_module:hook("smacks-hibernation-end", function (event)
 		connections.resumed(event.resumed, event.origin)
 	end, 0)
@@ -391,6 +391,10 @@ module:hook("module-loaded", function (event)
 end)
 -- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 module:hook("host-activated", host_activated, -1)
+-- While both sessions are whole, which is before all handlers (0).
+module:hook("c2s-session-updated", function (event)
+	connections.resumed(event.session, event.from_session)
+end, 0)
 module:hook("host-deactivated", in_force.remove)
 module:hook("server-stopping", reports.store_all)
 -- After portmanager (0), which makes the contexts of a new listener.

@@ -10,6 +10,10 @@ local shell = {}
 local SECTION = "tlspolicy"
 local DESCRIPTION = "The TLS policy: what is connected and how, what is in force where, and who was refused"
 
+-- Since Prosody 13, whose modules are to be found by these names, too. Whether its shell is
+-- loaded before us is a matter of chance.
+local takes_items = pcall(require, "prosody.util.stanza")
+
 -- Prosody 0.12 does not say how wide the terminal is.
 local WIDTH_UNKNOWN = 132
 
@@ -19,13 +23,29 @@ local WIDTH_UNKNOWN = 132
 -- no more than 10,000 bytes, with what XML makes of them.
 local LONG, AT_A_TIME = 500, 4000
 
+-- Only Prosody 13 can, and has to, send a long text in pieces, each of whose bytes may
+-- become six in XML.
+local PIECE = 1500
+
+local function print_text(session, string)
+	while session.write and #string > 2 * AT_A_TIME do
+		local last = PIECE
+		while string:find("^[\128-\191]", last + 1) do
+			last = last - 1
+		end
+		session.write(string:sub(1, last))
+		string = string:sub(last + 1)
+	end
+	session.print(string)
+end
+
 -- Returns a function that prints lines, given as lists of strings with the end of line,
 -- which it empties; called without, it prints what is left.
 local function printer(session, count)
 	local at_a_time, ready, size = count > LONG and AT_A_TIME or 1, {}, 0
 	local function flush()
 		if size > 0 then
-			session.print((table.concat(ready):gsub("\n$", "")))
+			print_text(session, (table.concat(ready):gsub("\n$", "")))
 			for index = #ready, 1, -1 do
 				ready[index] = nil
 			end
@@ -67,7 +87,7 @@ end
 
 --- Prints one line, whatever is in it.
 function shell.print(session, format, ...)
-	session.print(text.shown(format:format(...)))
+	print_text(session, text.shown(format:format(...)))
 end
 
 --- "1 host", "2 hosts".
@@ -272,10 +292,7 @@ end
 -- true and a message, or nil and one }. Strings may hold anything. Returns a function that
 -- removes them.
 function shell.add(module, list)
-	if module:shared "/*/admin_shell/env".help ~= nil then
-		return add_items(module, list)
-	end
-	return add_to_environment(module, list)
+	return (takes_items and add_items or add_to_environment)(module, list)
 end
 
 return shell
