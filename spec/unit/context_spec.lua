@@ -126,7 +126,17 @@ describe("a context", function ()
 			assert.equal(2048, found.key_bits)
 			assert.is_true(found.key_matches)
 			assert.is_true(found.certificate:matches("example.test", "xmpp-server"))
+			assert.same({}, found.chain)
 			assert.same({}, client():inspect())
+		end)
+
+		it("inspects what is sent after its certificate", function ()
+			local intermediate = pki.authority():intermediate { common_name = "Between" }
+			local issued = intermediate:issue { names = { "example.test" }, key = "p256" }
+			local made = assert(context.new { role = "server", certificate = issued.certificate, key = issued.key })
+			local chain = made:inspect().chain
+			assert.equal(1, #chain)
+			assert.equal("CN=Between", chain[1]:facts().subject)
 		end)
 
 		it("cannot be used after it was closed, but closed twice", function ()
