@@ -276,7 +276,9 @@ local function add_items(module, list)
 		local arguments = { { name = "format", type = "string" } }
 		if command.argument then
 			table.insert(arguments, 1, { name = command.argument, type = "string" })
-			table.insert(arguments, 2, command.further and { name = command.further, type = "string" } or nil)
+		end
+		if command.further then
+			table.insert(arguments, 2, { name = command.further, type = "string" })
 		end
 		module:add_item("shell-command", {
 			section = SECTION, section_desc = DESCRIPTION, name = command.name, desc = command.help,

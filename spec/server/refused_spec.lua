@@ -218,9 +218,9 @@ describe("a handshake that fails", function ()
 	end)
 
 	it("comes with help in the shell", function ()
-		assert.matches("tlspolicy:refused%(%) %- Show the latest", (server:shell "help tlspolicy"))
-		assert.matches("\ntlspolicy *|", (server:shell "help"))
-		assert.matches("c2s:show", (server:shell "help c2s"))
+		assert.matches("tlspolicy[: ]refused.-Show the latest", (server:shell "help tlspolicy"))
+		assert.matches("\ntlspol[^\n]*|", (server:shell "help"))
+		assert.matches("c2s[: ]show", (server:shell "help c2s"))
 	end)
 
 	-- From one address, and from many (Linux has all of 127.0.0.0/8).

@@ -7,6 +7,7 @@ local offers = require "support.offers"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
+local versions = require "support.versions"
 local xmpp = require "support.xmpp"
 
 -- The operator allows all that OpenSSL can do, and clients choose.
@@ -102,7 +103,8 @@ describe("mode = \"report\"", function ()
 			-- No preference of ours, no DHE of ours.
 			assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
 				select(2, answer { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" } }))
-			assert.is_nil((answer(offers.dhe)))
+			-- Prosody 13 has one of its own.
+			assert.equal(versions.prosody_from(13), answer(offers.dhe) ~= nil)
 		end
 		assert.matches("example.test: draft%-saintandre%-xmpp%-tls%-02, level should, only reported on", server:log())
 		assert.is_nil(server:log():match "is under draft")
@@ -235,7 +237,8 @@ describe("mode = \"report\"", function ()
 		local output, status = server:shell [[tlspolicy:would_refuse()]]
 		assert.equal(0, status)
 		assert.matches("\nexample.test\nPeer +Clause +Last +Why\nalice@example.test  cipher.aead  %d+%-%d+%-%d+ %d+:%d+:%d+  "
-			.. "none of the cipher suites offered complies: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\nOf 1 client and 0 servers seen",
+			.. "none of the cipher suites offered complies: TLS_ECDHE_RSA_WITH_AES_128_CBC_[^\n]+\n"
+			.. "Of 1 client and 0 servers seen",
 			"\n" .. output)
 		assert.matches("OK: 1 peer would be cut off, on 1 host", output)
 	end)
