@@ -396,6 +396,11 @@ void session_store_remove(struct session_store *store, const unsigned char *id);
 uint32_t session_store_lifetime(const struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
 
+/* ---- session_store_trial.c --------------------------------------------- */
+
+/* Adds methods for specs to those of a Store. */
+void session_store_trial_open(lua_State *L);
+
 /* ---- resumption.c ------------------------------------------------------ */
 
 /* Versions times suites times groups: there are fewer. */

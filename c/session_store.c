@@ -463,5 +463,6 @@ void session_store_open(lua_State *L)
 	static const luaL_Reg none[] = { { NULL, NULL } };
 	static const luaL_Reg functions[] = { { "new", store_new }, { NULL, NULL } };
 	register_type(L, STORE_TYPE, methods, none, store_close);
+	session_store_trial_open(L);
 	luaL_newlib(L, functions);
 }

@@ -1,0 +1,225 @@
+-- What a session store has to do, in the simplest way: a ring of slots, and a table. It
+-- takes random steps beside a store, and raises an error where the two differ.
+--
+-- A store may drop a session once it has expired, and need not until it is asked for it. So
+-- of each session the model knows whether it was ever expired (`doubtful`); one that never
+-- was has to be found.
+
+local Model = {}
+Model.__index = Model
+
+local model = {}
+
+local function check(self, condition, what, ...)
+	if not condition then
+		error(("step %d: "):format(self.steps) .. what:format(...), 0)
+	end
+end
+
+-- As the store reckons, unsigned: a clock that was set back makes all sessions old.
+local function age_of(self, session)
+	return (self.clock - session.created) % 2 ^ 32
+end
+
+local function is_expired(self, session)
+	return age_of(self, session) >= self.lifetime
+end
+
+-- To be called after time or lifetime have changed.
+local function note_expired(self)
+	for _, session in pairs(self.slots) do
+		session.doubtful = session.doubtful or is_expired(self, session)
+	end
+end
+
+local function forget(self, session)
+	self.slots[session.slot] = nil
+	self.present = self.present - 1
+	if session.id then
+		self.by_id[session.id] = nil
+	end
+end
+
+-- id: nil for one that nobody knows.
+local function remember(self, id)
+	self.newest = self.newest % self.capacity + 1
+	local victim = self.slots[self.newest]
+	if victim then
+		self.most_evictions = self.most_evictions + 1
+		self.least_evictions = self.least_evictions + (victim.doubtful and 0 or 1)
+		forget(self, victim)
+	end
+	local session = { id = id, created = self.clock, slot = self.newest }
+	self.slots[self.newest] = session
+	if id then
+		self.by_id[id] = session
+	end
+	self.present, self.insertions = self.present + 1, self.insertions + 1
+end
+
+-- 32 bytes. By the first four of them a store chooses the bucket: some begin alike.
+local function new_id(self)
+	self.made = self.made + 1
+	local start = self.random(8) == 1 and self.random(64) or self.random(2 ^ 24)
+	return string.char(start % 256, math.floor(start / 256) % 256, math.floor(start / 65536) % 256, 0)
+		.. ("%028d"):format(self.made)
+end
+
+-- A session with an ID that is known, which the store may have; or nil.
+local function any(self)
+	local session = self.slots[self.random(self.capacity)] or self.slots[self.newest]
+	return session and session.id and session or nil
+end
+
+local function insert(self)
+	local id = new_id(self)
+	self.store:insert(id)
+	remember(self, id)
+end
+
+local function replace(self)
+	local session = any(self)
+	if session then
+		self.store:insert(session.id)
+		forget(self, session)
+		remember(self, session.id)
+	end
+end
+
+local function look_up(self, session)
+	local age, reason = self.store:find(session.id)
+	if age then
+		check(self, not is_expired(self, session), "an expired session is found")
+		check(self, age == age_of(self, session), "a session is %d s old instead of %d", age, age_of(self, session))
+	else
+		check(self, session.doubtful, "a session is %s", reason)
+		forget(self, session)
+	end
+end
+
+local function find(self)
+	local session = any(self)
+	if session then
+		look_up(self, session)
+	end
+end
+
+local function find_none(self)
+	local age, reason = self.store:find(new_id(self))
+	check(self, not age and reason == "unknown", "a session is found that never was")
+end
+
+local function remove(self)
+	local session, before = any(self), self.store:stats().removals
+	if session then
+		self.store:remove(session.id)
+		local removed = self.store:stats().removals - before
+		check(self, removed == 1 or removed == 0 and session.doubtful, "%d sessions are removed", removed)
+		forget(self, session)
+		check(self, select(2, self.store:find(session.id)) == "unknown", "a removed session is found")
+	end
+end
+
+-- Puts in so many sessions that nobody knows.
+function Model:fill(count)
+	assert(self.store:fill(count))
+	for _ = 1, count do
+		remember(self, nil)
+	end
+end
+
+local function fill(self)
+	self:fill(self.random(100))
+end
+
+local function pass_time(self)
+	self.clock = self.clock + self.random(self.random(50) == 1 and self.lifetime or 10)
+	self.store:set_clock(self.clock)
+	note_expired(self)
+end
+
+local function set_back(self)
+	self.clock = self.clock - self.random(100)
+	self.store:set_clock(self.clock)
+	self.in_order = false
+	note_expired(self)
+end
+
+local function set_lifetime(self)
+	local lifetime = self.random(4000)
+	self.in_order = self.in_order and lifetime <= self.lifetime
+	self.lifetime = lifetime
+	self.store:set_lifetime(lifetime)
+	note_expired(self)
+end
+
+local function sweep(self)
+	self.store:sweep()
+	if self.in_order then
+		for _, session in pairs(self.slots) do
+			if is_expired(self, session) then
+				forget(self, session)
+			end
+		end
+		local sessions = self.store:stats().sessions
+		check(self, sessions == self.present, "%d sessions instead of %d", sessions, self.present)
+	end
+end
+
+local function flush(self)
+	self.store:flush()
+	self.slots, self.by_id, self.present, self.newest, self.in_order = {}, {}, 0, 0, true
+end
+
+local function count(self)
+	local stats, certain = self.store:stats(), 0
+	for _, session in pairs(self.slots) do
+		certain = certain + (session.doubtful and 0 or 1)
+	end
+	check(self, stats.sessions >= certain and stats.sessions <= self.present, "%d sessions instead of %d to %d",
+		stats.sessions, certain, self.present)
+	check(self, stats.insertions == self.insertions, "%d insertions instead of %d", stats.insertions, self.insertions)
+	check(self, stats.evictions >= self.least_evictions and stats.evictions <= self.most_evictions,
+		"%d evictions instead of %d to %d", stats.evictions, self.least_evictions, self.most_evictions)
+end
+
+-- How often each is done in 100,000 steps: seldom what keeps the others from going far.
+local frequencies = {
+	{ insert, 45000 }, { find, 33000 }, { find_none, 7500 }, { remove, 7500 }, { replace, 5996 }, { pass_time, 500 },
+	{ fill, 400 }, { sweep, 50 }, { count, 50 }, { set_lifetime, 2 }, { flush, 1 }, { set_back, 1 },
+}
+
+-- store: a Store of nobody else's, which is emptied; random(n): a whole number from 1 to n.
+function model.new(store, random)
+	local stats = store:stats()
+	local self = setmetatable({
+		store = store, random = random, steps = 0, clock = 2 ^ 30, lifetime = stats.lifetime, capacity = stats.capacity,
+		made = 0, insertions = stats.insertions, least_evictions = stats.evictions, most_evictions = stats.evictions,
+	}, Model)
+	store:set_clock(self.clock)
+	flush(self)
+	return self
+end
+
+-- One random operation on both.
+function Model:step()
+	self.steps = self.steps + 1
+	local chosen = self.random(100000)
+	for _, entry in ipairs(frequencies) do
+		chosen = chosen - entry[2]
+		if chosen <= 0 then
+			return entry[1](self)
+		end
+	end
+	error "the frequencies do not add up"
+end
+
+-- Looks for all sessions that the store has or may have.
+function Model:finish()
+	for _, session in pairs(self.by_id) do
+		look_up(self, session)
+	end
+	count(self)
+end
+
+return model
