@@ -92,6 +92,22 @@ trixie: ## run all specs on Debian 13, in a tree of its own below build/
 	$(call install,debootstrap)
 	spec/on_debian.sh trixie $(TRIXIE)
 
+# A fault ends the process: nothing goes on with what it left behind.
+SANITIZED := build/sanitized
+SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+
+sanitize: deps memory ## run all specs under sanitizers, and the unit specs under Valgrind
+	$(call install,lua5.4 liblua5.4-dev patchelf)
+	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
+		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
+	spec/sanitize.sh $(SANITIZED)
+
+memory: all
+	$(call install,valgrind)
+	STEPS=20000 LUA_CPATH="$(CPATH)" valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \
+		$(LUA) $(shell command -v busted) --run=unit
+
 lint: ## check C, Lua and the rockspec
 	luacheck -q lua spec
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
@@ -111,4 +127,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie lint bench install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie sanitize memory lint bench install clean help

@@ -1,6 +1,7 @@
 -- The plugin in a server's life: options, reloads, renewals, coming and going.
 local client = require "support.client"
 local client_hello = require "support.client_hello"
+local configuration = require "support.configuration"
 local offers = require "support.offers"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
@@ -298,8 +299,7 @@ describe("the plugin", function ()
 		end)
 
 		it("comes late into a running server", function ()
-			local tree = require "lfs".currentdir() .. "/build"
-			local server = start { with_policy = false, options = { installer_plugin_path = tree } }
+			local server = start { with_policy = false, options = { installer_plugin_path = configuration.tree } }
 			assert_policy("stock", server)
 			server:shell [[module:load("xmpp_tls_policy")]]
 			assert_policy("draft", server)

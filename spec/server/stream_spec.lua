@@ -1,4 +1,5 @@
 -- What a stream offers, and when it is closed.
+local configuration = require "support.configuration"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -110,9 +111,8 @@ describe("a stream", function ()
 	end)
 
 	it("is closed where the TLS beneath it is none that the policy has seen", function ()
-		local tree = require "lfs".currentdir() .. "/build"
 		local server = servers.start {
-			hosts = { ["example.test"] = files }, options = { installer_plugin_path = tree },
+			hosts = { ["example.test"] = files }, options = { installer_plugin_path = configuration.tree },
 		}
 		local peer = xmpp.connect(server:target "c2s_direct_tls")
 		assert(peer:secure())

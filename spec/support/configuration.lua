@@ -8,11 +8,18 @@ configuration.services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls", "ht
 
 local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls" }
 
+-- A LuaRocks tree with sanitizers in the core, and an interpreter `lua` for it: see
+-- sanitize.sh. nil for the usual ones.
+configuration.sanitized = os.getenv "SANITIZED"
+
 local here = debug.getinfo(1, "S").source:match("^@(.*/)[^/]+$"):gsub("^%./", "")
 if here:sub(1, 1) ~= "/" then
 	here = lfs.currentdir() .. "/" .. here
 end
 local checkout = here:match("^(.*/)spec/support/$")
+
+-- The LuaRocks tree from which servers load the plugin.
+configuration.tree = checkout .. (configuration.sanitized or "build")
 
 local function is_identifier(name)
 	return type(name) == "string" and name:match("^[%a_][%w_]*$") ~= nil
@@ -141,11 +148,15 @@ local function global_options(server)
 		c2s_close_timeout = 1,
 		s2s_close_timeout = 1,
 	}
+	if configuration.sanitized then
+		-- A cycle of the collector follows the last without a pause.
+		options.gc = { mode = "incremental", threshold = 1, speed = 1000, step_size = 8 }
+	end
 	for _, service in ipairs(configuration.services) do
 		options[service .. "_ports"] = { server.ports[service] }
 	end
 	if spec.with_policy then
-		options.installer_plugin_path = spec.tree or checkout .. "build"
+		options.installer_plugin_path = spec.tree or configuration.tree
 		options.xmpp_tls_policy = spec.policy
 	end
 	if spec.routes then

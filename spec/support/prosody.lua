@@ -126,8 +126,9 @@ local function server_command(spec, config_path)
 	for name, value in pairs(spec.environment or {}) do
 		words[#words + 1] = name .. "=" .. value
 	end
-	if spec.lua then
-		for _, word in ipairs(type(spec.lua) == "table" and spec.lua or { spec.lua }) do
+	local lua = spec.lua or configuration.sanitized and configuration.sanitized .. "/lua"
+	if lua then
+		for _, word in ipairs(type(lua) == "table" and lua or { lua }) do
 			words[#words + 1] = word
 		end
 		words[#words + 1] = process.check({ "sh", "-c", "command -v prosody" }):match("[^\n]+")

@@ -155,16 +155,32 @@ describe("a connection", function ()
 		assert.matches("an adopted context needs a role, 'server' or 'client'", message)
 	end)
 
+	it("keeps alive what its context calls back into", function ()
+		local parameters = pki.run { "openssl", "dhparam", "-dsaparam", "2048" }
+		local function adopted()
+			return core.context.adopt(assert(require "ssl".newcontext {
+				mode = "server", protocol = "any", ciphers = "ALL", dhparam = function () return parameters end,
+				certificate = certificates.rsa.certificate, key = certificates.rsa.key,
+			}))
+		end
+		local one = core.connection.new(client { maximum_version = "TLSv1.2",
+			ciphers = { "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" } })
+		local other = core.connection.new(adopted(), { role = "server" })
+		collectgarbage()
+		collectgarbage()
+		assert(handshake.run(one, other))
+		assert.equal("DHE", one:facts().key_exchange)
+	end)
+
 	it("survives a collector that runs all the time", function ()
-		collectgarbage("setpause", 0)
-		collectgarbage("setstepmul", 10000)
+		local pause, multiplier = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
 		for _ = 1, 5 do
 			local one, other = handshake.between(client(), server())
 			assert.equal("TLSv1.3", one:facts().version)
 			assert.equal("TLSv1.3", other:facts().version)
 		end
-		collectgarbage("setpause", 200)
-		collectgarbage("setstepmul", 100)
+		collectgarbage("setpause", pause)
+		collectgarbage("setstepmul", multiplier)
 	end)
 
 	describe("has facts", function ()

@@ -1,3 +1,4 @@
+local configuration = require "support.configuration"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
@@ -403,14 +404,22 @@ describe("a session store", function ()
 		return bytes
 	end
 
-	it("resume.sealed: keeps secrets out of core dumps and, where it may, out of swap", function ()
+	it("resume.sealed: keeps secrets out of core dumps", function ()
 		local store, map = mapped()
 		assert.matches(" dd ", map.flags)
-		assert.equal(store:stats().locked, map.flags:find(" lo ", 1, true) ~= nil)
 		store:close()
 		for _, other in ipairs(mappings()) do
 			assert.is_false(other.from <= map.from and other.to > map.from)
 		end
+	end)
+
+	it("resume.sealed: keeps secrets out of swap, where it may", function ()
+		if configuration.sanitized then
+			pending "AddressSanitizer makes mlock(2) do nothing, and say that it did"
+		end
+		local store, map = mapped()
+		assert.equal(store:stats().locked, map.flags:find(" lo ", 1, true) ~= nil)
+		store:close()
 	end)
 
 	for what, act in pairs {

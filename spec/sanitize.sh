@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The specs with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer in the
+# core, and with a garbage collector that is as eager as it can be:
+#
+#     spec/sanitize.sh DIRECTORY
+#
+# DIRECTORY is a LuaRocks tree with the sanitized core. It gets an interpreter for it, too.
+set -euo pipefail
+export SANITIZED=$1
+support=$(cd "$(dirname "$0")" && pwd)/support
+lua=$SANITIZED/lua
+
+# The interpreter itself loads the runtime: LD_PRELOAD would hold for every command that
+# the specs start, too. Libraries stay loaded: what they keep for themselves would be
+# taken for leaked, and the stacks of reports would have no names.
+echo 'int dlclose(void *library) { return library == 0; }' |
+	"${CC:-gcc}" -shared -fPIC -o "$SANITIZED/stay.so" -x c -
+cp "$(command -v lua5.4)" "$lua"
+patchelf --add-needed "$PWD/$SANITIZED/stay.so" "$lua"
+patchelf --add-needed "$(readlink -f "$("${CC:-gcc}" -print-file-name=libasan.so)")" "$lua"
+
+reports=log_path=$PWD/$SANITIZED/report
+export UBSAN_OPTIONS=$reports:print_stacktrace=1
+export LSAN_OPTIONS=suppressions=$support/leaks.lsan:print_suppressions=0
+export LUA_CPATH="./$SANITIZED/lib/lua/5.4/?.so;;"
+# Of the store beside its model: at each of its calls the collector runs.
+export STEPS=2000
+# OpenSSL has no frame pointers, by which the fast unwinder goes. It takes time.
+leaks=detect_leaks=1:fast_unwind_on_malloc=0:malloc_context_size=12
+no_leaks=detect_leaks=0:detect_stack_use_after_return=1
+
+rm -f "$SANITIZED"/report.*
+status=0
+run() {
+	echo "== $1"
+	shift
+	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
+}
+run "Unit specs with sanitizers and an eager collector" $no_leaks --run=unit --helper=support.collector \
+	--exclude-pattern=clauses_spec,options_spec,policy_spec,profiles_spec # which never come to the core
+run "Unit specs with LeakSanitizer" $leaks --run=unit
+run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
+
+# Also of servers whose end no spec looked at.
+for report in "$SANITIZED"/report.*; do
+	if [ -e "$report" ]; then
+		status=1
+		cat "$report"
+	fi
+done
+exit $status
