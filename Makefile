@@ -108,9 +108,25 @@ memory: all
 		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \
 		$(LUA) $(shell command -v busted) --run=unit
 
+# How long, and what: FUZZ_TARGETS are scripts of spec/fuzz/, all if empty.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
+FUZZ := build/fuzz
+
+fuzz: deps all ## fuzz all that parses foreign bytes, FUZZ_SECONDS=60 for each target
+	$(call install,clang libclang-rt-dev llvm liblua5.4-dev)
+	@$(MAKE) $(FUZZ)/driver LUA_VERSION=5.4
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		spec/fuzz/run.sh $(FUZZ)/driver $(FUZZ) $(FUZZ_TARGETS)
+
+$(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
+	@mkdir -p $(FUZZ)
+	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES) \
+		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
+
 lint: ## check C, Lua and the rockspec
 	luacheck -q lua spec
-	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)
 
@@ -127,4 +143,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie sanitize memory lint bench install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie sanitize memory fuzz lint bench install clean help

@@ -1,0 +1,128 @@
+-- What a stranger sends first: the ClientHello of RFC 8446 4.1.2 without its header. It
+-- comes to the look-ups of sessions and server names, and the facts of what failed. (What
+-- else reads ClientHellos belongs here, too.)
+--
+-- A zero, and the whole of it; or a one, and extensions whose lengths are made to fit: the
+-- type (two bytes), the length (two, at most what is there), and the content.
+local core = require "xmpp_tls_policy.core"
+local live_session = require "support.live_session"
+local offers = require "support.offers"
+local own = require "support.client_hello"
+local process = require "support.process"
+local socket = require "socket"
+
+local target = {}
+
+local function number(text, position)
+	local high, low = text:byte(position, position + 1)
+	return (high or 0) * 256 + (low or 0)
+end
+
+local function prefixed(text, size)
+	local bytes, length = "", #text
+	for _ = 1, size do
+		bytes, length = string.char(length % 256) .. bytes, math.floor(length / 256)
+	end
+	return bytes .. text
+end
+
+local header = "\3\3" .. ("r"):rep(32) .. prefixed("{ID of TLSv1.2}{ID of TLSv1.2}{I", 1)
+	.. prefixed("\19\2\19\3\19\1\192\44\192\48\204\169\192\43", 2) .. "\1\0"
+
+local function with_extensions(bytes)
+	local list, position = {}, 1
+	while position + 3 <= #bytes do
+		local length = math.min(number(bytes, position + 2), #bytes - position - 3)
+		list[#list + 1] = bytes:sub(position, position + 1)
+			.. prefixed(bytes:sub(position + 4, position + 3 + length), 2)
+		position = position + 4 + length
+	end
+	return header .. prefixed(table.concat(list), 2)
+end
+
+-- A handshake message in as many records as it needs.
+local function records(body)
+	local message, list = "\1" .. prefixed(body, 3), {}
+	for position = 1, #message, 16384 do
+		list[#list + 1] = "\22\3\1" .. prefixed(message:sub(position, position + 16383), 2)
+	end
+	return table.concat(list)
+end
+
+function target.test(bytes)
+	local body = bytes:sub(2)
+	if bytes:byte(1) == 1 then
+		body = with_extensions(body)
+	end
+	local connection = assert(core.connection.new(live_session.server()))
+	assert(connection:feed(records(live_session.put_in(body):sub(1, 65000))))
+	local done, _, code = connection:handshake()
+	assert(not done and (code == "wantread" or code == "tls"), code)
+	assert(code == "wantread" or #connection:take() > 0, "no alert")
+	assert(connection:facts() == nil)
+	connection:close()
+end
+
+-- The ClientHello that a command sends to 127.0.0.1 and the port it is given.
+local function capture(command)
+	local listening = assert(socket.bind("127.0.0.1", 0))
+	local _, port = listening:getsockname()
+	listening:settimeout(30)
+	for index, word in ipairs(command) do
+		command[index] = word:gsub("PORT", tostring(port):match "%d+")
+	end
+	local child = process.spawn(command)
+	local connection = assert(listening:accept())
+	connection:settimeout(30)
+	local head = assert(connection:receive(5))
+	local message = assert(connection:receive(number(head, 4)))
+	connection:close()
+	listening:close()
+	child:close()
+	return message:sub(5)
+end
+
+local function of_core(version)
+	local context, session = live_session.client(version)
+	local client = assert(core.connection.new(context, { session = session.bytes, server_name = "a.test" }))
+	client:handshake()
+	local bytes = client:take()
+	client:close()
+	return live_session.take_out(bytes:sub(10))
+end
+
+-- Its extensions, as with_extensions takes them.
+local function extensions_of(body)
+	local position = 35 + body:byte(35) + 1
+	position = position + 2 + number(body, position)
+	position = position + 1 + body:byte(position)
+	return body:sub(position + 2)
+end
+
+function target.seeds()
+	local bodies = {
+		capture { "openssl", "s_client", "-connect", "127.0.0.1:PORT" },
+		capture { "openssl", "s_client", "-connect", "127.0.0.1:PORT", "-tls1_2", "-servername", "a.test" },
+		capture { "openssl", "s_client", "-connect", "127.0.0.1:PORT", "-alpn", "xmpp-client", "-servername", "b.test" },
+		capture { "gnutls-cli", "--insecure", "--port=PORT", "--sni-hostname=a.test", "127.0.0.1" },
+		capture { "gnutls-cli", "--insecure", "--port=PORT", "--priority=NORMAL:-VERS-TLS1.3", "127.0.0.1" },
+		of_core "TLSv1.2", of_core "TLSv1.3",
+	}
+	for name, server_name in pairs {
+		tls13 = "A.test", tls12 = "b.test", dhe = ("a"):rep(255), static_rsa = ("a"):rep(256), deflate = "",
+	} do
+		local offer = { server_name = server_name }
+		for field, value in pairs(offers[name]) do
+			offer[field] = value
+		end
+		bodies[#bodies + 1] = own.build(offer):sub(10)
+	end
+	local seeds = {}
+	for _, body in ipairs(bodies) do
+		seeds[#seeds + 1] = "\0" .. body
+		seeds[#seeds + 1] = "\1" .. extensions_of(body)
+	end
+	return seeds
+end
+
+return target
