@@ -36,8 +36,9 @@ run() {
 	shift
 	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
 }
+# Without those that are long and never come to the core.
 run "Unit specs with sanitizers and an eager collector" $no_leaks --run=unit --helper=support.collector \
-	--exclude-pattern=clauses_spec,options_spec,policy_spec,profiles_spec # which never come to the core
+	--exclude-pattern=clauses_spec --exclude-pattern=policy_spec --exclude-pattern=options_spec
 run "Unit specs with LeakSanitizer" $leaks --run=unit
 run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
 
