@@ -1,15 +1,18 @@
 -- What a stranger sends first: the ClientHello of RFC 8446 4.1.2 without its header. It
--- comes to the look-ups of sessions and server names, and the facts of what failed. (What
--- else reads ClientHellos belongs here, too.)
+-- comes to the look-ups of sessions and server names, is captured as an offer, and told to
+-- an operator if it is refused.
 --
 -- A zero, and the whole of it; or a one, and extensions whose lengths are made to fit: the
 -- type (two bytes), the length (two, at most what is there), and the content.
 local core = require "xmpp_tls_policy.core"
 local live_session = require "support.live_session"
 local offers = require "support.offers"
+local offer = require "xmpp_tls_policy.offer"
 local own = require "support.client_hello"
 local process = require "support.process"
+local refusal = require "xmpp_tls_policy.refusal"
 local socket = require "socket"
+local tls_policy = require "xmpp_tls_policy"
 
 local target = {}
 
@@ -49,18 +52,60 @@ local function records(body)
 	return table.concat(list)
 end
 
+-- A captured offer has nothing but what was sent: no more of it, and nothing else.
+local function check_offer(raw, sent)
+	for field, most in pairs { versions = 16, suites = 128, groups = 48, signature_schemes = 48 } do
+		local numbers = raw[field] or {}
+		assert(#numbers <= most, field)
+		for _, value in ipairs(numbers) do
+			assert(sent:find(string.char(math.floor(value / 256), value % 256), 1, true), field)
+		end
+	end
+	assert(#(raw.server_name or "") <= 255)
+	assert(sent:find(raw.server_name or "", 1, true), "server_name")
+	for _, name in ipairs(raw.alpn or {}) do
+		assert(sent:find(prefixed(name, 1), 1, true), "alpn")
+	end
+	for name, value in pairs(offer.named(raw)) do
+		for _, text in ipairs(type(value) == "table" and value or {}) do
+			assert(not text:find "[%c\128-\255]", name)
+		end
+	end
+end
+
+local policies = { assert(tls_policy.policy { mode = "report" }) }
+for _, profile in ipairs(tls_policy.profile_names) do
+	for _, level in ipairs { "should", "must" } do
+		policies[#policies + 1] = assert(tls_policy.policy { profile = profile, level = level })
+	end
+end
+
+local function check_refusals(sent)
+	for _, record in ipairs(core.observer.refusals()) do
+		if record.offer then
+			check_offer(record.offer, sent)
+		end
+		for _, policy in ipairs(policies) do
+			local sentence = refusal.explain(record, { policy = policy, role = "c2s", settings = policy:settings() })
+			assert(#sentence > 0 and not sentence:find "[%c\128-\255]", sentence)
+		end
+	end
+end
+
 function target.test(bytes)
 	local body = bytes:sub(2)
 	if bytes:byte(1) == 1 then
 		body = with_extensions(body)
 	end
 	local connection = assert(core.connection.new(live_session.server()))
-	assert(connection:feed(records(live_session.put_in(body):sub(1, 65000))))
+	local sent = live_session.put_in(body):sub(1, 65000)
+	assert(connection:feed(records(sent)))
 	local done, _, code = connection:handshake()
 	assert(not done and (code == "wantread" or code == "tls"), code)
 	assert(code == "wantread" or #connection:take() > 0, "no alert")
 	assert(connection:facts() == nil)
 	connection:close()
+	check_refusals(sent)
 end
 
 -- The ClientHello that a command sends to 127.0.0.1 and the port it is given.

@@ -23,6 +23,7 @@ local function make_contexts()
 	server = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
 	assert(server:apply(assert(tls_policy.policy():settings_for(server:settings()))))
 	local store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
+	assert(server:observe(1, true))
 	assert(server:resume(store, "neither", { ["a.test"] = "a", ["b.test"] = "b" }))
 	clients = {}
 	for _, version in ipairs(versions) do
