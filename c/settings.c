@@ -63,6 +63,7 @@ struct settings {
 	const char *lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data;
+	int key_shares;     /* -1: not asked */
 	int dh_bits;        /* -1: not asked */
 	int security_level; /* -1: not asked */
 };
@@ -73,9 +74,10 @@ static void check_fields(lua_State *L, int index)
 {
 	for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
 		const char *field = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-		bool known = strcmp(field, "minimum_version") == 0 ||
-			     strcmp(field, "maximum_version") == 0 ||
-			     strcmp(field, "dh_bits") == 0 || strcmp(field, "security_level") == 0;
+		bool known =
+		    strcmp(field, "minimum_version") == 0 ||
+		    strcmp(field, "maximum_version") == 0 || strcmp(field, "dh_bits") == 0 ||
+		    strcmp(field, "security_level") == 0 || strcmp(field, "key_shares") == 0;
 		for (size_t i = 0; i < LISTS; i++)
 			known |= strcmp(field, lists[i].field) == 0;
 		for (size_t i = 0; i < FLAGS; i++)
@@ -139,9 +141,23 @@ static bool is_known(SSL_CTX *scratch, const struct list *list, const char *name
 	return known;
 }
 
+/* Pushes the name as OpenSSL takes it in a list: with a mark, from OpenSSL 3.5 on,
+ * for a group that a client is to send a key share of. Without any mark it sends one,
+ * of the first group. */
+static void push_name(lua_State *L, const struct list *list, const char *name, SSL_CTX *scratch,
+		      bool key_share)
+{
+	lua_pushfstring(L, "*%s", name);
+	if (!key_share || !is_known(scratch, list, lua_tostring(L, -1))) {
+		lua_pop(L, 1);
+		lua_pushstring(L, name);
+	}
+}
+
 /* Replaces the list on top of the stack by the string that OpenSSL takes, and
  * adds what is not known here to the table of the dropped below it. */
-static void read_names(lua_State *L, const struct list *list, SSL_CTX *scratch, int dropped)
+static void read_names(lua_State *L, const struct list *list, SSL_CTX *scratch, int dropped,
+		       int key_shares)
 {
 	int source = lua_gettop(L), count = (int)lua_rawlen(L, source), unknown = 0;
 	luaL_checkstack(L, 10, "settings");
@@ -156,10 +172,11 @@ static void read_names(lua_State *L, const struct list *list, SSL_CTX *scratch, 
 			luaL_error(L, "settings: %s[%d] is no name", list->field, i);
 		const char *openssl_name = list->openssl_name(name);
 		if (openssl_name != NULL && is_known(scratch, list, openssl_name)) {
-			lua_pushfstring(L, "%s%s%s", lua_tostring(L, -2),
-					lua_rawlen(L, -2) > 0 ? ":" : "", openssl_name);
-			lua_replace(L, -3);
-			lua_pop(L, 1);
+			push_name(L, list, openssl_name, scratch, i - unknown <= key_shares);
+			lua_pushfstring(L, "%s%s%s", lua_tostring(L, -3),
+					lua_rawlen(L, -3) > 0 ? ":" : "", lua_tostring(L, -1));
+			lua_replace(L, -4);
+			lua_pop(L, 2);
 		} else {
 			lua_rawseti(L, -3, ++unknown);
 		}
@@ -182,7 +199,8 @@ static const struct list *read_lists(lua_State *L, int index, struct settings *s
 			continue;
 		if (!lua_istable(L, -1))
 			luaL_error(L, "settings: %s is no list", lists[i].field);
-		read_names(L, &lists[i], scratch, dropped);
+		read_names(L, &lists[i], scratch, dropped,
+			   lists[i].set == set_groups ? settings->key_shares : 0);
 		settings->lists[i] = lua_tostring(L, -1);
 		if (*settings->lists[i] == '\0')
 			return &lists[i];
@@ -351,6 +369,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	check_fields(L, index);
 	settings.minimum_version = read_version(L, index, "minimum_version");
 	settings.maximum_version = read_version(L, index, "maximum_version");
+	settings.key_shares = read_integer(L, index, "key_shares", 1, 4); /* OpenSSL's most */
 	settings.dh_bits = read_integer(L, index, "dh_bits", 0, 8192);
 	settings.security_level = read_integer(L, index, "security_level", 0, SECURITY_LEVELS - 1);
 	read_flags(L, index, &settings);

@@ -267,6 +267,7 @@ function methods:settings_for(in_force, operator)
 	if messages[1] then
 		return nil, table.concat(messages, "; "), "empty"
 	end
+	settings.key_shares = composition.key_shares(settings.groups)
 	for _, number in ipairs({ "dh_bits", "security_level" }) do
 		settings[number] = (settings[number] or in_force[number]) and composition.higher(settings[number], in_force[number])
 	end

@@ -116,6 +116,23 @@ local function offered_and_allowed(list)
 	return offered, allowed
 end
 
+local groups_by_name = {}
+for _, record in ipairs(suites.groups) do
+	groups_by_name[record.name:lower()] = record
+end
+
+-- How many of the groups (names) a client sends key shares of at once (RFC 8446 4.2.8):
+-- where hybrids come first, also of the first that is none, so that a peer without hybrids
+-- need not ask for another. Else nil: OpenSSL sends one.
+function settings.key_shares(groups)
+	for index, name in ipairs(groups or {}) do
+		local record = groups_by_name[name:lower()]
+		if not record or record.kind ~= "hybrid" then
+			return index > 1 and index or nil
+		end
+	end
+end
+
 -- state -> settings as a context takes them, and what else is allowed, by list
 function settings.finish(state)
 	local made, allowed = {
@@ -129,6 +146,7 @@ function settings.finish(state)
 	for _, list in ipairs(settings.lists) do
 		made[list], allowed[list] = offered_and_allowed(state[list])
 	end
+	made.key_shares = settings.key_shares(made.groups)
 	for _, switch in ipairs(settings.switches) do
 		made[switch] = state[switch]
 	end

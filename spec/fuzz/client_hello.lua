@@ -156,11 +156,11 @@ function target.seeds()
 	for name, server_name in pairs {
 		tls13 = "A.test", tls12 = "b.test", dhe = ("a"):rep(255), static_rsa = ("a"):rep(256), deflate = "",
 	} do
-		local offer = { server_name = server_name }
+		local fields = { server_name = server_name }
 		for field, value in pairs(offers[name]) do
-			offer[field] = value
+			fields[field] = value
 		end
-		bodies[#bodies + 1] = own.build(offer):sub(10)
+		bodies[#bodies + 1] = own.build(fields):sub(10)
 	end
 	local seeds = {}
 	for _, body in ipairs(bodies) do

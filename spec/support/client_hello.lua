@@ -203,8 +203,21 @@ local function parse_extensions(bytes)
 	return found
 end
 
+-- RFC 8446 4.2.8: a group's number, and behind its length the key.
+local function key_shares(bytes)
+	local result = {}
+	local cursor = reader(bytes:sub(3))
+	while cursor.rest() >= 4 do
+		local number = cursor.integer(2)
+		result[#result + 1] = group_names[number] or ("0x%04X"):format(number)
+		cursor.vector(2)
+	end
+	return result
+end
+
 -- What a peer's ClientHello (a whole record) offers: { version, versions, suites, compressions,
--- groups, server_name, extensions = { [number] = bytes } }. A suite without a name here is "0x…".
+-- groups, key_shares (of which groups), server_name, extensions = { [number] = bytes } }. A suite
+-- without a name here is "0x…".
 function client_hello.parse(bytes)
 	local cursor = reader(bytes:sub(10))
 	local hello = { version = version_names[cursor.integer(2)] }
@@ -216,6 +229,7 @@ function client_hello.parse(bytes)
 	hello.extensions = found
 	hello.versions = found[43] and named(found[43]:sub(2), version_names, 2)
 	hello.groups = found[10] and named(found[10]:sub(3), group_names, 2)
+	hello.key_shares = found[51] and key_shares(found[51])
 	hello.server_name = found[0] and found[0]:sub(6)
 	return hello
 end

@@ -33,6 +33,12 @@ function versions.has_group(name)
 	return dropped ~= nil and dropped.groups == nil
 end
 
+-- Whether a client can be told of which groups it sends key shares: from OpenSSL 3.5 on.
+function versions.has_key_shares()
+	local major, minor = versions.openssl:match "^(%d+)%.(%d+)"
+	return tonumber(major) * 100 + tonumber(minor) >= 305
+end
+
 -- All in one line, with the system's name.
 function versions.line()
 	local system = (files.read "/etc/os-release" or ""):match 'PRETTY_NAME="([^"]*)"' or "unknown system"

@@ -1,7 +1,10 @@
+local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
 local ssl = require "ssl"
+local unpack = table.unpack or unpack
+local versions = require "support.versions"
 
 local context = core.context
 
@@ -287,6 +290,21 @@ describe("a context", function ()
 			assert.equal(0, in_force.tickets)
 			in_force.tickets = nil
 			assert.same(settings, in_force)
+		end)
+
+		it("sends as a client the key shares it is told to, where OpenSSL can send more than one", function ()
+			local groups = { "brainpoolP999r1", "x25519", "secp256r1", "secp384r1" } -- the first is unknown
+			for key_shares = 1, 4 do
+				local made = client()
+				assert.same({ groups = { groups[1] } }, made:apply { groups = groups, key_shares = key_shares })
+				assert.same({ unpack(groups, 2) }, made:settings().groups)
+				local connection = assert(core.connection.new(made))
+				connection:handshake()
+				local hello = client_hello.parse(connection:take())
+				connection:close()
+				assert.same({ unpack(groups, 2) }, hello.groups)
+				assert.same({ unpack(groups, 2, versions.has_key_shares() and key_shares + 1 or 2) }, hello.key_shares)
+			end
 		end)
 
 		it("is what it was after release", function ()

@@ -84,6 +84,7 @@ describe("the settings of", function()
 			},
 			ciphersuites = { "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256" },
 			groups = { "X25519MLKEM768", "x25519", "secp256r1", "x448", "secp384r1", "secp521r1" },
+			key_shares = 2,
 			server_preference = true,
 			dh_bits = 2048,
 			security_level = 2,
@@ -265,6 +266,17 @@ describe("settings for a server's context", function()
 			his[1], his[2] = his[2], his[1]
 			assert.are.same(his, policy:settings_for(copy(stock, { ciphers = his }), { ciphers = true }).ciphers)
 		end
+	end)
+
+	it("have key shares of a hybrid that comes first, and of the first group that is none", function()
+		for _, case in ipairs {
+			{ { "X25519MLKEM768", "x25519", "secp256r1" }, 2 }, { { "X25519MLKEM768", "SecP256r1MLKEM768", "X448" }, 3 },
+			{ { "x25519", "X25519MLKEM768" }, nil }, { { "X25519MLKEM768" }, nil },
+		} do
+			assert.equal(case[2], policy:settings_for(copy(stock, { groups = case[1] }), { groups = true }).key_shares)
+		end
+		assert.equal(2, policy:settings_for(stock).key_shares)
+		assert.equal(2, policy:settings().key_shares)
 	end)
 
 	it("take each list by itself", function()
