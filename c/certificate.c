@@ -24,7 +24,7 @@ static void set_type(lua_State *L, const char *type)
 	lua_setmetatable(L, -2);
 }
 
-static X509 **certificate_new(lua_State *L)
+X509 **certificate_push_empty(lua_State *L)
 {
 	X509 **slot = lua_newuserdata(L, sizeof *slot);
 
@@ -35,7 +35,7 @@ static X509 **certificate_new(lua_State *L)
 
 void certificate_push(lua_State *L, X509 *certificate)
 {
-	X509 **slot = certificate_new(L);
+	X509 **slot = certificate_push_empty(L);
 
 	if (X509_up_ref(certificate) != 1)
 		luaL_error(L, "certificate cannot be referenced");
@@ -105,7 +105,7 @@ static int push_too_large(lua_State *L)
 static int push_parsed(lua_State *L, const unsigned char *bytes, size_t length)
 {
 	const unsigned char *rest = bytes;
-	X509 **slot = certificate_new(L);
+	X509 **slot = certificate_push_empty(L);
 
 	ERR_clear_error();
 	*slot = d2i_X509(NULL, &rest, (long)length);

@@ -371,43 +371,15 @@ static int context_resume(lua_State *L)
 	return 1;
 }
 
-/* Without a chain of the certificate's own, what is set for all certificates is sent. */
-static void push_chain(lua_State *L, SSL_CTX *context)
-{
-	STACK_OF(X509) *chain = NULL;
-
-	SSL_CTX_get0_chain_certs(context, &chain);
-	if (chain == NULL)
-		SSL_CTX_get_extra_chain_certs_only(context, &chain);
-	lua_newtable(L);
-	for (int i = 0; i < sk_X509_num(chain); i++) {
-		certificate_push(L, sk_X509_value(chain, i));
-		lua_rawseti(L, -2, i + 1);
-	}
-}
-
 /* context:inspect()
  * The context's own certificate and key: { certificate = Certificate, key_type
  * = "RSA", key_bits = 2048, key_matches = true, chain = list of the Certificates
- * that are sent after it }; empty without a certificate. */
+ * that are sent after it, issuer = the Certificate that has signed it, if it is among
+ * the authorities that peers are verified with }; empty without a certificate. */
 static int context_inspect(lua_State *L)
 {
 	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
-	X509 *certificate = SSL_CTX_get0_certificate(hold->context);
-	EVP_PKEY *key = SSL_CTX_get0_privatekey(hold->context);
-	lua_newtable(L);
-	if (certificate != NULL) {
-		certificate_push(L, certificate);
-		lua_setfield(L, -2, "certificate");
-		push_chain(L, hold->context);
-		lua_setfield(L, -2, "chain");
-	}
-	if (key != NULL) {
-		set_string(L, "key_type", EVP_PKEY_get0_type_name(key));
-		set_integer(L, "key_bits", EVP_PKEY_get_bits(key));
-		set_boolean(L, "key_matches", SSL_CTX_check_private_key(hold->context) == 1);
-		ERR_clear_error();
-	}
+	inspection_push(L, hold->context);
 	hold_release(hold);
 	return 1;
 }

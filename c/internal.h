@@ -66,7 +66,10 @@ void certificate_open(lua_State *L);
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
 
-/* The same for a Certificate. */
+/* The same without one: what is put there is freed with it. */
+X509 **certificate_push_empty(lua_State *L);
+
+/* As struct hold, for a Certificate. */
 struct certificate_hold {
 	X509 *certificate;
 	BIO *text;
@@ -294,6 +297,11 @@ void socket_acknowledge_at_once(const SSL *connection);
 /* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC
  * 4291 2.5.5.2) is an IPv4 address. */
 void socket_note_peer(struct refused_handshake *refusal, const SSL *connection);
+
+/* ---- inspection.c ---------------------------------------------------- */
+
+/* Pushes what context:inspect() returns. */
+void inspection_push(lua_State *L, SSL_CTX *context);
 
 /* ---- observer.c ------------------------------------------------------ */
 

@@ -24,10 +24,11 @@ local function validity_problems(facts, now)
 end
 
 -- Of one of our own hosts; `chain`: facts of what is sent after it.
-local function own_problems(certificate, domain, chain)
-	local problems = array {}
+local function own_problems(inspected, chain, domain)
+	local certificate, problems = inspected.certificate, array {}
 	for _, problem in ipairs(own_certificate.check(certificate:facts(), {
 		domain = domain, chain = chain, now = os.time(),
+		roots = inspected.issuer and { inspected.issuer:facts() },
 		matches_c2s = certificate:matches(domain, "xmpp-client"),
 		matches_s2s = certificate:matches(domain, "xmpp-server"),
 	})) do
@@ -148,7 +149,7 @@ end
 local function add_inspected(list, where, inspected, domain)
 	if inspected.certificate then
 		local chain = facts_of_all(inspected.chain)
-		add(list, where, inspected.certificate, chain, own_problems(inspected.certificate, domain, chain))
+		add(list, where, inspected.certificate, chain, own_problems(inspected, chain, domain))
 	end
 end
 

@@ -60,7 +60,7 @@ local function problems_of(host, own)
 		covers_for_clients = own.certificate:matches(host, "xmpp-client")
 	end
 	return own_certificate.check(own.certificate:facts(), {
-		domain = host, now = os.time(), chain = facts_of(own.chain),
+		domain = host, now = os.time(), chain = facts_of(own.chain), roots = facts_of { own.issuer },
 		matches_c2s = covers_for_clients,
 		matches_s2s = own.certificate:matches(host, "xmpp-server"),
 	})

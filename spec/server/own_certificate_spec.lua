@@ -10,7 +10,7 @@ describe("the certificate of a host of ours", function ()
 	local servers = prosody.group()
 
 	setup(function ()
-		-- Of what comes from a root itself, nobody knows that nothing is missing.
+		-- What comes from a root itself lacks nothing only if the root is known.
 		authority = pki.authority({ days = 3000 }):intermediate { days = 3000 }
 	end)
 
@@ -69,6 +69,18 @@ describe("the certificate of a host of ours", function ()
 		local alone = { certificate = whole.own, key = whole.key }
 		assert.matches('^warn the certificate of its issuer "[^\n]*" does not follow the certificate of "example.test"',
 			(start(alone):log():match "mod_xmpp_tls_policy\t(warn\t[^\n]*)":gsub("\t", " ")))
+	end)
+
+	it("may come from a root itself, if the server knows it", function ()
+		local root = pki.authority { days = 3000 }
+		local certificate = root:issue { names = { "example.test" }, days = 300 }
+		local server = start(certificate, { ca = root.certificate })
+		assert.equal("", said(server:log()))
+		assert.is_nil(server:shell 'tlspolicy:cert("example.test")':match "does not follow")
+		servers.stop()
+		server = start(certificate)
+		assert.matches("does not follow", said(server:log()))
+		assert.matches("does not follow", (server:shell 'tlspolicy:cert("example.test")'))
 	end)
 
 	it("is said to end when a day makes it so, and once", function ()

@@ -133,6 +133,14 @@ describe("a context", function ()
 			assert.same({}, client():inspect())
 		end)
 
+		it("inspects who has issued its certificate, if that is an authority of its own", function ()
+			local found = server { ca_file = authority.certificate }:inspect()
+			assert.equal(found.certificate:facts().issuer, found.issuer:facts().subject)
+			assert.equal((authority.pem:gsub("%s", "")), (found.issuer:pem():gsub("%s", "")))
+			assert.is_nil(server { ca_file = pki.authority().certificate }:inspect().issuer)
+			assert.is_nil(server():inspect().issuer)
+		end)
+
 		it("inspects what is sent after its certificate", function ()
 			local intermediate = pki.authority():intermediate { common_name = "Between" }
 			local issued = intermediate:issue { names = { "example.test" }, key = "p256" }
