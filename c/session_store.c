@@ -2,6 +2,7 @@
  * first; found by session ID; nothing is allocated once it is made. */
 #include "internal.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -91,7 +92,10 @@ static bool map_memory(struct session_store *store, size_t size)
 	if (memory == MAP_FAILED)
 		return false;
 #ifdef MADV_DONTDUMP
-	(void)madvise(memory, size, MADV_DONTDUMP);
+	if (madvise(memory, size, MADV_DONTDUMP) != 0) {
+		munmap(memory, size);
+		return false;
+	}
 #endif
 	store->size = size;
 	store->capacity = (uint32_t)(size / (sizeof(struct record) + sizeof(uint32_t)));
@@ -336,7 +340,8 @@ static int store_new(lua_State *L)
 	lua_setmetatable(L, -2);
 	*object = session_store_new((unsigned int)memory, (uint32_t)lifetime);
 	if (*object == NULL)
-		return push_failure(L, "memory", "no %d MiB of memory for sessions", (int)memory);
+		return push_failure(L, "memory", "no %d MiB of memory for sessions: %s",
+				    (int)memory, strerror(errno));
 	return 1;
 }
 
