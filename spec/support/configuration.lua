@@ -1,5 +1,6 @@
 -- Prosody's configuration file, written from Lua values.
 
+local debian_tree = require "support.debian_tree"
 local lfs = require "lfs"
 
 local configuration = {}
@@ -130,6 +131,7 @@ end
 
 local function global_options(server)
 	local spec, directory = server.spec, server.directory
+	local ours = spec.root and debian_tree.checkout or checkout
 	local certificate = ("%s/keys/%s.crt"):format(directory, server.domain)
 	local options = {
 		run_as_root = true,
@@ -156,11 +158,11 @@ local function global_options(server)
 		options[service .. "_ports"] = { server.ports[service] }
 	end
 	if spec.with_policy then
-		options.installer_plugin_path = spec.tree or configuration.tree
+		options.installer_plugin_path = spec.tree or spec.root and debian_tree.checkout .. "build" or configuration.tree
 		options.xmpp_tls_policy = spec.policy
 	end
 	if spec.routes then
-		options.plugin_paths = { here .. "modules" } -- mod_test_routes and mod_test_facts
+		options.plugin_paths = { ours .. "spec/support/modules" } -- mod_test_routes and mod_test_facts
 		options.test_routes = spec.routes
 	end
 	local all = configuration.merged(options, spec.options)

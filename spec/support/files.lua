@@ -19,6 +19,8 @@ function files.write(path, text)
 	assert(file:close())
 end
 
+files.temporary_directory = os.getenv("TMPDIR") or "/tmp"
+
 -- A path in the system's temporary directory at which nothing is yet.
 function files.temporary_path()
 	local random = assert(io.open("/dev/urandom", "rb"))
@@ -26,7 +28,7 @@ function files.temporary_path()
 		return ("%02x"):format(byte:byte())
 	end)
 	random:close()
-	return ("%s/xmpp-tls-policy.%s"):format(os.getenv("TMPDIR") or "/tmp", name)
+	return ("%s/xmpp-tls-policy.%s"):format(files.temporary_directory, name)
 end
 
 return files

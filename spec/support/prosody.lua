@@ -1,6 +1,7 @@
 -- A real Prosody, as the system installed it, in a throw-away directory on loopback.
 
 local configuration = require "support.configuration"
+local debian_tree = require "support.debian_tree"
 local files = require "support.files"
 local process = require "support.process"
 local lfs = require "lfs"
@@ -138,7 +139,7 @@ local function server_command(spec, config_path)
 	for _, word in ipairs { "-F", "--config", config_path } do
 		words[#words + 1] = word
 	end
-	return words
+	return debian_tree.within(spec.root, words)
 end
 
 -- Returns whether it got all its ports: another process may take one between our asking
@@ -172,6 +173,7 @@ end
 --   routes        { [domain] = { s2s = port, s2s_direct_tls = port } }: where other domains are, instead of DNS
 --   log_level     of the server's log (default: debug, which wait_for_log relies on)
 --   http          true: http and https ports too
+--   root          the tree of another Debian (see debian_tree.lua) to run it from, with the policy that was built there
 --   lua           an interpreter to run it with, or a list of words; environment: { NAME = value }
 -- Errors carry the server's output and the end of its log.
 function prosody.start(spec)
@@ -195,20 +197,25 @@ function prosody.start(spec)
 	error(("no free ports found in %d attempts"):format(start_attempts))
 end
 
+-- The command, for the server's configuration.
+function Server:prosodyctl(...)
+	return debian_tree.within(self.spec.root, { "prosodyctl", "--config", self.config_path, ... })
+end
+
 -- Runs `prosodyctl`. Returns its output; any failure is an error.
 function Server:control(...)
-	return process.check({ "prosodyctl", "--config", self.config_path, ... })
+	return process.check(self:prosodyctl(...))
 end
 
 -- Runs a command of the admin shell, such as "c2s:show()". Returns its output and exit status.
 function Server:shell(command)
-	local output, status = process.run { "prosodyctl", "--config", self.config_path, "shell", command }
+	local output, status = process.run(self:prosodyctl("shell", command))
 	return without_advice(output), status
 end
 
 -- The same, without waiting: a process that the caller closes.
 function Server:begin_shell(command)
-	return process.spawn { "prosodyctl", "--config", self.config_path, "shell", command }
+	return process.spawn(self:prosodyctl("shell", command))
 end
 
 -- Where and how a client meets a service: "c2s", "c2s_direct_tls", "s2s" or "s2s_direct_tls".

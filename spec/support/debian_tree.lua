@@ -1,0 +1,49 @@
+-- Another release of Debian, in a tree that spec/on_debian.sh made and built the checkout in.
+
+local files = require "support.files"
+local process = require "support.process"
+
+local debian_tree = {}
+
+-- Where on_debian.sh puts the checkout in a tree.
+debian_tree.checkout = "/checkout/"
+
+-- In a mount namespace of its own, in which the tree has this system's temporary directory
+-- at the same path. No process stands between: what is started can be signalled, and when it
+-- has ended, nothing is mounted any more.
+local enter = table.concat({ -- a line, as process.lua wants a server's command in one
+	"root=$1 shared=$2",
+	"shift 2",
+	'mkdir -p "$root$shared"',
+	'mount --bind "$shared" "$root$shared"',
+	'mount -t proc proc "$root/proc"',
+	'exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"',
+}, "; ")
+
+-- The words that run a command (a list of words) in the tree, or the command itself where
+-- `root` is nil. The network is this system's.
+function debian_tree.within(root, command)
+	if not root then
+		return command
+	end
+	local words = { "unshare", "--mount", "bash", "-ec", enter, "enter", root, files.temporary_directory }
+	for _, word in ipairs(command) do
+		words[#words + 1] = word
+	end
+	return words
+end
+
+-- The tree that the environment names in TRIXIE_TREE; or nil and why there is none to be used.
+function debian_tree.find()
+	local root = os.getenv "TRIXIE_TREE"
+	if not root then
+		return nil, "TRIXIE_TREE names no tree of Debian 13; `make federation` makes one"
+	elseif not files.read(root .. debian_tree.checkout .. "Makefile") then
+		return nil, ("nothing of ours was built in %s; `make federation` does"):format(root)
+	elseif process.check({ "id", "-u" }) ~= "0\n" then
+		return nil, "only root can enter a tree of Debian 13"
+	end
+	return root
+end
+
+return debian_tree
