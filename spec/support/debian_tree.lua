@@ -33,15 +33,17 @@ function debian_tree.within(root, command)
 	return words
 end
 
--- The tree that the environment names in TRIXIE_TREE; or nil and why there is none to be used.
+-- The tree that the environment names in TRIXIE_TREE; or nil and why there is none to be
+-- used. That what was built there is not this checkout is an error.
 function debian_tree.find()
 	local root = os.getenv "TRIXIE_TREE"
 	if not root then
 		return nil, "TRIXIE_TREE names no tree of Debian 13; `make federation` makes one"
-	elseif not files.read(root .. debian_tree.checkout .. "Makefile") then
-		return nil, ("nothing of ours was built in %s; `make federation` does"):format(root)
-	elseif process.check({ "id", "-u" }) ~= "0\n" then
-		return nil, "only root can enter a tree of Debian 13"
+	elseif process.check { "id", "-u" } ~= "0\n" then
+		return nil, "only root can enter the tree of another Debian"
+	end
+	for _, part in ipairs { "c", "lua", "spec/support/modules" } do
+		process.check { "diff", "-r", "--exclude=*.so", "--exclude=*.o", part, root .. debian_tree.checkout .. part }
 	end
 	return root
 end

@@ -2,6 +2,7 @@
 -- one version to another asks here.
 
 local core = require "xmpp_tls_policy.core"
+local debian_tree = require "support.debian_tree"
 local files = require "support.files"
 local process = require "support.process"
 local ssl = require "ssl"
@@ -14,12 +15,14 @@ local versions = {
 	luasec = ssl._VERSION,
 }
 
-local prosody_version
+local prosody_versions = {}
 
--- Prosody's, such as "0.12.3".
-function versions.prosody()
-	prosody_version = prosody_version or process.check({ "prosodyctl", "about" }):match "\nProsody (%d%S*)"
-	return assert(prosody_version, "prosodyctl does not say its version")
+-- Prosody's, such as "0.12.3"; of this system or of the tree of another (see debian_tree.lua).
+function versions.prosody(root)
+	local key = root or "/"
+	prosody_versions[key] = prosody_versions[key]
+		or process.check(debian_tree.within(root, { "prosodyctl", "about" })):match "\nProsody (%d%S*)"
+	return assert(prosody_versions[key], "prosodyctl does not say its version")
 end
 
 -- Whether Prosody is of this version or a newer one: 13 for 13.0.

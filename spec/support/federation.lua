@@ -1,0 +1,73 @@
+-- Two servers that federate: their certificates, and what the policy knows of what is
+-- between them.
+
+local json = require "dkjson"
+local pki = require "support.pki"
+
+local federation = {}
+
+-- The kinds of certificates, in the order of the specs. `label` is for names of hosts;
+-- `valid`: whether it vouches for its server; `for_clients`: whether also as a client's.
+-- make(authority, names) issues one.
+federation.certificates = {
+	{
+		name = "a CA-signed certificate", label = "ca", valid = true, for_clients = true,
+		make = function (authority, names)
+			return authority:issue { names = names, key = "rsa2048" }
+		end,
+	},
+	{
+		name = "a self-signed certificate", label = "self", valid = false, for_clients = false,
+		make = function (_, names)
+			return pki.self_signed { names = names, key = "rsa2048" }
+		end,
+	},
+	-- As public authorities issue them from 2026 on.
+	{
+		name = "a serverAuth-only certificate", label = "server", valid = true, for_clients = false,
+		make = function (authority, names)
+			return authority:issue { names = names, key = "rsa2048", extended_key_usages = { "serverAuth" } }
+		end,
+	},
+}
+
+local function data(server, command)
+	local output, status = server:shell(command)
+	assert(status == 0, output)
+	return assert(json.decode((output:gsub("OK: %d+ lines of JSON%s*$", ""))))
+end
+
+-- The authenticated streams between a host of a server's under the policy and another
+-- domain, as in `tlspolicy:show`: { s2sin = row, s2sout = row }.
+function federation.streams(server, host, domain)
+	local found = {}
+	for _, row in ipairs(data(server, [[tlspolicy:show("s2s", "json")]]).connections) do
+		if row.host == host and row.who == domain and row.mechanism then
+			assert(not found[row.role], "two streams of one role")
+			found[row.role] = row
+		end
+	end
+	return found
+end
+
+-- What a server under the policy has refused for a host, the latest first, as in `tlspolicy:refused`.
+function federation.refused(server, host)
+	local found = {}
+	for _, entry in ipairs(data(server, [[tlspolicy:refused("json")]]).refused) do
+		if entry.host == host then
+			found[#found + 1] = entry
+		end
+	end
+	return found
+end
+
+-- The fields of `row` that `wanted` has.
+function federation.fields(row, wanted)
+	local found = {}
+	for name in pairs(wanted) do
+		found[name] = row and row[name]
+	end
+	return found
+end
+
+return federation
