@@ -171,12 +171,16 @@ end
 -- A server that has nothing of what we offer: why, it does not say.
 local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
 
-local function explain_alert(alert, given)
-	local what = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
-	if given.role == "s2sout" and mismatches[alert] and given.policy.mode ~= "report" and given.policy:milder() then
+local function with_exception(what, given)
+	if given.role == "s2sout" and given.policy.mode ~= "report" and given.policy:milder() then
 		return what .. "; an exception may help"
 	end
 	return what
+end
+
+local function explain_alert(alert, given)
+	local what = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
+	return mismatches[alert] and with_exception(what, given) or what
 end
 
 -- Why, for a record of core.observer.refusals() (README.md has the shape), and what is
@@ -199,6 +203,9 @@ function refusal.explain(record, given)
 		return explain_fault(fault[1], fault[2], given)
 	elseif other_protocols[record.reason or ""] then
 		return other_protocols[record.reason], {}
+	elseif record.reason == "unexpected eof while reading" then
+		-- As older servers do that have nothing of what we offer.
+		return with_exception("closed the connection in the handshake, without an alert", given), {}
 	elseif record.reason then
 		return ("failed in the handshake (%s)"):format(record.reason), {}
 	elseif record.alert then

@@ -202,6 +202,18 @@ describe("the explanation of a refusal", function ()
 		end
 	end)
 
+	it("says who closed the connection without an alert, as servers do that have nothing of what we offer", function ()
+		-- That is what OpenSSL says; the alert is for nobody.
+		local record = { reason = "unexpected eof while reading", alert = "decode_error", alert_sent = true }
+		local what = "closed the connection in the handshake, without an alert"
+		assert.equal(what .. "; an exception may help", (explained(record, { role = "s2sout" })))
+		assert.equal(what, (explained(record, { role = "s2sout", policy = must })))
+		assert.equal(what, (explained(record, { role = "c2s" })))
+		local reported = tls_policy.policy()
+		reported.mode = "report"
+		assert.equal(what, (explained(record, { role = "s2sout", policy = reported })))
+	end)
+
 	it("says that an exception does not reach direct TLS from outside", function ()
 		local record = { offer = raw(made_offers.tls10), alert = "protocol_version", alert_sent = true }
 		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception, and STARTTLS",
