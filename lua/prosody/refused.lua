@@ -1,4 +1,5 @@
 --- Who was refused: the latest handshakes and streams, in memory and in the log.
+local array = require "util.array"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
@@ -34,6 +35,16 @@ local function entry_of(record)
 	return made
 end
 
+-- An empty list is one in JSON, too.
+local function with_arrays(offer)
+	for _, value in pairs(offer) do
+		if type(value) == "table" then
+			array(value)
+		end
+	end
+	return offer
+end
+
 -- The rest of it: why, and by which clauses. Returns the entry.
 local function explained(made)
 	local record, context = made._record, made._context
@@ -41,8 +52,8 @@ local function explained(made)
 	if not record then
 		return made
 	end
-	made.offer = record.offer and offers.named(record.offer)
-	made.text, made.clauses = "failed in the handshake", {}
+	made.offer = record.offer and with_arrays(offers.named(record.offer))
+	made.text, made.clauses = "failed in the handshake", array {}
 	if not context then
 		return made
 	end
@@ -54,11 +65,13 @@ local function explained(made)
 	if context.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else
-		made.text, made.clauses = refusal.explain(record, {
+		local clauses
+		made.text, clauses = refusal.explain(record, {
 			policy = context.policy, role = made.role, settings = context.settings,
 			key_type = context.certificate and context.certificate:facts().key_type,
 			direct_tls = context.given.option ~= nil,
 		})
+		made.clauses = array(clauses)
 	end
 	return made
 end
@@ -109,7 +122,7 @@ function refused.stream(session, host, role, domain, text, clauses)
 	metrics.refusal(role, "stream", clauses or {})
 	local worth_a_line = of_streams:add {
 		time = time.now(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
-		text = escaped(text), clauses = clauses or {},
+		text = escaped(text), clauses = array(clauses or {}),
 	}
 	if worth_a_line then
 		session.log("info", "Stream refused by the TLS policy: %s", text)

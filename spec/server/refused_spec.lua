@@ -217,6 +217,17 @@ describe("a handshake that fails", function ()
 			.. "offers nothing", output)
 	end)
 
+	it("has a list of clauses in JSON where none stood against it, too", function ()
+		local entry = after(function ()
+			local peer = xmpp.connect(server:target("c2s_direct_tls", "example.test"))
+			peer:send "GET / HTTP/1.1\r\n\r\n"
+			peer:read_all()
+			peer:close()
+		end)
+		assert.same({ "speaks HTTP", {} }, { entry.text, entry.clauses })
+		assert.matches('"clauses":[]', (server:shell [[tlspolicy:refused("json")]]), nil, true)
+	end)
+
 	it("comes with help in the shell", function ()
 		assert.matches("tlspolicy[: ]refused.-Show the latest", (server:shell "help tlspolicy"))
 		assert.matches("\ntlspol[^\n]*|", (server:shell "help"))
