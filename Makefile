@@ -36,6 +36,8 @@ PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)
 LINTERS := lua-check clang-format clang-tidy valgrind
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
+# Servers that ours federates with.
+PEERS := ejabberd
 
 # Installs those of a list that are missing.
 define install
@@ -76,7 +78,7 @@ suite: all
 unit: all ## run the unit specs alone
 	$(BUSTED) --run=unit
 
-matrix: test luas trixie ## test, on every Lua and Debian that is supported
+matrix: test luas trixie federation ## test, on every Lua and Debian that is supported, and between them
 
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
@@ -91,6 +93,15 @@ TRIXIE ?= build/trixie
 trixie: ## run all specs on Debian 13, in a tree of its own below build/
 	$(call install,debootstrap)
 	spec/on_debian.sh trixie $(TRIXIE)
+
+federation: deps peers all ## let this Prosody, that of Debian 13 and ejabberd federate, as root
+	$(call install,debootstrap)
+	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
+	@root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	$$root env TRIXIE_TREE="$(abspath $(TRIXIE))" $(BUSTED) spec/server/federation_*_spec.lua
+
+peers: ## install the servers to federate with, which are not started
+	spec/install_idle.sh $(PEERS)
 
 # A fault ends the process: nothing goes on with what it left behind.
 SANITIZED := build/sanitized
@@ -143,4 +154,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie sanitize memory fuzz lint bench install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint bench install clean help

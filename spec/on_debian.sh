@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # All specs on another release of Debian, in a tree of its own:
 #
-#     spec/on_debian.sh CODENAME DIRECTORY
+#     spec/on_debian.sh CODENAME DIRECTORY [TARGETS]
+#
+# or other targets of the Makefile (default: suite).
 #
 # The tree is made with debootstrap, from the mirror that this machine's apt uses, and
 # stays in DIRECTORY for the next time. The checkout is copied into it and built there.
@@ -71,4 +73,4 @@ else
 fi
 complete_tree "$tree.new"
 mv "$tree.new" "$tree"
-inside "$tree" 'make suite'
+inside "$tree" "make ${3:-suite}"

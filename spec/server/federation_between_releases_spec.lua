@@ -8,14 +8,13 @@ local prosody = require "support.prosody"
 local versions = require "support.versions"
 
 local root, no_root = debian_tree.find()
-local hybrid = versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or nil
+-- The other release has what this one has.
+local group_of_both = versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or "x25519"
 
 local sides = { near = { name = "near" }, far = { name = "far", root = root } }
 local directions = { { from = sides.near, to = sides.far }, { from = sides.far, to = sides.near } }
 -- What each has for unauthenticated_s2s.
 local answers = { "dialback", "refuse" }
-local no_certificate = "draft-saintandre-xmpp-tls-02, section 4.6, unauth.encrypt (allowed): no valid certificate "
-	.. "vouches for %s, and dialback alone is not accepted here"
 
 if not root then
 	describe("federation between releases", function ()
@@ -148,16 +147,8 @@ local function describe_pair(under_policy)
 		each_observer(function (here, there)
 			local found = federation.streams(servers[here], hosts[here], hosts[there])
 			for role, sender in pairs { s2sout = here, s2sin = there } do
-				local wanted = {
-					encrypted = true, authenticated = certificates[there].valid,
-					authentication = certificates[there].valid and "PKIX" or nil,
-					mechanism = certificates[sender].valid and "EXTERNAL" or "dialback",
-					verdict = "ok", version = "TLSv1.3", cipher_suite = "TLS_AES_256_GCM_SHA384", bits = 256,
-					group = hybrid or "x25519", forward_secrecy = true, resumed = false,
-				}
-				for field, value in pairs(negotiated or {}) do
-					wanted[field] = value
-				end
+				local wanted = federation.row(certificates[there].valid,
+					certificates[sender].valid and "EXTERNAL" or "dialback", group_of_both, negotiated)
 				assert.same(wanted, federation.fields(found[role], wanted), ("%s of %s"):format(role, hosts[here]))
 			end
 		end)
@@ -188,7 +179,7 @@ local function describe_pair(under_policy)
 			assert.matches("pong", reply:lower())
 			return assert_streams(hosts, certificates)
 		end
-		local why = no_certificate:format(hosts[whom.name])
+		local why = federation.no_certificate(hosts[whom.name])
 		assert.is_nil(reply:lower():match "pong", reply)
 		assert.matches(why, reply, nil, true)
 		assert_kept(by, hosts[by.name], {
@@ -237,9 +228,7 @@ local function describe_pair(under_policy)
 			it(way(direction) .. ("TLS 1.2 where %s has no other"):format(versions.prosody(sides[name].root)), function ()
 				local hosts, reply = special("tls12", variants)
 				assert.matches("pong", reply:lower())
-				assert_streams(hosts, both_signed, {
-					version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-				})
+				assert_streams(hosts, both_signed, federation.tls12)
 			end)
 		end
 
@@ -269,9 +258,7 @@ local function describe_pair(under_policy)
 			it(way(direction) .. 'TLS 1.1 is accepted at level "must"', function ()
 				local hosts, reply = special("old", { [ours.name] = "must", [theirs.name] = "only" })
 				assert.matches("pong", reply:lower())
-				assert_streams(hosts, both_signed, {
-					version = "TLSv1.1", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-				})
+				assert_streams(hosts, both_signed, federation.tls11)
 			end)
 		end
 	end

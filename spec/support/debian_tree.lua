@@ -8,25 +8,29 @@ local debian_tree = {}
 -- Where on_debian.sh puts the checkout in a tree.
 debian_tree.checkout = "/checkout/"
 
--- In a mount namespace of its own, in which the tree has this system's temporary directory
--- at the same path. No process stands between: what is started can be signalled, and when it
--- has ended, nothing is mounted any more.
-local enter = table.concat({ -- a line, as process.lua wants a server's command in one
-	"root=$1 shared=$2",
-	"shift 2",
+-- In a mount namespace of its own, in which a tree has this system's temporary directory at
+-- the same path, and /etc/hosts may be another file. No process stands between: what is
+-- started can be signalled, and when it has ended, nothing is mounted any more. In one line,
+-- as process.lua wants a server's command.
+local enter = table.concat({
+	"root=$1 hosts=$2 shared=$3",
+	"shift 3",
+	'if [ "$hosts" ]; then mount --bind "$hosts" "$root/etc/hosts"; fi',
+	'if [ -z "$root" ]; then exec "$@"; fi',
 	'mkdir -p "$root$shared"',
 	'mount --bind "$shared" "$root$shared"',
 	'mount -t proc proc "$root/proc"',
 	'exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"',
 }, "; ")
 
--- The words that run a command (a list of words) in the tree, or the command itself where
--- `root` is nil. The network is this system's.
-function debian_tree.within(root, command)
-	if not root then
+-- The words that run a command (a list of words) in the tree, with this system's network;
+-- or here, where `root` is nil. `hosts`: a file to take the place of /etc/hosts, or nil.
+function debian_tree.within(root, command, hosts)
+	if not root and not hosts then
 		return command
 	end
-	local words = { "unshare", "--mount", "bash", "-ec", enter, "enter", root, files.temporary_directory }
+	local words = { "unshare", "--mount", "bash", "-ec", enter, "enter",
+		root or "", hosts or "", files.temporary_directory }
 	for _, word in ipairs(command) do
 		words[#words + 1] = word
 	end

@@ -1,10 +1,12 @@
 -- A real ejabberd, as the system installed it, in a throw-away directory on loopback. It is
 -- no node of a distributed Erlang: no cookie is needed, and no epmd is started.
 
+local debian_tree = require "support.debian_tree"
 local files = require "support.files"
 local json = require "dkjson"
 local process = require "support.process"
 local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
 local lfs = require "lfs"
 
 local ejabberd = {}
@@ -21,20 +23,23 @@ local defaults = {
 local Server = {}
 Server.__index = Server
 
--- Where Debian has ejabberd's libraries for Erlang; nil without ejabberd.
-local function libraries()
-	for path in process.run({ "sh", "-c", "ls -d /usr/lib/*/ejabberd-[0-9]*" }):gmatch "[^\n]+" do
+-- Where Debian has ejabberd's libraries for Erlang, and its version; nil without ejabberd.
+local function libraries(root)
+	for path in process.run({ "sh", "-c", ("ls -d %s/usr/lib/*/ejabberd-[0-9]*"):format(root or "") }):gmatch "[^\n]+" do
 		if lfs.attributes(path .. "/ebin", "mode") then
-			return path:match "^(.*)/ejabberd%-[^/]*$", path:match "/ejabberd%-([%d.]+)"
+			return path:sub(#(root or "") + 1):match "^(.*)/ejabberd%-([%d.]+)[^/]*$"
 		end
 	end
 end
 
--- ejabberd's version, such as "23.01"; or nil and what is missing.
-function ejabberd.version()
-	local path, version = libraries()
+-- ejabberd's version, such as "23.01", of this system or of the tree of another (see
+-- debian_tree.lua); or nil and why it cannot be run.
+function ejabberd.version(root)
+	local path, version = libraries(root)
 	if not path then
-		return nil, "ejabberd is not installed; `make federation` installs it"
+		return nil, ("ejabberd is not installed%s; `make federation` installs it"):format(root and " in " .. root or "")
+	elseif process.check { "id", "-u" } ~= "0\n" then
+		return nil, "only root can give ejabberd a file of hosts of its own"
 	end
 	return version
 end
@@ -75,16 +80,14 @@ local function hosts(spec)
 	return ("127.0.0.1 localhost %s\n"):format(table.concat(spec.peers or {}, " "))
 end
 
--- In a mount namespace of its own, for the file of hosts. No process stands between.
 local function command(self)
-	local directory = self.directory
-	return {
-		"unshare", "--mount", "bash", "-ec", 'mount --bind "$1" /etc/hosts; shift; exec "$@"', "enter", directory .. "/hosts",
-		"env", "HOME=" .. directory, "ERL_LIBS=" .. libraries(), "ERL_INETRC=" .. directory .. "/inetrc",
+	local directory, root = self.directory, self.spec.root
+	return debian_tree.within(root, {
+		"env", "HOME=" .. directory, "ERL_LIBS=" .. libraries(root), "ERL_INETRC=" .. directory .. "/inetrc",
 		"ERL_CRASH_DUMP_BYTES=0",
 		"EJABBERD_CONFIG_PATH=" .. directory .. "/ejabberd.yml", "EJABBERD_LOG_PATH=" .. self.log_path,
 		"erl", "-noinput", "-mnesia", "dir", ("%q"):format(directory .. "/database"), "-s", "ejabberd",
-	}
+	}, directory .. "/hosts")
 end
 
 local function failure(self, what)
@@ -117,6 +120,7 @@ end
 --   hosts      { [domain] = { certificate = path, key = path } }
 --   ca         a CA file that the server trusts
 --   peers      a list of other domains, and peer_port: where their server is
+--   root       the tree of another Debian (see debian_tree.lua) to run it from
 --   options    any top-level options, which win over the harness's
 -- Errors carry the server's output and the end of its log.
 function ejabberd.start(spec)
@@ -142,6 +146,17 @@ end
 -- Where a client meets a host; see prosody.lua.
 function Server:target(service, domain)
 	return { port = assert(self.ports[service], "no such service"), kind = service, direct_tls = false, domain = domain }
+end
+
+-- Has somebody on a host ping another domain (XEP-0199). Returns the answer, as text.
+function Server:ping(host, domain)
+	local client = xmpp.connect(self:target("c2s", host))
+	assert(client:open())
+	assert(client:login("alice", "any"))
+	client:send(("<iq type='get' id='ping' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>"):format(domain))
+	local answer, reason = client:read_until { "<iq[^>]*[^/]>.*</iq>", "<iq[^>]*/>" }
+	client:close()
+	return assert(answer, reason)
 end
 
 -- The log so far, or what came after a position that mark() gave.

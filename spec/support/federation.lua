@@ -61,6 +61,30 @@ function federation.refused(server, host)
 	return found
 end
 
+-- What is to be in the row of a stream that is as it should be: `valid`, the other's
+-- certificate is; mechanism "EXTERNAL" or "dialback"; negotiated: fields that are otherwise
+-- (default: what all of today have, with this group).
+function federation.row(valid, mechanism, group, negotiated)
+	local row = {
+		encrypted = true, authenticated = valid, authentication = valid and "PKIX" or nil, mechanism = mechanism,
+		verdict = "ok", version = "TLSv1.3", cipher_suite = "TLS_AES_256_GCM_SHA384", bits = 256, group = group,
+		forward_secrecy = true, resumed = false,
+	}
+	for field, value in pairs(negotiated or {}) do
+		row[field] = value
+	end
+	return row
+end
+
+federation.tls12 = { version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" }
+federation.tls11 = { version = "TLSv1.1", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" }
+
+-- What is said of a server without a valid certificate, where that is refused.
+function federation.no_certificate(domain)
+	return ("draft-saintandre-xmpp-tls-02, section 4.6, unauth.encrypt (allowed): no valid certificate vouches for %s, "
+		.. "and dialback alone is not accepted here"):format(domain)
+end
+
 -- The fields of `row` that `wanted` has.
 function federation.fields(row, wanted)
 	local found = {}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs Debian packages of servers that are to be there, and not to run: neither now nor
+# when the machine starts.
+#
+#     spec/install_idle.sh PACKAGE...
+#
+# Those that are installed already are left as they are.
+set -euo pipefail
+
+missing=()
+for package in "$@"; do
+	dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+done
+if [ ${#missing[@]} = 0 ]; then
+	exit
+fi
+root=$([ "$(id -u)" = 0 ] || echo sudo)
+
+# What invoke-rc.d and deb-systemd-invoke ask whether they may start something.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap '$root rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
+	$root chmod +x $policy
+fi
+$root apt-get update -q
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+for package in "${missing[@]}"; do
+	$root update-rc.d "$package" disable
+done
