@@ -92,7 +92,7 @@ TRIXIE ?= build/trixie
 
 trixie: ## run all specs on Debian 13, in a tree of its own below build/
 	$(call install,debootstrap)
-	spec/on_debian.sh trixie $(TRIXIE)
+	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
 
 federation: deps peers all ## let this Prosody, that of Debian 13 and ejabberd federate, as root
 	$(call install,debootstrap)

@@ -73,4 +73,6 @@ else
 fi
 complete_tree "$tree.new"
 mv "$tree.new" "$tree"
+# Specs have mount namespaces of their own, which begin at a mount.
+mount --rbind "$tree" "$tree"
 inside "$tree" "make ${3:-suite}"

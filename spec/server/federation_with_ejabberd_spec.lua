@@ -113,7 +113,7 @@ local function describe_pair(root, version)
 			s2sout = (our_own.for_clients or our_own.valid and any_purpose) and "EXTERNAL" or "dialback",
 			s2sin = their_own.valid and "EXTERNAL" or "dialback",
 		} do
-			local wanted = federation.row(their_own.valid, mechanism, "x25519", negotiated)
+			local wanted = federation.row(their_own.valid, mechanism, negotiated)
 			assert.same(wanted, federation.fields(found[role], wanted), ("%s of %s"):format(role, our_host))
 		end
 	end

@@ -3,6 +3,7 @@
 
 local json = require "dkjson"
 local pki = require "support.pki"
+local versions = require "support.versions"
 
 local federation = {}
 
@@ -62,13 +63,13 @@ function federation.refused(server, host)
 end
 
 -- What is to be in the row of a stream that is as it should be: `valid`, the other's
--- certificate is; mechanism "EXTERNAL" or "dialback"; negotiated: fields that are otherwise
--- (default: what all of today have, with this group).
-function federation.row(valid, mechanism, group, negotiated)
+-- certificate is; mechanism "EXTERNAL" or "dialback"; negotiated: fields that are not as
+-- two servers of today have them. The other's OpenSSL is this system's or a newer one.
+function federation.row(valid, mechanism, negotiated)
 	local row = {
 		encrypted = true, authenticated = valid, authentication = valid and "PKIX" or nil, mechanism = mechanism,
-		verdict = "ok", version = "TLSv1.3", cipher_suite = "TLS_AES_256_GCM_SHA384", bits = 256, group = group,
-		forward_secrecy = true, resumed = false,
+		verdict = "ok", version = "TLSv1.3", cipher_suite = "TLS_AES_256_GCM_SHA384", bits = 256,
+		group = versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or "x25519", forward_secrecy = true, resumed = false,
 	}
 	for field, value in pairs(negotiated or {}) do
 		row[field] = value
@@ -76,8 +77,8 @@ function federation.row(valid, mechanism, group, negotiated)
 	return row
 end
 
-federation.tls12 = { version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" }
-federation.tls11 = { version = "TLSv1.1", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" }
+federation.tls12 = { version = "TLSv1.2", group = "x25519", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" }
+federation.tls11 = { version = "TLSv1.1", group = "x25519", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" }
 
 -- What is said of a server without a valid certificate, where that is refused.
 function federation.no_certificate(domain)
