@@ -78,7 +78,7 @@ suite: all
 unit: all ## run the unit specs alone
 	$(BUSTED) --run=unit
 
-matrix: test luas trixie federation ## test, on every Lua and Debian that is supported, and between them
+matrix: luas trixie federation ## run the specs on every other Lua, Debian and server that is supported
 
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))

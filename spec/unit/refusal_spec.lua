@@ -640,7 +640,15 @@ describe("a refused handshake", function ()
 			end
 		end
 
+		-- They choose when the collector runs.
+		local function pending_if_eager()
+			if package.loaded["support.collector"] then
+				pending "the eager collector runs finalisers before the list is made"
+			end
+		end
+
 		it("they may end connections", function ()
+			pending_if_eager()
 			collectgarbage "stop"
 			refuse(128)
 			open(200)
@@ -656,6 +664,7 @@ describe("a refused handshake", function ()
 		end)
 
 		it("they may refuse others", function ()
+			pending_if_eager()
 			if _VERSION == "Lua 5.1" then
 				pending "tables have no finalisers in Lua 5.1"
 			end
