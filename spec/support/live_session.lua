@@ -52,36 +52,42 @@ local function make_session(version)
 	return { bytes = bytes, id = bytes:sub(ends + 1, ends + 32), secret = bytes:sub(secret + 1, secret + 48) }
 end
 
--- Made anew from time to time: the store drops the oldest, and an alert ends a session.
-local function refresh()
+local function make_sessions()
 	if not server then
 		make_contexts()
 	end
-	if not age or age == 1000 then
-		age, sessions = 0, {}
-		for _, version in ipairs(versions) do
-			sessions[version] = make_session(version)
-		end
+	age, sessions = 0, {}
+	for _, version in ipairs(versions) do
+		sessions[version] = make_session(version)
 	end
-	age = age + 1
+end
+
+local function ensure()
+	if not sessions then
+		make_sessions()
+	end
 end
 
 -- The server's Context.
 function live_session.server()
-	refresh()
+	ensure()
 	return server
 end
 
 -- The client's Context of a version, and its session in OpenSSL's form, made with the
 -- server name a.test.
 function live_session.client(version)
-	refresh()
+	ensure()
 	return clients[version], sessions[version]
 end
 
--- Bytes with the real ID and secret instead of the placeholders.
+-- Bytes with the real ID and secret instead of the placeholders. From time to time the
+-- sessions are made anew here: the store drops the oldest, and an alert ends a session.
 function live_session.put_in(bytes)
-	refresh()
+	if not age or age == 1000 then
+		make_sessions()
+	end
+	age = age + 1
 	for _, version in ipairs(versions) do
 		for part, placeholder in pairs(placeholders[version]) do
 			bytes = replace(bytes, placeholder, sessions[version][part])
