@@ -375,11 +375,21 @@ describe("a session store", function ()
 		return list
 	end
 
-	-- A store of 3 MiB, and its mapping. Those that lie side by side are one: so it is what
-	-- was not there before.
+	local function memory_of(map)
+		local memory = assert(io.open("/proc/self/mem", "rb"))
+		assert(memory:seek("set", map.from))
+		local bytes = assert(memory:read(map.size))
+		memory:close()
+		return bytes
+	end
+
+	-- A store of 3 MiB, and its mapping: it has the store's only session. Those that lie
+	-- side by side are one: so it is what was not there before.
 	local function mapped()
 		local before = mappings()
 		local store = new { memory = 3 }
+		local id = ("mapped"):rep(6):sub(1, 32)
+		store:insert(id)
 		for _, map in ipairs(mappings()) do
 			local from, to = map.from, map.to
 			for _, other in ipairs(before) do
@@ -389,19 +399,13 @@ describe("a session store", function ()
 					to = other.from
 				end
 			end
-			if to - from == 3 * 2 ^ 20 then
-				return store, { from = from, size = to - from, flags = map.flags }
+			local found = { from = from, size = to - from, flags = map.flags }
+			if found.size == 3 * 2 ^ 20 and memory_of(found):find(id, 1, true) then
+				store:flush()
+				return store, found
 			end
 		end
-		error "no mapping of its size"
-	end
-
-	local function memory_of(map)
-		local memory = assert(io.open("/proc/self/mem", "rb"))
-		assert(memory:seek("set", map.from))
-		local bytes = assert(memory:read(map.size))
-		memory:close()
-		return bytes
+		error "no mapping has it"
 	end
 
 	it("resume.sealed: keeps secrets out of core dumps", function ()
@@ -443,7 +447,8 @@ describe("a session store", function ()
 			finally(function () store:close() end)
 			local one, other = client "TLSv1.2", server(store)
 			local _, session = meet(one, other)
-			local secret = assert(session:match("\4\48(" .. ("."):rep(48) .. ")"))
+			-- OCTET STRINGs of session ID and master secret.
+			local secret = assert(session:match("\4\32" .. ("."):rep(32) .. "\4\48(" .. ("."):rep(48) .. ")"))
 			assert.truthy(memory_of(map):find(secret, 1, true))
 			act(store, function () meet(one, other, session) end)
 			assert.is_nil(memory_of(map):find(secret, 1, true))
