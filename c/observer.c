@@ -335,11 +335,40 @@ static int expect_server(lua_State *L)
 	return 1;
 }
 
+/* observer.is_negotiating(context)
+ * Whether a connection of LuaSec's that chooses its context by SNI, observed or not,
+ * has this one and has not finished its handshake; one that failed counts until it is
+ * closed. LuaSec (0.9 to 1.3.2) keeps these connections, as SSL, in a table of its own
+ * until they are freed, each with { map = contexts by name }. */
+static int is_negotiating(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	bool negotiating = false;
+	luaL_getmetatable(L, "SSL:SNI:Registry");
+	if (!lua_istable(L, -1))
+		lua_newtable(L);
+	for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+		if (!lua_islightuserdata(L, -2) || !lua_istable(L, -1))
+			continue;
+		raw_getfield(L, lua_gettop(L), "map");
+		const SSL *connection = lua_istable(L, -1) ? lua_touserdata(L, -3) : NULL;
+		lua_pop(L, 1);
+		if (connection != NULL && SSL_get_SSL_CTX(connection) == context &&
+		    !SSL_is_init_finished(connection))
+			negotiating = true;
+	}
+	lua_pushboolean(L, negotiating);
+	return 1;
+}
+
 void observer_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "facts", facts },       { "offer", offer },
-		{ "refusals", refusals }, { "expect_server", expect_server },
+		{ "facts", facts },
+		{ "offer", offer },
+		{ "refusals", refusals },
+		{ "expect_server", expect_server },
+		{ "is_negotiating", is_negotiating },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, functions);

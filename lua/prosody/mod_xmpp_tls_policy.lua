@@ -107,11 +107,22 @@ local function enforce_names(found)
 	end
 end
 
+local function keep_named()
+	local list = {}
+	for _, found in ipairs(server.direct_tls_contexts()) do
+		for _, context in pairs(found.names) do
+			list[#list + 1] = context
+		end
+	end
+	contexts.keep(list)
+end
+
 local function enforce_direct_tls()
 	for _, found in ipairs(server.direct_tls_contexts()) do
 		enforce(found.context, demand(nil, found.role, found.option), found.service)
 		enforce_names(found)
 	end
+	keep_named()
 	server.tolerate_any_name(function (context)
 		local entry = contexts.get(context)
 		return entry and entry.policy.mode ~= "report" and not entry.failure and entry.certificate
@@ -413,6 +424,7 @@ local function each_minute()
 	if store then
 		store:sweep()
 	end
+	keep_named()
 	in_force.warn_of_exceptions(module)
 	end_exceptions()
 	reports.store_hourly()
@@ -452,6 +464,7 @@ function module.unload()
 		end
 	end
 	server.refuse_unknown_names()
+	contexts.keep {}
 	give_back()
 	in_force.clear()
 end

@@ -183,6 +183,35 @@ function contexts.serve_names(luasec, entries)
 	return done, failure
 end
 
+-- LuaSec contexts that connections may have chosen by server name.
+local kept = {}
+
+local function is_negotiating(luasec)
+	local context = core.context.adopt(luasec)
+	if not context then
+		return false
+	end
+	local negotiating = core.observer.is_negotiating(context)
+	context:close()
+	return negotiating
+end
+
+--- Keeps the LuaSec contexts that a server serves by name now, a list, and of those of the
+-- calls before the ones with which handshakes go on. LuaSec (1.2 to 1.3.2) goes through a
+-- context's userdata at each step of a handshake, and nothing keeps the one that SNI brought:
+-- when the server drops it, and Lua collects it, in the middle of a handshake, the next step
+-- is taken in freed memory.
+function contexts.keep(list)
+	local now = {}
+	for luasec in pairs(kept) do
+		now[luasec] = is_negotiating(luasec) or nil
+	end
+	for _, luasec in ipairs(list) do
+		now[type(luasec) == "table" and luasec._inner or luasec] = true
+	end
+	kept = now
+end
+
 --- Makes the store of the process what the options say: { enabled, lifetime
 -- (seconds), memory (MiB) }. Sessions outlive a change of the lifetime; contexts
 -- follow when they are enforced again. Returns true, or nil and a message: then

@@ -2,6 +2,7 @@ local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
+local socket = require "socket"
 local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -95,6 +96,58 @@ describe("a server's contexts", function ()
 		getmetatable(context).__gc(context)
 		assert.equal("the LuaSec context is closed", contexts.enforce(context, given()).failure)
 		assert.same({ "the LuaSec context is closed" }, contexts.release())
+	end)
+
+	-- Both ends of a TCP connection.
+	local function connected()
+		local listener = assert(socket.bind("127.0.0.1", 0))
+		local near = assert(socket.connect("127.0.0.1", (select(2, listener:getsockname()))))
+		local far = assert(listener:accept())
+		listener:close()
+		return near, far
+	end
+
+	-- Takes one step of a handshake with a LuaSec connection: what the client has for it, and what
+	-- it answers. Returns what LuaSec does.
+	local function step(client, near, served)
+		client:handshake()
+		local bytes = client:take()
+		assert(bytes == "" or near:send(bytes))
+		socket.select({ served }, nil, 10)
+		local done, reason = served:dohandshake()
+		near:settimeout(done and 0 or 10)
+		local first = near:receive(1)
+		near:settimeout(0)
+		local _, _, rest = near:receive(65536)
+		assert(client:feed((first or "") .. rest))
+		return done, reason
+	end
+
+	it("that a handshake has chosen by server name stay until it is finished", function ()
+		-- The handshake may have begun before there was a policy.
+		local base, replaced = luasec(), luasec()
+		local names = { ["example.test"] = luasec() }
+		local watched = setmetatable({ names["example.test"] }, { __mode = "v" })
+		contexts.keep { names["example.test"] }
+		local near, far = connected()
+		local served = assert(ssl.wrap(far, base))
+		served:settimeout(0)
+		served:sni(names, true)
+		local client = assert(core.connection.new(assert(core.context.new { role = "client", verify = "none" }),
+			{ server_name = "example.test" }))
+		assert.same({ false, "wantread" }, { step(client, near, served) })
+		-- As Prosody does at a reload.
+		names["example.test"] = replaced
+		contexts.keep { replaced }
+		collectgarbage()
+		assert.truthy(watched[1])
+		assert.is_true((step(client, near, served)))
+		contexts.keep { replaced }
+		collectgarbage()
+		assert.is_nil(watched[1])
+		served:close()
+		near:close()
+		contexts.keep {}
 	end)
 
 	it("are given back host by host", function ()
