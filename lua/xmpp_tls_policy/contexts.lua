@@ -8,7 +8,20 @@ local contexts = {}
 -- server has dropped needs no giving back.
 local adopted = setmetatable({}, { __mode = "k" })
 
--- The same by the number that the core knows a context by.
+-- A userdata that Lua has finalised stays a key until the next cycle of its collector. That
+-- context is gone: there is nothing to do to it, and nothing to tell.
+local function forget_closed()
+	for luasec in pairs(adopted) do
+		local context, _, code = core.context.adopt(luasec)
+		if context then
+			context:close()
+		elseif code == "closed" then
+			adopted[luasec] = nil
+		end
+	end
+end
+
+-- What was done by the number that the core knows a context by.
 local by_label, last_label = setmetatable({}, { __mode = "v" }), 0
 
 -- In which order contexts were first seen.
@@ -240,6 +253,7 @@ end
 -- it is given now.
 function contexts.enforce_again(demand)
 	local found = {}
+	forget_closed()
 	for luasec, entry in pairs(adopted) do
 		found[luasec] = entry.given
 	end
@@ -260,6 +274,7 @@ end
 
 --- Iterates over the adopted contexts, and what enforce returned for each.
 function contexts.entries()
+	forget_closed()
 	return pairs(adopted)
 end
 
@@ -268,6 +283,7 @@ end
 -- closed afterwards (nil if it cannot be had).
 function contexts.each(visit)
 	local list = {}
+	forget_closed()
 	for luasec, entry in pairs(adopted) do
 		list[#list + 1] = { luasec, entry }
 	end
@@ -297,6 +313,7 @@ end
 -- list of messages, one for each that could not be.
 function contexts.release(host)
 	local messages = {}
+	forget_closed()
 	for luasec, entry in pairs(adopted) do
 		if host == nil or entry.host == host then
 			local released, message = give_back(luasec)

@@ -95,7 +95,31 @@ describe("a server's contexts", function ()
 		local context = luasec()
 		getmetatable(context).__gc(context)
 		assert.equal("the LuaSec context is closed", contexts.enforce(context, given()).failure)
-		assert.same({ "the LuaSec context is closed" }, contexts.release())
+	end)
+
+	-- Lua finalises a userdata, and has it as a weak key for one more cycle of its collector.
+	it("are forgotten when they are closed: they need no giving back", function ()
+		local function closed()
+			local context = luasec()
+			assert.is_nil(contexts.enforce(context, given()).failure)
+			getmetatable(context).__gc(context)
+			return context
+		end
+		local context = closed()
+		contexts.each(function (entry)
+			error("there is one: " .. entry.number)
+		end)
+		assert.is_nil(contexts.get(context))
+		closed()
+		contexts.enforce_again(function ()
+			error "there is one"
+		end)
+		closed()
+		for _, entry in contexts.entries() do
+			error("there is one: " .. entry.number)
+		end
+		closed()
+		assert.same({}, contexts.release())
 	end)
 
 	-- Both ends of a TCP connection.
