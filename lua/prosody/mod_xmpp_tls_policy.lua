@@ -24,6 +24,7 @@ local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local server = require "xmpp_tls_policy.prosody.server"
 local shell = require "xmpp_tls_policy.prosody.shell"
+local storage = require "xmpp_tls_policy.prosody.storage"
 local streams = require "xmpp_tls_policy.prosody.streams"
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -412,6 +413,7 @@ module:hook("server-stopping", reports.store_all)
 module:hook("item-added/net-provider", look_at_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
+	storage.reopen()
 	load_policies()
 	own_certificates.check_all(module, in_force.hosts())
 	look_at_direct_tls()

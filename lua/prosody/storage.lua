@@ -5,10 +5,35 @@ local storage = {}
 local methods = {}
 local metatable = { __index = methods }
 
+-- Of a driver that is missing, Prosody's log tells each time that a store is opened.
+local OPENED_FOR = 60 -- seconds
+
+-- Another one after each load of the configuration.
+local generation = 0
+
 --- `module`: of a host (Prosody 0.12 has no storage for global ones); `what`: what is in
 -- the store, as a sentence begins.
 function storage.open(module, name, what)
-	return setmetatable({ module = module, name = name, what = what, failed = {} }, metatable)
+	return setmetatable({ module = module, name = name, what = what, failed = {}, opened = {} }, metatable)
+end
+
+--- To be called when the configuration was loaded: the stores' drivers may be others.
+function storage.reopen()
+	generation = generation + 1
+end
+
+-- The store of some kind ("keyval", "map"); or nil and a message.
+local function opened(self, kind)
+	local known, now = self.opened[kind], os.time()
+	if not known or known.generation ~= generation or math.abs(now - known.since) >= OPENED_FOR then
+		local done, store, message = pcall(self.module.open_store, self.module, self.name, kind)
+		known = { generation = generation, since = now, store = done and store or nil }
+		if not known.store then
+			known.message = tostring(done and message or store)
+		end
+		self.opened[kind] = known
+	end
+	return known.store, known.message
 end
 
 -- `how`: "read" or "stored".
@@ -21,25 +46,25 @@ local function note(self, how, failure)
 	self.failed[how] = failure ~= nil
 end
 
--- Calls a method of the store of some kind ("keyval", "map"), opened anew, as its driver
--- may be another after a reload. Returns what it returns, or nil and a message.
+-- Calls a method of the store of some kind. Returns what it returns, or nil and a message.
 local function call(self, kind, method, ...)
-	local opened, store, message = pcall(self.module.open_store, self.module, self.name, kind)
-	if not opened or not store then
-		return nil, tostring(opened and message or store)
+	local store, message = opened(self, kind)
+	if not store then
+		return nil, message
 	end
 	local done, result, failure = pcall(store[method], store, ...)
 	if not done then
 		return nil, tostring(result)
 	end
-	return result, failure, store
+	return result, failure
 end
 
 --- What is stored under a key (nil: the host's own): a table; nil where there is
 -- nothing; nil and a message where it cannot be read.
 function methods:get(key)
 	local value, failure = call(self, "keyval", "get", key)
-	if value == nil and failure ~= nil then
+	-- What Prosody has in the place of a driver that is missing returns false.
+	if not value and failure ~= nil then
 		note(self, "read", tostring(failure))
 		return nil, tostring(failure)
 	end
@@ -58,10 +83,10 @@ end
 --- Stores fields of the table under a key; a field that is false is removed. True, or nil
 -- and a message.
 function methods:set_fields(key, fields)
-	local opened, store = pcall(self.module.open_store, self.module, self.name, "map")
+	local store = opened(self, "map")
 	local given = {}
 	for field, value in pairs(fields) do
-		given[field] = value or opened and store and store.remove
+		given[field] = value or store and store.remove
 	end
 	local done, failure = call(self, "map", "set_keys", key, given)
 	failure = not done and tostring(failure or "unknown reason") or nil
@@ -71,9 +96,9 @@ end
 
 --- An iterator over the keys, in any order; or nil and a message.
 function methods:keys()
-	local opened, store, message = pcall(self.module.open_store, self.module, self.name)
-	if not opened or not store then
-		return nil, tostring(opened and message or store)
+	local store, message = opened(self, "keyval")
+	if not store then
+		return nil, message
 	end
 	local done, iterate, state, control = pcall(store.users, store)
 	if not done or not iterate then

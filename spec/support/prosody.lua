@@ -330,6 +330,16 @@ function Server:stop()
 	end
 end
 
+-- Ends the server without giving it any say (SIGKILL), and removes its directory.
+function Server:kill()
+	self.stopped = true
+	self.process:signal("KILL")
+	if not process.poll(30, function() return self.process:status() end) then
+		error(failure(self, "outlives SIGKILL"), 2)
+	end
+	self.process:close()
+end
+
 -- Servers that are stopped together, the last first: { start = function(spec), stop = function() }.
 function prosody.group()
 	local servers = {}

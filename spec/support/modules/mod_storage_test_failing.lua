@@ -1,0 +1,44 @@
+-- For tests only: a storage backend that keeps what it is given in memory, and fails as
+-- test_storage says: { get = "error" or "throw", set = likewise }.
+-- luacheck: globals module
+
+local function fail(method)
+	local how = (module:get_option("test_storage") or {})[method]
+	if how == "throw" then
+		error "the backend is broken"
+	end
+	return how == "error"
+end
+
+local Store = {}
+Store.__index = Store
+
+function Store:get(key)
+	if fail "get" then
+		return nil, "the backend cannot read"
+	end
+	return self.values[key]
+end
+
+function Store:set(key, value)
+	if fail "set" then
+		return nil, "the backend cannot write"
+	end
+	self.values[key] = value
+	return true
+end
+
+function Store:users()
+	return next, self.values
+end
+
+local driver = {}
+
+function driver.open(_, _, kind)
+	if kind and kind ~= "keyval" then
+		return nil, "unsupported-store"
+	end
+	return setmetatable({ values = {} }, Store)
+end
+
+module:provides("storage", driver)
