@@ -36,14 +36,21 @@ local function opened(self, kind)
 	return known.store, known.message
 end
 
+-- Where one of many records fails, it fails and works in turns: that is told again after
+-- so many seconds.
+local TOLD_AGAIN = 600
+
 -- `how`: "read" or "stored".
 local function note(self, how, failure)
-	if failure and not self.failed[how] then
-		self.module:log("error", "%s cannot be %s: %s", self.what, how, failure)
-	elseif not failure and self.failed[how] then
+	local known, now = self.failed[how] or {}, os.time()
+	self.failed[how] = known
+	if not failure and known.told then
 		self.module:log("info", "%s can be %s again", self.what, how)
+		known.told = false
+	elseif failure and not known.told and math.abs(now - (known.told_at or 0)) >= TOLD_AGAIN then
+		self.module:log("error", "%s cannot be %s: %s", self.what, how, failure)
+		known.told, known.told_at = true, now
 	end
-	self.failed[how] = failure ~= nil
 end
 
 -- Calls a method of the store of some kind. Returns what it returns, or nil and a message.

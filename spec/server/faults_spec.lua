@@ -232,6 +232,36 @@ describe("the certificate memory", function ()
 		end)
 	end)
 
+	describe("with one record that cannot be read", function ()
+		local function start_damaged(policy)
+			start { policy = policy }
+			assert_seen(1)
+			local record = near.directory .. "/data/near%2etest/tls_policy_certificates/far1%2etest.dat"
+			files.write(record, pki.truncated(assert(files.read(record))))
+		end
+
+		it("has the others, and the log says so once", function ()
+			start_damaged {}
+			for _ = 1, 3 do
+				assert_seen(1)
+				assert_seen(2)
+			end
+			assert.equal(1, count(near:log(), "error\tThe certificates of other servers cannot be read"))
+			assert.equal(1, count(near:log(), "info\tThe certificates of other servers can be read again"))
+			local output = near:shell [[tlspolicy:peers()]]
+			assert.matches("far1.test +near.test[^\n]* unreadable", output)
+			assert.matches("far2.test +near.test[^\n]* yes ", output)
+		end)
+
+		it("lets in all but that one, where a change is refused", function ()
+			start_damaged { certificate_change = "refuse" }
+			assert_refused(1)
+			assert_seen(2)
+			assert.matches("certificate", (near:shell [[tlspolicy:forget("far1.test")]]))
+			assert_seen(1)
+		end)
+	end)
+
 	local backend = { tls_policy_certificates = "test_failing" }
 	local faults = {
 		["cannot read"] = { fails = { get = "error" }, how = "read" },

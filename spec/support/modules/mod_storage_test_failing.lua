@@ -32,13 +32,14 @@ function Store:users()
 	return next, self.values
 end
 
-local driver = {}
+local driver = { stores = {} }
 
-function driver.open(_, _, kind)
+function driver:open(name, kind)
 	if kind and kind ~= "keyval" then
 		return nil, "unsupported-store"
 	end
-	return setmetatable({ values = {} }, Store)
+	self.stores[name] = self.stores[name] or setmetatable({ values = {} }, Store)
+	return self.stores[name]
 end
 
 module:provides("storage", driver)
