@@ -145,6 +145,16 @@ bench: all ## measure: table on the terminal, JSON in build/bench.json
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
 		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json
 
+# Bounded: `make soak HANDSHAKES=3000 SECONDS=60` is a short one; SEED=… makes the same
+# handshakes again, STOCK=1 takes a server without the policy, to compare.
+soak: all $(TREE)/soak/malloc.so ## 100,000 handshakes of all kinds against a live server, in up to 15 minutes
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" HANDSHAKES="$(HANDSHAKES)" \
+		SECONDS="$(SECONDS)" SEED="$(SEED)" STOCK="$(STOCK)" $(LUA) spec/soak/run.lua $(LUA) $(TREE)/soak/malloc.so
+
+$(TREE)/soak/malloc.so: spec/soak/malloc.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) -isystem $(LUA_INCDIR) -shared -o $@ $<
+
 install: ## install with LuaRocks, for the system or into TREE of your own
 	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
 
@@ -154,4 +164,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint bench install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint bench soak install clean help

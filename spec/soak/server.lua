@@ -1,0 +1,244 @@
+-- The server under load: what is done to it meanwhile, who is connected all the time, and what
+-- it holds of memory and descriptors.
+local files = require "support.files"
+local lfs = require "lfs"
+local pki = require "support.pki"
+local process = require "support.process"
+local prosody = require "support.prosody"
+local socket = require "socket"
+local xmpp = require "support.xmpp"
+
+local Subject = {}
+Subject.__index = Subject
+
+-- After so many seconds Prosody ends whoever has not logged in; its timers hold the sessions
+-- of the others until then, too.
+local TIMEOUT = 10
+
+local USER, PASSWORD = "juliet", "secret"
+
+-- They take turns. None is stricter on what the residents have.
+local policies = {
+	{ profile = "draft-saintandre-xmpp-tls-02", resumption = { memory = 1, lifetime = 3600 } },
+	{ profile = "rfc9325", resumption = { memory = 1, lifetime = 1800 } },
+}
+
+local function start_servers(self)
+	local root = pki.authority()
+	local authority = root:intermediate { common_name = "Test Intermediate" }
+	self.turns = {}
+	for index, key in ipairs { "p256", "rsa2048" } do
+		self.turns[index] = {
+			certificate = authority:issue { names = { "near.test" }, key = key }, policy = policies[index],
+		}
+	end
+	self.certificates = {}
+	for index = 1, 10 do
+		local domain = ("far%d.test"):format(index)
+		local issued = authority:issue { names = { domain }, key = "p256" }
+		self.certificates[index] = { domain = domain, certificate = issued.certificate, key = issued.key }
+	end
+	self.near = self.servers.start {
+		hosts = { ["near.test"] = self.turns[1].certificate }, ca = root.certificate, routes = {},
+		with_policy = not self.stock, policy = policies[1], log_level = "info",
+		users = { [USER .. "@near.test"] = PASSWORD },
+		options = {
+			limits = {}, c2s_timeout = TIMEOUT, s2s_timeout = TIMEOUT,
+			network_settings = { ssl_handshake_timeout = TIMEOUT },
+		},
+	}
+	self.far = self.servers.start {
+		hosts = { ["far.test"] = authority:issue { names = { "far.test" }, key = "p256" } }, ca = root.certificate,
+		routes = { ["near.test"] = { s2s = self.near.ports.s2s } }, log_level = "info",
+	}
+	self.near:configure { routes = { ["far.test"] = { s2s = self.far.ports.s2s } } }
+	self.near:reload()
+	self.pid = assert(files.read(self.near.directory .. "/prosody.pid"):match "%d+")
+end
+
+---- Residents ----------------------------------------------------------------
+
+local function connect_residents(self)
+	self.residents = {}
+	for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+		for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+			local name = ("%s %s"):format(service, version)
+			local peer, reason, text = xmpp.open(self.near:target(service), { tls = { protocol = version } })
+			assert(peer, ("%s: %s %s"):format(name, tostring(reason), tostring(text)))
+			assert(peer:login(USER, PASSWORD))
+			table.insert(self.residents, { name = name, peer = peer })
+		end
+	end
+end
+
+local pings = 0
+
+-- Seconds until the answer; nil and why there is none.
+local function ping(peer, domain)
+	pings = pings + 1
+	local id, start = "ping" .. pings, socket.gettime()
+	local sent, problem = peer:send(
+		("<iq type='get' id='%s' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>"):format(id, domain))
+	if not sent then
+		return nil, problem
+	end
+	local answer, reason, rest = peer:read_until(("<iq[^>]-id=['\"]%s['\"][^>]*>"):format(id))
+	if not answer then
+		return nil, ("%s %s"):format(reason, rest)
+	elseif not answer:find "type=['\"]result['\"]" then
+		return nil, answer
+	end
+	return socket.gettime() - start
+end
+
+--- Pings through every connection that is to last: of clients to the server, and by the first
+-- of them to the other server, through the streams both ways. Returns the longest that an
+-- answer took, and a list of what was lost.
+function Subject:ping()
+	local longest, lost = 0, {}
+	local function try(name, peer, domain)
+		local took, problem = ping(peer, domain)
+		longest = math.max(longest, took or 0)
+		if not took then
+			lost[#lost + 1] = ("%s: no answer from %s: %s"):format(name, domain, problem)
+		end
+	end
+	for _, resident in ipairs(self.residents) do
+		try(resident.name, resident.peer, "near.test")
+	end
+	try("s2s", self.residents[1].peer, "far.test")
+	return longest, lost
+end
+
+--- The ids of the streams between the two servers, as one text.
+function Subject:streams()
+	local output = self:evaluate [[
+		local ids = { prosody.hosts["near.test"].s2sout["far.test"].id }
+		for session in pairs(prosody.incoming_s2s) do
+			ids[#ids + 1] = session.from_host == "far.test" and session.id or nil
+		end
+		return table.concat(ids, " ")
+	]]
+	return output
+end
+
+---- What is done to it ---------------------------------------------------------
+
+--- Runs Lua in the server, which returns a text.
+function Subject:evaluate(code)
+	local output = self.near:shell("> " .. code:gsub("%s+", " "))
+	return assert(output:match "Result: ([^\n]*)", output)
+end
+
+local function unload_and_load(name)
+	return function (self)
+		self.near:shell(("module:unload(%q)"):format(name))
+		local longest, lost = self:ping()
+		self.near:shell(("module:load(%q)"):format(name))
+		return longest, lost
+	end
+end
+
+local function reload(name)
+	return function (self)
+		self.near:shell(("module:reload(%q)"):format(name))
+		return self:ping()
+	end
+end
+
+local upheavals = {
+	{ "mod_tls unloaded and loaded", unload_and_load "tls" },
+	{ "the policy unloaded and loaded", unload_and_load "xmpp_tls_policy", of_policy = true },
+	{ "mod_tls reloaded", reload "tls" },
+	{ "the policy reloaded", reload "xmpp_tls_policy", of_policy = true },
+}
+
+-- One of them comes every so many times.
+local UPHEAVAL_EVERY = 5
+
+--- Another certificate and another configuration; now and then modules go and come, too.
+-- Returns as ping(), which is done meanwhile and afterwards.
+function Subject:shake()
+	self.shakes = self.shakes + 1
+	local turn = self.turns[1 + self.shakes % 2]
+	self.near:renew("near.test", turn.certificate)
+	self.near:configure { policy = turn.policy }
+	self.near:reload()
+	self.upheavals["reloaded, with another certificate"] = self.shakes
+	local upheaval = self.shakes % UPHEAVAL_EVERY == 0
+		and upheavals[1 + math.floor(self.shakes / UPHEAVAL_EVERY) % #upheavals]
+	if upheaval and not (self.stock and upheaval.of_policy) then
+		self.upheavals[upheaval[1]] = (self.upheavals[upheaval[1]] or 0) + 1
+		return upheaval[2](self)
+	end
+	return self:ping()
+end
+
+---- What it holds --------------------------------------------------------------
+
+function Subject:descriptors()
+	local count = 0
+	for name in lfs.dir(("/proc/%s/fd"):format(self.pid)) do
+		count = count + (tonumber(name) and 1 or 0)
+	end
+	return count
+end
+
+--- How many descriptors it has once it has no more than so many; or, if that does not come,
+-- in the end.
+function Subject:settled_descriptors(expected)
+	process.poll(3 * TIMEOUT, function ()
+		return self:descriptors() <= expected
+	end)
+	return self:descriptors()
+end
+
+--- What it holds when everybody but the residents has gone: { resident, allocated, lua }, in
+-- bytes: of memory, of that what malloc has given and not got back, and of that Lua's.
+function Subject:memory()
+	-- Its own timers have to run out.
+	socket.sleep(TIMEOUT + 1)
+	local allocated, lua = self:evaluate(([[
+		local malloc = assert(package.loadlib(%q, "luaopen_malloc"))()
+		collectgarbage()
+		collectgarbage()
+		malloc.trim()
+		return ("%%d %%d"):format(malloc.in_use(), math.floor(collectgarbage "count" * 1024))
+	]]):format(self.malloc)):match "(%d+) (%d+)"
+	local resident = files.read(("/proc/%s/status"):format(self.pid)):match "VmRSS:%s+(%d+) kB"
+	return { resident = resident * 1024, allocated = tonumber(allocated), lua = tonumber(lua) }
+end
+
+--- Whether the process that was started still runs.
+function Subject:lives()
+	return self.near:alive() and files.read(self.near.directory .. "/prosody.pid"):match "%d+" == self.pid
+end
+
+function Subject:stop()
+	for _, resident in ipairs(self.residents or {}) do
+		resident.peer:close()
+	end
+	self.servers.stop()
+	pki.remove()
+end
+
+local server = {}
+
+--- Starts it, and one that it federates with, and connects the residents. options: stock
+-- (true: without the policy), malloc (path of the module made of malloc.c).
+function server.start(options)
+	local self = setmetatable({
+		stock = options.stock, malloc = options.malloc, servers = prosody.group(), shakes = 0, upheavals = {},
+	}, Subject)
+	local done, problem = pcall(function ()
+		start_servers(self)
+		connect_residents(self)
+	end)
+	if not done then
+		self:stop()
+		error(problem, 0)
+	end
+	return self
+end
+
+return server
