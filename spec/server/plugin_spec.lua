@@ -2,9 +2,11 @@
 local client = require "support.client"
 local client_hello = require "support.client_hello"
 local configuration = require "support.configuration"
+local core = require "xmpp_tls_policy.core"
 local offers = require "support.offers"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
+local socket = require "socket"
 local versions = require "support.versions"
 local xmpp = require "support.xmpp"
 
@@ -251,6 +253,49 @@ describe("the plugin", function ()
 				assert.equal("TLS_AES_256_GCM_SHA384", answer.suite)
 				assert.equal(1, answer.tickets)
 			end
+		end)
+
+		-- LuaSec would go on in freed memory.
+		it("keeps what a handshake that goes on with the old certificate needs, and no longer", function ()
+			local server = start {}
+			local function evaluate(code)
+				return (server:shell("> " .. code:gsub("%s+", " "))):match "Result: ([^\n]*)"
+			end
+			assert.truthy(evaluate [[
+				local watched = setmetatable({}, { __mode = "v" })
+				for _, found in ipairs(require "xmpp_tls_policy.prosody.server".direct_tls_contexts()) do
+					if found.service == "c2s_direct_tls" then watched[1] = found.names["example.test"] end
+				end
+				rawset(_G, "watched", watched)
+				return tostring(assert(watched[1]))
+			]])
+			local function is_there()
+				return evaluate [[collectgarbage() return tostring(rawget(_G, "watched")[1] ~= nil)]]
+			end
+			local peer = xmpp.connect(server:target "c2s_direct_tls")
+			local tls = assert(core.connection.new(assert(core.context.new { role = "client", verify = "none" }),
+				{ server_name = "example.test" }))
+			tls:handshake()
+			peer:send(tls:take())
+			local answer = assert(peer:receive(socket.gettime() + 30))
+			server:renew("example.test", authority:issue { names = { "example.test" }, key = "p256" })
+			server:reload()
+			assert.equal("true", is_there())
+			assert(tls:feed(answer))
+			while not tls:handshake() do
+				assert(tls:feed((assert(peer:receive(socket.gettime() + 30)))))
+			end
+			peer:send(tls:take())
+			assert(tls:write(xmpp.stream_header("c2s", "example.test")))
+			peer:send(tls:take())
+			local text = ""
+			repeat
+				assert(tls:feed((assert(peer:receive(socket.gettime() + 30)))))
+				text = text .. (tls:read() or "")
+			until text:find("</stream:features>", 1, true)
+			peer:close()
+			server:reload()
+			assert.equal("false", is_there())
 		end)
 
 		it("says so and serves other hosts when a certificate has become unusable", function ()
