@@ -217,6 +217,13 @@ static int context_new(lua_State *L)
 
 /* ---- a context of LuaSec's --------------------------------------------------- */
 
+static int push_foreign(lua_State *L, const char *ours, const char *other)
+{
+	return push_failure(L, "unsupported",
+			    "LuaSec uses another OpenSSL than the core: %s instead of %s", other,
+			    ours);
+}
+
 /* context.adopt(luasec_context)
  * Takes LuaSec's userdata, or the table that Prosody 13 keeps it in. Nothing
  * changes before apply. Returns a Context, or nil, message, code: "closed",
@@ -234,6 +241,9 @@ static int context_adopt(lua_State *L)
 		return push_failure(L, "unsupported", "this LuaSec keeps its contexts otherwise");
 	if (*luasec == NULL)
 		return push_failure(L, "closed", "the LuaSec context is closed");
+	const char *ours = NULL, *other = NULL;
+	if (!library_has_made(*luasec, &ours, &other))
+		return push_foreign(L, ours, other);
 	/* LuaSec leaves its own address in the SSL_CTX: the proof that both are
 	 * what we take them for. */
 	if (SSL_CTX_get_app_data(*luasec) != (void *)luasec)

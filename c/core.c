@@ -129,6 +129,7 @@ __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_Stat
 int luaopen_xmpp_tls_policy_core(lua_State *L)
 {
 	static const luaL_Reg none[] = { { NULL, NULL } };
+	library_check(L);
 	register_type(L, HOLD_TYPE, none, none, hold_close);
 	lua_newtable(L);
 	context_open(L);
@@ -144,5 +145,7 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	lua_pushcfunction(L, domain_name);
 	lua_setfield(L, -2, "domain_name");
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
+	set_string(L, "compiled_for", OPENSSL_VERSION_TEXT);
+	set_integer(L, "interface", CORE_INTERFACE);
 	return 1;
 }

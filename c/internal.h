@@ -16,6 +16,10 @@
 
 #include "compat.h"
 
+/* What the Lua files rely on in the core, and in what passes between them: to be raised, here
+ * and in lua/xmpp_tls_policy/init.lua, with each change of it. */
+#define CORE_INTERFACE 1
+
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
 #define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
@@ -57,6 +61,19 @@ void hold_release(struct hold *hold);
 
 /* As lua_getfield, without metamethods: nothing of the caller's runs. */
 void raw_getfield(lua_State *L, int index, const char *field);
+
+/* ---- library.c ------------------------------------------------------- */
+
+/* Raises an error unless OpenSSL in this process keeps what the one that we were
+ * compiled for promised: its ABI, for newer versions of the same major one
+ * (openssl_user_macros(7)). The other's functions may not even be there. */
+void library_check(lua_State *L);
+
+/* Whether the OpenSSL that we call has made `context`: another copy, even of the same
+ * version, has other ex_data, and frees what we allocate. Reads nothing of the context
+ * but its method, which has its place at the beginning in all versions. `*ours`
+ * and `*other`: the files of both, the loader's strings. */
+bool library_has_made(const SSL_CTX *context, const char **ours, const char **other);
 
 /* ---- certificate.c --------------------------------------------------- */
 

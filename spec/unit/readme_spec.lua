@@ -12,8 +12,8 @@ end
 local sources = {
 	"c/adoption.c", "c/certificate.c", "c/certificate_facts.c", "c/connection.c", "c/context.c", "c/core.c",
 	"c/domain_name.c", "c/ephemeral_dh.c", "c/facts.c", "c/identity.c", "c/in_force.c", "c/inspection.c",
-	"c/observation.c", "c/observer.c", "c/offer.c", "c/refusal.c", "c/resumption.c", "c/session_store.c",
-	"c/session_store_trial.c", "c/settings.c", "c/socket.c",
+	"c/library.c", "c/observation.c", "c/observer.c", "c/offer.c", "c/refusal.c", "c/resumption.c",
+	"c/session_store.c", "c/session_store_trial.c", "c/settings.c", "c/socket.c",
 }
 
 describe("README.md", function ()

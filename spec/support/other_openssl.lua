@@ -1,0 +1,67 @@
+-- Other OpenSSLs than the one that this machine has, as far as they can be had from it.
+local files = require "support.files"
+local lfs = require "lfs"
+local process = require "support.process"
+
+local other_openssl = {}
+
+local source = [[
+unsigned long OpenSSL_version_num(void)
+{
+	return %sUL;
+}
+
+const char *OpenSSL_version(int type)
+{
+	return type == 7 ? "%s" : "OpenSSL %s 1 Jan 2030"; /* 7: OPENSSL_FULL_VERSION_STRING */
+}
+]]
+
+-- A library that makes OpenSSL say, where LD_PRELOAD names it, that it is of another version:
+-- of a number as in C ("0x40000000") and in words ("4.0.0"). Returns its path.
+function other_openssl.saying(number, words)
+	local code, library = process.scratch "version.c", process.scratch "version.so"
+	files.write(code, source:format(number, words, words))
+	process.check { "cc", "-shared", "-fPIC", "-o", library, code }
+	return library
+end
+
+local function replaced(text, pattern, replacement)
+	local new, count = text:gsub(pattern, replacement)
+	assert(count == 1, pattern)
+	return new
+end
+
+-- A directory with OpenSSL's headers as those of the next minor version, "OpenSSL newer", as
+-- far as one can tell.
+function other_openssl.newer_headers()
+	local directory = process.scratch "include"
+	assert(lfs.mkdir(directory))
+	assert(lfs.mkdir(directory .. "/openssl"))
+	local text = assert(files.read "/usr/include/openssl/opensslv.h")
+	text = replaced(text, "(# define OPENSSL_VERSION_MINOR +)(%d+)", function (define, minor)
+		return define .. math.floor(tonumber(minor)) + 1
+	end)
+	text = replaced(text, '(# define OPENSSL_VERSION_TEXT )"[^"]*"', '%1"OpenSSL newer"')
+	files.write(directory .. "/openssl/opensslv.h", text)
+	return directory
+end
+
+local function rename(from, to)
+	local text, count = assert(files.read(from)):gsub("libssl%.so%.3", "libssl.so.x")
+	assert(count > 0, from)
+	files.write(to, text)
+end
+
+-- Writes a core that is like the one at `from`, but calls a libssl of its own. Returns the
+-- directory that LD_LIBRARY_PATH has to name then.
+function other_openssl.with_own_libssl(from, to)
+	local directory = process.scratch "libraries"
+	assert(lfs.mkdir(directory))
+	-- The core is loaded in this process, too.
+	rename(files.read "/proc/self/maps":match "(/%S+/libssl%.so%.3)", directory .. "/libssl.so.x")
+	rename(from, to)
+	return directory
+end
+
+return other_openssl
