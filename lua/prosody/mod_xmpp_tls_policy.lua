@@ -9,6 +9,29 @@ if library and not package.cpath:find(library, 1, true) then
 	package.cpath = library .. ";" .. package.cpath
 end
 
+-- Prosody goes on without a module that fails. So before anything of this one can, nobody is
+-- let in any more, and module.load ends that. Without even a gate, streams end at once.
+local has_gate, gate = pcall(function ()
+	local gate = require "xmpp_tls_policy.prosody.gate"
+	gate.start(module)
+	return gate
+end)
+if not has_gate then
+	local filters = require "util.filters"
+	filters.add_filter_hook(function (session)
+		filters.add_filter(session, "stanzas/in", function ()
+			session:close "internal-server-error"
+		end, 1000)
+	end)
+	error("No client and no server is let in, because xmpp_tls_policy is only half installed: " .. tostring(gate), 0)
+end
+local fits, problem = pcall(require "xmpp_tls_policy.prosody.prerequisites", module)
+if not fits then
+	gate.stay_shut(problem)
+	module.unload = gate.stop
+	return
+end
+
 local certificates = require "xmpp_tls_policy.prosody.certificates"
 local commands = require "xmpp_tls_policy.prosody.commands"
 local connections = require "xmpp_tls_policy.prosody.connections"
@@ -20,6 +43,7 @@ local in_force = require "xmpp_tls_policy.prosody.in_force"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
 local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
+local protected = require "xmpp_tls_policy.prosody.protected"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"
 local server = require "xmpp_tls_policy.prosody.server"
@@ -146,7 +170,7 @@ local function look_at_direct_tls()
 		looking = true
 		module:add_timer(0, function ()
 			looking = false
-			enforce_all()
+			protected.call("the search for contexts", enforce_all)
 		end)
 	end
 end
@@ -214,7 +238,7 @@ local function end_exceptions()
 	end
 end
 
-function module.add_host(host_module)
+local function cover(host_module)
 	local host = host_module.host
 	in_force.load_host(module, host)
 	certificates.open(host_module)
@@ -240,19 +264,19 @@ function module.add_host(host_module)
 		streams.offer_only_starttls(policy_with(session), features)
 	end
 	-- Before anything is offered on a stream that breaks the policy.
-	host_module:hook("stream-features", judge_stream, 1000)
-	host_module:hook("s2s-stream-features", judge_stream, 1000)
+	protected.hook_decision(host_module, "stream-features", judge_stream, 1000, true)
+	protected.hook_decision(host_module, "s2s-stream-features", judge_stream, 1000, true)
 	-- After all others, mod_tls (0) among them, which sets the session's context.
-	host_module:hook("stream-features", offer, -1000)
-	host_module:hook("s2s-stream-features", offer, -1000)
+	protected.hook_decision(host_module, "stream-features", offer, -1000, true)
+	protected.hook_decision(host_module, "s2s-stream-features", offer, -1000, true)
 	-- After mod_tls (0), before the connection is made.
-	host_module:hook("s2sout-created", function (event)
+	protected.hook(host_module, "s2sout-created", function (event)
 		enforce_starttls(host, event.session)
 	end, -1)
 	-- Before mod_tls (0): the context may have been made under an older policy, and
 	-- where STARTTLS was not offered, because the stream has no version='1.0', there is
 	-- none yet that we could see.
-	host_module:hook("stanza/" .. xmlns_tls .. ":starttls", function (event)
+	protected.hook_decision(host_module, "stanza/" .. xmlns_tls .. ":starttls", function (event)
 		local session = event.origin
 		local under_policy = enforce_starttls(host, session)
 		if under_policy == false then
@@ -261,8 +285,8 @@ function module.add_host(host_module)
 			return streams.refuse(session, "policy-violation", "STARTTLS was not offered on this stream")
 		end
 		streams.expect_tls(session)
-	end, 1)
-	host_module:hook("stanza/" .. xmlns_tls .. ":proceed", function (event)
+	end, 1, true)
+	protected.hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
 		local session = event.origin
 		local descriptor = server.descriptor(session)
 		streams.expect_tls(session)
@@ -272,9 +296,9 @@ function module.add_host(host_module)
 				session.log("warn", "A failed handshake will not be told by name: %s", message)
 			end
 		end
-	end, 1)
+	end, 1, true)
 	-- Before mod_tls (500) answers the offer of a remote server.
-	host_module:hook("stanza/" .. xmlns_streams .. ":features", function (event)
+	protected.hook_decision(host_module, "stanza/" .. xmlns_streams .. ":features", function (event)
 		local session = event.origin
 		if session.direction ~= "outgoing" then
 			return
@@ -284,31 +308,31 @@ function module.add_host(host_module)
 		end
 		local policy = policy_with(session)
 		return judge(policy, session) or streams.answer_features(policy, session, event.stanza)
-	end, 501)
+	end, 501, true)
 	-- Before mod_tls (200) and mod_dialback (100).
-	host_module:hook("s2sout-authenticate-legacy", function (event)
+	protected.hook_decision(host_module, "s2sout-authenticate-legacy", function (event)
 		return streams.answer_silence(policy_with(event.origin), event.origin)
-	end, 201)
+	end, 201, true)
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
-	host_module:hook("authentication-success", function (event)
+	protected.hook(host_module, "authentication-success", function (event)
 		local handler = event.session.sasl_handler
 		connections.authenticated(event.session, handler and handler.selected)
 	end, 0)
 	-- After mod_smacks has put the new connection into the old session, which it does before
 	-- all handlers (0): in Prosody 0.12. Prosody 13 has an event for all hosts, below.
-	host_module:hook("smacks-hibernation-end", function (event)
+	protected.hook(host_module, "smacks-hibernation-end", function (event)
 		connections.resumed(event.resumed, event.origin)
 	end, 0)
 	-- Before mod_s2s (-1) makes use of it. By dialback a server may be authenticated for
 	-- more domains than its stream's header names.
-	host_module:hook("s2s-authenticated", function (event)
+	protected.hook_decision(host_module, "s2s-authenticated", function (event)
 		local session, domain = event.session, event.host
 		connections.authenticated(session, event.mechanism)
 		local policy = policy_for(host, domain)
 		if streams.judge_domain(policy, session, host, domain) or certificates.see(host_module, policy, session, domain) then
 			return false
 		end
-	end, 0)
+	end, 0, false)
 	-- What the server itself has accepted.
 	local function report_server(event)
 		for domain in server.domains_of(event.session) do
@@ -318,32 +342,39 @@ function module.add_host(host_module)
 			end
 		end
 	end
-	host_module:hook("s2sin-established", report_server)
-	host_module:hook("s2sout-established", report_server)
-	host_module:hook("resource-bind", function (event)
+	protected.hook(host_module, "s2sin-established", report_server)
+	protected.hook(host_module, "s2sout-established", report_server)
+	protected.hook(host_module, "resource-bind", function (event)
 		local policy, session = policy_for(host), event.session
 		-- Anonymous ones have another name each time.
 		if policy.mode == "report" and server.speaks_xmpp_itself(session) and not server.is_anonymous(host) then
 			reports.see(host_module, policy, session)
 		end
 	end)
+end
 
+function module.add_host(host_module)
+	local host = host_module.host
 	function host_module.unload()
-		reports.store(host_module)
-		certificates.close(host_module)
-		if not host_module.reloading then
-			give_back(host)
-			in_force.remove(host)
+		protected.call("storing the report of " .. host, reports.store, host_module)
+		protected.call("closing the certificate memory of " .. host, certificates.close, host_module)
+		if host_module.reloading then
+			return gate.shut(host)
 		end
+		protected.call("giving back the contexts of " .. host, give_back, host)
+		in_force.remove(host)
+		gate.let_go(host)
+	end
+	gate.shut(host)
+	if protected.call("putting the policy in force on " .. host, cover, host_module) then
+		gate.open(host)
 	end
 end
 
 ---- Certificates -------------------------------------------------------------
 
--- After mod_s2s_auth_certs (509), whose answer we only make stricter: it falls
--- back to the Common Name.
-module:hook("s2s-check-certificate", function (event)
-	local session, domain = event.session, event.host
+-- We only make the answer of mod_s2s_auth_certs stricter: it falls back to the Common Name.
+local function check_identity(session, domain)
 	local connection = in_force.covers(server.host(session)) and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
 	if not facts or not facts.certificate or not domain then
@@ -356,19 +387,28 @@ module:hook("s2s-check-certificate", function (event)
 			.. "and no wildcard for a top-level domain", domain)
 		session.cert_identity_status = "invalid"
 	end
-end, 508)
+end
+
+-- True if the stream was closed.
+local function check_certificate(session, domain)
+	local policy = in_force.covers(server.host(session)) and policy_of_session(session)
+	return policy and (judge(policy, session) or streams.judge_authentication(policy, session, domain)
+		or session.direction == "outgoing"
+		and certificates.see_known(policy, session, server.host(session), domain))
+end
+
+-- After mod_s2s_auth_certs (509).
+protected.hook_decision(module, "s2s-check-certificate", function (event)
+	check_identity(event.session, event.host)
+end, 508, false)
 
 -- After mod_s2s (-1) has had its say. Every stream passes here, of whatever version,
 -- as soon as it is secured.
-module:hook("s2s-check-certificate", function (event)
-	local session = event.session
-	local policy = in_force.covers(server.host(session)) and policy_of_session(session)
-	if policy and (judge(policy, session) or streams.judge_authentication(policy, session, event.host)
-		or session.direction == "outgoing"
-		and certificates.see_known(policy, session, server.host(session), event.host)) then
+protected.hook_decision(module, "s2s-check-certificate", function (event)
+	if check_certificate(event.session, event.host) then
 		return false
 	end
-end, -2)
+end, -2, false)
 
 ---- Life ---------------------------------------------------------------------
 
@@ -379,7 +419,8 @@ local function cover_hosts()
 		local present = modulemanager.get_module(host, module.name)
 		if present and getmetatable(present).__index ~= module.environment then
 			modulemanager.reload(host, module.name)
-		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name) then
+		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+			and not gate.has_let_go(host) then
 			modulemanager.load(host, module.name)
 		end
 	end
@@ -396,52 +437,61 @@ metrics.serve(module, server.direct_tls_contexts)
 local end_guard = guard.start(policy_of_session, function (host, domain)
 	return in_force.covers(host) and policy_for(host, domain)
 end, certificates.see_once)
-module:hook("module-loaded", function (event)
+protected.hook(module, "module-loaded", function (event)
 	if event.module == module.name then
 		cover_hosts()
 	end
 end)
 -- After modulemanager (0) and portmanager (0), which makes the host's contexts.
-module:hook("host-activated", host_activated, -1)
+protected.hook(module, "host-activated", host_activated, -1)
 -- While both sessions are whole, which is before all handlers (0).
-module:hook("c2s-session-updated", function (event)
+protected.hook(module, "c2s-session-updated", function (event)
 	connections.resumed(event.session, event.from_session)
 end, 0)
-module:hook("host-deactivated", in_force.remove)
-module:hook("server-stopping", reports.store_all)
+protected.hook(module, "host-deactivated", in_force.remove)
+protected.hook(module, "server-stopping", reports.store_all)
 -- After portmanager (0), which makes the contexts of a new listener.
-module:hook("item-added/net-provider", look_at_direct_tls, -1)
+protected.hook(module, "item-added/net-provider", look_at_direct_tls, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
-	storage.reopen()
-	load_policies()
-	own_certificates.check_all(module, in_force.hosts())
-	look_at_direct_tls()
-	end_exceptions()
+	protected.call("opening the storage", storage.reopen)
+	protected.call("loading the options", load_policies)
+	protected.call("covering all hosts", cover_hosts)
+	protected.call("looking at the hosts' certificates", own_certificates.check_all, module, in_force.hosts())
+	protected.call("the search for contexts", look_at_direct_tls)
+	protected.call("ending exceptions", end_exceptions)
 end, -2)
 
-local function each_minute()
+local function sweep_sessions()
 	-- Sessions that have expired are wiped though no others come.
 	local store = contexts.sessions()
 	if store then
 		store:sweep()
 	end
-	keep_named()
-	in_force.warn_of_exceptions(module)
-	end_exceptions()
-	reports.store_hourly()
-	certificates.sweep()
-	own_certificates.check_daily(module, in_force.hosts())
+end
+
+local function each_minute()
+	protected.call("sweeping the session store", sweep_sessions)
+	protected.call("keeping contexts by name", keep_named)
+	protected.call("warning of exceptions", in_force.warn_of_exceptions, module)
+	protected.call("ending exceptions", end_exceptions)
+	protected.call("storing reports", reports.store_hourly)
+	protected.call("sweeping the certificate memory", certificates.sweep)
+	protected.call("looking at the hosts' certificates", own_certificates.check_daily, module, in_force.hosts())
 	return 60
 end
 
--- Handshakes fail where no event of the server's tells of it.
-local function each_second()
+local function collect_refusals()
 	refused.collect(function (...)
 		module:log(...)
 	end, function (entry)
 		events.fire(entry.host, "tls-policy/refused", { refusal = entry, domain = entry.domain, text = entry.text })
 	end)
+end
+
+-- Handshakes fail where no event of the server's tells of it.
+local function each_second()
+	protected.call("collecting refusals", collect_refusals)
 	return 1
 end
 
@@ -449,24 +499,35 @@ function module.load()
 	look_at_direct_tls()
 	module:add_timer(60, each_minute)
 	module:add_timer(1, each_second)
+	gate.open "*"
+	-- Where the last load came to no end, hosts have nothing of it, and no event says so.
+	if modulemanager.get_module("*", module.name) == module.environment then
+		cover_hosts()
+	end
 end
 
-function module.unload()
-	end_guard()
-	remove_commands()
-	reports.store_all()
-	-- A reload leaves no moment without the policy.
-	if module.reloading then
-		return
-	end
-	-- What hosts have of this module would go on without it.
+-- What hosts have of this module would go on without it.
+local function unload_from_hosts()
 	for host in pairs(prosody.hosts) do
 		if modulemanager.is_loaded(host, module.name) then
 			modulemanager.unload(host, module.name)
 		end
 	end
-	server.refuse_unknown_names()
-	contexts.keep {}
-	give_back()
+end
+
+-- What cannot be undone stays as it is, under the policy.
+function module.unload()
+	protected.call("ending the guard of streams", end_guard)
+	protected.call("removing the shell's commands", remove_commands)
+	protected.call("storing reports", reports.store_all)
+	-- A reload leaves no moment without the policy.
+	if module.reloading then
+		return
+	end
+	protected.call("unloading from hosts", unload_from_hosts)
+	protected.call("refusing unknown server names", server.refuse_unknown_names)
+	protected.call("keeping no contexts", contexts.keep, {})
+	protected.call("giving back contexts", give_back)
 	in_force.clear()
+	gate.stop()
 end

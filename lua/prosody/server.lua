@@ -156,17 +156,29 @@ function server.refuse_unknown_names()
 	end)
 end
 
---- Whether the module is enabled for all hosts, and not disabled for this one.
+--- Whether the module is enabled for a host, or for all and not disabled for this one;
+-- "*": for all.
 function server.wants_module(host, name)
 	local function lists(of, option)
-		for _, module in ipairs(configmanager.get(of, option) or {}) do
+		local modules = configmanager.get(of, option)
+		for _, module in ipairs(type(modules) == "table" and modules or {}) do
 			if module == name then
 				return true
 			end
 		end
 		return false
 	end
-	return lists("*", "modules_enabled") and not lists(host, "modules_disabled")
+	return (lists("*", "modules_enabled") or lists(host, "modules_enabled")) and not lists(host, "modules_disabled")
+end
+
+--- A context of LuaSec's that is no host's, or nil and a message.
+function server.new_context()
+	return luasec.newcontext { mode = "server", protocol = "any" }
+end
+
+--- Versions of what the server runs on, for the log.
+function server.versions()
+	return ("Prosody %s, %s, LuaSec %s"):format(tostring(prosody.version), _VERSION, tostring(luasec._VERSION))
 end
 
 --- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH,

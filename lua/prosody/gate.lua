@@ -1,0 +1,247 @@
+--- Who is let in where the policy ought to be in force and is not: nobody. Prosody goes on
+-- without a module that fails to load, and takes connections under a policy of its own.
+-- Needs nothing of the library, which may be what is missing.
+local filters = require "util.filters"
+local jid = require "util.jid"
+local log = require "util.logger".init "tls_policy"
+local server = require "xmpp_tls_policy.prosody.server"
+local timer = require "util.timer"
+
+local gate = {}
+
+-- The module, and the name of its option.
+local name = "xmpp_tls_policy"
+
+local text = "the TLS policy of this server is not in force; its log says why"
+
+local advice = "Mend that and restart the server; or take " .. name .. " out of modules_enabled and reload the "
+	.. "configuration, to go on without it"
+
+-- Before all others' handlers.
+local first = 1e6
+
+local unauthenticated = { c2s_unauthed = true, s2sin_unauthed = true, s2sout_unauthed = true }
+local servers = { s2sin = true, s2sout = true }
+
+-- Host -> true where the module came to the end of its loading; "*": its global part.
+local in_place = {}
+-- Host -> true where an administrator unloaded it.
+local let_go = {}
+-- Why the module is not in force, as far as it could say so itself.
+local reason
+-- The module of an attempt to load that came to no end.
+local unfinished
+-- What was said last, and when somebody was turned away last with a line in the log.
+local said, reminded
+-- From gate.start to gate.stop.
+local watching = false
+
+---- Questions ------------------------------------------------------------------
+
+--- Whether the operator wants the policy only reported on, for a host (nil: for all). By
+-- what is written, as what reads it may be what fails.
+function gate.only_reports(host)
+	local all, own = server.option("*", name), host and server.option(host, name)
+	all, own = type(all) == "table" and all or {}, type(own) == "table" and own or {}
+	return (own.mode or all.mode) == "report"
+end
+
+local function is_missing(host)
+	if not watching or in_place["*"] and (not host or in_place[host] or let_go[host]) then
+		return false
+	end
+	return server.wants_module(host or "*", name)
+end
+
+local function is_shut(host)
+	return is_missing(host) and not gate.only_reports(host)
+end
+
+---- What is said ----------------------------------------------------------------
+
+-- Of a message of many lines, as `require` has them, what it says first.
+local function in_one_line(message)
+	local line = tostring(message):gsub("^%S+%.lua:%d+: ", ""):gsub("%s+", " ")
+	return #line <= 300 and line or line:sub(1, 300) .. " ..."
+end
+
+local function why()
+	return reason and reason .. " (" .. server.versions() .. ")" or "the log says above what failed"
+end
+
+-- A line for each of what is and what is not refused, when it has changed.
+local function tell()
+	local lists = { {}, {} }
+	for host in pairs(prosody.hosts) do
+		if is_missing(host) then
+			table.insert(lists[gate.only_reports(host) and 2 or 1], host)
+		end
+	end
+	local lines = {}
+	for index, sentence in ipairs {
+		"No client and no server is let in to %s, because mod_%s is not in force: %s. %s.",
+		"Nothing is reported on %s, because mod_%s is not in force: %s. %s.",
+	} do
+		table.sort(lists[index])
+		lines[#lines + 1] = lists[index][1] and sentence:format(table.concat(lists[index], ", "), name, why(), advice)
+	end
+	local all = table.concat(lines, "\n")
+	if all ~= said then
+		for _, line in ipairs(lines) do
+			log("error", "%s", line)
+		end
+	end
+	said = all
+end
+
+-- Once the server has done what it is about, which may be to try again on another host.
+local function tell_soon()
+	timer.add_task(0, tell)
+end
+
+local function remind(session)
+	local now = os.time()
+	if not reminded or now < reminded or now - reminded >= 60 then
+		reminded = now
+		session.log("error", "Turned away, as all are for the time being: mod_%s is not in force: %s", name, why())
+	end
+end
+
+---- Streams ----------------------------------------------------------------------
+
+--- Ends a session of which it is not known whether the policy allows it.
+function gate.refuse(session)
+	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = text }, nil, text)
+	if not closed then
+		session.log("error", "The stream could not be closed: %s", tostring(problem))
+		if session.conn then
+			session.conn:close()
+		end
+	end
+end
+
+local function turn_away(session)
+	remind(session)
+	gate.refuse(session)
+end
+
+-- Whether an element may go no further.
+local function is_closed_to(session, element)
+	if unauthenticated[session.type] then
+		return server.speaks_xmpp_itself(session) and is_shut(server.host(session))
+	elseif servers[session.type] then
+		-- A stream to one host may carry what is for another.
+		local _, host = jid.prepped_split(element.attr.to)
+		return host and host ~= server.host(session) and prosody.hosts[host] and is_shut(host)
+	end
+end
+
+local function pass(element, session)
+	local done, shut = pcall(is_closed_to, session, element)
+	if done and not shut then
+		return element
+	elseif not done then
+		session.log("error", "Refused, because it cannot be told whether the policy is in force: %s", tostring(shut))
+	end
+	turn_away(session)
+	return nil
+end
+
+local function add_filter(session)
+	filters.add_filter(session, "stanzas/in", pass, first)
+end
+
+local function refuse_stream(event)
+	local session = event.origin
+	if server.speaks_xmpp_itself(session) and unauthenticated[session.type] and is_shut(server.host(session)) then
+		turn_away(session)
+		return true
+	end
+end
+
+local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate-legacy" }
+
+local function watch(host)
+	local events = prosody.hosts[host].events
+	for _, event in ipairs(watched) do
+		events.add_handler(event, refuse_stream, first)
+	end
+	tell_soon()
+end
+
+---- Life --------------------------------------------------------------------------
+
+-- Prosody leaves behind what a module hooked before it failed.
+local function clear_up(module)
+	for object, event, handler in module.event_handlers:iter(nil, nil, nil) do
+		object.remove_handler(event, handler)
+	end
+	module.loaded = false
+end
+
+--- To be called first of all when the module is loaded, or loaded again: nobody is let in
+-- from now on, where the configuration wants it, until gate.open was called for "*" and
+-- for the host. `module`: ours.
+function gate.start(module)
+	if unfinished then
+		clear_up(unfinished)
+	end
+	unfinished, reason, in_place["*"] = module, nil, nil
+	if not watching then
+		watching = true
+		filters.add_filter_hook(add_filter)
+		for _, session in ipairs(server.sessions(module)) do
+			add_filter(session)
+		end
+		prosody.events.add_handler("host-activated", watch)
+		for host in pairs(prosody.hosts) do
+			watch(host)
+		end
+	end
+	tell_soon()
+end
+
+--- The module does not load, for a reason that is known; it may be unloaded all the same.
+function gate.stay_shut(problem)
+	unfinished, reason = nil, in_one_line(problem)
+	tell_soon()
+end
+
+--- The module is in force on a host ("*": its global part).
+function gate.open(host)
+	if host == "*" then
+		unfinished = nil
+	end
+	in_place[host], let_go[host] = true, nil
+end
+
+--- It is about to be put in force on a host again, which may fail.
+function gate.shut(host)
+	in_place[host] = nil
+	tell_soon()
+end
+
+--- An administrator unloads the module from a host.
+function gate.let_go(host)
+	in_place[host], let_go[host] = nil, true
+end
+
+--- Whether one did, and did not load it again.
+function gate.has_let_go(host)
+	return let_go[host] or false
+end
+
+--- An administrator unloads the module altogether: everybody is let in.
+function gate.stop()
+	watching, unfinished, reason, said = false, nil, nil, nil
+	in_place, let_go = {}, {}
+	filters.remove_filter_hook(add_filter)
+	prosody.events.remove_handler("host-activated", watch)
+	for _, host in pairs(prosody.hosts) do
+		for _, event in ipairs(watched) do
+			host.events.remove_handler(event, refuse_stream)
+		end
+	end
+end
+
+return gate

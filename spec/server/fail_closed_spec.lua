@@ -1,0 +1,561 @@
+-- What is broken refuses connections, or leaves what is stricter: with a real server, of which
+-- one part after the other is broken. Of wrong options, see plugin_spec.lua and
+-- spec/unit/options_spec.lua.
+local client = require "support.client"
+local files_of = require "support.files"
+local lfs = require "lfs"
+local other_openssl = require "support.other_openssl"
+local pki = require "support.pki"
+local process = require "support.process"
+local prosody = require "support.prosody"
+local xmpp = require "support.xmpp"
+
+local lua_version = _VERSION:match "%d+%.%d+"
+local core_file = ("/lib/lua/%s/xmpp_tls_policy/core.so"):format(lua_version)
+local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" }
+
+-- A copy of what LuaRocks installed, to be broken.
+local function copied_tree()
+	local path = process.scratch "tree"
+	assert(lfs.mkdir(path))
+	process.check { "cp", "-r", "build/share", "build/lib", path }
+	return path
+end
+
+local function lua_file(tree, name)
+	return ("%s/share/lua/%s/%s.lua"):format(tree, lua_version, name)
+end
+
+-- Changes a file's text: what Lua's gsub takes.
+local function change(path, pattern, replacement)
+	local text, count = assert(files_of.read(path)):gsub(pattern, replacement)
+	assert.equal(1, count, path)
+	files_of.write(path, text)
+end
+
+-- `code`, at the end of a Lua file that returns what it made.
+local function append(tree, name, code)
+	change(lua_file(tree, name), "\n(return [%a_]+%s*)$", ("\n%s\n%%1"):format(code))
+end
+
+describe("where something is broken", function ()
+	local servers = prosody.group()
+	local authority, files, theirs
+
+	setup(function ()
+		authority = pki.authority()
+		files = authority:issue { names = { "example.test", "strict.test", "free.test" }, key = "rsa2048" }
+		theirs = authority:issue { names = { "remote.test" }, key = "rsa2048" }
+	end)
+
+	after_each(servers.stop)
+
+	teardown(function ()
+		pki.remove()
+	end)
+
+	local function start(spec)
+		spec.hosts = spec.hosts or { ["example.test"] = files }
+		spec.domain = "example.test"
+		spec.with_policy = spec.with_policy ~= false
+		return servers.start(spec)
+	end
+
+	local function inject(server, code)
+		local output, status = server:shell("> " .. code)
+		assert.equal(0, status, output)
+	end
+
+	-- How a stream to a service is answered: "features", or the condition of its error.
+	local function answer_of(server, service, domain)
+		local options = { from = service:find "s2s" and "remote.test" or nil }
+		local peer, features, text = xmpp.open(server:target(service, domain), options)
+		if peer then
+			peer:close()
+			return "features", features
+		end
+		return (text or ""):match "<stream:error><([%l-]+)" or text or features, text
+	end
+
+	local function assert_refused(server, condition, domain)
+		for _, service in ipairs(services) do
+			assert.equal(condition or "internal-server-error", (answer_of(server, service, domain)), service)
+		end
+	end
+
+	local function assert_served(server, domain)
+		for _, service in ipairs(services) do
+			assert.equal("features", (answer_of(server, service, domain)), service)
+		end
+	end
+
+	-- Stock Prosody follows the client's order of suites.
+	local function is_under_policy(server, service)
+		local answer = client.openssl(server:target(service), {
+			arguments = { "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" },
+			from = service:find "s2s" and "remote.test" or nil,
+		})
+		assert.is_true(answer.ok, answer.raw)
+		return answer.suite == "TLS_AES_256_GCM_SHA384"
+	end
+
+	local function assert_under_policy(server)
+		for _, service in ipairs(services) do
+			assert.is_true(is_under_policy(server, service), service)
+		end
+	end
+
+	local function lines(server, pattern, mark)
+		local list = {}
+		for line in server:log(mark):gmatch "[^\n]+" do
+			list[#list + 1] = line:match("\terror\t") and line:match(pattern) and line or nil
+		end
+		return list
+	end
+
+	local not_let_in = "No client and no server is let in to (.-), because mod_xmpp_tls_policy is not in force: (.*)"
+
+	-- One line says for whom, why, and what to do.
+	local function assert_said(server, why, hosts)
+		server:wait_for_log(not_let_in)
+		local found = lines(server, not_let_in)
+		assert.equal(1, #found, table.concat(found, "\n"))
+		local named, reason = found[1]:match(not_let_in)
+		assert.equal(hosts or "example.test", named)
+		assert.matches(why, reason)
+		assert.matches("restart the server; or take xmpp_tls_policy out of modules_enabled", reason)
+	end
+
+	-- A message from one of our hosts to remote.test.
+	local function send_to_remote(server)
+		inject(server, 'prosody.hosts["example.test"].events.fire_event("route/remote", { from_host = "example.test", '
+			.. 'to_host = "remote.test", '
+			.. 'stanza = require "util.stanza".message { from = "example.test", to = "remote.test" } })')
+	end
+
+	---- The core, and what it is loaded with -------------------------------------
+
+	describe("the core", function ()
+		local function without_core(spec, break_it)
+			spec.tree = copied_tree()
+			break_it(spec.tree .. core_file, spec.tree, spec)
+			return start(spec)
+		end
+
+		local function core_for(version, headers)
+			if not lfs.attributes("/usr/include/lua" .. version) then
+				pending("the headers of Lua " .. version .. " are not installed: `make luas` does that")
+			end
+			local made = process.scratch "core.so"
+			process.check({ "make", "core", "LUA_VERSION=" .. version, "CORE=" .. made, "CFLAGS=-O1",
+				"OPENSSL_INCDIR=" .. (headers or "") }, { timeout = 120 })
+			return made
+		end
+
+		local cases = {
+			["is missing"] = { os.remove, "module 'xmpp_tls_policy.core' not found" },
+			["is no library"] = { function (core)
+				files_of.write(core, "no library\n")
+			end, "error loading module 'xmpp_tls_policy.core'" },
+			["is cut short"] = { function (core)
+				files_of.write(core, files_of.read(core):sub(1, 30))
+			end, "error loading module 'xmpp_tls_policy.core'" },
+			["calls a function that this Lua does not have"] = { function (core)
+				files_of.write(core, (files_of.read(core):gsub("lua_newuserdatauv", "lua_newuserdatavu")))
+			end, "undefined symbol: lua_newuserdatavu" },
+			["is for Lua 5.1"] = { function (core)
+				files_of.write(core, files_of.read(core_for "5.1"))
+			end, "undefined symbol: lua" },
+			["is for Lua 5.3"] = { function (core)
+				files_of.write(core, files_of.read(core_for "5.3"))
+			end, "undefined symbol: lua" },
+			["is older than the Lua files"] = { function (_, tree)
+				change(lua_file(tree, "xmpp_tls_policy"), "\nlocal interface = %d+\n", "\nlocal interface = 99\n")
+			end, "the Lua files of xmpp_tls_policy are for version 99 of its core, and the core is version %d+" },
+			["was compiled for a newer minor version of OpenSSL"] = { function (core)
+				files_of.write(core, files_of.read(core_for(lua_version, other_openssl.newer_headers())))
+			end, "was compiled for OpenSSL newer, and OpenSSL here is 3[%d.]+; only a newer one" },
+			["meets an OpenSSL of an older major version"] = { function (_, _, spec)
+				spec.environment = { LD_PRELOAD = other_openssl.saying("0x1010117f", "1.1.1w") }
+			end, "was compiled for OpenSSL 3[%d.]+ [^,]*, and OpenSSL here is 1.1.1w; only a newer one" },
+			["meets an OpenSSL of a newer major version"] = { function (_, _, spec)
+				spec.environment = { LD_PRELOAD = other_openssl.saying("0x40000000", "4.0.0") }
+			end, "was compiled for OpenSSL 3[%d.]+ [^,]*, and OpenSSL here is 4.0.0; only a newer one" },
+			["uses another libssl than LuaSec"] = { function (core, _, spec)
+				local directory = other_openssl.with_own_libssl(core, core)
+				spec.environment = { LD_LIBRARY_PATH = directory }
+			end, "LuaSec uses another OpenSSL than the core: %S+/libssl.so.3 instead of %S+/libssl.so.x" },
+		}
+
+		for what, case in pairs(cases) do
+			it(what .. ": nobody is let in, and the log says why", function ()
+				local server = without_core({}, case[1])
+				assert_refused(server)
+				assert_said(server, case[2])
+				assert.matches("\terror\t[^\n]*Turned away", server:log())
+				assert.is_nil(server:log():match "Traceback")
+			end)
+		end
+
+		it("is cut short where glibc's loader dies of it: the server does not start", function ()
+			local started, problem = pcall(without_core, {}, function (core)
+				files_of.write(core, files_of.read(core):sub(1, 20000))
+			end)
+			assert.is_false(started)
+			assert.matches("died at start", problem)
+		end)
+
+		it("works with a newer minor version of OpenSSL than it was compiled for, and says so", function ()
+			local server = start { environment = { LD_PRELOAD = other_openssl.saying("0x30F00000", "3.15.0") } }
+			assert_under_policy(server)
+			server:wait_for_log "info\tThe core was compiled for OpenSSL 3[^\n]* and runs with OpenSSL 3.15.0"
+			assert.same({}, lines(server, "."))
+		end)
+
+		it("does not reach other servers while it is missing", function ()
+			local listener = xmpp.listen "s2s"
+			local server = without_core({ routes = { ["remote.test"] = { s2s = listener.port } } }, os.remove)
+			send_to_remote(server)
+			local peer = assert(listener:accept())
+			assert(peer:answer(xmpp.starttls_feature .. "<dialback xmlns='urn:xmpp:features:dialback'/>"))
+			local text = assert(peer:read_all())
+			peer:close()
+			send_to_remote(server)
+			local old = assert(listener:accept())
+			assert(old:read_until "<stream:stream[^>]*>")
+			old:send((xmpp.stream_header("s2s", "example.test", "remote.test", "1"):gsub("(<stream:.-) version='1.0'", "%1")))
+			local of_old = assert(old:read_all())
+			old:close()
+			listener:close()
+			for _, answer in ipairs { text, of_old } do
+				assert.matches("<stream:error><internal%-server%-error", answer)
+				assert.is_nil(answer:match "<starttls")
+				assert.is_nil(answer:match "<db:")
+			end
+		end)
+
+		it("is missing: nothing passes on streams of before XMPP 1.0, which have no features", function ()
+			local server = without_core({ options = { c2s_require_encryption = false } }, os.remove)
+			for service, element in pairs {
+				c2s = "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>",
+				s2s = "<db:result from='remote.test' to='example.test'>key</db:result>",
+			} do
+				local peer = xmpp.connect(server:target(service))
+				local header = xmpp.stream_header(service, "example.test", service == "s2s" and "remote.test" or nil)
+				peer:send((header:gsub("(<stream:.-) version='1.0'", "%1")) .. element)
+				local text = assert(peer:read_all())
+				peer:close()
+				assert.matches("<stream:error>", text)
+				assert.is_nil(text:match "<db:")
+				assert.is_nil(text:match "<iq")
+			end
+		end)
+
+		it("is missing: hosts that are not under the policy, or only reported on, are served", function ()
+			local own = { certificate = files.certificate, key = files.key }
+			local server = without_core({
+				hosts = {
+					["example.test"] = files,
+					["free.test"] = { certificate = own.certificate, key = own.key,
+						options = { modules_disabled = { "xmpp_tls_policy" } } },
+					["reported.test"] = { certificate = own.certificate, key = own.key,
+						options = { xmpp_tls_policy = { mode = "report" } } },
+				},
+				components = { ["chat.test"] = { module = "muc", options = { ssl = own } } },
+			}, os.remove)
+			assert_refused(server)
+			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
+			for _, host in ipairs { "free.test", "reported.test" } do
+				assert_served(server, host)
+			end
+			assert_said(server, ".", "chat.test, example.test")
+			server:wait_for_log "error\tNothing is reported on reported.test, because mod_xmpp_tls_policy is not in force"
+			-- A stream to a free host does not carry anything to another.
+			local peer = xmpp.open(server:target("s2s", "free.test"), { from = "remote.test" })
+			inject(server, 'for session in pairs(prosody.incoming_s2s) do prosody.hosts["free.test"].events.fire_event('
+				.. '"s2s-authenticated", { session = session, host = "remote.test" }) end')
+			peer:send "<message from='a@remote.test' to='juliet@example.test'><body>x</body></message>"
+			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
+			peer:close()
+		end)
+
+		it("is missing, where the policy is only reported on: all are served", function ()
+			local server = without_core({ policy = { mode = "report" } }, os.remove)
+			assert_served(server)
+			server:wait_for_log "error\tNothing is reported on example.test"
+			assert.same({}, lines(server, "No client"))
+		end)
+
+		it("comes back with the next load of the module", function ()
+			local core
+			local server = without_core({}, function (path)
+				core = files_of.read(path)
+				os.remove(path)
+			end)
+			assert_refused(server)
+			files_of.write(server.spec.tree .. core_file, core)
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_under_policy(server)
+		end)
+
+		it("is missing: an administrator can do without, by the configuration or by unloading", function ()
+			local server = without_core({}, os.remove)
+			assert_refused(server)
+			server:configure { with_policy = false }
+			server:reload()
+			assert_served(server)
+			server:configure { with_policy = true }
+			server:reload()
+			assert_refused(server)
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			assert_served(server)
+		end)
+	end)
+
+	---- Lua files that fail while they are loaded ----------------------------------
+
+	describe("a Lua file", function ()
+		local function without_file(name)
+			return function (tree)
+				assert(os.remove(lua_file(tree, name)))
+			end
+		end
+
+		local function failing(name, code)
+			return function (tree)
+				append(tree, name, code)
+			end
+		end
+
+		for what, case in pairs {
+			["of the library that is missing"] = { without_file "xmpp_tls_policy/clauses",
+				"error\t[^\n]*module 'xmpp_tls_policy.clauses' not found" },
+			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/prosody/streams",
+				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.prosody.streams' not found" },
+			["that fails in the middle of the plugin"] = {
+				failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end"),
+				"error\tError initializing module[^\n]*injected" },
+			["that fails in module.load"] = {
+				failing("xmpp_tls_policy/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
+				"Error loading module[^\n]*injected" },
+			["that fails where a host's policy is put in force"] = {
+				failing("xmpp_tls_policy/prosody/own_certificates", "function own_certificates.check() error 'injected' end"),
+				"error\tA failure of the TLS policy's own, in putting the policy in force on example.test: [^\n]*injected" },
+		} do
+			it(what .. ": nobody is let in, and the log says why", function ()
+				local tree = copied_tree()
+				case[1](tree)
+				local server = start { tree = tree, broken = true }
+				assert_refused(server)
+				assert_said(server, ".")
+				server:wait_for_log(case[2])
+			end)
+		end
+
+		it("that would refuse all is itself missing: nobody gets further than the features", function ()
+			local tree = copied_tree()
+			without_file "xmpp_tls_policy/prosody/gate"(tree)
+			local server = start { tree = tree, broken = true, options = { c2s_require_encryption = false } }
+			for service, element in pairs {
+				c2s = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
+				s2s_direct_tls = "<db:result from='remote.test' to='example.test'>key</db:result>",
+			} do
+				local peer = xmpp.connect(server:target(service), { from = service ~= "c2s" and "remote.test" or nil })
+				if service ~= "c2s" then
+					assert(peer:secure())
+				end
+				assert(peer:open())
+				peer:send(element)
+				assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
+				peer:close()
+			end
+			server:wait_for_log "error\t[^\n]*No client and no server is let in, because xmpp_tls_policy is only half installed"
+		end)
+
+		it("that fails on one host leaves the others under the policy", function ()
+			local tree = copied_tree()
+			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
+				local check = own_certificates.check
+				function own_certificates.check(module, host)
+					assert(host ~= "strict.test", "injected")
+					return check(module, host)
+				end]])
+			local server = start {
+				tree = tree, broken = true,
+				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key } },
+			}
+			assert_refused(server, nil, "strict.test")
+			assert_under_policy(server)
+			assert_said(server, ".", "strict.test")
+		end)
+
+		it("that fails at a reload: who comes is refused, and the next reload ends that", function ()
+			local tree = copied_tree()
+			local server = start { tree = tree, broken = true, users = { ["juliet@example.test"] = "secret" } }
+			local peer = assert(xmpp.open(server:target "c2s"))
+			assert(peer:login("juliet", "secret"))
+			local plugin = lua_file(tree, "mod_xmpp_tls_policy")
+			local whole = files_of.read(plugin)
+			change(plugin, "\nfunction module.load%(%)\n", "\nfunction module.load()\nerror 'injected'\n")
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_refused(server)
+			assert_said(server, ".")
+			-- Who was let in under the policy stays.
+			peer:send "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
+			assert.truthy(peer:read_until "id='ping'")
+			peer:close()
+			files_of.write(plugin, whole)
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_under_policy(server)
+		end)
+	end)
+
+	---- Functions that fail while the server runs ----------------------------------
+
+	local own_failure = "A failure of the TLS policy's own, in (.-):"
+
+	-- Makes a function of a Lua module of ours fail, in a running server.
+	local function fail(server, name, fields)
+		inject(server, ("local part = require %q; part%s = function () error 'injected' end"):format(name, fields))
+	end
+
+	local authenticate = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+
+	-- A stream of remote.test's, which shows a certificate.
+	local function open_from_remote(server, service)
+		return xmpp.open(server:target(service or "s2s"), {
+			from = "remote.test", tls = { certificate = theirs.certificate, key = theirs.key },
+		})
+	end
+
+	describe("what fails", function ()
+		for what, case in pairs {
+			["bringing a context under the policy"] = { "xmpp_tls_policy.contexts", ".enforce",
+				{ "c2s", "s2s" } },
+			["looking at what was negotiated"] = { "xmpp_tls_policy.core", ".observer.facts",
+				{ "c2s", "c2s_direct_tls" } },
+			["judging a stream"] = { "xmpp_tls_policy.prosody.streams", ".judge",
+				{ "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } },
+			["offering STARTTLS alone"] = { "xmpp_tls_policy.prosody.streams", ".offer_only_starttls",
+				{ "c2s", "s2s" } },
+		} do
+			it("in " .. what .. " refuses the stream, with one line in the log", function ()
+				local server = start {}
+				fail(server, case[1], case[2])
+				for _, service in ipairs(case[3]) do
+					assert.equal("internal-server-error", (answer_of(server, service)), service)
+					assert.equal("internal-server-error", (answer_of(server, service)), service)
+				end
+				local found = lines(server, own_failure)
+				for _, line in ipairs(found) do
+					assert.matches("injected", line)
+				end
+				assert.is_true(#found >= 1 and #found <= 3, table.concat(found, "\n"))
+				assert.is_nil(server:log():match "Traceback%[")
+			end)
+		end
+
+		it("in looking at a server's certificate refuses its stream", function ()
+			local server = start { ca = authority.certificate }
+			fail(server, "xmpp_tls_policy.core", ".observer.facts")
+			for _, service in ipairs { "s2s", "s2s_direct_tls" } do
+				local peer, reason, text = open_from_remote(server, service)
+				assert.is_nil(peer)
+				assert.equal("error", reason)
+				assert.matches("<internal%-server%-error", text)
+			end
+			assert.equal("s2s-check-certificate", lines(server, own_failure)[1]:match(own_failure))
+		end)
+
+		it("when a server has authenticated leaves it unauthenticated", function ()
+			local server = start { ca = authority.certificate }
+			local peer, features = assert(open_from_remote(server))
+			assert.matches("EXTERNAL", features)
+			fail(server, "xmpp_tls_policy.prosody.streams", ".judge_domain")
+			peer:send(authenticate)
+			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
+			peer:close()
+			assert.equal("s2s-authenticated", lines(server, own_failure)[1]:match(own_failure))
+			assert.is_nil(server:log():match "s2s connection remote.test%->example.test complete")
+		end)
+
+		it("on streams to others ends them", function ()
+			local listener = xmpp.listen "s2s"
+			local server = start { routes = { ["remote.test"] = { s2s = listener.port } } }
+			fail(server, "xmpp_tls_policy.contexts", ".enforce")
+			send_to_remote(server)
+			local peer = assert(listener:accept())
+			assert(peer:answer(xmpp.starttls_feature))
+			local text = assert(peer:read_all())
+			peer:close()
+			listener:close()
+			assert.matches("<stream:error><internal%-server%-error", text)
+			assert.is_nil(text:match "<starttls")
+		end)
+
+		it("in closing a stream closes its connection", function ()
+			local server = start {}
+			inject(server, 'prosody.hosts["example.test"].events.add_handler("pre-session-close", '
+				.. 'function () error "injected" end)')
+			fail(server, "xmpp_tls_policy.contexts", ".enforce")
+			local peer = xmpp.connect(server:target "c2s")
+			peer:send(xmpp.stream_header("c2s", "example.test"))
+			assert.truthy(peer:read_all())
+			peer:close()
+			server:wait_for_log "error\tThe stream could not be closed: [^\n]*injected"
+		end)
+
+		it("refuses nothing where the policy is only reported on", function ()
+			local server = start { policy = { mode = "report" } }
+			fail(server, "xmpp_tls_policy.prosody.streams", ".judge")
+			assert_served(server)
+			assert.truthy(lines(server, own_failure)[1])
+		end)
+
+		it("in a reload of the configuration leaves the earlier one in force, and the rest is done", function ()
+			local server = start { policy = { profile = "rfc9325" } }
+			local renewed = authority:issue { names = { "example.test" }, key = "p256", common_name = "renewed" }
+			fail(server, "xmpp_tls_policy.prosody.in_force", ".load")
+			server:configure { policy = { level = "must" } }
+			server:renew("example.test", renewed)
+			server:reload()
+			assert_under_policy(server)
+			for _, service in ipairs(services) do
+				local answer = client.openssl(server:target(service), {
+					arguments = { "-tls1_2" }, from = service:find "s2s" and "remote.test" or nil,
+				})
+				assert.matches("renewed", answer.subject)
+				local dhe = client.openssl(server:target(service), {
+					arguments = { "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384" },
+					from = service:find "s2s" and "remote.test" or nil,
+				})
+				assert.is_false(dhe.ok)
+			end
+			assert.equal("loading the options", lines(server, own_failure)[1]:match(own_failure))
+		end)
+
+		it("while it is unloaded leaves under the policy what could not be given back", function ()
+			local server = start {}
+			assert_under_policy(server)
+			fail(server, "xmpp_tls_policy.contexts", ".release")
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			assert.is_true(is_under_policy(server, "c2s"))
+			assert.is_true(is_under_policy(server, "c2s_direct_tls"))
+			assert.matches("giving back", lines(server, own_failure)[1]:match(own_failure))
+			server:shell [[module:load("xmpp_tls_policy")]]
+			assert_under_policy(server)
+		end)
+
+		it("from time to time does not end what is done from time to time", function ()
+			local server = start {}
+			inject(server, 'local part = require "xmpp_tls_policy.prosody.refused"; local whole = part.collect; '
+				.. 'part.collect = function (...) part.collect = whole; error "injected" end')
+			server:wait_for_log "in collecting refusals: [^\n]*injected"
+			local mark = server:mark()
+			assert.is_false(client.openssl(server:target "c2s_direct_tls", {
+				arguments = { "-tls1_2", "-cipher", "AES128-SHA" },
+			}).ok)
+			server:wait_for_log("c2s, example.test, 127.0.0.1: ", mark)
+		end)
+	end)
+end)
