@@ -2,6 +2,7 @@
 -- only what its policy has accepted.
 local filters = require "util.filters"
 local jid = require "util.jid"
+local protected = require "xmpp_tls_policy.prosody.protected"
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
 local streams = require "xmpp_tls_policy.prosody.streams"
@@ -60,37 +61,68 @@ local function strictest_policy(policy_of, policy_of_host, session, element)
 	return policy_of(session)
 end
 
---- Lets nothing but what leads to TLS pass on sessions without it, and nothing reach
--- a host whose policy the connection does not satisfy. `policy_of`: function(session)
--- -> policy, `policy_of_host`: function(host, domain of the peer) -> policy; nil where
--- the module is not in force; `see`: function(policy, session, host, domain), asked where
--- a server's stanza reaches a host, true if it closed the stream. Returns a function that
--- ends it.
-function guard.start(policy_of, policy_of_host, see)
+--- Lets nothing but what leads to TLS pass on sessions without it, nothing on others before
+-- they are judged, and nothing reach a host whose policy the connection does not satisfy.
+-- Asks, in a table:
+--   policy_of       function(session) -> policy
+--   policy_of_host  function(host, domain of the peer) -> policy; nil from both where the
+--                   module is not in force
+--   judge           function(policy, session), before anything passes on a session with TLS
+--                   that is not authenticated: true if it closed the stream
+--   see             function(policy, session, host, domain), where a server's stanza reaches
+--                   a host: true if it closed the stream
+-- `sessions`: those that are there already. Returns a function that ends it.
+function guard.start(ask, sessions)
 	local active = true
-	local function pass(element, session)
-		if active and authenticated[session.type] and stanza.is_stanza(element) then
-			return may_reach(policy_of_host, see, session, element) and element or nil
-		end
-		local unauthenticated = incoming[session.type] or session.type == "s2sout_unauthed"
-		if not active or not unauthenticated or session.secure and not streams.is_spoofed(session)
-			or not stanza.is_stanza(element) or not server.speaks_xmpp_itself(session) then
-			return element
-		end
-		local policy = strictest_policy(policy_of, policy_of_host, session, element)
+	local function may_pass_without_tls(session, element)
+		local policy = strictest_policy(ask.policy_of, ask.policy_of_host, session, element)
 		if not policy or not streams.requires_tls(policy) or may_pass(session, element) then
-			return element
+			return true
 		end
 		streams.refuse_plaintext(policy, session, element)
-		return nil
 	end
+	-- The events in which a session is judged come first, but another module may fail in
+	-- them before we are asked.
+	local function may_pass_with_tls(session)
+		local policy = ask.policy_of(session)
+		return not policy or policy.mode == "report" or not ask.judge(policy, session)
+	end
+	local function decide(element, session)
+		if authenticated[session.type] then
+			return may_reach(ask.policy_of_host, ask.see, session, element)
+		elseif not server.speaks_xmpp_itself(session) then
+			return true
+		elseif session.secure and not streams.is_spoofed(session) then
+			return may_pass_with_tls(session)
+		end
+		return may_pass_without_tls(session, element)
+	end
+	local function pass(element, session)
+		local watched = authenticated[session.type] or incoming[session.type] or session.type == "s2sout_unauthed"
+		if not active or not watched or not stanza.is_stanza(element) then
+			return element
+		end
+		local done, may = protected.call("what passes on streams", decide, element, session)
+		if not done then
+			may = not protected.refuse(session)
+		end
+		return may and element or nil
+	end
+	local guarded = setmetatable({}, { __mode = "k" })
 	local function add(session)
 		filters.add_filter(session, "stanzas/in", pass, 1000)
+		guarded[session] = true
 	end
 	filters.add_filter_hook(add)
+	for _, session in ipairs(sessions) do
+		add(session)
+	end
 	return function ()
 		active = false
 		filters.remove_filter_hook(add)
+		for session in pairs(guarded) do
+			filters.remove_filter(session, "stanzas/in", pass)
+		end
 	end
 end
 

@@ -377,6 +377,7 @@ end
 local function check_identity(session, domain)
 	local connection = in_force.covers(server.host(session)) and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
+	session.tls_policy_identity_of = connection or nil
 	if not facts or not facts.certificate or not domain then
 		return
 	end
@@ -391,6 +392,7 @@ end
 
 -- True if the stream was closed.
 local function check_certificate(session, domain)
+	session.tls_policy_checked = server.connection(session)
 	local policy = in_force.covers(server.host(session)) and policy_of_session(session)
 	return policy and (judge(policy, session) or streams.judge_authentication(policy, session, domain)
 		or session.direction == "outgoing"
@@ -409,6 +411,21 @@ protected.hook_decision(module, "s2s-check-certificate", function (event)
 		return false
 	end
 end, -2, false)
+
+-- The same for the guard, which is asked when all this ought to be over, and is not where
+-- another module failed in an event before us. True if the stream was closed.
+local function judge_at_last(policy, session)
+	local connection = server.connection(session)
+	if session.direction and connection then
+		if session.tls_policy_identity_of ~= connection then
+			check_identity(session, server.peer(session))
+		end
+		if session.tls_policy_checked ~= connection and check_certificate(session, server.peer(session)) then
+			return true
+		end
+	end
+	return judge(policy, session)
+end
 
 ---- Life ---------------------------------------------------------------------
 
@@ -434,9 +451,14 @@ end
 load_policies()
 local remove_commands = shell.add(module, commands.list)
 metrics.serve(module, server.direct_tls_contexts)
-local end_guard = guard.start(policy_of_session, function (host, domain)
-	return in_force.covers(host) and policy_for(host, domain)
-end, certificates.see_once)
+local end_guard = guard.start({
+	policy_of = policy_of_session,
+	policy_of_host = function (host, domain)
+		return in_force.covers(host) and policy_for(host, domain)
+	end,
+	judge = judge_at_last,
+	see = certificates.see_once,
+}, server.sessions(module))
 protected.hook(module, "module-loaded", function (event)
 	if event.module == module.name then
 		cover_hosts()

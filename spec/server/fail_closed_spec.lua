@@ -4,6 +4,7 @@
 local client = require "support.client"
 local files_of = require "support.files"
 local lfs = require "lfs"
+local mime = require "mime"
 local other_openssl = require "support.other_openssl"
 local pki = require "support.pki"
 local process = require "support.process"
@@ -479,6 +480,19 @@ describe("where something is broken", function ()
 			assert.is_nil(server:log():match "s2s connection remote.test%->example.test complete")
 		end)
 
+		it("in the guard of streams lets nothing pass", function ()
+			local server = start { options = { c2s_require_encryption = false } }
+			local peer = xmpp.connect(server:target "c2s")
+			assert(peer:open())
+			fail(server, "xmpp_tls_policy.prosody.streams", ".requires_tls")
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
+			local text = assert(peer:read_all())
+			peer:close()
+			assert.matches("<stream:error><internal%-server%-error", text)
+			assert.is_nil(text:match "<failure")
+			assert.equal("what passes on streams", lines(server, own_failure)[1]:match(own_failure))
+		end)
+
 		it("on streams to others ends them", function ()
 			local listener = xmpp.listen "s2s"
 			local server = start { routes = { ["remote.test"] = { s2s = listener.port } } }
@@ -556,6 +570,125 @@ describe("where something is broken", function ()
 				arguments = { "-tls1_2", "-cipher", "AES128-SHA" },
 			}).ok)
 			server:wait_for_log("c2s, example.test, 127.0.0.1: ", mark)
+		end)
+	end)
+
+	---- Other modules that fail before us --------------------------------------------
+
+	describe("another module that fails", function ()
+		-- Its handlers come before or behind ours, as their priority is.
+		local function fail_in(server, host, event, priority)
+			local events = host == "*" and "prosody.events" or ("prosody.hosts[%q].events"):format(host)
+			inject(server, ("%s.add_handler(%q, function () error 'injected' end, %s)"):format(events, event, priority))
+		end
+
+		local weak = { server_name = "example.test", protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384" }
+
+		it("where features are offered does not open a stream that is under a stricter policy", function ()
+			local server = start {
+				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key,
+					options = { xmpp_tls_policy = { profile = "rfc9325" } } } },
+				users = { ["juliet@strict.test"] = "secret" },
+			}
+			fail_in(server, "strict.test", "stream-features", 2000)
+			local peer = xmpp.connect(server:target("c2s_direct_tls", "strict.test"))
+			assert(peer:secure(weak))
+			peer:send(xmpp.stream_header("c2s", "strict.test"))
+			peer:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+				(mime.b64("\0juliet\0secret"))))
+			local text = assert(peer:read_all())
+			peer:close()
+			assert.matches("<policy%-violation.*key.dhe", text)
+			assert.is_nil(text:match "<success")
+		end)
+
+		it("where STARTTLS is offered does not lead to TLS that is not under the policy", function ()
+			local server = start {}
+			fail_in(server, "example.test", "stream-features", -500)
+			local peer = xmpp.connect(server:target "c2s")
+			peer:send(xmpp.stream_header("c2s", "example.test"))
+			assert(peer:read_until "<stream:stream[^>]*>")
+			assert(peer:request_tls())
+			assert.is_falsy((peer:secure { protocol = "tlsv1_2", ciphers = "AES128-SHA" }))
+			peer:close()
+		end)
+
+		it("where features are offered without TLS lets nothing pass but STARTTLS", function ()
+			local server = start { options = { c2s_require_encryption = false } }
+			fail_in(server, "example.test", "stream-features", 2000)
+			local peer = xmpp.connect(server:target "c2s")
+			peer:send(xmpp.stream_header("c2s", "example.test"))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
+			assert.truthy(peer:read_until "<stream:error><policy%-violation")
+			peer:close()
+		end)
+
+		-- Before the certificate was looked at at all; and where that it names the server is
+		-- what mod_s2s_auth_certs says, and not yet what we say.
+		for when, priority in pairs { ["before us"] = 1000, ["after mod_s2s_auth_certs"] = 508.5 } do
+			describe("where a certificate is checked, " .. when, function ()
+				local common_name
+
+				setup(function ()
+					common_name = authority:issue { names = {}, common_name = "remote.test", key = "p256" }
+				end)
+
+				it("does not let a server in without the rest of it", function ()
+					local server = start { ca = authority.certificate, policy = { unauthenticated_s2s = "refuse" } }
+					fail_in(server, "*", "s2s-check-certificate", priority)
+					local peer = xmpp.connect(server:target "s2s_direct_tls", { from = "remote.test" })
+					assert(peer:secure { certificate = common_name.certificate, key = common_name.key })
+					peer:send(xmpp.stream_header("s2s", "example.test", "remote.test"))
+					peer:send "<db:result from='remote.test' to='example.test'>key</db:result>"
+					local text = assert(peer:read_all())
+					peer:close()
+					assert.matches("<stream:error>", text)
+					assert.is_nil(text:match "<db:")
+				end)
+
+				it("does not send a server anything without the rest of it", function ()
+					local listener = xmpp.listen "s2s"
+					local server = start {
+						ca = authority.certificate, policy = { unauthenticated_s2s = "refuse" },
+						routes = { ["remote.test"] = { s2s = listener.port } },
+					}
+					fail_in(server, "*", "s2s-check-certificate", priority)
+					send_to_remote(server)
+					local peer = assert(listener:accept())
+					assert(peer:answer(xmpp.starttls_feature))
+					assert(peer:proceed())
+					assert(peer:secure { mode = "server", certificate = common_name.certificate, key = common_name.key })
+					assert(peer:answer "<dialback xmlns='urn:xmpp:features:dialback'/>")
+					local text = assert(peer:read_all())
+					peer:close()
+					listener:close()
+					assert.matches("<policy%-violation", text)
+					assert.is_nil(text:match "<db:")
+				end)
+			end)
+		end
+
+		it("when a server has authenticated leaves it unauthenticated", function ()
+			local server = start { ca = authority.certificate }
+			local peer = assert(open_from_remote(server))
+			fail_in(server, "example.test", "s2s-authenticated", 1000)
+			peer:send(authenticate)
+			assert(peer:read_until "<success[^>]*>")
+			server:wait_for_log "Traceback%[s2s%]: [^\n]*injected"
+			peer:close()
+			assert.is_nil(server:log():match "s2s connection remote.test%->example.test complete")
+		end)
+
+		it("where contexts were made anew leaves no stream on them that the policy has not seen", function ()
+			local server = start {}
+			fail_in(server, "*", "config-reloaded", -1.5)
+			server:shell "config:reload()"
+			server:wait_for_log "Reloading configuration file"
+			local condition, text = answer_of(server, "c2s_direct_tls")
+			if condition ~= "features" then
+				assert.equal("internal-server-error", condition, text)
+			end
+			assert_under_policy(server)
 		end)
 	end)
 end)

@@ -72,6 +72,16 @@ describe("without TLS", function ()
 		end)
 	end
 
+	it("support.required: a stream that was there before the module was reloaded gets no further either", function ()
+		local peer = open "c2s"
+		server:shell [[module:reload("xmpp_tls_policy")]]
+		peer:send(auth)
+		local text = assert(peer:read_all())
+		peer:close()
+		assert.matches("<policy%-violation", text)
+		assert.is_nil(text:match "<success")
+	end)
+
 	for what, element in pairs {
 		["dialback"] = "<db:result from='remote.test' to='example.test'>key</db:result>",
 		["a dialback query"] = "<db:verify from='remote.test' to='example.test' id='1'>key</db:verify>",
