@@ -668,6 +668,24 @@ describe("where something is broken", function ()
 			end)
 		end
 
+		it("when modules are loaded leaves no component that is open and without the policy", function ()
+			local server = start {
+				components = { ["chat.test"] = { module = "muc", options = {
+					ssl = { certificate = files.certificate, key = files.key },
+				} } },
+			}
+			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			fail_in(server, "*", "module-loaded", 1000)
+			server:shell [[module:load("xmpp_tls_policy")]]
+			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
+			assert_said(server, "the log says above what failed", "chat.test")
+			-- Which a reload of the configuration mends.
+			server:reload()
+			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
+			assert_under_policy(server)
+		end)
+
 		it("when a server has authenticated leaves it unauthenticated", function ()
 			local server = start { ca = authority.certificate }
 			local peer = assert(open_from_remote(server))
