@@ -124,6 +124,9 @@ static int domain_name(lua_State *L)
 	return 1;
 }
 
+/* The modules, and what we are: `openssl` and `compiled_for`, OpenSSL's names of the version
+ * that we run on and of the one that we were compiled for; `interface`, an integer. Raises
+ * an error if we cannot work with the former. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
 
 int luaopen_xmpp_tls_policy_core(lua_State *L)
