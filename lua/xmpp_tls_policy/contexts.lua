@@ -299,10 +299,11 @@ function contexts.each(visit)
 	end
 end
 
+-- Lua may finalise a context even while others are given back.
 local function give_back(luasec)
-	local context, message = core.context.adopt(luasec)
+	local context, message, code = core.context.adopt(luasec)
 	if not context then
-		return nil, message
+		return code == "closed", message
 	end
 	local released, failure = context:release()
 	context:close()
@@ -313,7 +314,6 @@ end
 -- list of messages, one for each that could not be.
 function contexts.release(host)
 	local messages = {}
-	forget_closed()
 	for luasec, entry in pairs(adopted) do
 		if host == nil or entry.host == host then
 			local released, message = give_back(luasec)
