@@ -373,6 +373,20 @@ describe("where something is broken", function ()
 			server:wait_for_log "error\t[^\n]*No client and no server is let in, because xmpp_tls_policy is only half installed"
 		end)
 
+		it("that fails again and again leaves behind what one attempt did, at most", function ()
+			local tree = copied_tree()
+			failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end")(tree)
+			local function handlers(hosts)
+				local server = start { tree = tree, broken = true, hosts = hosts }
+				inject(server, 'prosody.log("info", "handlers: %d", #prosody.events.get_handlers("s2s-check-certificate"))')
+				return server:wait_for_log "handlers: (%d+)"
+			end
+			local own = { certificate = files.certificate, key = files.key }
+			assert.equal(handlers { ["example.test"] = files }, handlers {
+				["example.test"] = files, ["strict.test"] = own, ["free.test"] = own,
+			})
+		end)
+
 		it("that fails on one host leaves the others under the policy", function ()
 			local tree = copied_tree()
 			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
