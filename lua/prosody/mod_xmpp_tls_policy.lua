@@ -377,7 +377,6 @@ end
 local function check_identity(session, domain)
 	local connection = in_force.covers(server.host(session)) and server.connection(session)
 	local facts = connection and core.observer.facts(connection)
-	session.tls_policy_identity_of = connection or nil
 	if not facts or not facts.certificate or not domain then
 		return
 	end
@@ -416,13 +415,8 @@ end, -2, false)
 -- another module failed in an event before us. True if the stream was closed.
 local function judge_at_last(policy, session)
 	local connection = server.connection(session)
-	if session.direction and connection then
-		if session.tls_policy_identity_of ~= connection then
-			check_identity(session, server.peer(session))
-		end
-		if session.tls_policy_checked ~= connection and check_certificate(session, server.peer(session)) then
-			return true
-		end
+	if session.direction and connection and session.tls_policy_checked ~= connection then
+		return check_certificate(session, server.peer(session))
 	end
 	return judge(policy, session)
 end
