@@ -239,6 +239,9 @@ static int context_adopt(lua_State *L)
 		return luaL_argerror(L, 1, "LuaSec context expected");
 	if (lua_rawlen(L, 1) < sizeof *luasec)
 		return push_failure(L, "unsupported", "this LuaSec keeps its contexts otherwise");
+	/* Before anything is asked of the context: of what comes out of a weak table, the
+	 * collector may run the finaliser here. */
+	struct context *object = push_object(L);
 	if (*luasec == NULL)
 		return push_failure(L, "closed", "the LuaSec context is closed");
 	const char *ours = NULL, *other = NULL;
@@ -248,7 +251,6 @@ static int context_adopt(lua_State *L)
 	 * what we take them for. */
 	if (SSL_CTX_get_app_data(*luasec) != (void *)luasec)
 		return push_failure(L, "unsupported", "this LuaSec keeps its contexts otherwise");
-	struct context *object = push_object(L);
 	if (SSL_CTX_up_ref(*luasec) != 1)
 		return push_failure(L, "tls", "cannot take a reference to the context");
 	object->context = *luasec;

@@ -1,7 +1,9 @@
 local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
+local lfs = require "lfs"
 local pki = require "support.pki"
+local process = require "support.process"
 local ssl = require "ssl"
 local unpack = table.unpack or unpack
 local versions = require "support.versions"
@@ -164,6 +166,40 @@ describe("a context", function ()
 	end)
 
 	describe("of LuaSec's", function ()
+		-- Lua runs finalisers a few at a time, while a weak table still has what they are for. In
+		-- a process of its own, which fails alone.
+		it("is adopted, or is closed, whenever the collector runs", function ()
+			if _VERSION ~= "Lua 5.4" then
+				pending "only Lua 5.4 lets a collector's steps be made so small"
+			end
+			local output = process.check { "env", "LUA_CPATH=" .. package.cpath, lfs.symlinkattributes("/proc/self/exe").target,
+				"-e", [[
+				local core, ssl = require "xmpp_tls_policy.core", require "ssl"
+				local weak = setmetatable({}, { __mode = "k" })
+				collectgarbage()
+				collectgarbage "stop"
+				for _ = 1, 300 do
+					weak[ssl.newcontext { mode = "server", protocol = "any" }] = true
+				end
+				collectgarbage("incremental", 100, 100, 6)
+				collectgarbage "restart"
+				local adopted, closed = 0, 0
+				for luasec in pairs(weak) do
+					local context, _, code = core.context.adopt(luasec)
+					if context then
+						context:close()
+						adopted = adopted + 1
+					else
+						assert(code == "closed", code)
+						closed = closed + 1
+					end
+				end
+				print(adopted, closed)
+			]] }
+			local adopted, closed = output:match "^(%d+)\t(%d+)\n$"
+			assert.is_true(tonumber(adopted) > 0 and tonumber(closed) > 0, output)
+		end)
+
 		it("is adopted in place", function ()
 			local theirs = luasec()
 			local ours = assert(context.adopt(theirs))
