@@ -125,16 +125,22 @@ local function go(peer, random)
 	peer:close()
 end
 
--- The stream after the handshake. A connection whose handshake was made before the module
--- came, and whose stream is opened after it, is closed: it is not known to be under the policy.
+-- A connection whose handshake was made before the module came, and on which something comes
+-- after it, is closed: it is not known to be under the policy.
+local function closed(text, problem, ...)
+	if text:find("context was not under the policy", 1, true) then
+		return nil, "the module came in between"
+	end
+	return nil, nil, problem:format(...)
+end
+
+-- The stream after the handshake.
 local function open(peer)
 	local features, reason, text = peer:open()
 	if features then
 		return true
-	elseif text:find("context was not under the policy", 1, true) then
-		return nil, "the module came in between"
 	end
-	return nil, nil, ("no stream after the handshake: %s %s"):format(tostring(reason), text)
+	return closed(text, "no stream after the handshake: %s %s", tostring(reason), text)
 end
 
 local function fail(peer, what, ...)
@@ -222,7 +228,8 @@ function kinds.authenticated(load, random)
 	peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
 	local text, why, rest = peer:read_until("<success[^>]*>")
 	if not text then
-		return fail(peer, "%s was not authenticated: %s %s", files.domain, tostring(why), tostring(rest))
+		peer:close()
+		return select(2, closed(rest, "%s was not authenticated: %s %s", files.domain, tostring(why), rest))
 	end
 	done, outcome, problem = open(peer)
 	if not done then

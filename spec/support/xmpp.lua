@@ -64,6 +64,9 @@ end
 
 -- Waits for more bytes. nil and "closed" or "timeout" (or another reason) when there are none.
 function Peer:receive(deadline)
+	if self.over then
+		return nil, self.over
+	end
 	self.socket:settimeout(math.max(0, deadline - socket.gettime()))
 	local data, reason, partial = self.socket:receive(1)
 	data = data or (partial ~= "" and partial) or nil
@@ -75,7 +78,9 @@ function Peer:receive(deadline)
 	end
 	-- The rest of what is there already.
 	self.socket:settimeout(0)
-	local more, _, rest = self.socket:receive(65536)
+	local more, ended, rest = self.socket:receive(65536)
+	-- LuaSec would give the rest of a closed connection again, a byte less each time.
+	self.over = ended == "closed" and ended or nil
 	return data .. (more or rest or "")
 end
 
