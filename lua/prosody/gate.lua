@@ -169,6 +169,12 @@ local function watch(host)
 	tell_soon()
 end
 
+-- Prosody unloads modules from a host that it deactivates, as an administrator would: who
+-- activates it again wants what the configuration says.
+local function forget(host)
+	in_place[host], let_go[host] = nil, nil
+end
+
 ---- Life --------------------------------------------------------------------------
 
 -- Prosody leaves behind what a module hooked before it failed.
@@ -194,6 +200,7 @@ function gate.start(module)
 			add_filter(session)
 		end
 		prosody.events.add_handler("host-activated", watch)
+		prosody.events.add_handler("host-deactivated", forget)
 		for host in pairs(prosody.hosts) do
 			watch(host)
 		end
@@ -215,9 +222,9 @@ function gate.open(host)
 	in_place[host], let_go[host] = true, nil
 end
 
---- It is about to be put in force on a host again, which may fail.
+--- It is about to be put in force on a host, again or not, which may fail.
 function gate.shut(host)
-	in_place[host] = nil
+	in_place[host], let_go[host] = nil, nil
 	tell_soon()
 end
 
@@ -237,6 +244,7 @@ function gate.stop()
 	in_place, let_go = {}, {}
 	filters.remove_filter_hook(add_filter)
 	prosody.events.remove_handler("host-activated", watch)
+	prosody.events.remove_handler("host-deactivated", forget)
 	for _, host in pairs(prosody.hosts) do
 		for _, event in ipairs(watched) do
 			host.events.remove_handler(event, refuse_stream)

@@ -587,6 +587,39 @@ describe("where something is broken", function ()
 		end)
 	end)
 
+	describe("a host that is deactivated and activated again", function ()
+		local function activate_again(server, host)
+			for _, command in ipairs { "deactivate", "activate" } do
+				local output, status = server:shell(("host:%s(%q)"):format(command, host))
+				assert.equal(0, status, output)
+			end
+		end
+
+		it("is under the policy, though Prosody loads few modules on a component", function ()
+			local server = start {
+				components = { ["chat.test"] = { module = "muc", options = {
+					ssl = { certificate = files.certificate, key = files.key },
+				} } },
+			}
+			activate_again(server, "chat.test")
+			local answer = client.openssl(server:target("s2s", "chat.test"), {
+				arguments = { "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" }, from = "remote.test",
+			})
+			assert.equal("TLS_AES_256_GCM_SHA384", answer.suite, answer.raw)
+		end)
+
+		it("is closed where the policy cannot be put in force on it again", function ()
+			local server = start {
+				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key } },
+			}
+			fail(server, "xmpp_tls_policy.prosody.own_certificates", ".check")
+			activate_again(server, "strict.test")
+			assert_refused(server, nil, "strict.test")
+			assert_said(server, "the log says above what failed", "strict.test")
+			assert_under_policy(server)
+		end)
+	end)
+
 	---- Other modules that fail before us --------------------------------------------
 
 	describe("another module that fails", function ()
