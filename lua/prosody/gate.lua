@@ -125,15 +125,18 @@ local function turn_away(session)
 	gate.refuse(session)
 end
 
+-- Whether an element is for a host that is shut, and not the one that its stream is to.
+local function is_for_another(session, element)
+	local _, host = jid.prepped_split(element.attr.to)
+	return host and host ~= server.host(session) and prosody.hosts[host] and is_shut(host)
+end
+
 -- Whether an element may go no further.
 local function is_closed_to(session, element)
 	if unauthenticated[session.type] then
-		return server.speaks_xmpp_itself(session) and is_shut(server.host(session))
-	elseif servers[session.type] then
-		-- A stream to one host may carry what is for another.
-		local _, host = jid.prepped_split(element.attr.to)
-		return host and host ~= server.host(session) and prosody.hosts[host] and is_shut(host)
+		return server.speaks_xmpp_itself(session) and (is_shut(server.host(session)) or is_for_another(session, element))
 	end
+	return servers[session.type] and is_for_another(session, element)
 end
 
 local function pass(element, session)
@@ -161,11 +164,24 @@ end
 
 local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate-legacy" }
 
+-- Host -> handler of the event that a server is authenticated to reach it: on a stream that
+-- is older than the failure, or is to another host, by dialback (XEP-0220).
+local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
+	handlers[host] = function (event)
+		if is_shut(host) then
+			turn_away(event.session)
+			return false
+		end
+	end
+	return handlers[host]
+end })
+
 local function watch(host)
 	local events = prosody.hosts[host].events
 	for _, event in ipairs(watched) do
 		events.add_handler(event, refuse_stream, first)
 	end
+	events.add_handler("s2s-authenticated", refuse_authentication[host], first)
 	tell_soon()
 end
 
@@ -245,10 +261,11 @@ function gate.stop()
 	filters.remove_filter_hook(add_filter)
 	prosody.events.remove_handler("host-activated", watch)
 	prosody.events.remove_handler("host-deactivated", forget)
-	for _, host in pairs(prosody.hosts) do
+	for host, session in pairs(prosody.hosts) do
 		for _, event in ipairs(watched) do
-			host.events.remove_handler(event, refuse_stream)
+			session.events.remove_handler(event, refuse_stream)
 		end
+		session.events.remove_handler("s2s-authenticated", refuse_authentication[host])
 	end
 end
 

@@ -425,6 +425,108 @@ describe("where something is broken", function ()
 		end)
 	end)
 
+	---- What reaches a host on streams that it has not got itself -------------------
+
+	-- Where the policy could not be put in force on a host again, what it had before goes on:
+	-- its streams to others, over which dialback keys are verified.
+	describe("a host that a reload has shut is not reached", function ()
+		local server, listener, verifiers
+
+		-- A stream from the server to a domain, over which keys can be verified.
+		local function open_verifier(domain)
+			inject(server, ('prosody.hosts["example.test"].events.fire_event("route/remote", { from_host = "example.test", '
+				.. 'to_host = %q, stanza = require "util.stanza".message { from = "example.test", to = %q } })'):format(
+				domain, domain))
+			local verifier = assert(listener:accept())
+			assert(verifier:answer(xmpp.starttls_feature))
+			assert(verifier:proceed())
+			assert(verifier:secure { mode = "server", certificate = theirs.certificate, key = theirs.key })
+			assert(verifier:answer "<dialback xmlns='urn:xmpp:features:dialback'/>")
+			assert(verifier:read_until "</db:result>")
+			verifier:send(("<db:result from='%s' to='example.test' type='valid'/>"):format(domain))
+			assert(verifier:read_until "<message[^>]*>")
+			verifiers[domain] = verifier
+		end
+
+		before_each(function ()
+			local tree = copied_tree()
+			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
+				local check = own_certificates.check
+				function own_certificates.check(module, host)
+					assert(host ~= "example.test" or not own_certificates.failing, "injected")
+					return check(module, host)
+				end]])
+			listener, verifiers = xmpp.listen "s2s", {}
+			server = start {
+				tree = tree, broken = true,
+				routes = { ["remote.test"] = { s2s = listener.port }, ["other.test"] = { s2s = listener.port } },
+				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key } },
+			}
+			open_verifier "remote.test"
+			open_verifier "other.test"
+		end)
+
+		after_each(function ()
+			for _, verifier in pairs(verifiers) do
+				verifier:close()
+			end
+			listener:close()
+		end)
+
+		local function shut()
+			inject(server, 'require "xmpp_tls_policy.prosody.own_certificates".failing = true')
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert.equal("internal-server-error", (answer_of(server, "s2s", "example.test")))
+		end
+
+		-- A stream of remote.test's, without a certificate; `to`: nil for none, in the version
+		-- from before XMPP 1.0, which needs no features.
+		local function connect(to)
+			local peer = xmpp.connect(server:target "s2s_direct_tls")
+			assert(peer:secure())
+			local header = xmpp.stream_header("s2s", to, "remote.test")
+			peer:send(to and header or (header:gsub("(<stream:.-) version='1.0'", "%1")))
+			assert(peer:read_until(to and "</stream:features>" or "<stream:stream[^>]*>"))
+			return peer
+		end
+
+		-- "valid", or "refused" where the stream is ended instead.
+		local function result_of_dialback(peer, domain)
+			peer:send(("<db:result from='%s' to='example.test'>key</db:result>"):format(domain))
+			return process.poll(30, function ()
+				local verify = verifiers[domain]:read_until("<db:verify[^>]*>", 0.1)
+				if verify then
+					verifiers[domain]:send(("<db:verify from='%s' to='example.test' id='%s' type='valid'/>"):format(domain,
+						verify:match "id=['\"]([^'\"]*)"))
+				end
+				local answer = peer:read_until({ "<db:result [^>]*>", "<stream:error><internal%-server%-error" }, 0.1)
+				return answer and (answer:match "type='(.-)'" or "refused")
+			end)
+		end
+
+		it("on a stream that names no host", function ()
+			shut()
+			local peer = connect(nil)
+			assert.equal("refused", result_of_dialback(peer, "remote.test"))
+			peer:close()
+		end)
+
+		it("on a stream to another host", function ()
+			shut()
+			local peer = connect "strict.test"
+			assert.equal("refused", result_of_dialback(peer, "remote.test"))
+			peer:close()
+		end)
+
+		it("by a domain that comes to a stream which was let in before", function ()
+			local peer = connect "example.test"
+			assert.equal("valid", result_of_dialback(peer, "remote.test"))
+			shut()
+			assert.equal("refused", result_of_dialback(peer, "other.test"))
+			peer:close()
+		end)
+	end)
+
 	---- Functions that fail while the server runs ----------------------------------
 
 	local own_failure = "A failure of the TLS policy's own, in (.-):"
