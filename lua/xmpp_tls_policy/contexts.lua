@@ -216,11 +216,12 @@ end
 -- is taken in freed memory.
 function contexts.keep(list)
 	local now = {}
-	for luasec in pairs(kept) do
-		now[luasec] = is_negotiating(luasec) or nil
-	end
 	for _, luasec in ipairs(list) do
 		now[type(luasec) == "table" and luasec._inner or luasec] = true
+	end
+	-- Which looks at all connections that there are, for each.
+	for luasec in pairs(kept) do
+		now[luasec] = now[luasec] or is_negotiating(luasec) or nil
 	end
 	kept = now
 end

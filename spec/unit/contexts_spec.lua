@@ -174,6 +174,22 @@ describe("a server's contexts", function ()
 		contexts.keep {}
 	end)
 
+	it("that are still served are kept without a look at all connections", function ()
+		local list, asked = { luasec(), luasec() }, 0
+		local is_negotiating = core.observer.is_negotiating
+		core.observer.is_negotiating = function (...)
+			asked = asked + 1
+			return is_negotiating(...)
+		end
+		contexts.keep(list)
+		contexts.keep(list)
+		assert.equal(0, asked)
+		contexts.keep { list[1] }
+		assert.equal(1, asked)
+		core.observer.is_negotiating = is_negotiating
+		contexts.keep {}
+	end)
+
 	it("are given back host by host", function ()
 		local one, other = luasec(), luasec()
 		local before = settings_of(one)
