@@ -61,7 +61,7 @@ end
 
 -- Of a message of many lines, as `require` has them, what it says first.
 local function in_one_line(message)
-	local line = tostring(message):gsub("^%S+%.lua:%d+: ", ""):gsub("%s+", " ")
+	local line = tostring(message):gsub("%s*stack traceback:.*", ""):gsub("^%S+%.lua:%d+: ", ""):gsub("%s+", " ")
 	return #line <= 300 and line or line:sub(1, 300) .. " ..."
 end
 

@@ -511,14 +511,22 @@ local function each_second()
 	return 1
 end
 
-function module.load()
+local function begin()
 	look_at_direct_tls()
 	module:add_timer(60, each_minute)
 	module:add_timer(1, each_second)
 	gate.open "*"
 	-- Where the last load came to no end, hosts have nothing of it, and no event says so.
 	if modulemanager.get_module("*", module.name) == module.environment then
-		cover_hosts()
+		protected.call("covering all hosts", cover_hosts)
+	end
+end
+
+-- What fails here Prosody would tell only at level warn, and go on to the hosts.
+function module.load()
+	local done, failure = protected.call("coming into force", begin)
+	if not done then
+		gate.stay_shut(failure)
 	end
 end
 

@@ -330,7 +330,7 @@ describe("where something is broken", function ()
 
 		for what, case in pairs {
 			["of the library that is missing"] = { without_file "xmpp_tls_policy/clauses",
-				"error\t[^\n]*module 'xmpp_tls_policy.clauses' not found" },
+				"error\t[^\n]*module 'xmpp_tls_policy.clauses' not found", "module 'xmpp_tls_policy.clauses' not found" },
 			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/prosody/streams",
 				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.prosody.streams' not found" },
 			["that fails in the middle of the plugin"] = {
@@ -338,7 +338,7 @@ describe("where something is broken", function ()
 				"error\tError initializing module[^\n]*injected" },
 			["that fails in module.load"] = {
 				failing("xmpp_tls_policy/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
-				"Error loading module[^\n]*injected" },
+				"error\tA failure of the TLS policy's own, in coming into force: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
 				failing("xmpp_tls_policy/prosody/own_certificates", "function own_certificates.check() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in putting the policy in force on example.test: [^\n]*injected" },
@@ -348,7 +348,7 @@ describe("where something is broken", function ()
 				case[1](tree)
 				local server = start { tree = tree, broken = true }
 				assert_refused(server)
-				assert_said(server, ".")
+				assert_said(server, case[3] or "the log says above what failed")
 				server:wait_for_log(case[2])
 			end)
 		end
