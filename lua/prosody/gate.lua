@@ -31,8 +31,8 @@ local let_go = {}
 local reason
 -- The module of an attempt to load that came to no end.
 local unfinished
--- What was said last, and when somebody was turned away last with a line in the log.
-local said, reminded
+-- What was said last.
+local said
 -- From gate.start to gate.stop.
 local watching = false
 
@@ -90,21 +90,40 @@ local function tell()
 		for _, line in ipairs(lines) do
 			log("error", "%s", line)
 		end
+		if all == "" and said then
+			log("info", "Nobody is turned away any more: mod_%s is in force wherever modules_enabled has it", name)
+		end
 	end
-	said = all
+	said = (all ~= "" or said) and all
 end
 
 -- Once the server has done what it is about, which may be to try again on another host.
+local telling = false
 local function tell_soon()
-	timer.add_task(0, tell)
+	if not telling then
+		telling = true
+		timer.add_task(0, function ()
+			telling = false
+			tell()
+		end)
+	end
 end
 
-local function remind(session)
+-- Kind -> when there was a line of it, and how many there would have been since.
+local MINUTE = 60
+local told, silent = {}, {}
+
+--- Writes a line of some kind, one of a few strings, at level error: strangers may be able
+-- to have it written as often as they like, so of each there is one a minute.
+function gate.tell_seldom(write, kind, message)
 	local now = os.time()
-	if not reminded or now < reminded or now - reminded >= 60 then
-		reminded = now
-		session.log("error", "Turned away, as all are for the time being: mod_%s is not in force: %s", name, why())
+	if told[kind] and now >= told[kind] and now - told[kind] < MINUTE then
+		silent[kind] = (silent[kind] or 0) + 1
+		return
 	end
+	local before = silent[kind] and (" (and %d times before)"):format(silent[kind]) or ""
+	told[kind], silent[kind] = now, nil
+	write("error", "%s%s: %s", kind, before, message)
 end
 
 ---- Streams ----------------------------------------------------------------------
@@ -113,7 +132,7 @@ end
 function gate.refuse(session)
 	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = text }, nil, text)
 	if not closed then
-		session.log("error", "The stream could not be closed: %s", tostring(problem))
+		gate.tell_seldom(session.log, "The stream could not be closed", tostring(problem))
 		if session.conn then
 			session.conn:close()
 		end
@@ -121,7 +140,9 @@ function gate.refuse(session)
 end
 
 local function turn_away(session)
-	remind(session)
+	gate.tell_seldom(session.log, "Turned away", ("%s, %s, %s: mod_%s is not in force: %s"):format(
+		tostring(session.type):match "^%w*", server.host(session) or "any host",
+		server.peer(session) or session.ip or "unknown address", name, why()))
 	gate.refuse(session)
 end
 
@@ -144,7 +165,7 @@ local function pass(element, session)
 	if done and not shut then
 		return element
 	elseif not done then
-		session.log("error", "Refused, because it cannot be told whether the policy is in force: %s", tostring(shut))
+		gate.tell_seldom(session.log, "It cannot be told whether the policy is in force", tostring(shut))
 	end
 	turn_away(session)
 	return nil
@@ -217,6 +238,7 @@ function gate.start(module)
 		end
 		prosody.events.add_handler("host-activated", watch)
 		prosody.events.add_handler("host-deactivated", forget)
+		prosody.events.add_handler("config-reloaded", tell_soon)
 		for host in pairs(prosody.hosts) do
 			watch(host)
 		end
@@ -256,11 +278,13 @@ end
 
 --- An administrator unloads the module altogether: everybody is let in.
 function gate.stop()
+	log("info", "mod_%s is unloaded: everybody is let in, under the server's own TLS policy", name)
 	watching, unfinished, reason, said = false, nil, nil, nil
 	in_place, let_go = {}, {}
 	filters.remove_filter_hook(add_filter)
 	prosody.events.remove_handler("host-activated", watch)
 	prosody.events.remove_handler("host-deactivated", forget)
+	prosody.events.remove_handler("config-reloaded", tell_soon)
 	for host, session in pairs(prosody.hosts) do
 		for _, event in ipairs(watched) do
 			session.events.remove_handler(event, refuse_stream)

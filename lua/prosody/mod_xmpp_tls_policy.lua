@@ -28,7 +28,11 @@ end
 local fits, problem = pcall(require "xmpp_tls_policy.prosody.prerequisites", module)
 if not fits then
 	gate.stay_shut(problem)
-	module.unload = gate.stop
+	function module.unload()
+		if not module.reloading then
+			gate.stop()
+		end
+	end
 	return
 end
 
@@ -516,10 +520,6 @@ local function begin()
 	module:add_timer(60, each_minute)
 	module:add_timer(1, each_second)
 	gate.open "*"
-	-- Where the last load came to no end, hosts have nothing of it, and no event says so.
-	if modulemanager.get_module("*", module.name) == module.environment then
-		protected.call("covering all hosts", cover_hosts)
-	end
 end
 
 -- What fails here Prosody would tell only at level warn, and go on to the hosts.
@@ -527,6 +527,10 @@ function module.load()
 	local done, failure = protected.call("coming into force", begin)
 	if not done then
 		gate.stay_shut(failure)
+	end
+	-- Where the last load came to no end, hosts have nothing of it, and no event says so.
+	if modulemanager.get_module("*", module.name) == module.environment then
+		protected.call("covering all hosts", cover_hosts)
 	end
 end
 

@@ -8,28 +8,12 @@ local xpcall = require "util.xpcall".xpcall
 
 local protected = {}
 
--- Strangers may be able to make something fail as often as they like: of each there is a
--- line a minute.
-local MINUTE = 60
-local said, silent = {}, {}
-
-local function tell(what, problem)
-	local now = os.time()
-	if said[what] and now >= said[what] and now - said[what] < MINUTE then
-		silent[what] = (silent[what] or 0) + 1
-		return
-	end
-	local before = silent[what] and (" (and %d times before)"):format(silent[what]) or ""
-	said[what], silent[what] = now, nil
-	log("error", "A failure of the TLS policy's own, in %s%s: %s", what, before, problem)
-end
-
 --- Calls action(…). True and what it returned first; or false, with a line in the log that
 -- names `what`, one of a few strings.
 function protected.call(what, action, ...)
 	local done, result = xpcall(action, debug.traceback, ...)
 	if not done then
-		tell(what, result)
+		gate.tell_seldom(log, "A failure of the TLS policy's own, in " .. what, result)
 	end
 	return done, result
 end

@@ -193,7 +193,9 @@ describe("where something is broken", function ()
 				local server = without_core({}, case[1])
 				assert_refused(server)
 				assert_said(server, case[2])
-				assert.matches("\terror\t[^\n]*Turned away", server:log())
+				assert.equal(1, #lines(server, "Turned away"))
+				assert.matches("\terror\tTurned away: c2s, example.test, 127.0.0.1: mod_xmpp_tls_policy is not in force: ",
+					server:log())
 				assert.is_nil(server:log():match "Traceback")
 			end)
 		end
@@ -297,6 +299,7 @@ describe("where something is broken", function ()
 			files_of.write(server.spec.tree .. core_file, core)
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert_under_policy(server)
+			server:wait_for_log "info\tNobody is turned away any more"
 		end)
 
 		it("is missing: an administrator can do without, by the configuration or by unloading", function ()
@@ -305,11 +308,15 @@ describe("where something is broken", function ()
 			server:configure { with_policy = false }
 			server:reload()
 			assert_served(server)
+			local mark = server:mark()
+			server:wait_for_log "info\tNobody is turned away any more"
 			server:configure { with_policy = true }
 			server:reload()
 			assert_refused(server)
+			server:wait_for_log(not_let_in, mark)
 			server:shell [[module:unload("xmpp_tls_policy")]]
 			assert_served(server)
+			server:wait_for_log "info\tmod_xmpp_tls_policy is unloaded: everybody is let in"
 		end)
 	end)
 
@@ -623,16 +630,18 @@ describe("where something is broken", function ()
 			assert.is_nil(text:match "<starttls")
 		end)
 
-		it("in closing a stream closes its connection", function ()
+		it("in closing a stream closes its connection, with one line for all of a minute", function ()
 			local server = start {}
 			inject(server, 'prosody.hosts["example.test"].events.add_handler("pre-session-close", '
 				.. 'function () error "injected" end)')
 			fail(server, "xmpp_tls_policy.contexts", ".enforce")
-			local peer = xmpp.connect(server:target "c2s")
-			peer:send(xmpp.stream_header("c2s", "example.test"))
-			assert.truthy(peer:read_all())
-			peer:close()
-			server:wait_for_log "error\tThe stream could not be closed: [^\n]*injected"
+			for _ = 1, 3 do
+				local peer = xmpp.connect(server:target "c2s")
+				peer:send(xmpp.stream_header("c2s", "example.test"))
+				assert.truthy(peer:read_all())
+				peer:close()
+			end
+			assert.equal(1, #lines(server, "The stream could not be closed: [^\n]*injected"))
 		end)
 
 		it("refuses nothing where the policy is only reported on", function ()
