@@ -18,8 +18,22 @@ local has_gate, gate = pcall(function ()
 end)
 if not has_gate then
 	local filters = require "util.filters"
+	local function is_enabled(host)
+		return module:context(host):get_option_set("modules_enabled", {}):contains "xmpp_tls_policy"
+	end
+	-- Until the gate was loaded after all, or no configuration wants the module any more.
+	local function is_shut()
+		local wanted = is_enabled "*"
+		for host in pairs(prosody.hosts) do
+			wanted = wanted or is_enabled(host)
+		end
+		return wanted and not package.loaded["xmpp_tls_policy.prosody.gate"]
+	end
 	filters.add_filter_hook(function (session)
-		filters.add_filter(session, "stanzas/in", function ()
+		filters.add_filter(session, "stanzas/in", function (element)
+			if not is_shut() then
+				return element
+			end
 			session:close "internal-server-error"
 		end, 1000)
 	end)

@@ -394,6 +394,32 @@ describe("where something is broken", function ()
 			})
 		end)
 
+		it("that would refuse all is itself missing: an administrator can do without it, or mend it", function ()
+			local tree = copied_tree()
+			local gate = lua_file(tree, "xmpp_tls_policy/prosody/gate")
+			local whole = files_of.read(gate)
+			without_file "xmpp_tls_policy/prosody/gate"(tree)
+			local server = start { tree = tree, broken = true }
+			local function answer_inside()
+				local peer = assert(xmpp.open(server:target "c2s_direct_tls"))
+				peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
+				local answer = peer:read_until { "<failure", "<stream:error><internal%-server%-error" }
+				peer:close()
+				return assert(answer):find("<stream:error", 1, true) and "refused" or "served"
+			end
+			assert.equal("refused", answer_inside())
+			server:configure { with_policy = false }
+			server:reload()
+			assert.equal("served", answer_inside())
+			server:configure { with_policy = true }
+			server:reload()
+			assert.equal("refused", answer_inside())
+			files_of.write(gate, whole)
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_under_policy(server)
+			assert.equal("served", answer_inside())
+		end)
+
 		it("that fails on one host leaves the others under the policy", function ()
 			local tree = copied_tree()
 			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
