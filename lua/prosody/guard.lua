@@ -12,6 +12,9 @@ local guard = {}
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
+-- Ends the guard that was started last: a load of the module that failed did not.
+local stop
+
 local incoming = { c2s_unauthed = true, s2sin_unauthed = true }
 local authenticated = { s2sin = true, s2sout = true }
 
@@ -73,6 +76,9 @@ end
 --                   a host: true if it closed the stream
 -- `sessions`: those that are there already. Returns a function that ends it.
 function guard.start(ask, sessions)
+	if stop then
+		stop()
+	end
 	local active = true
 	local function may_pass_without_tls(session, element)
 		local policy = strictest_policy(ask.policy_of, ask.policy_of_host, session, element)
@@ -117,13 +123,14 @@ function guard.start(ask, sessions)
 	for _, session in ipairs(sessions) do
 		add(session)
 	end
-	return function ()
+	function stop()
 		active = false
 		filters.remove_filter_hook(add)
 		for session in pairs(guarded) do
 			filters.remove_filter(session, "stanzas/in", pass)
 		end
 	end
+	return stop
 end
 
 return guard

@@ -455,6 +455,31 @@ describe("where something is broken", function ()
 			files_of.write(plugin, whole)
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert_under_policy(server)
+		it("that fails leaves nothing behind once it was loaded and unloaded", function ()
+			local tree = copied_tree()
+			append(tree, "xmpp_tls_policy/prosody/protected", [[
+				local hook = protected.hook
+				function protected.hook(module, event, ...)
+					assert(event ~= "module-loaded" or protected.whole, "injected")
+					return hook(module, event, ...)
+				end]])
+			local server = start { tree = tree, broken = true }
+			assert_refused(server)
+			inject(server, 'require "xmpp_tls_policy.prosody.protected".whole = true')
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_under_policy(server)
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			assert_served(server)
+			-- The guard is asked for the policy of a stream that names no host.
+			local peer = xmpp.connect(server:target "s2s_direct_tls")
+			assert(peer:secure())
+			peer:send((xmpp.stream_header("s2s", nil, "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")))
+			peer:send "<db:verify from='remote.test' to='example.test' id='1'>key</db:verify>"
+			local answer = peer:read_until { "<db:verify[^>]*>", "<stream:error>.-</stream:error>" }
+			peer:close()
+			assert.matches("<db:verify", answer)
+		end)
+
 		end)
 	end)
 
