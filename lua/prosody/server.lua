@@ -156,11 +156,11 @@ function server.refuse_unknown_names()
 	end)
 end
 
---- Whether the module is enabled for a host, or for all and not disabled for this one;
--- "*": for all.
+--- Whether the module is enabled for a host, or for all and not disabled, as Prosody takes
+-- both options: what is disabled at the top may be enabled for a host. "*": for all.
 function server.wants_module(host, name)
 	local function lists(of, option)
-		local modules = configmanager.get(of, option)
+		local modules = configmanager.rawget(of, option)
 		for _, module in ipairs(type(modules) == "table" and modules or {}) do
 			if module == name then
 				return true
@@ -168,7 +168,11 @@ function server.wants_module(host, name)
 		end
 		return false
 	end
-	return (lists("*", "modules_enabled") or lists(host, "modules_enabled")) and not lists(host, "modules_disabled")
+	local for_all = lists("*", "modules_enabled") and not lists("*", "modules_disabled")
+	if host == "*" then
+		return for_all
+	end
+	return (for_all or lists(host, "modules_enabled")) and not lists(host, "modules_disabled")
 end
 
 --- A context of LuaSec's that is no host's, or nil and a message.

@@ -282,6 +282,24 @@ describe("where something is broken", function ()
 			peer:close()
 		end)
 
+		it("is missing: the host on which alone the module is enabled is closed", function ()
+			local server = without_core({
+				with_policy = false,
+				options = { modules_disabled = { "xmpp_tls_policy" } },
+				hosts = {
+					["example.test"] = files,
+					["strict.test"] = { certificate = files.certificate, key = files.key,
+						options = { modules_enabled = { "xmpp_tls_policy" } } },
+				},
+			}, function (core, tree, spec)
+				os.remove(core)
+				spec.options.installer_plugin_path = tree
+			end)
+			assert_refused(server, nil, "strict.test")
+			assert_served(server)
+			assert_said(server, ".", "strict.test")
+		end)
+
 		it("is missing, where the policy is only reported on: all are served", function ()
 			local server = without_core({ policy = { mode = "report" } }, os.remove)
 			assert_served(server)
@@ -437,24 +455,6 @@ describe("where something is broken", function ()
 			assert_said(server, ".", "strict.test")
 		end)
 
-		it("that fails at a reload: who comes is refused, and the next reload ends that", function ()
-			local tree = copied_tree()
-			local server = start { tree = tree, broken = true, users = { ["juliet@example.test"] = "secret" } }
-			local peer = assert(xmpp.open(server:target "c2s"))
-			assert(peer:login("juliet", "secret"))
-			local plugin = lua_file(tree, "mod_xmpp_tls_policy")
-			local whole = files_of.read(plugin)
-			change(plugin, "\nfunction module.load%(%)\n", "\nfunction module.load()\nerror 'injected'\n")
-			server:shell [[module:reload("xmpp_tls_policy")]]
-			assert_refused(server)
-			assert_said(server, ".")
-			-- Who was let in under the policy stays.
-			peer:send "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
-			assert.truthy(peer:read_until "id='ping'")
-			peer:close()
-			files_of.write(plugin, whole)
-			server:shell [[module:reload("xmpp_tls_policy")]]
-			assert_under_policy(server)
 		it("that fails leaves nothing behind once it was loaded and unloaded", function ()
 			local tree = copied_tree()
 			append(tree, "xmpp_tls_policy/prosody/protected", [[
@@ -480,6 +480,24 @@ describe("where something is broken", function ()
 			assert.matches("<db:verify", answer)
 		end)
 
+		it("that fails at a reload: who comes is refused, and the next reload ends that", function ()
+			local tree = copied_tree()
+			local server = start { tree = tree, broken = true, users = { ["juliet@example.test"] = "secret" } }
+			local peer = assert(xmpp.open(server:target "c2s"))
+			assert(peer:login("juliet", "secret"))
+			local plugin = lua_file(tree, "mod_xmpp_tls_policy")
+			local whole = files_of.read(plugin)
+			change(plugin, "\nfunction module.load%(%)\n", "\nfunction module.load()\nerror 'injected'\n")
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_refused(server)
+			assert_said(server, ".")
+			-- Who was let in under the policy stays.
+			peer:send "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
+			assert.truthy(peer:read_until "id='ping'")
+			peer:close()
+			files_of.write(plugin, whole)
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			assert_under_policy(server)
 		end)
 	end)
 
