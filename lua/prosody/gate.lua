@@ -57,6 +57,19 @@ local function is_shut(host)
 	return is_missing(host) and not gate.only_reports(host)
 end
 
+-- Whether no host is shut: asked for each element, and another only after a change.
+local all_open
+
+local function is_all_open()
+	if all_open == nil then
+		all_open = not is_shut(nil)
+		for host in pairs(prosody.hosts) do
+			all_open = all_open and not is_shut(host)
+		end
+	end
+	return all_open
+end
+
 ---- What is said ----------------------------------------------------------------
 
 -- Of a message of many lines, as `require` has them, what it says first.
@@ -97,9 +110,11 @@ local function tell()
 	said = (all ~= "" or said) and all
 end
 
--- Once the server has done what it is about, which may be to try again on another host.
+-- To be called after each change. It is told of once the server has done what it is about,
+-- which may be to try again on another host.
 local telling = false
-local function tell_soon()
+local function note_change()
+	all_open = nil
 	if not telling then
 		telling = true
 		timer.add_task(0, function ()
@@ -154,13 +169,18 @@ end
 
 -- Whether an element may go no further.
 local function is_closed_to(session, element)
-	if unauthenticated[session.type] then
+	if is_all_open() then
+		return false
+	elseif unauthenticated[session.type] then
 		return server.speaks_xmpp_itself(session) and (is_shut(server.host(session)) or is_for_another(session, element))
 	end
 	return servers[session.type] and is_for_another(session, element)
 end
 
 local function pass(element, session)
+	if all_open then
+		return element
+	end
 	local done, shut = pcall(is_closed_to, session, element)
 	if done and not shut then
 		return element
@@ -203,13 +223,14 @@ local function watch(host)
 		events.add_handler(event, refuse_stream, first)
 	end
 	events.add_handler("s2s-authenticated", refuse_authentication[host], first)
-	tell_soon()
+	note_change()
 end
 
 -- Prosody unloads modules from a host that it deactivates, as an administrator would: who
 -- activates it again wants what the configuration says.
 local function forget(host)
 	in_place[host], let_go[host] = nil, nil
+	note_change()
 end
 
 ---- Life --------------------------------------------------------------------------
@@ -238,18 +259,18 @@ function gate.start(module)
 		end
 		prosody.events.add_handler("host-activated", watch)
 		prosody.events.add_handler("host-deactivated", forget)
-		prosody.events.add_handler("config-reloaded", tell_soon)
+		prosody.events.add_handler("config-reloaded", note_change)
 		for host in pairs(prosody.hosts) do
 			watch(host)
 		end
 	end
-	tell_soon()
+	note_change()
 end
 
 --- The module does not load, for a reason that is known; it may be unloaded all the same.
 function gate.stay_shut(problem)
 	unfinished, reason = nil, in_one_line(problem)
-	tell_soon()
+	note_change()
 end
 
 --- The module is in force on a host ("*": its global part).
@@ -258,17 +279,19 @@ function gate.open(host)
 		unfinished = nil
 	end
 	in_place[host], let_go[host] = true, nil
+	note_change()
 end
 
 --- It is about to be put in force on a host, again or not, which may fail.
 function gate.shut(host)
 	in_place[host], let_go[host] = nil, nil
-	tell_soon()
+	note_change()
 end
 
 --- An administrator unloads the module from a host.
 function gate.let_go(host)
 	in_place[host], let_go[host] = nil, true
+	note_change()
 end
 
 --- Whether one did, and did not load it again.
@@ -279,12 +302,12 @@ end
 --- An administrator unloads the module altogether: everybody is let in.
 function gate.stop()
 	log("info", "mod_%s is unloaded: everybody is let in, under the server's own TLS policy", name)
-	watching, unfinished, reason, said = false, nil, nil, nil
+	watching, unfinished, reason, said, all_open = false, nil, nil, nil, nil
 	in_place, let_go = {}, {}
 	filters.remove_filter_hook(add_filter)
 	prosody.events.remove_handler("host-activated", watch)
 	prosody.events.remove_handler("host-deactivated", forget)
-	prosody.events.remove_handler("config-reloaded", tell_soon)
+	prosody.events.remove_handler("config-reloaded", note_change)
 	for host, session in pairs(prosody.hosts) do
 		for _, event in ipairs(watched) do
 			session.events.remove_handler(event, refuse_stream)
