@@ -1,5 +1,6 @@
 --- The events by which modules of the operator's own hear of the policy. What such a
 -- module does wrong is logged, and changes nothing else.
+local gate = require "xmpp_tls_policy.prosody.gate"
 local log = require "util.logger".init "tls_policy"
 
 local events = {}
@@ -11,7 +12,7 @@ local function of(host)
 end
 
 local function failed(name, problem)
-	log("error", "A handler of %s failed: %s", name, tostring(problem))
+	gate.tell_seldom(log, ("A handler of %s failed"):format(name), tostring(problem))
 end
 
 --- Fires an event on a host (nil: for global modules).

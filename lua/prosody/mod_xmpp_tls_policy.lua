@@ -42,6 +42,7 @@ end
 local fits, problem = pcall(require "xmpp_tls_policy.prosody.prerequisites", module)
 if not fits then
 	gate.stay_shut(problem)
+	module:set_status("error", "Not in force; see the log")
 	function module.unload()
 		if not module.reloading then
 			gate.stop()

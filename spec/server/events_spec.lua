@@ -101,7 +101,9 @@ describe("a module of the operator's own", function ()
 		peer, _, text = xmpp.open(server:target "c2s")
 		assert.is_nil(peer)
 		assert.matches("<policy%-violation.*a module of this server could not judge the connection", text)
-		assert.matches("error\tA handler of tls%-policy/verdict failed: [^\n]*oops", server:log(mark))
+		-- Strangers bring it about as often as they like: there is a line a minute.
+		local _, lines = server:log(mark):gsub("error\tA handler of tls%-policy/verdict failed: [^\n]*oops", "")
+		assert.equal(1, lines)
 		assert.is_nil(server:log(mark):match "Traceback")
 		-- What the policy tells of handshakes goes on.
 		for _ = 1, 2 do

@@ -272,6 +272,7 @@ describe("where something is broken", function ()
 				assert_served(server, host)
 			end
 			assert_said(server, ".", "chat.test, example.test")
+			assert.matches("%[error%] Not in force; see the log", (server:shell 'module:info("xmpp_tls_policy")'))
 			server:wait_for_log "error\tNothing is reported on reported.test, because mod_xmpp_tls_policy is not in force"
 			-- A stream to a free host does not carry anything to another.
 			local peer = xmpp.open(server:target("s2s", "free.test"), { from = "remote.test" })
