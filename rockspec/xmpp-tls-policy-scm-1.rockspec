@@ -63,6 +63,7 @@ build = {
 			["xmpp_tls_policy.prosody.certificates"] = "lua/prosody/certificates.lua";
 			["xmpp_tls_policy.prosody.commands"] = "lua/prosody/commands.lua";
 			["xmpp_tls_policy.prosody.connections"] = "lua/prosody/connections.lua";
+			["xmpp_tls_policy.prosody.enforcement"] = "lua/prosody/enforcement.lua";
 			["xmpp_tls_policy.prosody.events"] = "lua/prosody/events.lua";
 			["xmpp_tls_policy.prosody.explain"] = "lua/prosody/explain.lua";
 			["xmpp_tls_policy.prosody.gate"] = "lua/prosody/gate.lua";

@@ -56,6 +56,7 @@ local commands = require "xmpp_tls_policy.prosody.commands"
 local connections = require "xmpp_tls_policy.prosody.connections"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
+local enforcement = require "xmpp_tls_policy.prosody.enforcement"
 local events = require "xmpp_tls_policy.prosody.events"
 local guard = require "xmpp_tls_policy.prosody.guard"
 local in_force = require "xmpp_tls_policy.prosody.in_force"
@@ -73,10 +74,6 @@ local streams = require "xmpp_tls_policy.prosody.streams"
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
--- What is asked of a context, by host, role and service; made anew with each
--- configuration.
-local demands, demanded = {}, nil
-
 local policy_for, policy_of_session = in_force.policy_for, in_force.of_session
 
 local function load_policies()
@@ -88,161 +85,13 @@ local function load_policies()
 	end
 end
 
----- Contexts -----------------------------------------------------------------
-
-local function demand(host, role, option, domain)
-	if demanded ~= in_force.generation() then
-		demands, demanded = {}, in_force.generation()
-	end
-	local policy = policy_for(host, domain)
-	local key = ("%s %s %s %s"):format(host or "*", role, option or "", policy.exception and policy.exception.domain or "")
-	if not demands[key] then
-		demands[key] = {
-			policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
-			operator = server.operator_lists(host, role, option),
-		}
-	end
-	return demands[key]
-end
-
--- `service`: of a listener's context; see server.direct_tls_contexts.
-local function enforce(context, given, service)
-	local entry = contexts.enforce(context, given)
-	entry.service = service
-	if not entry.new then
-		return entry
-	end
-	local host, role = given.host, given.role
-	local what = ("%s, %s%s"):format(host or "any host", role, service and " (" .. service .. ")" or "")
-	if entry.failure then
-		module:log("error", "%s: no TLS, because its context cannot be brought under %s: %s",
-			what, entry.policy:name(), entry.failure)
-		return entry
-	end
-	if entry.warning then
-		module:log("warn", "%s: handshakes on the context are not all reported: %s", what, entry.warning)
-	end
-	if entry.policy.mode == "report" then
-		module:log("debug", "%s: the context is left as it is; %s is only reported on", what, entry.policy:name())
-		return entry
-	end
-	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
-	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
-		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
-	end
-	if entry.resumption_failure then
-		module:log("error", "%s: no session is resumed: %s", what, entry.resumption_failure)
-	end
-	if entry.dropped.dh_bits then
-		module:log("warn", "%s: the DH parameters of %d bits were replaced by stronger ones", what,
-			entry.dropped.dh_bits)
-	end
-	return entry
-end
-
-local function enforce_names(found)
-	local entries = {}
-	for host, context in pairs(found.names) do
-		entries[host] = enforce(context, demand(host, found.role, found.option), found.service)
-	end
-	local done, message = contexts.serve_names(found.context, entries)
-	if not done then
-		module:log("error", "%s: no session is resumed by server name: %s", found.service, message)
-	end
-end
-
-local function keep_named()
-	local list = {}
-	for _, found in ipairs(server.direct_tls_contexts()) do
-		for _, context in pairs(found.names) do
-			list[#list + 1] = context
-		end
-	end
-	contexts.keep(list)
-end
-
-local function enforce_direct_tls()
-	for _, found in ipairs(server.direct_tls_contexts()) do
-		enforce(found.context, demand(nil, found.role, found.option), found.service)
-		enforce_names(found)
-	end
-	keep_named()
-	server.tolerate_any_name(function (context)
-		local entry = contexts.get(context)
-		return entry and entry.policy.mode ~= "report" and not entry.failure and entry.certificate
-	end)
-end
-
-local function enforce_all()
-	contexts.enforce_again(function (given)
-		return demand(given.host, given.role, given.option, given.domain)
-	end)
-	enforce_direct_tls()
-end
-
--- At once, as connections may be accepted before any timer; and again when the event
--- that is being handled is over, as other modules may still make contexts.
-local looking = false
-local function look_at_direct_tls()
-	enforce_all()
-	if not looking then
-		looking = true
-		module:add_timer(0, function ()
-			looking = false
-			protected.call("the search for contexts", enforce_all)
-		end)
-	end
-end
-
-local function give_back(host)
-	for _, message in ipairs(contexts.release(host)) do
-		module:log("error", "A context stays under the policy: %s", message)
-	end
-end
-
-local roles = { c2s_unauthed = "c2s", s2sin_unauthed = "s2sin", s2sout_unauthed = "s2sout" }
-
--- The context of an exception's policy takes the place of the one for all peers,
--- which stays as strict as it is.
-local function set_apart(host, session, given)
-	local exception = given.policy.exception
-	if session.ssl_ctx == session.tls_policy_context then
-		return
-	end
-	local context, message = server.context_like(session, exception.domain)
-	if not context then
-		module:log("error", "%s: the exception for %s has no effect, because there is no context for it: %s",
-			host, exception.domain, message)
-		return
-	end
-	session.ssl_ctx, session.tls_policy_context = context, context
-end
-
--- The context that mod_tls gave a session for STARTTLS: nil if there is none,
--- else whether it is under the policy.
-local function enforce_starttls(host, session)
-	local role = roles[session.type]
-	if not session.ssl_ctx or not role then
-		return nil
-	end
-	local given = demand(host, role, nil, server.peer(session))
-	if given.policy.exception and given.policy.mode ~= "report" then
-		set_apart(host, session, given)
-		if session.ssl_ctx ~= session.tls_policy_context then
-			given = demand(host, role)
-		end
-	end
-	local entry = enforce(session.ssl_ctx, given)
-	return entry.policy.mode == "report" or not entry.failure
-end
-
 ---- Streams ------------------------------------------------------------------
 
 local function judge(policy, session)
 	local closed, unobserved = streams.judge(policy, session)
 	if unobserved then
 		-- What is in use is not what we know of: look again.
-		enforce_direct_tls()
+		enforcement.search_direct_tls()
 	end
 	return closed
 end
@@ -277,7 +126,7 @@ local function cover(host_module)
 		if session.secure or not server.speaks_xmpp_itself(session) then
 			return
 		end
-		if enforce_starttls(host, session) == false then
+		if enforcement.starttls(host, session) == false then
 			return streams.refuse_without_tls(session)
 		end
 		streams.offer_only_starttls(policy_with(session), features)
@@ -290,14 +139,14 @@ local function cover(host_module)
 	protected.hook_decision(host_module, "s2s-stream-features", offer, -1000, true)
 	-- After mod_tls (0), before the connection is made.
 	protected.hook(host_module, "s2sout-created", function (event)
-		enforce_starttls(host, event.session)
+		enforcement.starttls(host, event.session)
 	end, -1)
 	-- Before mod_tls (0): the context may have been made under an older policy, and
 	-- where STARTTLS was not offered, because the stream has no version='1.0', there is
 	-- none yet that we could see.
 	protected.hook_decision(host_module, "stanza/" .. xmlns_tls .. ":starttls", function (event)
 		local session = event.origin
-		local under_policy = enforce_starttls(host, session)
+		local under_policy = enforcement.starttls(host, session)
 		if under_policy == false then
 			return streams.refuse_without_tls(session)
 		elseif under_policy == nil and policy_with(session).mode ~= "report" then
@@ -322,7 +171,7 @@ local function cover(host_module)
 		if session.direction ~= "outgoing" then
 			return
 		end
-		if enforce_starttls(host, session) == false then
+		if enforcement.starttls(host, session) == false then
 			return streams.refuse_without_tls(session)
 		end
 		local policy = policy_with(session)
@@ -380,7 +229,7 @@ function module.add_host(host_module)
 		if host_module.reloading then
 			return gate.shut(host)
 		end
-		protected.call("giving back the contexts of " .. host, give_back, host)
+		protected.call("giving back the contexts of " .. host, enforcement.give_back, host)
 		in_force.remove(host)
 		gate.let_go(host)
 	end
@@ -458,9 +307,10 @@ end
 
 local function host_activated()
 	cover_hosts()
-	look_at_direct_tls()
+	enforcement.search()
 end
 
+enforcement.start(module)
 load_policies()
 local remove_commands = shell.add(module, commands.list)
 metrics.serve(module, server.direct_tls_contexts)
@@ -486,14 +336,14 @@ end, 0)
 protected.hook(module, "host-deactivated", in_force.remove)
 protected.hook(module, "server-stopping", reports.store_all)
 -- After portmanager (0), which makes the contexts of a new listener.
-protected.hook(module, "item-added/net-provider", look_at_direct_tls, -1)
+protected.hook(module, "item-added/net-provider", enforcement.search, -1)
 -- After portmanager (-1), which makes the contexts anew.
 module:hook("config-reloaded", function ()
 	protected.call("opening the storage", storage.reopen)
 	protected.call("loading the options", load_policies)
 	protected.call("covering all hosts", cover_hosts)
 	protected.call("looking at the hosts' certificates", own_certificates.check_all, module, in_force.hosts())
-	protected.call("the search for contexts", look_at_direct_tls)
+	protected.call("the search for contexts", enforcement.search)
 	protected.call("ending exceptions", end_exceptions)
 end, -2)
 
@@ -507,7 +357,7 @@ end
 
 local function each_minute()
 	protected.call("sweeping the session store", sweep_sessions)
-	protected.call("keeping contexts by name", keep_named)
+	protected.call("keeping contexts by name", enforcement.keep_named)
 	protected.call("warning of exceptions", in_force.warn_of_exceptions, module)
 	protected.call("ending exceptions", end_exceptions)
 	protected.call("storing reports", reports.store_hourly)
@@ -531,7 +381,7 @@ local function each_second()
 end
 
 local function begin()
-	look_at_direct_tls()
+	enforcement.search()
 	module:add_timer(60, each_minute)
 	module:add_timer(1, each_second)
 	gate.open "*"
@@ -570,7 +420,7 @@ function module.unload()
 	protected.call("unloading from hosts", unload_from_hosts)
 	protected.call("refusing unknown server names", server.refuse_unknown_names)
 	protected.call("keeping no contexts", contexts.keep, {})
-	protected.call("giving back contexts", give_back)
+	protected.call("giving back contexts", enforcement.give_back)
 	in_force.clear()
 	gate.stop()
 end
