@@ -2,6 +2,7 @@
 -- one part after the other is broken. Of wrong options, see plugin_spec.lua and
 -- spec/unit/options_spec.lua.
 local client = require "support.client"
+local configuration = require "support.configuration"
 local files_of = require "support.files"
 local lfs = require "lfs"
 local mime = require "mime"
@@ -19,7 +20,7 @@ local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" }
 local function copied_tree()
 	local path = process.scratch "tree"
 	assert(lfs.mkdir(path))
-	process.check { "cp", "-r", "build/share", "build/lib", path }
+	process.check { "cp", "-r", configuration.tree .. "/share", configuration.tree .. "/lib", path }
 	return path
 end
 
@@ -201,6 +202,9 @@ describe("where something is broken", function ()
 		end
 
 		it("is cut short where glibc's loader dies of it: the server does not start", function ()
+			if configuration.sanitized then
+				pending "AddressSanitizer reports a crash, and this is one"
+			end
 			local started, problem = pcall(without_core, {}, function (core)
 				files_of.write(core, files_of.read(core):sub(1, 20000))
 			end)
