@@ -105,13 +105,15 @@ peers: ## install the servers to federate with, which are not started
 
 # A fault ends the process: nothing goes on with what it left behind.
 SANITIZED := build/sanitized
+# SUITES=unit leaves out the server specs, which take more than 20 minutes.
+SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
 sanitize: deps memory ## run all specs under sanitizers, and the unit specs under Valgrind
 	$(call install,lua5.4 liblua5.4-dev patchelf)
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
-	spec/sanitize.sh $(SANITIZED)
+	spec/sanitize.sh $(SANITIZED) $(SUITES)
 
 memory: all
 	$(call install,valgrind)

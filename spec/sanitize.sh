@@ -2,11 +2,13 @@
 # The specs with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer in the
 # core, and with a garbage collector that is as eager as it can be:
 #
-#     spec/sanitize.sh DIRECTORY
+#     spec/sanitize.sh DIRECTORY SUITE …
 #
 # DIRECTORY is a LuaRocks tree with the sanitized core. It gets an interpreter for it, too.
+# A SUITE is unit or server.
 set -euo pipefail
 export SANITIZED=$1
+suites=" ${*:2} "
 support=$(cd "$(dirname "$0")" && pwd)/support
 lua=$SANITIZED/lua
 
@@ -37,11 +39,15 @@ run() {
 	shift
 	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
 }
-# Those that come to the core. Of the memory of 100,000 domains it has only the facts, which others see to.
-mapfile -t of_core < <(grep -l 'xmpp_tls_policy\.core' spec/unit/*_spec.lua | grep -v certificate_memory)
-run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
-run "Unit specs with LeakSanitizer" $leaks --run=unit
-run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
+if [[ $suites == *" unit "* ]]; then
+	# Those that come to the core. Of the memory of 100,000 domains it has only the facts, which others see to.
+	mapfile -t of_core < <(grep -l 'xmpp_tls_policy\.core' spec/unit/*_spec.lua | grep -v certificate_memory)
+	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
+	run "Unit specs with LeakSanitizer" $leaks --run=unit
+fi
+if [[ $suites == *" server "* ]]; then
+	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
+fi
 
 # Also of servers whose end no spec looked at.
 for report in "$SANITIZED"/report.*; do
