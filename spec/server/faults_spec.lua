@@ -1,6 +1,7 @@
 -- What the machine does to a server: it is killed, its disk is full, its storage fails. Nobody
 -- loses more by that than has to be.
 
+local configuration = require "support.configuration"
 local files = require "support.files"
 local json = require "dkjson"
 local lfs = require "lfs"
@@ -182,6 +183,7 @@ describe("the certificate memory", function ()
 			for index, word in ipairs(small_disk) do
 				table.insert(command, index, word)
 			end
+			command[#command + 1] = configuration.sanitized and configuration.sanitized .. "/lua"
 			start { policy = policy, lua = command, options = { data_path = data }, users = { ["juliet@near.test"] = "secret" } }
 			local pid = files.read(near.directory .. "/prosody.pid"):match "%d+"
 			filler = ("/proc/%s/root%s/filler"):format(pid, data)
