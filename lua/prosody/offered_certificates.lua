@@ -3,7 +3,7 @@ local array = require "util.array"
 local contexts = require "xmpp_tls_policy.contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
-local own_certificate = require "xmpp_tls_policy.own_certificate"
+local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
 local server = require "xmpp_tls_policy.prosody.server"
 local shell = require "xmpp_tls_policy.prosody.shell"
 local text = require "xmpp_tls_policy.text"
@@ -21,20 +21,6 @@ local function validity_problems(facts, now)
 		return { ("it is not valid before %s"):format(date.of(facts.not_before)) }
 	end
 	return {}
-end
-
--- Of one of our own hosts; `chain`: facts of what is sent after it.
-local function own_problems(inspected, chain, domain)
-	local certificate, problems = inspected.certificate, array {}
-	for _, problem in ipairs(own_certificate.check(certificate:facts(), {
-		domain = domain, chain = chain, now = os.time(),
-		roots = inspected.issuer and { inspected.issuer:facts() },
-		matches_c2s = certificate:matches(domain, "xmpp-client"),
-		matches_s2s = certificate:matches(domain, "xmpp-server"),
-	})) do
-		problems:push(problem.message)
-	end
-	return problems
 end
 
 -- The server's errors come by depth, from 1.
@@ -138,33 +124,29 @@ local function add_of_peers(list, module, domain)
 	end
 end
 
-local function facts_of_all(chain)
-	local list = {}
-	for index, certificate in ipairs(chain) do
-		list[index] = certificate:facts()
-	end
-	return list
-end
-
-local function add_inspected(list, where, inspected, domain)
+local function add_inspected(list, where, inspected, host)
 	if inspected.certificate then
-		local chain = facts_of_all(inspected.chain)
-		add(list, where, inspected.certificate, chain, own_problems(inspected, chain, domain))
+		local problems, chain = own_certificates.problems(host, inspected)
+		local messages = array {}
+		for index, problem in ipairs(problems) do
+			messages[index] = problem.message
+		end
+		add(list, where, inspected.certificate, chain, messages)
 	end
 end
 
 -- Those in use; else, where there was no connection yet, the configuration's.
-local function add_of_host(list, host, domain)
+local function add_of_host(list, host)
 	local before = #list
 	contexts.each(function (entry, context)
 		if context and entry.given.host == host and entry.given.role ~= "s2sout" then
-			add_inspected(list, "our own, " .. entry.given.role, context:inspect(), domain)
+			add_inspected(list, "our own, " .. entry.given.role, context:inspect(), host)
 		end
 	end)
 	local luasec = #list == before and server.own_context(host, "c2s_ssl")
 	local context = luasec and core.context.adopt(luasec)
 	if context then
-		add_inspected(list, "our own, as configured", context:inspect(), domain)
+		add_inspected(list, "our own, as configured", context:inspect(), host)
 		context:close()
 	end
 end
@@ -178,7 +160,7 @@ local function certificates_of(module, given)
 	local list = array {}
 	for host in pairs(prosody.hosts) do
 		if core.domain_name(host) == domain then
-			add_of_host(list, host, domain)
+			add_of_host(list, host)
 		end
 	end
 	add_of_peers(list, module, domain)

@@ -54,16 +54,19 @@ local function inspected(host, role)
 	return first
 end
 
-local function problems_of(host, own)
+--- What is wrong with a host's certificate, `own` as context:inspect() returns it: a
+-- list as of own_certificate.check; and the facts of what is sent after it.
+function own_certificates.problems(host, own)
+	local certificate, chain = own.certificate, facts_of(own.chain)
 	local covers_for_clients
 	if server.serves_clients(host) ~= false then
-		covers_for_clients = own.certificate:matches(host, "xmpp-client")
+		covers_for_clients = certificate:matches(host, "xmpp-client")
 	end
-	return own_certificate.check(own.certificate:facts(), {
-		domain = host, now = os.time(), chain = facts_of(own.chain), roots = facts_of { own.issuer },
+	return own_certificate.check(certificate:facts(), {
+		domain = host, now = os.time(), chain = chain, roots = facts_of { own.issuer },
 		matches_c2s = covers_for_clients,
-		matches_s2s = own.certificate:matches(host, "xmpp-server"),
-	})
+		matches_s2s = certificate:matches(host, "xmpp-server"),
+	}), chain
 end
 
 local function say(module, host, again)
@@ -71,7 +74,7 @@ local function say(module, host, again)
 	for _, role in ipairs { "c2s", "s2sin" } do
 		local own = inspected(host, role)
 		local sha256 = own and own.certificate:facts().sha256
-		for _, problem in ipairs(own and not told[sha256] and problems_of(host, own) or {}) do
+		for _, problem in ipairs(own and not told[sha256] and own_certificates.problems(host, own) or {}) do
 			local key = table.concat({ host, problem.kind, problem.severity, sha256 }, " ")
 			if again or not said[key] then
 				said[key] = true

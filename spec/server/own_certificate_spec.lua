@@ -145,6 +145,9 @@ describe("the certificate of a host of ours", function ()
 		local log = said(server:log())
 		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', log)
 		assert.is_nil(log:match "clients")
+		local output = server:shell 'tlspolicy:cert("rooms.test")'
+		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', output)
+		assert.is_nil(output:match "so clients")
 	end)
 
 	it("may be missing", function ()
