@@ -284,7 +284,6 @@ end
 -- closed afterwards (nil if it cannot be had).
 function contexts.each(visit)
 	local list = {}
-	forget_closed()
 	for luasec, entry in pairs(adopted) do
 		list[#list + 1] = { luasec, entry }
 	end
@@ -292,8 +291,12 @@ function contexts.each(visit)
 		return a[2].number < b[2].number
 	end)
 	for _, found in ipairs(list) do
-		local context = core.context.adopt(found[1])
-		visit(found[2], context)
+		local context, _, code = core.context.adopt(found[1])
+		if code == "closed" then
+			adopted[found[1]] = nil
+		else
+			visit(found[2], context)
+		end
 		if context then
 			context:close()
 		end
