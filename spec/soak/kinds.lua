@@ -125,22 +125,23 @@ local function go(peer, random)
 	peer:close()
 end
 
--- A connection whose handshake was made before the module came, and on which something comes
--- after it, is closed: it is not known to be under the policy.
-local function closed(text, problem, ...)
+-- What came of a stream that was closed. A connection whose handshake was made before the
+-- module came, and on which something comes after it, is: it is not known to be under the policy.
+local function closed(peer, text, problem, ...)
+	peer:close()
 	if text:find("context was not under the policy", 1, true) then
 		return nil, "the module came in between"
 	end
 	return nil, nil, problem:format(...)
 end
 
--- The stream after the handshake.
+-- The stream after the handshake. Of one that does not open, the peer is closed.
 local function open(peer)
 	local features, reason, text = peer:open()
 	if features then
 		return true
 	end
-	return closed(text, "no stream after the handshake: %s %s", tostring(reason), text)
+	return closed(peer, text, "no stream after the handshake: %s %s", tostring(reason), text)
 end
 
 local function fail(peer, what, ...)
@@ -168,7 +169,6 @@ function kinds.full(load, random)
 	if random:below(4) > 0 then
 		done, outcome, problem = open(peer)
 		if not done then
-			peer:close()
 			return outcome, problem
 		end
 	end
@@ -195,7 +195,6 @@ function kinds.resumed(load, random)
 	end
 	done, outcome, problem = open(peer)
 	if not done then
-		peer:close()
 		return outcome, problem
 	end
 	local resumed, new = peer:tls_info().resumed, peer.socket:session()
@@ -222,18 +221,15 @@ function kinds.authenticated(load, random)
 	end
 	done, outcome, problem = open(peer)
 	if not done then
-		peer:close()
 		return outcome, problem
 	end
 	peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
 	local text, why, rest = peer:read_until("<success[^>]*>")
 	if not text then
-		peer:close()
-		return select(2, closed(rest, "%s was not authenticated: %s %s", files.domain, tostring(why), rest))
+		return select(2, closed(peer, rest, "%s was not authenticated: %s %s", files.domain, tostring(why), rest))
 	end
 	done, outcome, problem = open(peer)
 	if not done then
-		peer:close()
 		return outcome, problem
 	end
 	go(peer, random)
