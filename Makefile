@@ -19,7 +19,7 @@ CORE ?= c/core.so
 
 SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
-SCRIPTS := $(sort $(wildcard lua/*/*.lua))
+SCRIPTS := $(sort $(wildcard lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
 INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
 WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \

@@ -1,7 +1,7 @@
 --- What is connected, and how: the command `show` of the shell.
 local array = require "util.array"
 local core = require "xmpp_tls_policy.core"
-local in_force = require "xmpp_tls_policy.prosody.in_force"
+local in_force = require "xmpp_tls_policy.policy.policies"
 local jid = require "util.jid"
 local server = require "xmpp_tls_policy.prosody.server"
 local shell = require "xmpp_tls_policy.prosody.shell"

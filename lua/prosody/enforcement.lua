@@ -1,7 +1,7 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and what
 -- mod_tls gives a session for STARTTLS. What cannot be brought under its policy has no TLS.
 local contexts = require "xmpp_tls_policy.contexts"
-local in_force = require "xmpp_tls_policy.prosody.in_force"
+local in_force = require "xmpp_tls_policy.policy.policies"
 local protected = require "xmpp_tls_policy.prosody.protected"
 local server = require "xmpp_tls_policy.prosody.server"
 

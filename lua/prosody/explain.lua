@@ -1,8 +1,8 @@
 --- What the clauses say, in the profiles in force: the command `explain` of the shell.
 local array = require "util.array"
-local clauses = require "xmpp_tls_policy.clauses"
-local in_force = require "xmpp_tls_policy.prosody.in_force"
-local render = require "xmpp_tls_policy.render"
+local clauses = require "xmpp_tls_policy.policy.clauses"
+local in_force = require "xmpp_tls_policy.policy.policies"
+local render = require "xmpp_tls_policy.policy.render"
 local shell = require "xmpp_tls_policy.prosody.shell"
 
 local explain = {}

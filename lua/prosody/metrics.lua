@@ -1,10 +1,10 @@
 --- Counts of handshakes, refusals, resumption and certificates. They are kept here,
 -- whether Prosody has statistics or not, and are handed to it whenever it collects its
 -- own: mod_http_openmetrics has a page of them.
-local clauses = require "xmpp_tls_policy.clauses"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local contexts = require "xmpp_tls_policy.contexts"
 local counters = require "xmpp_tls_policy.counters"
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 
 local unpack = table.unpack or unpack
 

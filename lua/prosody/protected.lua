@@ -1,7 +1,7 @@
 --- Calls of ours that may fail, as any program may: what fails is said in the log, and a
 -- session that was to be decided on is refused.
 local gate = require "xmpp_tls_policy.prosody.gate"
-local in_force = require "xmpp_tls_policy.prosody.in_force"
+local in_force = require "xmpp_tls_policy.policy.policies"
 local log = require "util.logger".init "tls_policy"
 local server = require "xmpp_tls_policy.prosody.server"
 local xpcall = require "util.xpcall".xpcall

@@ -10,11 +10,11 @@ if core.interface ~= interface then
 		interface, core.interface and ("version %d"):format(core.interface) or "of before such versions"), 0)
 end
 
-local clauses = require "xmpp_tls_policy.clauses"
-local options = require "xmpp_tls_policy.options"
+local clauses = require "xmpp_tls_policy.policy.clauses"
+local options = require "xmpp_tls_policy.policy.options"
 local policy = require "xmpp_tls_policy.policy"
-local profiles = require "xmpp_tls_policy.profiles"
-local render = require "xmpp_tls_policy.render"
+local profiles = require "xmpp_tls_policy.policy.profiles"
+local render = require "xmpp_tls_policy.policy.render"
 local text = require "xmpp_tls_policy.text"
 
 local tls_policy = {}

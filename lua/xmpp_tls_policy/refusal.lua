@@ -1,6 +1,6 @@
 -- Why a handshake failed, in words for an operator.
-local offers = require "xmpp_tls_policy.offer"
-local suites = require "xmpp_tls_policy.suites"
+local offers = require "xmpp_tls_policy.policy.client_hello"
+local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local refusal = {}

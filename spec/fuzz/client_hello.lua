@@ -7,7 +7,7 @@
 local core = require "xmpp_tls_policy.core"
 local live_session = require "support.live_session"
 local offers = require "support.offers"
-local offer = require "xmpp_tls_policy.offer"
+local offer = require "xmpp_tls_policy.policy.client_hello"
 local own = require "support.client_hello"
 local process = require "support.process"
 local refusal = require "xmpp_tls_policy.refusal"

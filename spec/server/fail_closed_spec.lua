@@ -360,7 +360,7 @@ describe("where something is broken", function ()
 
 		for what, case in pairs {
 			["of the library that is missing"] = { without_file "xmpp_tls_policy/clauses",
-				"error\t[^\n]*module 'xmpp_tls_policy.clauses' not found", "module 'xmpp_tls_policy.clauses' not found" },
+				"error\t[^\n]*module 'xmpp_tls_policy.policy.clauses' not found", "module 'xmpp_tls_policy.policy.clauses' not found" },
 			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/prosody/streams",
 				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.prosody.streams' not found" },
 			["that fails in the middle of the plugin"] = {
@@ -728,7 +728,7 @@ describe("where something is broken", function ()
 		it("in a reload of the configuration leaves the earlier one in force, and the rest is done", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			local renewed = authority:issue { names = { "example.test" }, key = "p256", common_name = "renewed" }
-			fail(server, "xmpp_tls_policy.prosody.in_force", ".load")
+			fail(server, "xmpp_tls_policy.policy.policies", ".load")
 			server:configure { policy = { level = "must" } }
 			server:renew("example.test", renewed)
 			server:reload()

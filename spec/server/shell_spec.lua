@@ -1,7 +1,7 @@
 -- What an administrator sees in the shell of a live server, with connections of each kind
 -- (draft-saintandre-xmpp-tls-02, 4.10).
 local commands = require "support.shell_commands"
-local clauses = require "xmpp_tls_policy.clauses"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local core = require "xmpp_tls_policy.core"
 local files = require "support.files"
 local json = require "dkjson"

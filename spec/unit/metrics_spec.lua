@@ -1,7 +1,7 @@
 -- What is counted, where a live server cannot be made to show it.
 local contexts = require "xmpp_tls_policy.contexts"
 local metrics = require "prosody.metrics"
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 
 -- A metric's series, as { ["values"] = value }.
 local function series(name)

@@ -1,7 +1,7 @@
 -- What an operator may write, and what is said about what he may not.
 local date = require "xmpp_tls_policy.date"
 local domain_name = require "xmpp_tls_policy.core".domain_name
-local profiles = require "xmpp_tls_policy.profiles"
+local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
 
 local options = {}

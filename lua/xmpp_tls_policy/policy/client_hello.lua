@@ -1,6 +1,6 @@
 -- What a peer offers in a handshake, as the core has it (numbers: README.md has the
 -- shape), and whether some of it can be negotiated.
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local rank, version_names = suites.rank, suites.version_names

@@ -1,5 +1,5 @@
 -- Policies and profiles as text, for people and for files that are compared.
-local composition = require "xmpp_tls_policy.settings"
+local composition = require "xmpp_tls_policy.policy.settings"
 
 local render = {}
 

@@ -1,6 +1,6 @@
 -- Verdicts: every clause that is broken, and whether that refuses.
 local tls_policy = require "xmpp_tls_policy"
-local verdict = require "xmpp_tls_policy.verdict"
+local verdict = require "xmpp_tls_policy.policy.verdict"
 
 local function entry(id, at, level)
 	return {

@@ -1,5 +1,5 @@
 -- From clauses to settings: what is left of all that TLS knows.
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
 

@@ -1,12 +1,12 @@
 -- A policy: a profile read at a level. It knows no clause; it loops over them.
 local domain_name = require "xmpp_tls_policy.core".domain_name
-local offers = require "xmpp_tls_policy.offer"
-local options = require "xmpp_tls_policy.options"
-local profiles = require "xmpp_tls_policy.profiles"
-local composition = require "xmpp_tls_policy.settings"
-local suites = require "xmpp_tls_policy.suites"
+local offers = require "xmpp_tls_policy.policy.client_hello"
+local options = require "xmpp_tls_policy.policy.options"
+local profiles = require "xmpp_tls_policy.policy.profiles"
+local composition = require "xmpp_tls_policy.policy.settings"
+local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
-local verdict = require "xmpp_tls_policy.verdict"
+local verdict = require "xmpp_tls_policy.policy.verdict"
 
 local rank, version_names = suites.rank, suites.version_names
 local oldest, newest = suites.versions[1], suites.versions[#suites.versions]
@@ -72,7 +72,7 @@ function policy.new(given)
 	if not checked then
 		return nil, errors
 	end
-	local made = policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.clauses")
+	local made = policy.compose(profiles.by_name[checked.profile], checked.level, require "xmpp_tls_policy.policy.clauses")
 	for _, field in ipairs(beside) do
 		made[field] = checked[field]
 	end

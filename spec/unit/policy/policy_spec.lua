@@ -1,10 +1,10 @@
 -- Policies: a profile at a level, what it tells a context, and how that meets
 -- what a server has configured.
-local clauses = require "xmpp_tls_policy.clauses"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local compare = require "unit.golden.compare"
 local policies = require "xmpp_tls_policy.policy"
-local profiles = require "xmpp_tls_policy.profiles"
-local suites = require "xmpp_tls_policy.suites"
+local profiles = require "xmpp_tls_policy.policy.profiles"
+local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 
 local DRAFT = "draft-saintandre-xmpp-tls-02"

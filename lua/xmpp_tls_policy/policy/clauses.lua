@@ -21,7 +21,7 @@
 --     identity = whether its certificate covers the domain (nil: not checked),
 --     authenticated = whether the server takes it for authenticated by that
 --     certificate (false: by other means, such as dialback, or not at all) }
-local rules = require "xmpp_tls_policy.rules"
+local rules = require "xmpp_tls_policy.policy.rules"
 
 local table_of_clauses = {
 	{

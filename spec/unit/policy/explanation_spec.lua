@@ -1,9 +1,9 @@
 -- Why a handshake failed: which clauses stood against an offer, and what would help.
 local codes = require "support.cipher_suites"
 local made_offers = require "support.offers"
-local offers = require "xmpp_tls_policy.offer"
+local offers = require "xmpp_tls_policy.policy.client_hello"
 local refusal = require "xmpp_tls_policy.refusal"
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 
 local versions = {

@@ -1,6 +1,6 @@
 -- What clauses are made of: predicates on suites and groups, and the judges and
 -- support checks built from them. No clause is named here.
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local rank, version_names = suites.rank, suites.version_names

@@ -1,5 +1,5 @@
 -- What of a server's own configuration a policy overrides, as sentences.
-local suites = require "xmpp_tls_policy.suites"
+local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local overrides = {}

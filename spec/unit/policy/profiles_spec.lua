@@ -1,7 +1,7 @@
 -- The profiles: which clauses they have, from which section, at which level.
-local clauses = require "xmpp_tls_policy.clauses"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local compare = require "unit.golden.compare"
-local profiles = require "xmpp_tls_policy.profiles"
+local profiles = require "xmpp_tls_policy.policy.profiles"
 local tls_policy = require "xmpp_tls_policy"
 
 -- Every normative or actionable statement of the draft.

@@ -1,9 +1,9 @@
 -- Each face of each clause, by itself: what it rules out, and what it says.
-local clauses = require "xmpp_tls_policy.clauses"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local policies = require "xmpp_tls_policy.policy"
 local process = require "support.process"
-local suites = require "xmpp_tls_policy.suites"
-local verdict = require "xmpp_tls_policy.verdict"
+local suites = require "xmpp_tls_policy.policy.suites"
+local verdict = require "xmpp_tls_policy.policy.verdict"
 
 -- A clause stands alone in this profile, whatever its level.
 local function alone(id, clause)
@@ -437,7 +437,7 @@ describe("the clause table", function()
 
 	it("does not know a rule that is misspelt", function()
 		assert.has_error(function()
-			return require("xmpp_tls_policy.rules").is_aaed
+			return require("xmpp_tls_policy.policy.rules").is_aaed
 		end, "no such rule: is_aaed")
 	end)
 end)

@@ -1,5 +1,5 @@
 -- What an operator may write, and the exact words of what he is told.
-local options = require "xmpp_tls_policy.options"
+local options = require "xmpp_tls_policy.policy.options"
 local tls_policy = require "xmpp_tls_policy"
 
 local function messages(given)
