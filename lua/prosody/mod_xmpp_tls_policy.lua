@@ -51,7 +51,7 @@ if not fits then
 	return
 end
 
-local certificates = require "xmpp_tls_policy.prosody.certificates"
+local certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local commands = require "xmpp_tls_policy.prosody.commands"
 local connections = require "xmpp_tls_policy.prosody.connections"
 local contexts = require "xmpp_tls_policy.contexts"
@@ -62,7 +62,7 @@ local guard = require "xmpp_tls_policy.prosody.guard"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
-local own_certificates = require "xmpp_tls_policy.prosody.own_certificates"
+local own_certificates = require "xmpp_tls_policy.certificates.own_certificate_check"
 local protected = require "xmpp_tls_policy.prosody.protected"
 local refused = require "xmpp_tls_policy.prosody.refused"
 local reports = require "xmpp_tls_policy.prosody.reports"

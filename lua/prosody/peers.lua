@@ -1,6 +1,6 @@
 --- Commands of the admin shell about the certificates of other servers; see shell.lua.
 local array = require "util.array"
-local certificates = require "xmpp_tls_policy.prosody.certificates"
+local certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local date = require "xmpp_tls_policy.date"
 local encodings = require "util.encodings"
 local shell = require "xmpp_tls_policy.prosody.shell"

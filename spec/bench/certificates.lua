@@ -1,6 +1,6 @@
 -- The certificate memory over the storage that Prosody has by default: a file for each
 -- domain.
-local certificate_memory = require "xmpp_tls_policy.certificate_memory"
+local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local core = require "xmpp_tls_policy.core"
 local files = require "support.files"
 local measure = require "bench.measure"

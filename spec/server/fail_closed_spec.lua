@@ -370,7 +370,7 @@ describe("where something is broken", function ()
 				failing("xmpp_tls_policy/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in coming into force: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
-				failing("xmpp_tls_policy/prosody/own_certificates", "function own_certificates.check() error 'injected' end"),
+				failing("xmpp_tls_policy/certificates/own_certificate_check", "function own_certificates.check() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in putting the policy in force on example.test: [^\n]*injected" },
 		} do
 			it(what .. ": nobody is let in, and the log says why", function ()
@@ -445,7 +445,7 @@ describe("where something is broken", function ()
 
 		it("that fails on one host leaves the others under the policy", function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
+			append(tree, "xmpp_tls_policy/certificates/own_certificate_check", [[
 				local check = own_certificates.check
 				function own_certificates.check(module, host)
 					assert(host ~= "strict.test", "injected")
@@ -531,7 +531,7 @@ describe("where something is broken", function ()
 
 		before_each(function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/prosody/own_certificates", [[
+			append(tree, "xmpp_tls_policy/certificates/own_certificate_check", [[
 				local check = own_certificates.check
 				function own_certificates.check(module, host)
 					assert(host ~= "example.test" or not own_certificates.failing, "injected")
@@ -555,7 +555,7 @@ describe("where something is broken", function ()
 		end)
 
 		local function shut()
-			inject(server, 'require "xmpp_tls_policy.prosody.own_certificates".failing = true')
+			inject(server, 'require "xmpp_tls_policy.certificates.own_certificate_check".failing = true')
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert.equal("internal-server-error", (answer_of(server, "s2s", "example.test")))
 		end
@@ -797,7 +797,7 @@ describe("where something is broken", function ()
 			local server = start {
 				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key } },
 			}
-			fail(server, "xmpp_tls_policy.prosody.own_certificates", ".check")
+			fail(server, "xmpp_tls_policy.certificates.own_certificate_check", ".check")
 			activate_again(server, "strict.test")
 			assert_refused(server, nil, "strict.test")
 			assert_said(server, "the log says above what failed", "strict.test")

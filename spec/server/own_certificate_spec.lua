@@ -94,7 +94,7 @@ describe("the certificate of a host of ours", function ()
 				local real = os.time
 				os.time = function (...) return (...) and real(...) or real() + %d * 86400 end
 				local manager = require "core.modulemanager"
-				require "xmpp_tls_policy.prosody.own_certificates".check_daily(
+				require "xmpp_tls_policy.certificates.own_certificate_check".check_daily(
 					manager.get_module("*", "xmpp_tls_policy").module, { "example.test" })
 				os.time = real
 			end)()]]):format(days):gsub("%s+", " "))
@@ -116,7 +116,7 @@ describe("the certificate of a host of ours", function ()
 		peer:close()
 		server:renew("example.test", authority:issue { names = { "example.test" }, days = 300 })
 		local mark = server:mark()
-		local output, status = server:shell([[>require "xmpp_tls_policy.prosody.own_certificates".check(
+		local output, status = server:shell([[>require "xmpp_tls_policy.certificates.own_certificate_check".check(
 			require "core.modulemanager".get_module("*", "xmpp_tls_policy").module, "example.test")]])
 		assert.equal(0, status, output)
 		assert.equal('warn the certificate of "example.test" expires in 5 days: renew it', said(server:log(mark)))

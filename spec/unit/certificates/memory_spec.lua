@@ -1,6 +1,6 @@
 -- What is remembered of other domains' certificates, and what is said when they change.
 local certificate = require("xmpp_tls_policy.core").certificate
-local certificate_memory = require "xmpp_tls_policy.certificate_memory"
+local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local pki = require "support.pki"
 
 local loadstring = loadstring or load

@@ -1,6 +1,6 @@
 --- The certificates of other servers: what is remembered of them, and who is told when
 -- one changes (clause admin.change).
-local certificate_memory = require "xmpp_tls_policy.certificate_memory"
+local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
 local events = require "xmpp_tls_policy.prosody.events"
 local hashes = require "util.hashes"

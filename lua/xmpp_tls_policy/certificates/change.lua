@@ -1,6 +1,6 @@
 -- Whether a certificate that a domain never showed renews one that it did show,
 -- or is a change that somebody should look at.
-local records = require "xmpp_tls_policy.certificate_record"
+local records = require "xmpp_tls_policy.certificates.record"
 local text = require "xmpp_tls_policy.text"
 
 local certificate_change = {}

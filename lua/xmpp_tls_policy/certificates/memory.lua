@@ -12,8 +12,8 @@
 -- A domain is a string that the storage can use as a key, the same for the same
 -- domain: the caller brings it into normal form (RFC 7622 3.2), and remembers only
 -- domains that have proved to be what they say, or strangers fill the storage.
-local certificate_change = require "xmpp_tls_policy.certificate_change"
-local records = require "xmpp_tls_policy.certificate_record"
+local certificate_change = require "xmpp_tls_policy.certificates.change"
+local records = require "xmpp_tls_policy.certificates.record"
 local text = require "xmpp_tls_policy.text"
 
 local certificate_memory = {}

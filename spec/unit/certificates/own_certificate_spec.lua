@@ -1,6 +1,6 @@
 -- What is said of the certificates of our own hosts.
 local certificate = require("xmpp_tls_policy.core").certificate
-local own_certificate = require "xmpp_tls_policy.own_certificate"
+local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
 local pki = require "support.pki"
 
 local DAY = 86400
