@@ -2,7 +2,7 @@
 -- whether Prosody has statistics or not, and are handed to it whenever it collects its
 -- own: mod_http_openmetrics has a page of them.
 local clauses = require "xmpp_tls_policy.policy.clauses"
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local counters = require "xmpp_tls_policy.counters"
 local suites = require "xmpp_tls_policy.policy.suites"
 

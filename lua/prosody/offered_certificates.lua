@@ -1,6 +1,6 @@
 --- The certificates that peers and our own hosts offer: the command `cert` of the shell.
 local array = require "util.array"
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificates = require "xmpp_tls_policy.certificates.own_certificate_check"

@@ -1,6 +1,6 @@
 --- Who was refused: the latest handshakes and streams, in memory and in the log.
 local array = require "util.array"
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
 local metrics = require "xmpp_tls_policy.prosody.metrics"

@@ -1,6 +1,6 @@
 --- Which policy is in force where, and what it overrides: the command `status` of the shell.
 local array = require "util.array"
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local date = require "xmpp_tls_policy.date"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local overrides = require "xmpp_tls_policy.policy.overrides"

@@ -628,7 +628,7 @@ describe("where something is broken", function ()
 
 	describe("what fails", function ()
 		for what, case in pairs {
-			["bringing a context under the policy"] = { "xmpp_tls_policy.contexts", ".enforce",
+			["bringing a context under the policy"] = { "xmpp_tls_policy.contexts.adopted_contexts", ".enforce",
 				{ "c2s", "s2s" } },
 			["looking at what was negotiated"] = { "xmpp_tls_policy.core", ".observer.facts",
 				{ "c2s", "c2s_direct_tls" } },
@@ -693,7 +693,7 @@ describe("where something is broken", function ()
 		it("on streams to others ends them", function ()
 			local listener = xmpp.listen "s2s"
 			local server = start { routes = { ["remote.test"] = { s2s = listener.port } } }
-			fail(server, "xmpp_tls_policy.contexts", ".enforce")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".enforce")
 			send_to_remote(server)
 			local peer = assert(listener:accept())
 			assert(peer:answer(xmpp.starttls_feature))
@@ -708,7 +708,7 @@ describe("where something is broken", function ()
 			local server = start {}
 			inject(server, 'prosody.hosts["example.test"].events.add_handler("pre-session-close", '
 				.. 'function () error "injected" end)')
-			fail(server, "xmpp_tls_policy.contexts", ".enforce")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".enforce")
 			for _ = 1, 3 do
 				local peer = xmpp.connect(server:target "c2s")
 				peer:send(xmpp.stream_header("c2s", "example.test"))
@@ -750,7 +750,7 @@ describe("where something is broken", function ()
 		it("while it is unloaded leaves under the policy what could not be given back", function ()
 			local server = start {}
 			assert_under_policy(server)
-			fail(server, "xmpp_tls_policy.contexts", ".release")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".release")
 			server:shell [[module:unload("xmpp_tls_policy")]]
 			assert.is_true(is_under_policy(server, "c2s"))
 			assert.is_true(is_under_policy(server, "c2s_direct_tls"))

@@ -1,5 +1,5 @@
 -- What is counted, where a live server cannot be made to show it.
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local metrics = require "prosody.metrics"
 local suites = require "xmpp_tls_policy.policy.suites"
 

@@ -1,6 +1,6 @@
 --- The certificates of our own hosts: what is wrong with them is said at each load, and
 -- when a day makes it worse.
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"

@@ -1,6 +1,6 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and what
 -- mod_tls gives a session for STARTTLS. What cannot be brought under its policy has no TLS.
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local protected = require "xmpp_tls_policy.prosody.protected"
 local server = require "xmpp_tls_policy.prosody.server"

@@ -1,4 +1,4 @@
-local contexts = require "xmpp_tls_policy.contexts"
+local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
