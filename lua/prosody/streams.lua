@@ -7,7 +7,7 @@ local metrics = require "xmpp_tls_policy.prosody.metrics"
 local quote = require "xmpp_tls_policy.text".quote
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
-local refused = require "xmpp_tls_policy.prosody.refused"
+local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
 
 local streams = {}
 

@@ -10,7 +10,7 @@ local offers = require "support.offers"
 local offer = require "xmpp_tls_policy.policy.client_hello"
 local own = require "support.client_hello"
 local process = require "support.process"
-local refusal = require "xmpp_tls_policy.refusal"
+local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
 local socket = require "socket"
 local tls_policy = require "xmpp_tls_policy"
 

@@ -761,7 +761,7 @@ describe("where something is broken", function ()
 
 		it("from time to time does not end what is done from time to time", function ()
 			local server = start {}
-			inject(server, 'local part = require "xmpp_tls_policy.prosody.refused"; local whole = part.collect; '
+			inject(server, 'local part = require "xmpp_tls_policy.handshakes.failed_handshakes"; local whole = part.collect; '
 				.. 'part.collect = function (...) part.collect = whole; error "injected" end')
 			server:wait_for_log "in collecting refusals: [^\n]*injected"
 			local mark = server:mark()

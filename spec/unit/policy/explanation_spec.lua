@@ -2,7 +2,7 @@
 local codes = require "support.cipher_suites"
 local made_offers = require "support.offers"
 local offers = require "xmpp_tls_policy.policy.client_hello"
-local refusal = require "xmpp_tls_policy.refusal"
+local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
 local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 
