@@ -5,7 +5,7 @@ local in_force = require "xmpp_tls_policy.policy.policies"
 local jid = require "util.jid"
 local server = require "xmpp_tls_policy.prosody.server"
 local shell = require "xmpp_tls_policy.prosody.shell"
-local streams = require "xmpp_tls_policy.prosody.streams"
+local streams = require "xmpp_tls_policy.stream.admission"
 local turns = require "xmpp_tls_policy.prosody.turns"
 local text = require "xmpp_tls_policy.text"
 

@@ -5,7 +5,7 @@ local jid = require "util.jid"
 local protected = require "xmpp_tls_policy.prosody.protected"
 local server = require "xmpp_tls_policy.prosody.server"
 local stanza = require "util.stanza"
-local streams = require "xmpp_tls_policy.prosody.streams"
+local streams = require "xmpp_tls_policy.stream.admission"
 
 local guard = {}
 

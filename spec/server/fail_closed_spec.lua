@@ -361,8 +361,8 @@ describe("where something is broken", function ()
 		for what, case in pairs {
 			["of the library that is missing"] = { without_file "xmpp_tls_policy/clauses",
 				"error\t[^\n]*module 'xmpp_tls_policy.policy.clauses' not found", "module 'xmpp_tls_policy.policy.clauses' not found" },
-			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/prosody/streams",
-				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.prosody.streams' not found" },
+			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/stream/admission",
+				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.stream.admission' not found" },
 			["that fails in the middle of the plugin"] = {
 				failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end"),
 				"error\tError initializing module[^\n]*injected" },
@@ -632,9 +632,9 @@ describe("where something is broken", function ()
 				{ "c2s", "s2s" } },
 			["looking at what was negotiated"] = { "xmpp_tls_policy.core", ".observer.facts",
 				{ "c2s", "c2s_direct_tls" } },
-			["judging a stream"] = { "xmpp_tls_policy.prosody.streams", ".judge",
+			["judging a stream"] = { "xmpp_tls_policy.stream.admission", ".judge",
 				{ "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } },
-			["offering STARTTLS alone"] = { "xmpp_tls_policy.prosody.streams", ".offer_only_starttls",
+			["offering STARTTLS alone"] = { "xmpp_tls_policy.stream.admission", ".offer_only_starttls",
 				{ "c2s", "s2s" } },
 		} do
 			it("in " .. what .. " refuses the stream, with one line in the log", function ()
@@ -669,7 +669,7 @@ describe("where something is broken", function ()
 			local server = start { ca = authority.certificate }
 			local peer, features = assert(open_from_remote(server))
 			assert.matches("EXTERNAL", features)
-			fail(server, "xmpp_tls_policy.prosody.streams", ".judge_domain")
+			fail(server, "xmpp_tls_policy.stream.admission", ".judge_domain")
 			peer:send(authenticate)
 			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
 			peer:close()
@@ -681,7 +681,7 @@ describe("where something is broken", function ()
 			local server = start { options = { c2s_require_encryption = false } }
 			local peer = xmpp.connect(server:target "c2s")
 			assert(peer:open())
-			fail(server, "xmpp_tls_policy.prosody.streams", ".requires_tls")
+			fail(server, "xmpp_tls_policy.stream.admission", ".requires_tls")
 			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
 			local text = assert(peer:read_all())
 			peer:close()
@@ -720,7 +720,7 @@ describe("where something is broken", function ()
 
 		it("refuses nothing where the policy is only reported on", function ()
 			local server = start { policy = { mode = "report" } }
-			fail(server, "xmpp_tls_policy.prosody.streams", ".judge")
+			fail(server, "xmpp_tls_policy.stream.admission", ".judge")
 			assert_served(server)
 			assert.truthy(lines(server, own_failure)[1])
 		end)

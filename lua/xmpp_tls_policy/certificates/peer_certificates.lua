@@ -8,7 +8,7 @@ local metrics = require "xmpp_tls_policy.prosody.metrics"
 local refusals = require "xmpp_tls_policy.refusals"
 local server = require "xmpp_tls_policy.prosody.server"
 local storage = require "xmpp_tls_policy.prosody.storage"
-local streams = require "xmpp_tls_policy.prosody.streams"
+local streams = require "xmpp_tls_policy.stream.admission"
 local text = require "xmpp_tls_policy.text"
 
 local certificates = {}

@@ -2,9 +2,9 @@
 -- the server's own storage.
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local refusals = require "xmpp_tls_policy.refusals"
-local report = require "xmpp_tls_policy.report"
+local report = require "xmpp_tls_policy.stream.cutoff_report"
 local storage = require "xmpp_tls_policy.prosody.storage"
-local streams = require "xmpp_tls_policy.prosody.streams"
+local streams = require "xmpp_tls_policy.stream.admission"
 
 local reports = {}
 

@@ -1,7 +1,7 @@
 -- Whom a policy would cut off while it is only reported on.
 local codes = require "support.cipher_suites"
 local date = require "xmpp_tls_policy.date"
-local report = require "xmpp_tls_policy.report"
+local report = require "xmpp_tls_policy.stream.cutoff_report"
 local tls_policy = require "xmpp_tls_policy"
 
 local DAY = 86400
