@@ -52,8 +52,8 @@ if not fits then
 end
 
 local certificates = require "xmpp_tls_policy.certificates.peer_certificates"
-local commands = require "xmpp_tls_policy.prosody.commands"
-local connections = require "xmpp_tls_policy.prosody.connections"
+local commands = require "xmpp_tls_policy.commands"
+local connections = require "xmpp_tls_policy.commands.show"
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local enforcement = require "xmpp_tls_policy.contexts.tls_contexts"

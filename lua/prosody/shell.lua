@@ -1,6 +1,6 @@
 --- The section `tlspolicy` of the admin shell, on Prosody 0.12 and 13.
 local array = require "util.array"
-local columns = require "xmpp_tls_policy.columns"
+local columns = require "xmpp_tls_policy.commands.columns"
 local json = require "util.json"
 local text = require "xmpp_tls_policy.text"
 local turns = require "xmpp_tls_policy.prosody.turns"

@@ -1,14 +1,14 @@
 --- What an administrator can ask of the policy in the admin shell; see shell.lua.
 local array = require "util.array"
-local connections = require "xmpp_tls_policy.prosody.connections"
-local explain = require "xmpp_tls_policy.prosody.explain"
-local offered_certificates = require "xmpp_tls_policy.prosody.offered_certificates"
-local peers = require "xmpp_tls_policy.prosody.peers"
+local connections = require "xmpp_tls_policy.commands.show"
+local explain = require "xmpp_tls_policy.commands.explain"
+local offered_certificates = require "xmpp_tls_policy.commands.cert"
+local peers = require "xmpp_tls_policy.commands.peers"
 local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
 local reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local shell = require "xmpp_tls_policy.prosody.shell"
-local stats = require "xmpp_tls_policy.prosody.stats"
-local status = require "xmpp_tls_policy.prosody.status"
+local stats = require "xmpp_tls_policy.commands.stats"
+local status = require "xmpp_tls_policy.commands.status"
 
 local commands = {}
 

@@ -1,5 +1,5 @@
 -- What a terminal is shown: text that nothing foreign gets into, and tables that line up.
-local columns = require "xmpp_tls_policy.columns"
+local columns = require "xmpp_tls_policy.commands.columns"
 local text = require "xmpp_tls_policy.text"
 
 describe("text.shown", function ()
