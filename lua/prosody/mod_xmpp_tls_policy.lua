@@ -12,7 +12,7 @@ end
 -- Prosody goes on without a module that fails. So before anything of this one can, nobody is
 -- let in any more, and module.load ends that. Without even a gate, streams end at once.
 local has_gate, gate = pcall(function ()
-	local gate = require "xmpp_tls_policy.prosody.gate"
+	local gate = require "xmpp_tls_policy.servers.prosody.fail_closed"
 	gate.start(module)
 	return gate
 end)
@@ -27,7 +27,7 @@ if not has_gate then
 		for host in pairs(prosody.hosts) do
 			wanted = wanted or is_enabled(host)
 		end
-		return wanted and not package.loaded["xmpp_tls_policy.prosody.gate"]
+		return wanted and not package.loaded["xmpp_tls_policy.servers.prosody.fail_closed"]
 	end
 	filters.add_filter_hook(function (session)
 		filters.add_filter(session, "stanzas/in", function (element)
@@ -39,7 +39,7 @@ if not has_gate then
 	end)
 	error("No client and no server is let in, because xmpp_tls_policy is only half installed: " .. tostring(gate), 0)
 end
-local fits, problem = pcall(require "xmpp_tls_policy.prosody.prerequisites", module)
+local fits, problem = pcall(require "xmpp_tls_policy.servers.prosody.core_check", module)
 if not fits then
 	gate.stay_shut(problem)
 	module:set_status("error", "Not in force; see the log")
@@ -57,18 +57,18 @@ local connections = require "xmpp_tls_policy.commands.show"
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local enforcement = require "xmpp_tls_policy.contexts.tls_contexts"
-local events = require "xmpp_tls_policy.prosody.events"
-local guard = require "xmpp_tls_policy.prosody.guard"
+local events = require "xmpp_tls_policy.servers.prosody.events"
+local guard = require "xmpp_tls_policy.servers.prosody.stanza_filter"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local modulemanager = require "core.modulemanager"
 local own_certificates = require "xmpp_tls_policy.certificates.own_certificate_check"
-local protected = require "xmpp_tls_policy.prosody.protected"
+local protected = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
 local reports = require "xmpp_tls_policy.stream.cutoff_reports"
-local server = require "xmpp_tls_policy.prosody.server"
-local shell = require "xmpp_tls_policy.prosody.shell"
-local storage = require "xmpp_tls_policy.prosody.storage"
+local server = require "xmpp_tls_policy.servers.prosody.server"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
+local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"

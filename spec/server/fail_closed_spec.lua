@@ -367,7 +367,7 @@ describe("where something is broken", function ()
 				failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end"),
 				"error\tError initializing module[^\n]*injected" },
 			["that fails in module.load"] = {
-				failing("xmpp_tls_policy/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
+				failing("xmpp_tls_policy/servers/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in coming into force: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
 				failing("xmpp_tls_policy/certificates/own_certificate_check", "function own_certificates.check() error 'injected' end"),
@@ -385,7 +385,7 @@ describe("where something is broken", function ()
 
 		it("that would refuse all is itself missing: nobody gets further than the features", function ()
 			local tree = copied_tree()
-			without_file "xmpp_tls_policy/prosody/gate"(tree)
+			without_file "xmpp_tls_policy/servers/prosody/fail_closed"(tree)
 			local server = start { tree = tree, broken = true, options = { c2s_require_encryption = false } }
 			for service, element in pairs {
 				c2s = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
@@ -419,9 +419,9 @@ describe("where something is broken", function ()
 
 		it("that would refuse all is itself missing: an administrator can do without it, or mend it", function ()
 			local tree = copied_tree()
-			local gate = lua_file(tree, "xmpp_tls_policy/prosody/gate")
+			local gate = lua_file(tree, "xmpp_tls_policy/servers/prosody/fail_closed")
 			local whole = files_of.read(gate)
-			without_file "xmpp_tls_policy/prosody/gate"(tree)
+			without_file "xmpp_tls_policy/servers/prosody/fail_closed"(tree)
 			local server = start { tree = tree, broken = true }
 			local function answer_inside()
 				local peer = assert(xmpp.open(server:target "c2s_direct_tls"))
@@ -462,7 +462,7 @@ describe("where something is broken", function ()
 
 		it("that fails leaves nothing behind once it was loaded and unloaded", function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/prosody/protected", [[
+			append(tree, "xmpp_tls_policy/servers/prosody/safe_hooks", [[
 				local hook = protected.hook
 				function protected.hook(module, event, ...)
 					assert(event ~= "module-loaded" or protected.whole, "injected")
@@ -470,7 +470,7 @@ describe("where something is broken", function ()
 				end]])
 			local server = start { tree = tree, broken = true }
 			assert_refused(server)
-			inject(server, 'require "xmpp_tls_policy.prosody.protected".whole = true')
+			inject(server, 'require "xmpp_tls_policy.servers.prosody.safe_hooks".whole = true')
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert_under_policy(server)
 			server:shell [[module:unload("xmpp_tls_policy")]]

@@ -4,7 +4,7 @@ local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 
 local own_certificates = {}
 

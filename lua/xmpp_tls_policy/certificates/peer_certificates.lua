@@ -2,12 +2,12 @@
 -- one changes (clause admin.change).
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
-local events = require "xmpp_tls_policy.prosody.events"
+local events = require "xmpp_tls_policy.servers.prosody.events"
 local hashes = require "util.hashes"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local refusals = require "xmpp_tls_policy.refusals"
-local server = require "xmpp_tls_policy.prosody.server"
-local storage = require "xmpp_tls_policy.prosody.storage"
+local server = require "xmpp_tls_policy.servers.prosody.server"
+local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"
 local text = require "xmpp_tls_policy.text"
 

@@ -4,8 +4,8 @@ local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificates = require "xmpp_tls_policy.certificates.own_certificate_check"
-local server = require "xmpp_tls_policy.prosody.server"
-local shell = require "xmpp_tls_policy.prosody.shell"
+local server = require "xmpp_tls_policy.servers.prosody.server"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local text = require "xmpp_tls_policy.text"
 
 local DAY = 86400 -- seconds

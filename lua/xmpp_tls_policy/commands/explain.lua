@@ -3,7 +3,7 @@ local array = require "util.array"
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local render = require "xmpp_tls_policy.policy.render"
-local shell = require "xmpp_tls_policy.prosody.shell"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
 
 local explain = {}
 

@@ -6,7 +6,7 @@ local offered_certificates = require "xmpp_tls_policy.commands.cert"
 local peers = require "xmpp_tls_policy.commands.peers"
 local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
 local reports = require "xmpp_tls_policy.stream.cutoff_reports"
-local shell = require "xmpp_tls_policy.prosody.shell"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local stats = require "xmpp_tls_policy.commands.stats"
 local status = require "xmpp_tls_policy.commands.status"
 

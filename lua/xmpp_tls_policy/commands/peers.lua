@@ -3,8 +3,8 @@ local array = require "util.array"
 local certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local date = require "xmpp_tls_policy.date"
 local encodings = require "util.encodings"
-local shell = require "xmpp_tls_policy.prosody.shell"
-local turns = require "xmpp_tls_policy.prosody.turns"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
+local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
 local function prepared(domain)
 	local normal = type(domain) == "string" and encodings.stringprep.nameprep(domain)

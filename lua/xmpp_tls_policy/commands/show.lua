@@ -3,10 +3,10 @@ local array = require "util.array"
 local core = require "xmpp_tls_policy.core"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local jid = require "util.jid"
-local server = require "xmpp_tls_policy.prosody.server"
-local shell = require "xmpp_tls_policy.prosody.shell"
+local server = require "xmpp_tls_policy.servers.prosody.server"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local streams = require "xmpp_tls_policy.stream.admission"
-local turns = require "xmpp_tls_policy.prosody.turns"
+local turns = require "xmpp_tls_policy.servers.prosody.turns"
 local text = require "xmpp_tls_policy.text"
 
 local connections = {}

@@ -1,7 +1,7 @@
 --- What metrics.lua counts, in the admin shell; see shell.lua.
 local array = require "util.array"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
-local shell = require "xmpp_tls_policy.prosody.shell"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
 
 local function at(seconds)
 	return os.date("!%Y-%m-%d %H:%M", seconds)

@@ -4,9 +4,9 @@ local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local date = require "xmpp_tls_policy.date"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local overrides = require "xmpp_tls_policy.policy.overrides"
-local server = require "xmpp_tls_policy.prosody.server"
-local shell = require "xmpp_tls_policy.prosody.shell"
-local turns = require "xmpp_tls_policy.prosody.turns"
+local server = require "xmpp_tls_policy.servers.prosody.server"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
+local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
 local status = {}
 

@@ -2,8 +2,8 @@
 -- mod_tls gives a session for STARTTLS. What cannot be brought under its policy has no TLS.
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local in_force = require "xmpp_tls_policy.policy.policies"
-local protected = require "xmpp_tls_policy.prosody.protected"
-local server = require "xmpp_tls_policy.prosody.server"
+local protected = require "xmpp_tls_policy.servers.prosody.safe_hooks"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 
 local policy_for = in_force.policy_for
 

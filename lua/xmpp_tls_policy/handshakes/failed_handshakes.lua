@@ -7,7 +7,7 @@ local metrics = require "xmpp_tls_policy.prosody.metrics"
 local offers = require "xmpp_tls_policy.policy.client_hello"
 local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
 local refusals = require "xmpp_tls_policy.refusals"
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local time = require "util.time"
 
 local refused = {}

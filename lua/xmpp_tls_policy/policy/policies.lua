@@ -1,7 +1,7 @@
 --- The policies in force, by host, as the configuration has them. They outlive a reload of
 -- the plugin.
 local encodings = require "util.encodings"
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local tls_policy = require "xmpp_tls_policy"
 
 local in_force = {}

@@ -2,10 +2,10 @@
 -- negotiated, and how a stream ends. What passes on them is guard.lua's.
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
-local events = require "xmpp_tls_policy.prosody.events"
+local events = require "xmpp_tls_policy.servers.prosody.events"
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local quote = require "xmpp_tls_policy.text".quote
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local stanza = require "util.stanza"
 local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
 

@@ -3,7 +3,7 @@
 local metrics = require "xmpp_tls_policy.prosody.metrics"
 local refusals = require "xmpp_tls_policy.refusals"
 local report = require "xmpp_tls_policy.stream.cutoff_report"
-local storage = require "xmpp_tls_policy.prosody.storage"
+local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"
 
 local reports = {}

@@ -3,7 +3,7 @@ local array = require "util.array"
 local columns = require "xmpp_tls_policy.commands.columns"
 local json = require "util.json"
 local text = require "xmpp_tls_policy.text"
-local turns = require "xmpp_tls_policy.prosody.turns"
+local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
 local shell = {}
 

@@ -4,7 +4,7 @@
 local filters = require "util.filters"
 local jid = require "util.jid"
 local log = require "util.logger".init "tls_policy"
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local timer = require "util.timer"
 
 local gate = {}

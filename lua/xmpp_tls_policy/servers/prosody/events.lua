@@ -1,6 +1,6 @@
 --- The events by which modules of the operator's own hear of the policy. What such a
 -- module does wrong is logged, and changes nothing else.
-local gate = require "xmpp_tls_policy.prosody.gate"
+local gate = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local log = require "util.logger".init "tls_policy"
 
 local events = {}

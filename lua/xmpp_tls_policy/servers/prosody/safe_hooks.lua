@@ -1,9 +1,9 @@
 --- Calls of ours that may fail, as any program may: what fails is said in the log, and a
 -- session that was to be decided on is refused.
-local gate = require "xmpp_tls_policy.prosody.gate"
+local gate = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local in_force = require "xmpp_tls_policy.policy.policies"
 local log = require "util.logger".init "tls_policy"
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local xpcall = require "util.xpcall".xpcall
 
 local protected = {}

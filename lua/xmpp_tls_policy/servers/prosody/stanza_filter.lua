@@ -2,8 +2,8 @@
 -- only what its policy has accepted.
 local filters = require "util.filters"
 local jid = require "util.jid"
-local protected = require "xmpp_tls_policy.prosody.protected"
-local server = require "xmpp_tls_policy.prosody.server"
+local protected = require "xmpp_tls_policy.servers.prosody.safe_hooks"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 local stanza = require "util.stanza"
 local streams = require "xmpp_tls_policy.stream.admission"
 

@@ -1,6 +1,6 @@
 --- What has to hold before any policy can: that the core is there, is that of these Lua
 -- files, and calls the OpenSSL that it was made for and that the server's LuaSec uses.
-local server = require "xmpp_tls_policy.prosody.server"
+local server = require "xmpp_tls_policy.servers.prosody.server"
 
 local function minor(version)
 	return version:match "(%d+%.%d+)"
