@@ -364,7 +364,7 @@ describe("where something is broken", function ()
 			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/stream/admission",
 				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.stream.admission' not found" },
 			["that fails in the middle of the plugin"] = {
-				failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end"),
+				failing("xmpp_tls_policy/metrics", "function metrics.serve() error 'injected' end"),
 				"error\tError initializing module[^\n]*injected" },
 			["that fails in module.load"] = {
 				failing("xmpp_tls_policy/servers/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
@@ -405,7 +405,7 @@ describe("where something is broken", function ()
 
 		it("that fails again and again leaves behind what one attempt did, at most", function ()
 			local tree = copied_tree()
-			failing("xmpp_tls_policy/prosody/metrics", "function metrics.serve() error 'injected' end")(tree)
+			failing("xmpp_tls_policy/metrics", "function metrics.serve() error 'injected' end")(tree)
 			local function handlers(hosts)
 				local server = start { tree = tree, broken = true, hosts = hosts }
 				inject(server, 'prosody.log("info", "handlers: %d", #prosody.events.get_handlers("s2s-check-certificate"))')

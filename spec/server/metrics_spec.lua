@@ -17,7 +17,7 @@ local xmpp = require "support.xmpp"
 local PREFIX = "prosody_mod_xmpp_tls_policy__"
 
 local handshake_labels = { "role", "version", "suite", "group", "resumed", "outcome" }
-local rules, rules_test = "lua/prosody/alert-rules.yml", "spec/support/alert-rules-test.yml"
+local rules, rules_test = "doc/alert-rules.yml", "spec/support/alert-rules-test.yml"
 
 -- TLS 1.2 with CBC: the level "must" has it, "should" does not.
 local cbc = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }

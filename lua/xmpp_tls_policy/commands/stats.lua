@@ -1,6 +1,6 @@
 --- What metrics.lua counts, in the admin shell; see shell.lua.
 local array = require "util.array"
-local metrics = require "xmpp_tls_policy.prosody.metrics"
+local metrics = require "xmpp_tls_policy.metrics"
 local shell = require "xmpp_tls_policy.servers.prosody.shell"
 
 local function at(seconds)

@@ -3,10 +3,10 @@ local array = require "util.array"
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
-local metrics = require "xmpp_tls_policy.prosody.metrics"
+local metrics = require "xmpp_tls_policy.metrics"
 local offers = require "xmpp_tls_policy.policy.client_hello"
 local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
-local refusals = require "xmpp_tls_policy.refusals"
+local refusals = require "xmpp_tls_policy.log_limit"
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local time = require "util.time"
 

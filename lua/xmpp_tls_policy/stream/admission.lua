@@ -3,7 +3,7 @@
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
 local events = require "xmpp_tls_policy.servers.prosody.events"
-local metrics = require "xmpp_tls_policy.prosody.metrics"
+local metrics = require "xmpp_tls_policy.metrics"
 local quote = require "xmpp_tls_policy.text".quote
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local stanza = require "util.stanza"

@@ -1,7 +1,7 @@
 --- Of each host whose policy is only reported on: whom it would cut off, kept through
 -- the server's own storage.
-local metrics = require "xmpp_tls_policy.prosody.metrics"
-local refusals = require "xmpp_tls_policy.refusals"
+local metrics = require "xmpp_tls_policy.metrics"
+local refusals = require "xmpp_tls_policy.log_limit"
 local report = require "xmpp_tls_policy.stream.cutoff_report"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"

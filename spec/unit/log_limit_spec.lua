@@ -1,5 +1,5 @@
 -- The list of refusals, and when one of them is worth a line in the log.
-local refusals = require "xmpp_tls_policy.refusals"
+local refusals = require "xmpp_tls_policy.log_limit"
 
 describe("the list of refusals", function ()
 	local now, list
