@@ -359,8 +359,9 @@ describe("where something is broken", function ()
 		end
 
 		for what, case in pairs {
-			["of the library that is missing"] = { without_file "xmpp_tls_policy/clauses",
-				"error\t[^\n]*module 'xmpp_tls_policy.policy.clauses' not found", "module 'xmpp_tls_policy.policy.clauses' not found" },
+			["of the library that is missing"] = { without_file "xmpp_tls_policy/policy/clauses",
+				"error\t[^\n]*module 'xmpp_tls_policy.policy.clauses' not found",
+				"module 'xmpp_tls_policy.policy.clauses' not found" },
 			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/stream/admission",
 				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.stream.admission' not found" },
 			["that fails in the middle of the plugin"] = {
@@ -370,7 +371,8 @@ describe("where something is broken", function ()
 				failing("xmpp_tls_policy/servers/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in coming into force: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
-				failing("xmpp_tls_policy/certificates/own_certificate_check", "function own_certificates.check() error 'injected' end"),
+				failing("xmpp_tls_policy/certificates/own_certificate_check",
+					"function own_certificates.check() error 'injected' end"),
 				"error\tA failure of the TLS policy's own, in putting the policy in force on example.test: [^\n]*injected" },
 		} do
 			it(what .. ": nobody is let in, and the log says why", function ()

@@ -1,6 +1,6 @@
 -- What is counted, where a live server cannot be made to show it.
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
-local metrics = require "prosody.metrics"
+local metrics = require "xmpp_tls_policy.metrics"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 -- A metric's series, as { ["values"] = value }.
@@ -88,9 +88,9 @@ describe("the metrics", function ()
 	end)
 
 	it("are bounded in all that a peer can choose", function ()
-		package.loaded["prosody.metrics"] = nil
-		local fresh = require "prosody.metrics"
-		package.loaded["prosody.metrics"] = metrics
+		package.loaded["xmpp_tls_policy.metrics"] = nil
+		local fresh = require "xmpp_tls_policy.metrics"
+		package.loaded["xmpp_tls_policy.metrics"] = metrics
 		local total = 0
 		for name in pairs(suites.by_name) do
 			for _, group in ipairs(suites.groups) do

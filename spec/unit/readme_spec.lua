@@ -1,5 +1,5 @@
 -- README.md says what the code says.
-local metrics = require "prosody.metrics"
+local metrics = require "xmpp_tls_policy.metrics"
 local tls_policy = require "xmpp_tls_policy"
 
 local function read(path)
