@@ -79,6 +79,7 @@ build = {
 			["xmpp_tls_policy.servers.prosody.events"] = "lua/xmpp_tls_policy/servers/prosody/events.lua";
 			["xmpp_tls_policy.servers.prosody.fail_closed"] = "lua/xmpp_tls_policy/servers/prosody/fail_closed.lua";
 			["xmpp_tls_policy.servers.prosody.hosts"] = "lua/xmpp_tls_policy/servers/prosody/hosts.lua";
+			["xmpp_tls_policy.servers.prosody.metrics"] = "lua/xmpp_tls_policy/servers/prosody/metrics.lua";
 			["xmpp_tls_policy.servers.prosody.safe_hooks"] = "lua/xmpp_tls_policy/servers/prosody/safe_hooks.lua";
 			["xmpp_tls_policy.servers.prosody.server"] = "lua/xmpp_tls_policy/servers/prosody/server.lua";
 			["xmpp_tls_policy.servers.prosody.sessions"] = "lua/xmpp_tls_policy/servers/prosody/sessions.lua";
@@ -90,6 +91,7 @@ build = {
 			["xmpp_tls_policy.stream.cutoff_report"] = "lua/xmpp_tls_policy/stream/cutoff_report.lua";
 			["xmpp_tls_policy.stream.cutoff_reports"] = "lua/xmpp_tls_policy/stream/cutoff_reports.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
+			["xmpp_tls_policy.work_queue"] = "lua/xmpp_tls_policy/work_queue.lua";
 		};
 	};
 	copy_directories = {};

@@ -43,13 +43,15 @@ end
 
 function run(self)
 	local ends = self._server.monotonic() + TURN
-	repeat
-		if not self._names[1] then
-			return
-		end
+	while self._names[1] do
 		take_step(self)
-	until self._server.monotonic() >= ends
-	begin_later(self)
+		if self._server.monotonic() >= ends then
+			break
+		end
+	end
+	if self._names[1] then
+		begin_later(self)
+	end
 end
 
 --- Adds work under a name, which the log gives if the work fails. `step` does a small part of it

@@ -107,7 +107,7 @@ end
 -- A wrong option never makes a policy weaker: the policy in force stays. At the start the host's
 -- valid options hold, or those for all, or the defaults.
 local function put_instead(self, host, of_host, of_all)
-	local policy = self._policies[host] or of_host or of_all or tls_policy.policy()
+	local policy = self._policies[host] or of_host or of_all or policy_of(self, nil)
 	self._server.log("*", "error", "%s: because of the errors above, the policy is %s", named(host), described(policy))
 	put_in_force(self, host, policy)
 end
