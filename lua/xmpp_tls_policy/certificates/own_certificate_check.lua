@@ -9,21 +9,27 @@ local own_certificate_check = {}
 local methods = {}
 local metatable = { __index = methods }
 
+local function clock()
+	return os.time()
+end
+
 -- Roles in which a host shows its certificate. As a client (s2sout) it shows that of s2sin.
 local ROLES = { "c2s", "s2sin" }
 
 --- For one load of the module. `server`: the adapter; `adopted`: see adopted_contexts.lua; `queue`:
--- a work_queue, in which the checks are done; `kept`: the object of the load before, or nil.
+-- a work_queue, in which the checks are done; `kept`: the object of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
 function own_certificate_check.new(options)
-	local kept = options.kept
+	local kept, now = options.kept, options.now or clock
 	return setmetatable({
 		_server = options.server,
 		_adopted = options.adopted,
 		_queue = options.queue,
+		_now = now,
 		_configured = kept and kept._configured or {}, -- host -> role -> { source, inspected }, see configured
 		_replaced = kept and kept._replaced or 0, -- contexts up to this number were replaced by a reload
 		_logged = {}, -- problems that were logged since the last load
-		_checked_on = date.of(os.time()), -- the day of the last daily check
+		_checked_on = date.of(now()), -- the day of the last daily check
 		_hosts = {}, -- that wait for their check, in order
 		_waiting = {}, -- host -> "all": log each problem; "new": only those that were not logged
 	}, metatable)
@@ -101,7 +107,7 @@ function methods:problems(host, inspected)
 		covers_for_clients = certificate:matches(host, "xmpp-client")
 	end
 	return own_certificate.check(certificate:facts(), {
-		domain = host, now = os.time(), chain = chain, roots = facts_of { inspected.issuer },
+		domain = host, now = self._now(), chain = chain, roots = facts_of { inspected.issuer },
 		matches_c2s = covers_for_clients,
 		matches_s2s = certificate:matches(host, "xmpp-server"),
 	}), chain
@@ -166,7 +172,7 @@ end
 --- The same for the problems that were not logged since the last load. To be called now and then;
 -- it does something once a day.
 function methods:check_daily(hosts)
-	local today = date.of(os.time())
+	local today = date.of(self._now())
 	if today ~= self._checked_on then
 		self._checked_on = today
 		check_later(self, hosts, "new")

@@ -130,7 +130,9 @@ describe("a server's contexts", function ()
 		end
 		assert.same({ 3, 4 }, numbers("one.test", "s2sin"))
 		assert.equal(9, #dropped)
-		dropped = nil
+		for index in ipairs(dropped) do
+			dropped[index] = nil
+		end
 		collectgarbage()
 		collectgarbage()
 		assert.same({ 3 }, numbers("one.test", "s2sin"))
@@ -391,9 +393,9 @@ describe("a server's contexts", function ()
 				adopted = adopted + 1
 				return adopt(...)
 			end
-			for _, step in ipairs { { served, 1 }, { served, 1 }, { {}, 2 }, { served, 3 } } do
-				assert.is_true(contexts:serve_names(base, step[1]))
-				assert.equal(step[2], adopted)
+			for _, case in ipairs { { served, 1 }, { served, 1 }, { {}, 2 }, { served, 3 } } do
+				assert.is_true(contexts:serve_names(base, case[1]))
+				assert.equal(case[2], adopted)
 			end
 			core.context.adopt = adopt
 		end)

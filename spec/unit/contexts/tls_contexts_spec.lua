@@ -102,8 +102,8 @@ describe("the server's TLS contexts", function ()
 		it("that cannot be brought under the policy have no TLS", function ()
 			local context = luasec { protocol = "tlsv1_1" }
 			assert.is_false(contexts:starttls(stream("c2s", "a.test", nil, context)))
-			assert.matches("^error a.test, c2s: no TLS, because its context cannot be brought under draft%-saint[^:]*: no TLS version",
-				server.take_lines()[1])
+			assert.matches("^error a.test, c2s: no TLS, because its context cannot be brought under draft%-saint[^:]*: "
+				.. "no TLS version", server.take_lines()[1])
 			assert.is_true(contexts:starttls(stream("c2s", "report.test", nil, luasec { protocol = "tlsv1_1" })))
 		end)
 
@@ -125,8 +125,8 @@ describe("the server's TLS contexts", function ()
 					end
 				end
 			end
-			assert.matches("error b.test, c2s: no TLS, because its context cannot be brought under [^:]*: it is a context of a.test",
-				table.concat(server.take_lines(), "\n"))
+			assert.matches("error b.test, c2s: no TLS, because its context cannot be brought under [^:]*: "
+				.. "it is a context of a.test", table.concat(server.take_lines(), "\n"))
 		end)
 
 		it("are another for each peer that has an exception, and only for that", function ()
@@ -150,8 +150,8 @@ describe("the server's TLS contexts", function ()
 			local one = stream("s2sin", "a.test", "old.test", luasec())
 			assert.is_true(contexts:starttls(one))
 			assert.is_nil(adopted:get(one.session.context).policy.exception)
-			assert.matches("^error a.test: the exception for old.test has no effect, because there is no context for it: no such",
-				server.take_lines()[1])
+			assert.matches("^error a.test: the exception for old.test has no effect, because there is no context for it: "
+				.. "no such", server.take_lines()[1])
 		end)
 
 		it("are asked for without a look at the configuration for each stream", function ()

@@ -165,8 +165,10 @@ describe("the policies", function ()
 	it("log an option that belongs above the hosts, and do without it", function ()
 		load { ["*"] = nil, ["own.test"] = { level = "must", resumption = { enabled = false } } }
 		found:load_host "own.test"
-		assert.matches("own.test: xmpp_tls_policy.resumption is for the whole server", table.concat(server.take_lines(), "\n"))
-		assert.same({ MUST, true }, { found:policy_for("own.test"):name(), found:policy_for("own.test").resumption.enabled })
+		assert.matches("own.test: xmpp_tls_policy.resumption is for the whole server",
+			table.concat(server.take_lines(), "\n"))
+		local own = found:policy_for "own.test"
+		assert.same({ MUST, true }, { own:name(), own.resumption.enabled })
 		found:load()
 		assert.matches("resumption is for the whole server", table.concat(server.take_lines(), "\n"))
 	end)

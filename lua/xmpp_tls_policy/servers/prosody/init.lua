@@ -115,7 +115,7 @@ function prosody_adapter.new(module)
 		fail_closed.tell_seldom(log, kind, message)
 	end
 	add_functions(server, events.new(server.log_limited))
-	local stores = storage.new()
+	local stores = storage.new(os.time)
 	function server.open_store(host, name, description)
 		return stores:open(module_of(host), name, description)
 	end

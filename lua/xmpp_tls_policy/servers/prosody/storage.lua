@@ -20,8 +20,9 @@ local LOGGED_AGAIN = 600 -- seconds
 -- for each byte that is no letter or digit, and a file name has 255 bytes at most.
 local LONGEST_NAME = 200
 
-function storage.new()
-	return setmetatable({ _generation = 0 }, stores_metatable)
+--- `now`: function() -> UTC seconds.
+function storage.new(now)
+	return setmetatable({ _now = now, _generation = 0 }, stores_metatable)
 end
 
 --- Opens a store. `module`: of a host (Prosody 0.12 has no storage for global modules);
@@ -41,7 +42,7 @@ end
 
 -- The store of some kind ("keyval", "map"); or nil and a message.
 local function opened(self, kind)
-	local known, now, generation = self._opened[kind], os.time(), self._stores._generation
+	local known, now, generation = self._opened[kind], self._stores._now(), self._stores._generation
 	if not known or known.generation ~= generation or math.abs(now - known.since) >= OPENED_FOR then
 		local done, store, message = pcall(self._module.open_store, self._module, self._name, kind)
 		known = { generation = generation, since = now, store = done and store or nil }
@@ -55,7 +56,7 @@ end
 
 -- `how`: "read" or "stored"; `failure`: nil if it worked.
 local function note(self, how, failure)
-	local known, now = self._failed[how] or {}, os.time()
+	local known, now = self._failed[how] or {}, self._stores._now()
 	self._failed[how] = known
 	if not failure and known.logged then
 		self._module:log("info", "%s can be %s again", self._description, how)
