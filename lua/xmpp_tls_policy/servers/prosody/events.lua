@@ -1,6 +1,6 @@
 --- The events by which modules of the operator's own hear of the policy. What such a
 -- module does wrong is logged, and changes nothing else.
-local gate = require "xmpp_tls_policy.servers.prosody.fail_closed"
+local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local log = require "util.logger".init "tls_policy"
 
 local events = {}
@@ -12,7 +12,7 @@ local function of(host)
 end
 
 local function failed(name, problem)
-	gate.tell_seldom(log, ("A handler of %s failed"):format(name), tostring(problem))
+	fail_closed.log_limited(log, ("A handler of %s failed"):format(name), tostring(problem))
 end
 
 --- Fires an event on a host (nil: for global modules).

@@ -1,0 +1,54 @@
+--- The streams that were refused: the latest ones in memory, a line for each in the log, within
+-- bounds, and counts.
+local escaped = require "xmpp_tls_policy.text".escaped
+local log_limit = require "xmpp_tls_policy.log_limit"
+
+local refusal_log = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+-- The server logs each stream of an address anyway, so an address may have more lines than for
+-- failed handshakes.
+local LINES_PER_ADDRESS = 60
+
+--- A log that outlives a reload of the module. `now`: function() -> UTC seconds.
+function refusal_log.new(options)
+	return setmetatable({
+		_now = options.now,
+		_entries = log_limit.new { now = options.now, lines_per_address = LINES_PER_ADDRESS },
+	}, metatable)
+end
+
+--- Takes in a refusal (see closing.lua) of a stream.
+function methods:add(server, metrics, stream, refusal)
+	local session, clauses = stream.session, refusal.clauses or {}
+	metrics:refusal(stream.role, "stream", clauses)
+	local worth_a_line = self._entries:add {
+		time = self._now(), what = "stream", address = server.address(session), host = stream:host(), role = stream.role,
+		domain = stream:peer(), text = escaped(refusal.text), clauses = server.list(clauses),
+	}
+	if worth_a_line then
+		server.log_session(session, "info", "Stream refused by the TLS policy: %s", refusal.text)
+	end
+end
+
+--- To be called now and then. Returns how many refusals had no line in the log since it last
+-- returned something, or nil.
+function methods:suppressed()
+	return self._entries:turn()
+end
+
+--- The latest refusals, the latest first: a list of { time (UTC seconds), what = "stream", host
+-- (nil: none named), role, domain (of a server, as its header says), address, text, clauses =
+-- list of ids }.
+function methods:list()
+	return self._entries:list()
+end
+
+--- How many there ever were in this process.
+function methods:total()
+	return self._entries:total()
+end
+
+return refusal_log
