@@ -9,7 +9,7 @@
 
 static void set_hex(lua_State *L, const char *field, const unsigned char *bytes, size_t length)
 {
-	certificate_push_hex(L, bytes, length);
+	push_hex(L, bytes, length);
 	lua_setfield(L, -2, field);
 }
 
@@ -40,7 +40,7 @@ static void set_serial(lua_State *L, const ASN1_INTEGER *serial)
 	size_t length = (size_t)ASN1_STRING_length(serial);
 
 	lua_pushstring(L, ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER ? "-" : "");
-	certificate_push_hex(L, bytes, length);
+	push_hex(L, bytes, length);
 	lua_concat(L, 2);
 	lua_setfield(L, -2, "serial");
 }
@@ -210,9 +210,8 @@ static void set_identities(lua_State *L, struct certificate_hold *hold)
 	lua_setfield(L, -2, "identities");
 }
 
-int certificate_facts(lua_State *L)
+int certificate_facts_push(lua_State *L, struct certificate_hold *hold)
 {
-	struct certificate_hold *hold = certificate_hold_push(L, 1);
 	X509 *certificate = hold->certificate;
 	uint32_t flags;
 
@@ -233,7 +232,6 @@ int certificate_facts(lua_State *L)
 	flags = X509_get_extension_flags(certificate);
 	set_boolean(L, "self_issued", (flags & EXFLAG_SI) != 0);
 	set_boolean(L, "ca", (flags & EXFLAG_CA) != 0);
-	certificate_hold_release(hold);
 	ERR_clear_error();
 	return 1;
 }

@@ -254,7 +254,7 @@ static int connection_facts(lua_State *L)
 static int connection_offer(lua_State *L)
 {
 	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = observer_push_offer(L, hold->connection);
+	int results = handshake_push_offer(L, hold->connection);
 	hold_release(hold);
 	return results;
 }

@@ -140,7 +140,8 @@ static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIP
 {
 	const char *key_exchange = name_of(key_exchanges, SSL_CIPHER_get_kx_nid(cipher));
 	int group = (int)SSL_get_negotiated_group(connection);
-	int bits = observer_ephemeral_bits(connection);
+	const struct handshake *handshake = handshake_of(connection);
+	int bits = handshake == NULL ? 0 : handshake->ephemeral_bits;
 	EVP_PKEY *key = NULL;
 
 	if (SSL_get_peer_tmp_key(connection, &key) != 1)

@@ -1,15 +1,15 @@
-/* What is known of one connection while it lives. */
+/* A connection's handshake: all that we keep of it while the connection lives. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int observation_index = -1;
+static int handshake_index = -1;
 
-/* LuaSec gives nobody its SSL, but the number of its socket. Both ends of a
- * connection live in one thread, as does everything of LuaSec's. */
+/* LuaSec does not give away its SSL, only the number of its socket. All of LuaSec's runs in
+ * one thread. */
 static struct descriptor {
-	struct observation *observation;
+	struct handshake *handshake;
 	char *server_name; /* of the next handshake as a client; NULL: not known */
 } * by_descriptor;
 static size_t descriptors;
@@ -29,15 +29,15 @@ static bool make_room(int descriptor)
 	return true;
 }
 
-static void remember_descriptor(struct observation *observation, int descriptor)
+static void remember_descriptor(struct handshake *handshake, int descriptor)
 {
 	if (descriptor < 0 || !make_room(descriptor))
 		return;
-	by_descriptor[descriptor].observation = observation;
-	observation->descriptor = descriptor;
+	by_descriptor[descriptor].handshake = handshake;
+	handshake->descriptor = descriptor;
 }
 
-bool observation_expect(int descriptor, const char *server_name)
+bool handshake_expect_server(int descriptor, const char *server_name)
 {
 	if (!make_room(descriptor))
 		return false;
@@ -47,7 +47,7 @@ bool observation_expect(int descriptor, const char *server_name)
 	return name != NULL;
 }
 
-/* What was expected of a socket holds for one handshake, whatever becomes of it. */
+/* The expected name counts for one handshake, also for one that fails. */
 static char *take_expected(int descriptor)
 {
 	if (descriptor < 0 || (size_t)descriptor >= descriptors)
@@ -57,116 +57,125 @@ static char *take_expected(int descriptor)
 	return name;
 }
 
-static void forget_server_name(struct observation *observation)
+static void forget_server_name(struct handshake *handshake)
 {
-	free(observation->server_name);
-	observation->server_name = NULL;
+	free(handshake->server_name);
+	handshake->server_name = NULL;
 }
 
-static void forget_offer(struct observation *observation)
+static void forget_hello(struct handshake *handshake)
 {
-	free(observation->offer);
-	observation->offer = NULL;
+	free(handshake->hello);
+	handshake->hello = NULL;
 }
 
-void observation_finish(struct observation *observation, bool keep_offer)
+void handshake_finish(struct handshake *handshake, bool keep_hello)
 {
-	observation->finished = true;
-	forget_server_name(observation);
-	if (!keep_offer)
-		forget_offer(observation);
+	handshake->finished = true;
+	forget_server_name(handshake);
+	if (!keep_hello)
+		forget_hello(handshake);
 }
 
-void observation_refuse(struct observation *observation)
+void handshake_fail(struct handshake *handshake)
 {
-	/* Who never sent a byte to a server asked for no handshake. */
-	if (observation->finished || observation->refused ||
-	    (observation->refusal.server && !observation->received))
+	/* A client that sent no byte asked for no handshake. */
+	if (handshake->finished || handshake->failed ||
+	    (handshake->failure.server && !handshake->received))
 		return;
-	observation->refused = true;
-	refusal_record(&observation->refusal, observation->server_name, observation->offer);
-	forget_server_name(observation);
-	forget_offer(observation);
+	handshake->failed = true;
+	failed_handshake_record(&handshake->failure, handshake->server_name, handshake->hello);
+	forget_server_name(handshake);
+	forget_hello(handshake);
 }
 
-/* Of the connection hardly anything is left by now: it is not asked. */
-static void observation_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, int index,
-			     long argl, void *argp)
+/* OpenSSL has taken the connection apart by now: only our own struct is used. */
+static void handshake_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, int index, long argl,
+			   void *argp)
 {
-	struct observation *observation = data;
+	struct handshake *handshake = data;
 	(void)parent, (void)ex_data, (void)index, (void)argl, (void)argp;
-	if (observation == NULL)
+	if (handshake == NULL)
 		return;
-	observation_refuse(observation);
-	int descriptor = observation->descriptor;
-	if (descriptor >= 0 && by_descriptor[descriptor].observation == observation)
-		by_descriptor[descriptor].observation = NULL;
-	forget_server_name(observation);
-	forget_offer(observation);
-	SSL_CTX_free(observation->first);
-	free(observation);
+	handshake_fail(handshake);
+	int descriptor = handshake->descriptor;
+	if (descriptor >= 0 && by_descriptor[descriptor].handshake == handshake)
+		by_descriptor[descriptor].handshake = NULL;
+	forget_server_name(handshake);
+	forget_hello(handshake);
+	SSL_CTX_free(handshake->first_context);
+	free(handshake);
 }
 
-bool observation_open(void)
+bool handshake_open(void)
 {
-	if (observation_index < 0)
-		observation_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, observation_free);
-	return observation_index >= 0;
+	if (handshake_index < 0)
+		handshake_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, handshake_free);
+	return handshake_index >= 0;
 }
 
-/* What a refusal says of the connection, asked before it can be gone. */
-static void note_peer(struct observation *observation, SSL *connection)
+/* Notes what a failure will report of the connection, as long as the socket is there. */
+static void note_peer(struct handshake *handshake, SSL *connection)
 {
-	struct refused_handshake *refusal = &observation->refusal;
-	refusal->server = SSL_is_server(connection);
-	refusal->alert = -1;
-	socket_note_peer(refusal, connection);
+	struct failed_handshake *failure = &handshake->failure;
+	failure->server = SSL_is_server(connection);
+	failure->alert = -1;
+	socket_note_peer(failure, connection);
 	char *expected = take_expected(SSL_get_fd(connection));
 	const char *asked =
-	    refusal->server ? NULL : SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
-	if (!refusal->server && asked == NULL) {
-		observation->server_name = expected;
+	    failure->server ? NULL : SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
+	if (!failure->server && asked == NULL) {
+		handshake->server_name = expected;
 		return;
 	}
 	free(expected);
 	if (asked != NULL)
-		observation->server_name = strdup(asked);
+		handshake->server_name = strdup(asked);
 }
 
-bool observation_begin(SSL *connection)
+bool handshake_begin(SSL *connection)
 {
-	struct observation *observation = calloc(1, sizeof *observation);
-	if (observation == NULL)
+	struct handshake *handshake = calloc(1, sizeof *handshake);
+	if (handshake == NULL)
 		return false;
-	observation->connection = connection;
-	observation->descriptor = -1;
-	observation->first = SSL_get_SSL_CTX(connection);
-	if (SSL_CTX_up_ref(observation->first) != 1) {
-		free(observation);
-		return false;
-	}
-	observation->resumption = resumption_of(observation->first);
-	if (observation->resumption != NULL)
-		memcpy(observation->session_context, resumption_context(observation->resumption),
-		       sizeof observation->session_context);
-	if (!SSL_set_ex_data(connection, observation_index, observation)) {
-		SSL_CTX_free(observation->first);
-		free(observation);
+	handshake->connection = connection;
+	handshake->descriptor = -1;
+	handshake->first_context = SSL_get_SSL_CTX(connection);
+	if (SSL_CTX_up_ref(handshake->first_context) != 1) {
+		free(handshake);
 		return false;
 	}
-	note_peer(observation, connection);
-	remember_descriptor(observation, SSL_get_fd(connection));
+	if (!SSL_set_ex_data(connection, handshake_index, handshake)) {
+		SSL_CTX_free(handshake->first_context);
+		free(handshake);
+		return false;
+	}
+	note_peer(handshake, connection);
+	remember_descriptor(handshake, SSL_get_fd(connection));
 	return true;
 }
 
-struct observation *observation_of(const SSL *connection)
+struct handshake *handshake_of(const SSL *connection)
 {
-	return SSL_get_ex_data(connection, observation_index);
+	return SSL_get_ex_data(connection, handshake_index);
 }
 
-struct observation *observation_of_descriptor(lua_Integer descriptor)
+struct handshake *handshake_of_descriptor(lua_Integer descriptor)
 {
 	if (descriptor < 0 || (size_t)descriptor >= descriptors)
 		return NULL;
-	return by_descriptor[descriptor].observation;
+	return by_descriptor[descriptor].handshake;
+}
+
+int handshake_push_offer(lua_State *L, SSL *connection)
+{
+	const struct handshake *handshake = handshake_of(connection);
+	if (handshake == NULL)
+		return push_failure(L, "unobserved", "the connection's context is not observed");
+	if (!handshake->finished)
+		return push_failure(L, "handshake", "the handshake is not finished");
+	if (handshake->hello == NULL)
+		return push_failure(L, "missing", "no offer was kept");
+	client_hello_push(L, handshake->hello);
+	return 1;
 }

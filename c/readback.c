@@ -1,7 +1,5 @@
-/* What a context does, asked of OpenSSL rather than remembered. */
+/* Settings read back from a context: OpenSSL is asked, nothing is remembered. */
 #include "internal.h"
-
-#include <string.h>
 
 #include <openssl/err.h>
 
@@ -10,37 +8,109 @@ const struct protocol_version protocol_versions[] = {
 	{ "TLSv1.2", TLS1_2_VERSION }, { "TLSv1.3", TLS1_3_VERSION }, { NULL, 0 },
 };
 
+/* ---- a ClientHello for nobody --------------------------------------------- */
+
 static void ignore(const SSL *connection, int where, int value)
 {
 	(void)connection, (void)where, (void)value;
 }
 
-/* A client connection over memory that has written its ClientHello, or NULL if
- * it cannot write one. */
-static SSL *say_hello(SSL *client)
+/* A ClientHello that was written; `groups` are the numbers of its supported_groups. */
+struct hello {
+	bool written;
+	int count; /* of `groups`; -1: more than there is room for */
+	unsigned int groups[GROUPS_MAX];
+};
+
+/* A part of a message that is still to be read. */
+struct bytes {
+	const unsigned char *next;
+	size_t left;
+};
+
+static unsigned int take_integer(struct bytes *bytes, size_t size)
 {
-	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
-	if (client == NULL || in == NULL || out == NULL) {
-		BIO_free(in);
-		BIO_free(out);
-		SSL_free(client);
-		return NULL;
-	}
-	SSL_set_bio(client, in, out);
-	/* Not NULL, which means the context's. */
-	SSL_set_info_callback(client, ignore);
-	SSL_set_connect_state(client);
-	SSL_do_handshake(client);
-	/* What it cannot say it may report in an alert. */
-	char *record = NULL;
-	if (BIO_get_mem_data(out, &record) > 0 && *record == SSL3_RT_HANDSHAKE)
-		return client;
-	SSL_free(client);
-	return NULL;
+	unsigned int value = 0;
+	for (; size > 0 && bytes->left > 0; size--, bytes->next++, bytes->left--)
+		value = value << 8 | *bytes->next;
+	return value;
 }
 
-/* Before TLS 1.2 every handshake is signed with SHA-1, by RSA with MD5 as well,
- * and OpenSSL finds out late that the security level forbids it. */
+/* `length` bytes, or as many as there are. */
+static struct bytes take(struct bytes *bytes, size_t length)
+{
+	struct bytes taken = { bytes->next, length < bytes->left ? length : bytes->left };
+	bytes->next += taken.left;
+	bytes->left -= taken.left;
+	return taken;
+}
+
+static void read_groups(struct hello *hello, struct bytes list)
+{
+	list = take(&list, take_integer(&list, 2));
+	while (list.left >= 2 && hello->count >= 0) {
+		unsigned int group = take_integer(&list, 2);
+		if (hello->count == GROUPS_MAX)
+			hello->count = -1;
+		else
+			hello->groups[hello->count++] = group;
+	}
+}
+
+/* RFC 8446 4.1.2; OpenSSL made the message. */
+static void read_hello(struct hello *hello, struct bytes message)
+{
+	take(&message, 2 + 32); /* legacy_version, random */
+	take(&message, take_integer(&message, 1));
+	take(&message, take_integer(&message, 2));
+	take(&message, take_integer(&message, 1));
+	struct bytes extensions = take(&message, take_integer(&message, 2));
+	while (extensions.left > 0) {
+		unsigned int type = take_integer(&extensions, 2);
+		struct bytes content = take(&extensions, take_integer(&extensions, 2));
+		if (type == TLSEXT_TYPE_supported_groups)
+			read_groups(hello, content);
+	}
+}
+
+static void message_callback(int written, int version, int type, const void *bytes, size_t length,
+			     SSL *connection, void *data)
+{
+	struct hello *hello = data;
+	struct bytes message = { bytes, length };
+	(void)version, (void)connection;
+	if (!written || type != SSL3_RT_HANDSHAKE || hello->written ||
+	    take_integer(&message, 1) != SSL3_MT_CLIENT_HELLO)
+		return;
+	hello->written = true;
+	read_hello(hello, take(&message, take_integer(&message, 3)));
+}
+
+/* Whether a new client connection, which may be NULL, could write its ClientHello. */
+static bool write_hello(SSL *client, struct hello *hello)
+{
+	*hello = (struct hello){ .written = false };
+	if (client == NULL)
+		return false;
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_null());
+	SSL_set0_rbio(client, in);
+	SSL_set0_wbio(client, out);
+	if (in == NULL || out == NULL)
+		return false;
+	/* With NULL OpenSSL would call the context's. */
+	SSL_set_info_callback(client, ignore);
+	SSL_set_msg_callback(client, message_callback);
+	SSL_set_msg_callback_arg(client, hello);
+	SSL_set_connect_state(client);
+	SSL_do_handshake(client);
+	ERR_clear_error();
+	return hello->written;
+}
+
+/* ---- versions --------------------------------------------------------------- */
+
+/* Before TLS 1.2 every handshake is signed with SHA-1, and with RSA also MD5. If the
+ * security level forbids that, OpenSSL finds out only after the ClientHello. */
 static bool may_sign_as_before_tls12(SSL_CTX *context)
 {
 	int bits_of_md5_sha1 = 67;
@@ -49,8 +119,9 @@ static bool may_sign_as_before_tls12(SSL_CTX *context)
 						      SSL_CTX_get0_security_ex_data(context)) == 1;
 }
 
-bool in_force_version(SSL_CTX *context, int version)
+bool readback_version(SSL_CTX *context, int version)
 {
+	struct hello hello;
 	long minimum = SSL_CTX_get_min_proto_version(context);
 	long maximum = SSL_CTX_get_max_proto_version(context);
 	if ((minimum != 0 && version < minimum) || (maximum != 0 && version > maximum) ||
@@ -62,15 +133,17 @@ bool in_force_version(SSL_CTX *context, int version)
 		SSL_free(client);
 		client = NULL;
 	}
-	client = client == NULL ? NULL : say_hello(client);
-	bool possible = client != NULL;
+	bool possible = write_hello(client, &hello);
 	SSL_free(client);
 	ERR_clear_error();
 	return possible;
 }
 
-/* All that is configured, whatever versions and level make of it now. */
-static SSL *say_all(SSL_CTX *context, int maximum_version)
+/* ---- groups ----------------------------------------------------------------- */
+
+/* A client connection that can write all that is configured, also what the limits of
+ * versions and the security level leave out of a real one. */
+static SSL *make_whole_client(SSL_CTX *context, int maximum_version)
 {
 	SSL *client = SSL_new(context);
 	if (client == NULL)
@@ -79,63 +152,41 @@ static SSL *say_all(SSL_CTX *context, int maximum_version)
 	SSL_clear_options(client, SSL_OP_NO_SSL_MASK);
 	SSL_set_min_proto_version(client, 0);
 	SSL_set_max_proto_version(client, maximum_version);
-	return say_hello(client);
+	return client;
 }
 
-/* Somebody who understands everything. */
-static SSL *make_listener(SSL *client)
+static int name_groups(SSL *client, const struct hello *hello, const char **names, int size)
 {
-	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-	SSL *listener = context == NULL ? NULL : SSL_new(context);
-	BIO *out = BIO_new(BIO_s_mem());
-	SSL_CTX_free(context);
-	if (listener == NULL || out == NULL) {
-		BIO_free(out);
-		SSL_free(listener);
-		return NULL;
+	if (hello->count > size)
+		return -1;
+	for (int i = 0; i < hello->count; i++) {
+		names[i] = SSL_group_to_name(client, (int)(TLSEXT_nid_unknown | hello->groups[i]));
+		if (names[i] == NULL)
+			return -1;
 	}
-	SSL_set_security_callback(listener, security_permit);
-	SSL_set_min_proto_version(listener, 0);
-	SSL_set_max_proto_version(listener, 0);
-	SSL_set_accept_state(listener);
-	SSL_set0_wbio(listener, out);
-	BIO_up_ref(SSL_get_wbio(client));
-	SSL_set0_rbio(listener, SSL_get_wbio(client));
-	return listener;
+	return hello->count;
 }
 
-/* OpenSSL tells the groups of a context to nobody but the peer, so a peer is
- * what we give it. */
-int in_force_groups(SSL_CTX *context, const char **names, int size)
+/* OpenSSL has no function that reads the groups of a context, but writes them into a
+ * ClientHello. */
+int readback_groups(SSL_CTX *context, const char **names, int size)
 {
-	int groups[GROUPS_MAX], count = -1;
-	SSL *client = say_all(context, 0);
-	/* Without suites or groups for TLS 1.3 nothing can be said that has it. */
-	if (client == NULL)
-		client = say_all(context, TLS1_2_VERSION);
-	SSL *listener = client == NULL ? NULL : make_listener(client);
-	if (listener == NULL)
-		goto done;
-	SSL_do_handshake(listener);
-	count = (int)SSL_get1_groups(listener, NULL);
-	if (count > GROUPS_MAX || count > size) {
-		count = -1;
-		goto done;
+	/* Without suites or groups for TLS 1.3 it can write none that has TLS 1.3. */
+	static const int maximum_versions[] = { 0, TLS1_2_VERSION };
+	for (size_t i = 0; i < 2; i++) {
+		struct hello hello;
+		SSL *client = make_whole_client(context, maximum_versions[i]);
+		bool written = write_hello(client, &hello);
+		int count = written ? name_groups(client, &hello, names, size) : -1;
+		SSL_free(client);
+		ERR_clear_error();
+		if (written)
+			return count;
 	}
-	SSL_get1_groups(listener, groups);
-	for (int i = 0; i < count; i++) {
-		names[i] = SSL_group_to_name(client, groups[i]);
-		if (names[i] == NULL) {
-			count = -1;
-			goto done;
-		}
-	}
-done:
-	SSL_free(client);
-	SSL_free(listener);
-	ERR_clear_error();
-	return count;
+	return -1;
 }
+
+/* ---- as a table ------------------------------------------------------------- */
 
 static void push_groups(lua_State *L, const char **names, int count)
 {
@@ -163,7 +214,7 @@ static void set_versions(lua_State *L, SSL_CTX *context)
 {
 	const char *minimum = NULL, *maximum = NULL;
 	for (const struct protocol_version *version = protocol_versions; version->name; version++) {
-		if (!in_force_version(context, version->number))
+		if (!readback_version(context, version->number))
 			continue;
 		if (minimum == NULL)
 			minimum = version->name;
@@ -173,12 +224,12 @@ static void set_versions(lua_State *L, SSL_CTX *context)
 	set_string(L, "maximum_version", maximum);
 }
 
-int in_force_push(lua_State *L, SSL_CTX *context)
+int readback_push(lua_State *L, SSL_CTX *context)
 {
 	const char *names[GROUPS_MAX];
 	uint64_t options = SSL_CTX_get_options(context);
-	int groups = in_force_groups(context, names, GROUPS_MAX);
-	int dh_bits = adoption_dh_bits(context);
+	int groups = readback_groups(context, names, GROUPS_MAX);
+	int dh_bits = security_dh_bits(context);
 
 	if (groups < 0)
 		return push_failure(L, "tls", "cannot read the settings of the context");

@@ -1,0 +1,87 @@
+/* The module `observer`: the connections that LuaSec makes from observed contexts. */
+#include "internal.h"
+
+#include <openssl/err.h>
+
+/* Calls `push` with the SSL of the LuaSec connection that is the first argument. */
+static int push_of_luasec(lua_State *L, int (*push)(lua_State *, SSL *))
+{
+	ERR_clear_error();
+	lua_Integer descriptor = luasec_check_descriptor(L, 1);
+	if (descriptor < 0)
+		return push_failure(L, "closed", "the connection is closed");
+	const struct handshake *handshake = handshake_of_descriptor(descriptor);
+	if (handshake == NULL)
+		return push_failure(L, "unobserved",
+				    "the connection's context was not under the policy");
+	struct hold *hold = hold_push(L, NULL, handshake->connection);
+	int results = push(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
+/* observer.facts(luasec_connection)
+ * Returns the facts of a LuaSec connection as a plain table (README.md has the shape). Its
+ * handshake has to be finished, and its context must have been applied or observed before the
+ * connection was made. Or nil, message, code: "closed", "unobserved", "handshake". */
+static int facts(lua_State *L)
+{
+	return push_of_luasec(L, facts_push);
+}
+
+/* observer.offer(luasec_connection)
+ * Returns the offer of the client of a LuaSec connection, after a finished handshake of a
+ * server whose context keeps offers (context:observe): a plain table (README.md has the
+ * shape). Or nil, message, code: "closed", "unobserved", "handshake", "missing" (none was
+ * kept). */
+static int offer(lua_State *L)
+{
+	return push_of_luasec(L, handshake_push_offer);
+}
+
+/* observer.refusals()
+ * Returns the handshakes on observed contexts that failed since the last call: a list of plain
+ * tables (README.md has the shape), oldest first; and the number of records that were lost,
+ * because newer ones took their place. */
+static int refusals(lua_State *L)
+{
+	return failed_handshakes_push(L);
+}
+
+/* observer.expect_server(descriptor, name)
+ * Says that the next handshake on the socket with this number is with the server `name`, if it
+ * is our client's and sends no SNI. If it fails, its record has the name. Returns true, or nil,
+ * message, code ("memory"). */
+static int expect_server(lua_State *L)
+{
+	lua_Number descriptor = luaL_checknumber(L, 1);
+	const char *name = luaL_checkstring(L, 2);
+	if (!(descriptor >= 0 && descriptor < 1 << 24) || descriptor != (lua_Number)(int)descriptor)
+		return luaL_argerror(L, 1, "number of a socket expected");
+	if (!handshake_expect_server((int)descriptor, name))
+		return push_failure(L, "memory", "out of memory");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* observer.is_negotiating(context)
+ * Returns whether a connection of LuaSec's that chose its context by SNI, observed or not, has
+ * this one and has not finished its handshake. One that failed counts until it is closed. */
+static int is_negotiating(lua_State *L)
+{
+	lua_pushboolean(L, luasec_is_negotiating(L, context_check(L, 1)));
+	return 1;
+}
+
+void observer_open(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "facts", facts },
+		{ "offer", offer },
+		{ "refusals", refusals },
+		{ "expect_server", expect_server },
+		{ "is_negotiating", is_negotiating },
+		{ NULL, NULL },
+	};
+	luaL_newlib(L, functions);
+}
