@@ -111,7 +111,8 @@ static int push_parsed(lua_State *L, const unsigned char *bytes, size_t length)
 	*slot = d2i_X509(NULL, &rest, (long)length);
 	if (*slot == NULL)
 		return push_failure(L, "parse", "certificate cannot be parsed");
-	/* Trying one decoder after the other leaves errors that are none. */
+	/* OpenSSL tries one decoder after the other, and leaves the errors of those that did not
+	 * fit. */
 	ERR_clear_error();
 	if (rest != bytes + length)
 		return push_failure(L, "parse", "certificate is followed by %lu more bytes",
@@ -129,22 +130,22 @@ static int from_der(lua_State *L)
 	return push_parsed(L, (const unsigned char *)bytes, length);
 }
 
-static bool starts_with(const char *text, const char *end, const char *what)
+static bool starts_with(const char *text, const char *end, const char *beginning)
 {
-	size_t length = strlen(what);
+	size_t length = strlen(beginning);
 
-	return (size_t)(end - text) >= length && memcmp(text, what, length) == 0;
+	return (size_t)(end - text) >= length && memcmp(text, beginning, length) == 0;
 }
 
-/* What follows the first line that starts with `what`, or NULL. */
-static const char *after_line(const char *text, const char *end, const char *what)
+/* The text after the first line that starts with `beginning`, or NULL. */
+static const char *after_line(const char *text, const char *end, const char *beginning)
 {
-	while (text != NULL && !starts_with(text, end, what)) {
+	while (text != NULL && !starts_with(text, end, beginning)) {
 		text = memchr(text, '\n', (size_t)(end - text));
 		if (text != NULL)
 			text++;
 	}
-	return text == NULL ? NULL : text + strlen(what);
+	return text == NULL ? NULL : text + strlen(beginning);
 }
 
 /* Decodes base64 with white space in it. Returns the number of bytes, or -1. */
@@ -166,9 +167,8 @@ done:
 	return result;
 }
 
-/* Not by PEM_read_bio_X509, which decodes what stands before the certificate
- * to skip it, private keys included: only the bytes between the two lines are
- * looked at (RFC 7468 3). */
+/* Reads only the bytes between the two lines (RFC 7468 3). PEM_read_bio_X509 would also decode
+ * private keys that stand before the certificate. */
 static int from_pem(lua_State *L)
 {
 	size_t length;

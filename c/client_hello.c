@@ -5,7 +5,7 @@
 
 enum { VERSIONS, SUITES, GROUPS, SIGNATURE_SCHEMES };
 
-/* The lists of numbers: where each lies in `numbers`, and how many of it are kept. */
+/* The lists of numbers: the place of each in `numbers`, and the most that are kept of it. */
 static const struct list {
 	const char *field;
 	unsigned int extension, first, most;
@@ -41,8 +41,8 @@ static bool has_list(const struct client_hello *hello, unsigned int list)
 	return (hello->present >> list & 1) != 0;
 }
 
-/* A number has two bytes, and in a hello of SSLv2's form three, of which the first
- * is 0 for TLS (RFC 5246 E.2). */
+/* A number has two bytes. In a hello of SSLv2's form it has three, and the first is 0 for TLS
+ * (RFC 5246 E.2). */
 static void read_numbers(struct client_hello *hello, unsigned int list, const unsigned char *bytes,
 			 size_t length, size_t size)
 {
@@ -130,8 +130,7 @@ static void read_server_name(struct client_hello *hello, SSL *connection)
 	hello->server_name_length = (unsigned char)length;
 }
 
-/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Only whole
- * names are kept. */
+/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Keeps only whole names. */
 static void read_alpn(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *bytes;

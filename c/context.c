@@ -1,4 +1,4 @@
-/* Context: an SSL_CTX, our own or one that LuaSec made. */
+/* Context: an SSL_CTX of our own or of LuaSec's. */
 #include "internal.h"
 
 #include <string.h>
@@ -108,11 +108,10 @@ static void set_cache(lua_State *L, SSL_CTX *context)
 /* context.new{ role = "server"|"client", certificate = path, key = path,
  * ca_file = path, ca_path = path, verify = "none"|"require", openssl_cache =
  * boolean }
- * The certificate file is PEM, the chain after the certificate. A client
- * verifies the chain (not the name) unless told not to; a server asks for no
- * certificate unless told to. Sessions are resumed from OpenSSL's own cache only
- * if asked, to compare ours with it. Returns a Context, or nil, message, code: "file",
- * "parse", "mismatch", "tls". */
+ * The certificate file is PEM, with the chain after the certificate. By default, a client
+ * verifies the chain (not the name), and a server asks for no certificate. With openssl_cache,
+ * sessions are resumed from OpenSSL's own cache, for comparison with ours. Returns a Context, or
+ * nil, message, code: "file", "parse", "mismatch", "tls". */
 static int context_new(lua_State *L)
 {
 	check_options(L);

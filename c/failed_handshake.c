@@ -15,12 +15,12 @@ struct record {
 	struct timespec time;
 	bool has_hello;
 	struct client_hello hello;
-	char server_name[256]; /* "": none; RFC 6066 3 has no longer ones */
+	char server_name[256]; /* "": none; RFC 6066 3 allows no longer one */
 };
 
 static struct record records[RECORDS];
 
-/* The number of records ever made, and of those that Lua has asked for or lost. */
+/* The numbers of records ever made, and of those that Lua got or lost. */
 static uint64_t recorded, taken;
 
 /* The number of a record, or of the oldest one that is still there. */

@@ -53,7 +53,7 @@ static void note_finished(SSL *connection)
 {
 	struct handshake *handshake = handshake_of(connection);
 	socket_acknowledge_at_once(connection);
-	/* A renegotiation, where the context allows it, finishes again. */
+	/* A renegotiation, if the context allows it, finishes again. */
 	if (handshake == NULL || handshake->finished)
 		return;
 	if (handshake->offered_session && !SSL_session_reused(connection))

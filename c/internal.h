@@ -142,7 +142,7 @@ struct certificate_hold {
 	EXTENDED_KEY_USAGE *usages;
 };
 
-/* Pushes what certificate:facts() returns. Returns the number of values. */
+/* Pushes the result of certificate:facts(). Returns the number of values. */
 int certificate_facts_push(lua_State *L, struct certificate_hold *hold);
 
 /* ---- certificate.c ----------------------------------------------------- */
@@ -160,11 +160,11 @@ X509 **certificate_push_empty(lua_State *L);
 
 #define SECURITY_LEVEL_MAX 5 /* of OpenSSL's */
 
-/* Pushes what context:inspect() returns. */
+/* Pushes the result of context:inspect(). */
 void own_certificate_push(lua_State *L, SSL_CTX *context);
 
 /* Returns whether the certificates of the context, and their chains, suit its security level.
- * Else `message` says what is too weak. */
+ * If not, `message` says why. */
 bool own_certificates_are_strong(SSL_CTX *context, char *message, size_t size);
 
 /* ---- credentials.c ----------------------------------------------------- */
@@ -174,7 +174,7 @@ struct credentials {
 	const char *certificate, *key, *ca_file, *ca_path;
 };
 
-/* Loads them into the context. Returns 0, or what push_failure returned: "file", "parse",
+/* Loads them into the context. Returns 0, or 3 after push_failure: "file", "parse",
  * "mismatch". */
 int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *credentials);
 
@@ -196,15 +196,15 @@ int dh_pem_bits(const char *text, size_t length);
  * else. */
 SSL_CTX **luasec_check_context(lua_State *L, int index);
 
-/* Returns 0 if the SSL_CTX in the userdata can be used, or what push_failure returned:
- * "closed", "unsupported". Does not allocate in Lua before it has looked. */
+/* Returns 0 if the SSL_CTX in the userdata can be used, or 3 after push_failure: "closed",
+ * "unsupported". Does not allocate in Lua before it has looked. */
 int luasec_verify_context(lua_State *L, int index, SSL_CTX **luasec);
 
 /* The number of the socket of the LuaSec connection at the index, negative if it is closed.
  * Raises an error for anything else. */
 lua_Integer luasec_check_descriptor(lua_State *L, int index);
 
-/* Returns what observer.is_negotiating returns. */
+/* The result of observer.is_negotiating. */
 bool luasec_is_negotiating(lua_State *L, const SSL_CTX *context);
 
 /* Bits of the DH parameters that the operator gave LuaSec; 0 if there are none that can be

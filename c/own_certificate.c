@@ -1,4 +1,4 @@
-/* A context's own certificates: what it sends, and whether they suit a security level. */
+/* A context's own certificates: as a table, and compared with its security level. */
 #include "internal.h"
 
 #include <stdio.h>

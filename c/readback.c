@@ -8,7 +8,7 @@ const struct protocol_version protocol_versions[] = {
 	{ "TLSv1.2", TLS1_2_VERSION }, { "TLSv1.3", TLS1_3_VERSION }, { NULL, 0 },
 };
 
-/* ---- a ClientHello for nobody --------------------------------------------- */
+/* ---- a ClientHello that is not sent ---------------------------------------- */
 
 static void ignore(const SSL *connection, int where, int value)
 {
@@ -141,8 +141,8 @@ bool readback_version(SSL_CTX *context, int version)
 
 /* ---- groups ----------------------------------------------------------------- */
 
-/* A client connection that can write all that is configured, also what the limits of
- * versions and the security level leave out of a real one. */
+/* A client connection that writes all that is configured, also the parts that the limits of
+ * versions and the security level leave out of a real ClientHello. */
 static SSL *make_whole_client(SSL_CTX *context, int maximum_version)
 {
 	SSL *client = SSL_new(context);

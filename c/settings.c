@@ -7,8 +7,8 @@
 
 #include <openssl/err.h>
 
-/* The names in one of the lists, and which of them this context knows. The names lie in a
- * table on Lua's stack that nobody else has. */
+/* The names in one of the lists, and whether the context knows each. The strings belong to a
+ * private table on Lua's stack. */
 struct names {
 	int count;
 	bool asked;
@@ -340,7 +340,7 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 	snapshot_free(&now);
 }
 
-/* Returns what push_failure returns. */
+/* Pushes the refusal as push_failure does. */
 static int push_refusal(lua_State *L, const struct settings *settings,
 			const struct refusal *refusal)
 {

@@ -5,8 +5,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* Nagle's algorithm would hold back what follows the handshake until the peer
- * acknowledges it, which takes the peer 40 ms. */
+/* Nagle's algorithm would hold back the first data after the handshake until the peer
+ * acknowledges the handshake, which takes it up to 40 ms. */
 void socket_write_at_once(const SSL *connection)
 {
 	int on = 1, descriptor = SSL_get_fd(connection);
@@ -14,7 +14,8 @@ void socket_write_at_once(const SSL *connection)
 		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/* Where the client speaks last in a handshake, its own Nagle waits for us. */
+/* If the client sends the last message of a handshake, its own Nagle waits for our
+ * acknowledgement. */
 void socket_acknowledge_at_once(const SSL *connection)
 {
 #ifdef TCP_QUICKACK
