@@ -1,6 +1,7 @@
 -- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments:
 -- the interpreter, and the file for the JSON.
 local connections = require "bench.connections"
+local contexts = require "bench.contexts"
 local core = require "xmpp_tls_policy.core"
 local certificate_bench = require "bench.certificates"
 local handshake = require "support.handshake"
@@ -74,6 +75,7 @@ for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 	compare("resumed handshake, server", "spec/bench/resumption.lua", version, "rsa2048", { "openssl", "store" }, 1.05)
 end
 measure.report "Handshakes in memory"
+contexts.run(interpreter, certificates.rsa2048)
 facts_and_verdict()
 measure.report "Facts and verdicts"
 store()
