@@ -4,7 +4,7 @@ local core = require "xmpp_tls_policy.core"
 
 -- Half an upgrade leaves files of two versions that do not know each other. The same
 -- number is in c/internal.h.
-local interface = 1
+local interface = 2
 if core.interface ~= interface then
 	error(("the Lua files of xmpp_tls_policy are for version %d of its core, and the core is %s"):format(
 		interface, core.interface and ("version %d"):format(core.interface) or "of before such versions"), 0)
