@@ -4,6 +4,7 @@
 local filters = require "util.filters"
 local jid = require "util.jid"
 local log = require "util.logger".init "tls_policy"
+local log_limit = require "xmpp_tls_policy.log_limit"
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local timer = require "util.timer"
 
@@ -124,21 +125,16 @@ local function note_change()
 	end
 end
 
--- Kind -> when there was a line of it, and how many there would have been since.
-local MINUTE = 60
-local told, silent = {}, {}
+local lines = log_limit.new { now = function () return os.time() end, lines = math.huge }
 
 --- Writes a line of some kind, one of a few strings, at level error: strangers may be able
 -- to have it written as often as they like, so of each there is one a minute.
 function gate.tell_seldom(write, kind, message)
-	local now = os.time()
-	if told[kind] and now >= told[kind] and now - told[kind] < MINUTE then
-		silent[kind] = (silent[kind] or 0) + 1
-		return
+	local allowed, suppressed = lines:allows(kind)
+	if allowed then
+		local before = suppressed > 0 and (" (and %d times before)"):format(suppressed) or ""
+		write("error", "%s%s: %s", kind, before, message)
 	end
-	local before = silent[kind] and (" (and %d times before)"):format(silent[kind]) or ""
-	told[kind], silent[kind] = now, nil
-	write("error", "%s%s: %s", kind, before, message)
 end
 
 ---- Streams ----------------------------------------------------------------------
