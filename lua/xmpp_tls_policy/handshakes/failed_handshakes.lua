@@ -2,12 +2,12 @@
 local array = require "util.array"
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
+local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local escaped = require "xmpp_tls_policy.text".escaped
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local metrics = require "xmpp_tls_policy.metrics"
 local offers = require "xmpp_tls_policy.policy.client_hello"
-local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
 local network = require "xmpp_tls_policy.network"
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local time = require "util.time"
@@ -68,7 +68,7 @@ local function explained(made)
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else
 		local clauses
-		made.text, clauses = refusal.explain(record, {
+		made.text, clauses = explain_failure(record, {
 			policy = context.policy, role = made.role, settings = context.settings,
 			key_type = context.certificate and context.certificate:facts().key_type,
 			direct_tls = context.given.option ~= nil,
