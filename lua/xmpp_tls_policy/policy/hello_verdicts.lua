@@ -1,6 +1,7 @@
 -- The verdicts of a policy on ClientHellos. They are remembered, because peers send the
 -- same ClientHello again and again; how many is bounded, because peers choose them.
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
+local copy = require "xmpp_tls_policy.copy"
 local negotiation = require "xmpp_tls_policy.policy.negotiation"
 local settings = require "xmpp_tls_policy.policy.settings"
 local verdict = require "xmpp_tls_policy.policy.verdict"
@@ -10,9 +11,12 @@ local hello_verdicts = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- ClientHellos that are remembered, and the longest key of one: some 60 suites and groups.
+-- ClientHellos that are remembered, and the most numbers that one of them has.
 local MOST = 50
-local LONGEST_KEY = 400 -- bytes
+local LONGEST = 100
+
+-- The fields of a ClientHello that decide about it.
+local deciding = { "versions", "suites", "groups" }
 
 -- The verdicts of a policy.
 --   entries  of the policy: list of { id, document, section, level, enforced }
@@ -70,28 +74,68 @@ local function judge(self, hello)
 	return { breaches = {}, chosen = self._negotiation:choose(hello) }
 end
 
--- The fields that decide about a ClientHello, as one string.
-local function key_of(hello)
-	return ("%s/%s/%s"):format(table.concat(hello.versions or {}, " "), table.concat(hello.suites or {}, " "),
-		hello.groups and table.concat(hello.groups, " ") or "none")
+local function weighted_sum(numbers)
+	local sum = #numbers
+	for index = 1, #numbers do
+		sum = sum + index * numbers[index]
+	end
+	return sum
+end
+
+-- A number by which ClientHellos are found. Others may share it; so is_same decides.
+local function hash_of(hello)
+	return weighted_sum(hello.versions or {}) + 3 * weighted_sum(hello.suites or {}) + 7 * weighted_sum(hello.groups or {})
+end
+
+local function has_same_numbers(a, b)
+	if not a or not b then
+		return a == b
+	elseif #a ~= #b then
+		return false
+	end
+	for index = 1, #a do
+		if a[index] ~= b[index] then
+			return false
+		end
+	end
+	return true
+end
+
+local function is_same(a, b)
+	return has_same_numbers(a.suites, b.suites) and has_same_numbers(a.versions, b.versions)
+		and has_same_numbers(a.groups, b.groups)
+end
+
+local function remember(self, hash, hello, made)
+	made.hello = {}
+	local length = 0
+	for _, field in ipairs(deciding) do
+		made.hello[field] = copy(hello[field])
+		length = length + #(hello[field] or {})
+	end
+	if length > LONGEST then
+		return
+	end
+	if not self._known[hash] then
+		if self._known_count >= MOST then
+			self._known, self._known_count = {}, 0
+		end
+		self._known_count = self._known_count + 1
+	end
+	self._known[hash] = made
 end
 
 -- The verdict on a ClientHello (numbers, as the core has it), which the caller must not
 -- change: { missing = "version" | "suite" | "group", or nil if a handshake would succeed;
 -- breaches = list as in a verdict; chosen = see negotiation.lua, nil if something is missing }.
 function methods:of(hello)
-	local key = key_of(hello)
-	local known = self._known[key]
-	if known then
+	local hash = hash_of(hello)
+	local known = self._known[hash]
+	if known and is_same(known.hello, hello) then
 		return known
 	end
 	local made = judge(self, hello)
-	if #key <= LONGEST_KEY then
-		if self._known_count >= MOST then
-			self._known, self._known_count = {}, 0
-		end
-		self._known[key], self._known_count = made, self._known_count + 1
-	end
+	remember(self, hash, hello, made)
 	return made
 end
 
