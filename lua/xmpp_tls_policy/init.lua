@@ -11,6 +11,7 @@ if core.interface ~= interface then
 end
 
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local copy = require "xmpp_tls_policy.copy"
 local options = require "xmpp_tls_policy.policy.options"
 local policy = require "xmpp_tls_policy.policy"
 local profiles = require "xmpp_tls_policy.policy.profiles"
@@ -30,21 +31,9 @@ end
 function tls_policy.profile(name)
 	local profile = type(name) == "string" and profiles.by_name[name]
 	if not profile then
-		local nearest = text.nearest(name, profiles.names)
-		return nil, ("%s is no profile%s"):format(text.printable(name),
-			nearest and ("; did you mean %s?"):format(text.quote(nearest)) or "")
+		return nil, ("%s is no profile%s"):format(text.printable(name), text.suggestion(name, profiles.names))
 	end
-	local copy = { entries = {} }
-	for _, field in ipairs({ "name", "title", "document", "date" }) do
-		copy[field] = profile[field]
-	end
-	for index, entry in ipairs(profile.entries) do
-		copy.entries[index] = {}
-		for field, value in pairs(entry) do
-			copy.entries[index][field] = value
-		end
-	end
-	return copy
+	return copy(profile)
 end
 
 -- The policy of an operator's options, { profile = ..., level = "should" | "must" };

@@ -4,8 +4,8 @@ local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
 local events = require "xmpp_tls_policy.servers.prosody.events"
 local hashes = require "util.hashes"
+local log_limit = require "xmpp_tls_policy.log_limit"
 local metrics = require "xmpp_tls_policy.metrics"
-local refusals = require "xmpp_tls_policy.log_limit"
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"
@@ -33,7 +33,7 @@ local function now()
 	return os.time()
 end
 
-local lines = refusals.new { now = now, keep = 1, lines_per_address = 5 }
+local lines = log_limit.new { now = now, lines_per_key = 5 }
 local messages = { began = 0, [true] = 0, [false] = 0 }
 
 -- Prosody's storage names files by the key, with three bytes for each that is no letter
@@ -137,9 +137,8 @@ local function notify(module, subject, body)
 end
 
 local function tell(module, policy, session, domain, result)
-	lines:turn()
 	local both = side_by_side(result)
-	if lines:add { address = domain } then
+	if lines:allows(domain) then
 		session.log(result.severity, "The certificate of %s: %s", domain, result.message)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			session.log("warn", "%s", line)

@@ -61,7 +61,7 @@ local function enforce(context, given, service)
 		return entry
 	end
 	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
-	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
+	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
 	end
 	if entry.resumption_failure then

@@ -2,11 +2,13 @@
 local array = require "util.array"
 local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
+local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local escaped = require "xmpp_tls_policy.text".escaped
+local latest_entries = require "xmpp_tls_policy.latest_entries"
+local log_limit = require "xmpp_tls_policy.log_limit"
 local metrics = require "xmpp_tls_policy.metrics"
 local offers = require "xmpp_tls_policy.policy.client_hello"
-local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
-local refusals = require "xmpp_tls_policy.log_limit"
+local network = require "xmpp_tls_policy.network"
 local server = require "xmpp_tls_policy.servers.prosody.server"
 local time = require "util.time"
 
@@ -18,8 +20,8 @@ end
 
 -- They outlive a reload of the plugin. Who opens a stream is logged by the server
 -- anyway: of one address there may be more lines.
-local handshakes = refusals.new { now = now }
-local of_streams = refusals.new { now = now, lines_per_address = 60 }
+local handshakes, handshake_lines = latest_entries.new(), log_limit.new { now = now }
+local of_streams, stream_lines = latest_entries.new(), log_limit.new { now = now, lines_per_key = 60 }
 
 -- A record of the core as an entry, as far as that costs nothing: strangers can have
 -- many made.
@@ -66,7 +68,7 @@ local function explained(made)
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else
 		local clauses
-		made.text, clauses = refusal.explain(record, {
+		made.text, clauses = explain_failure(record, {
 			policy = context.policy, role = made.role, settings = context.settings,
 			key_type = context.certificate and context.certificate:facts().key_type,
 			direct_tls = context.given.option ~= nil,
@@ -101,16 +103,18 @@ function refused.collect(log, tell)
 	for _, record in ipairs(records) do
 		local entry = entry_of(record)
 		metrics.failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
-		if handshakes:add(entry) then
+		handshakes:add(entry)
+		if handshake_lines:allows(network.of(entry.address)) then
 			log("info", "TLS handshake failed: %s", refused.line(explained(entry)))
 			metrics.refusal(entry.role, "handshake", entry.clauses)
 			tell(entry)
 		end
 	end
 	metrics.lost_handshakes(lost)
-	handshakes:add_unknown(lost)
-	for what, list in pairs { ["TLS handshakes failed"] = handshakes, ["streams were refused"] = of_streams } do
-		local silent = list:turn()
+	handshakes:count_lost(lost)
+	handshake_lines:suppress(lost)
+	for what, lines in pairs { ["TLS handshakes failed"] = handshake_lines, ["streams were refused"] = stream_lines } do
+		local silent = lines:turn()
 		if silent then
 			log("info", "%d more %s that are not logged one by one", silent, what)
 		end
@@ -120,11 +124,11 @@ end
 --- Takes in a stream that is refused; see streams.lua.
 function refused.stream(session, host, role, domain, text, clauses)
 	metrics.refusal(role, "stream", clauses or {})
-	local worth_a_line = of_streams:add {
+	of_streams:add {
 		time = time.now(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
 		text = escaped(text), clauses = array(clauses or {}),
 	}
-	if worth_a_line then
+	if stream_lines:allows(network.of(session.ip)) then
 		session.log("info", "Stream refused by the TLS policy: %s", text)
 	end
 end

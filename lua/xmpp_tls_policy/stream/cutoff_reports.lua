@@ -1,7 +1,7 @@
 --- Of each host whose policy is only reported on: whom it would cut off, kept through
 -- the server's own storage.
+local log_limit = require "xmpp_tls_policy.log_limit"
 local metrics = require "xmpp_tls_policy.metrics"
-local refusals = require "xmpp_tls_policy.log_limit"
 local report = require "xmpp_tls_policy.stream.cutoff_report"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
 local streams = require "xmpp_tls_policy.stream.admission"
@@ -21,7 +21,7 @@ local function now()
 end
 
 -- Many peers may be news in a minute; the log has sixty of them.
-local lines = refusals.new { now = now, keep = 1 }
+local lines = log_limit.new { now = now }
 
 local function load(module)
 	local store = storage.open(module, STORE, "Whom the policy would cut off")
@@ -62,8 +62,7 @@ local function take_in(module, policy, session, domain)
 	if verdict.refuse then
 		metrics.would_refuse(streams.role(session), streams.clauses(verdict))
 	end
-	lines:turn()
-	if is_news and lines:add { address = name } then
+	if is_news and lines:allows(name) then
 		session.log("info", "Would be refused under the TLS policy: %s: %s", name, streams.sentences(policy, verdict))
 	end
 end

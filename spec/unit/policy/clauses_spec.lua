@@ -555,7 +555,7 @@ describe("what settings must leave on by", function()
 	for index, case in ipairs(supported) do
 		local id, changes, expected = case[1], case[2], case[3]
 		it(("%s, case %d: %s"):format(id, index, expected or "is there"), function()
-			assert.are.equal(expected, texts(alone(id):lacks(settings_with(changes))))
+			assert.are.equal(expected, texts(alone(id):unsupported(settings_with(changes))))
 		end)
 		seen[id] = seen[id] or expected and settings_with(changes)
 	end
@@ -564,9 +564,9 @@ describe("what settings must leave on by", function()
 		it(id .. " is missed where the face is removed", function()
 			assert.are.equal(clauses[id].supports ~= nil, seen[id] ~= nil)
 			if seen[id] then
-				assert.are.equal(1, #alone(id):lacks(seen[id]))
-				assert.are.equal(0, #alone(id, without(clauses[id], "supports")):lacks(seen[id]))
-				assert.are.equal(0, #verdict.collect(alone(id).clauses, clauses, "supports", all_on))
+				assert.are.equal(1, #alone(id):unsupported(seen[id]))
+				assert.are.equal(0, #alone(id, without(clauses[id], "supports")):unsupported(seen[id]))
+				assert.are.equal(0, #verdict.breaches(verdict.checks(alone(id).clauses, clauses, "supports"), all_on))
 			end
 		end)
 	end

@@ -2,7 +2,7 @@
 local codes = require "support.cipher_suites"
 local made_offers = require "support.offers"
 local offers = require "xmpp_tls_policy.policy.client_hello"
-local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
+local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -45,7 +45,7 @@ local cases = {
 }
 
 local function clauses_against(policy, offer)
-	local breaches, lack = policy:judge_offer(offer)
+	local breaches, lack = policy:judge_client_hello(offer)
 	local ids = {}
 	for index, breach in ipairs(breaches) do
 		ids[index] = breach.clause
@@ -83,24 +83,24 @@ describe("a policy's judgement of an offer", function ()
 	it("takes what a suite and a version need together", function ()
 		-- GCM came with TLS 1.2, a TLS 1.3 suite is of no use without TLS 1.3.
 		local gcm = raw { version = "TLSv1.1", suites = { "TLS_RSA_WITH_AES_128_GCM_SHA256" } }
-		assert.equal("suite", select(2, must:judge_offer(gcm)))
+		assert.equal("suite", select(2, must:judge_client_hello(gcm)))
 		local tls13_suite = raw { version = "TLSv1.2", suites = { "TLS_AES_128_GCM_SHA256" } }
-		assert.equal("suite", select(2, should:judge_offer(tls13_suite)))
+		assert.equal("suite", select(2, should:judge_client_hello(tls13_suite)))
 		local only_tls13 = raw { versions = { "TLSv1.3" }, suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
-		assert.equal("suite", select(2, should:judge_offer(only_tls13)))
+		assert.equal("suite", select(2, should:judge_client_hello(only_tls13)))
 	end)
 
 	it("takes what a suite and a group need together", function ()
 		local brainpool_alone = { 0xFEFF }
-		assert.equal("group", select(2, should:judge_offer(raw(made_offers.tls13, brainpool_alone))))
-		assert.equal("group", select(2, should:judge_offer(raw(made_offers.tls12, brainpool_alone))))
-		assert.is_nil(select(2, should:judge_offer(raw(made_offers.dhe, brainpool_alone))))
+		assert.equal("group", select(2, should:judge_client_hello(raw(made_offers.tls13, brainpool_alone))))
+		assert.equal("group", select(2, should:judge_client_hello(raw(made_offers.tls12, brainpool_alone))))
+		assert.is_nil(select(2, should:judge_client_hello(raw(made_offers.dhe, brainpool_alone))))
 		local short = raw(made_offers.tls12, { 19, 21 })
 		local against, lack = clauses_against(should, short)
 		assert.same({ "cipher.bits128", "group" }, { against, lack })
 		local without = raw(made_offers.tls12)
 		without.groups = nil -- RFC 8422 4: then any
-		assert.is_nil(select(2, should:judge_offer(without)))
+		assert.is_nil(select(2, should:judge_client_hello(without)))
 	end)
 
 	it("agrees with the settings: whatever is offered of them is accepted, each alone", function ()
@@ -116,7 +116,7 @@ describe("a policy's judgement of an offer", function ()
 				for number, suite in pairs(suites.by_number) do
 					local offer = { versions = { 0x0304, 0x0303 }, suites = { number }, groups = { 29 } }
 					if not suite.on_request then
-						assert.equal(allowed[number], select(2, policy:judge_offer(offer)) == nil or nil, suite.name)
+						assert.equal(allowed[number], select(2, policy:judge_client_hello(offer)) == nil or nil, suite.name)
 					end
 				end
 			end
@@ -141,7 +141,7 @@ end)
 local function explained(record, given)
 	given = given or {}
 	given.policy, given.role = given.policy or should, given.role or "c2s"
-	local sentence, ids = refusal.explain(record, given)
+	local sentence, ids = explain_failure(record, given)
 	return sentence, table.concat(ids, " ")
 end
 

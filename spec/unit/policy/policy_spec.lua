@@ -28,7 +28,7 @@ describe("the settings of", function()
 			end)
 
 			it(policy:name() .. " lack nothing that the profile wants supported", function()
-				assert.are.same({}, policy:lacks())
+				assert.are.same({}, policy:unsupported())
 			end)
 
 			it(policy:name() .. " are no stricter at must than at should", function()
@@ -402,7 +402,7 @@ describe("settings for a server's context", function()
 				text = "TLS 1.3 is not offered" },
 			{ clause = "cipher.recommended", document = DRAFT, section = "4.3", level = "RECOMMENDED", enforced = true,
 				text = "not offered: TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
-		}, policy:lacks(settings))
+		}, policy:unsupported(settings))
 	end)
 end)
 

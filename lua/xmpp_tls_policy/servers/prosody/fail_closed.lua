@@ -5,6 +5,7 @@ local filters = require "util.filters"
 local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
 local jid = require "util.jid"
 local log = require "util.logger".init "tls_policy"
+local log_limit = require "xmpp_tls_policy.log_limit"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 local timer = require "util.timer"
 
@@ -122,22 +123,17 @@ local function note_change()
 	end
 end
 
--- Kind -> when a line of it was logged last, and how many were suppressed since.
-local MINUTE = 60
-local logged_at, suppressed = {}, {}
+local lines = log_limit.new { now = function () return os.time() end, lines = math.huge }
 
 --- Writes a line at level error, at most one a minute of each kind, since strangers may be able to
 -- cause any number. `write`: function(level, format, …); `kind`: one of a few strings, with which
 -- the line begins.
 function fail_closed.log_limited(write, kind, message)
-	local now = os.time()
-	if logged_at[kind] and now >= logged_at[kind] and now - logged_at[kind] < MINUTE then
-		suppressed[kind] = (suppressed[kind] or 0) + 1
-		return
+	local allowed, suppressed = lines:allows(kind)
+	if allowed then
+		local before = suppressed > 0 and (" (and %d times before)"):format(suppressed) or ""
+		write("error", "%s%s: %s", kind, before, message)
 	end
-	local before = suppressed[kind] and (" (and %d times before)"):format(suppressed[kind]) or ""
-	logged_at[kind], suppressed[kind] = now, nil
-	write("error", "%s%s: %s", kind, before, message)
 end
 
 ---- Streams ----------------------------------------------------------------------
