@@ -1,7 +1,8 @@
 -- Days as an operator writes them, "2027-03-01", in UTC.
 local date = {}
 
-local DAY = 86400
+-- Seconds of a day.
+date.DAY = 86400
 
 -- Days from 1970-01-01 to a day of the Gregorian calendar. Years begin in March, so
 -- that the leap day is a year's last.
@@ -27,14 +28,14 @@ function date.begins(text)
 	if not year or tonumber(year) < 1970 then
 		return nil
 	end
-	local seconds = days_of(tonumber(year), tonumber(month), tonumber(day)) * DAY
+	local seconds = days_of(tonumber(year), tonumber(month), tonumber(day)) * date.DAY
 	return date.of(seconds) == text and seconds or nil
 end
 
 -- UTC seconds at which a day is over; nil for what is no day.
 function date.ends(text)
 	local begins = date.begins(text)
-	return begins and begins + DAY
+	return begins and begins + date.DAY
 end
 
 return date

@@ -147,6 +147,11 @@ function text.short_list(names, most)
 	return table.concat(names, ", ", 1, most) .. (" and %d more"):format(#names - most)
 end
 
+-- "1 day", "2 days", "0 days"
+function text.counted(number, noun)
+	return ("%.0f %s%s"):format(number, noun, number == 1 and "" or "s")
+end
+
 local DAY = 86400 -- seconds
 
 -- A span of time, in seconds, in whole days.

@@ -45,6 +45,15 @@ function verdict.judge(entries, clauses, facts, connection)
 	return { refuse = refuse, broken = broken }
 end
 
+-- The ids of the enforced clauses that a verdict finds broken: a list.
+function verdict.clauses(judged)
+	local ids = {}
+	for _, breach in ipairs(judged.broken) do
+		ids[#ids + 1] = breach.enforced and breach.clause or nil
+	end
+	return ids
+end
+
 -- One breach as a sentence for logs and stream errors: which profile, where it
 -- says so, how strongly, and what was negotiated.
 function verdict.sentence(profile, breach)
