@@ -173,13 +173,22 @@ local function worst_as_enforced(service, row, session, stream, domains)
 	return worst
 end
 
+-- Whether enough is known of a stream to say what an enforced policy would do: the handshake, or that
+-- the peer was authenticated without one.
+local function is_known(server, session, stream)
+	if stream.facts then
+		return stream.connection == server.connection(session)
+	end
+	return server.is_authenticated(session) and not stream:is_encrypted()
+end
+
 local function add_verdict(row, service, session, stream, domains)
 	local server, policies = service.server, service.policies
 	row.verdict = "not judged"
 	if not stream or row.carrier or row.hibernating or not policies:covers(row.host) then
 		return
 	elseif policies:policy_for(row.host).mode == "report" then
-		if stream.facts or server.is_authenticated(session) then
+		if is_known(server, session, stream) then
 			add_judged(row, server, worst_as_enforced(service, row, session, stream, domains), "would refuse", domains)
 		end
 	elseif stream.verdict and stream.connection == server.connection(session) then

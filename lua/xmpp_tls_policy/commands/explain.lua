@@ -17,7 +17,7 @@ local function distinct_policies(service)
 			by_name[name] = found
 			list[#list + 1] = found
 		end
-		found.hosts[#found.hosts + 1] = host
+		table.insert(found.hosts, host)
 	end)
 	return list
 end

@@ -1,10 +1,10 @@
 --- All commands, in the order of the help; see run.lua.
-local commands = {}
+local commands = { list = {} }
 
 for index, name in ipairs {
 	"show", "cert", "status", "explain", "refused", "would_refuse", "peers", "accept", "forget", "stats",
 } do
-	commands[index] = require("xmpp_tls_policy.commands." .. name)
+	commands.list[index] = require("xmpp_tls_policy.commands." .. name)
 end
 
 return commands

@@ -19,6 +19,10 @@ local function as_json(out, command, service, read)
 	return true, out:json(data)
 end
 
+local function as_tables(out, command, service, read)
+	return command.show(out, service, read.argument, read.further)
+end
+
 --- Runs a command with the arguments that the operator gave. `writer`: see output.lua. Returns
 -- true and a message for the last line, or nil and a message: the command failed.
 return function (command, service, writer, ...)
@@ -26,11 +30,7 @@ return function (command, service, writer, ...)
 	if not read then
 		return nil, text.shown(message)
 	end
-	local out, done = output.new { server = service.server, writer = writer, width = read.width }, nil
-	if read.json then
-		done, message = as_json(out, command, service, read)
-	else
-		done, message = command.show(out, service, read.argument, read.further)
-	end
-	return done, message and text.shown(message)
+	local out = output.new { server = service.server, writer = writer, width = read.width }
+	local done, answer = (read.json and as_json or as_tables)(out, command, service, read)
+	return done, answer and text.shown(answer)
 end

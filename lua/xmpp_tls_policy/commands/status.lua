@@ -122,14 +122,14 @@ end
 
 -- Hosts without a context for STARTTLS: the server makes it at the first connection.
 local function unused(service, rows)
-	local used, hosts = {}, service.server.list {}
+	local used, without = {}, service.server.list {}
 	for _, row in ipairs(rows) do
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
-		hosts[#hosts + 1] = not used[host] and host or nil
+		without[#without + 1] = not used[host] and host or nil
 	end
-	return hosts
+	return without
 end
 
 ---- Overridden settings -------------------------------------------------------

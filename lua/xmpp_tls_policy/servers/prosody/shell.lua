@@ -1,5 +1,4 @@
 --- The section `tlspolicy` of the admin shell, on Prosody 0.12 and 13.
-local commands = require "xmpp_tls_policy.commands"
 local run = require "xmpp_tls_policy.commands.run"
 
 local shell = {}
@@ -93,7 +92,7 @@ local function describe(command)
 end
 
 -- The help of Prosody 0.12 knows only its own sections.
-local function help_with(original)
+local function help_with(original, list)
 	return function (session, line)
 		local section = line:match "^help (%w+)"
 		if section ~= SECTION then
@@ -103,7 +102,7 @@ local function help_with(original)
 			end
 			return
 		end
-		for _, command in ipairs(commands) do
+		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
 		session.print [[Arguments in parentheses are optional. "json" as the last argument prints JSON.]]
@@ -113,17 +112,17 @@ end
 
 -- Adds the section to the environment of each shell session of Prosody 0.12, and its help. The
 -- shell's module makes its help anew whenever it is loaded.
-local function add_to_environment(module, service)
+local function add_to_environment(module, list, service)
 	local environment, shared = module:shared "/*/admin_shell/env", module:shared "/*/admin_shell/commands"
 	local section, original, help = {}, nil, nil
-	for _, command in ipairs(commands) do
+	for _, command in ipairs(list) do
 		section[command.name] = handler(service, command)
 	end
 	environment[SECTION] = section
 	local function add_help()
 		if shared.help and shared.help ~= help then
 			original = shared.help
-			help = help_with(original)
+			help = help_with(original, list)
 			shared.help = help
 		end
 	end
@@ -144,16 +143,16 @@ local function add_to_environment(module, service)
 end
 
 local function argument_list(command)
-	local list = {}
+	local arguments = {}
 	for _, name in ipairs { command.argument or false, command.further or false, "format" } do
-		list[#list + 1] = name and { name = name, type = "string" } or nil
+		arguments[#arguments + 1] = name and { name = name, type = "string" } or nil
 	end
-	return list
+	return arguments
 end
 
 -- Adds the commands as items, which Prosody 13 removes together with the module.
-local function add_items(module, service)
-	for _, command in ipairs(commands) do
+local function add_items(module, list, service)
+	for _, command in ipairs(list) do
 		module:add_item("shell-command", {
 			section = SECTION, section_desc = DESCRIPTION, name = command.name, desc = command.help,
 			args = argument_list(command), handler = handler(service, command),
@@ -162,10 +161,10 @@ local function add_items(module, service)
 	return function () end
 end
 
---- Adds the commands to the shell. `service`: the parts of the module. Returns a function that
--- removes them.
-function shell.add(module, service)
-	return (takes_items and add_items or add_to_environment)(module, service)
+--- Adds a list of commands (see commands/run.lua) to the shell. `service`: the parts of the module.
+-- Returns a function that removes them.
+function shell.add(module, list, service)
+	return (takes_items and add_items or add_to_environment)(module, list, service)
 end
 
 return shell
