@@ -184,7 +184,7 @@ local function print_policies(out, found)
 end
 
 local function policy_of(row)
-	return row.failure and "no TLS" or row.policy .. (row.mode == "report" and ", report mode" or "")
+	return row.failure and "no TLS" or (row.mode == "report" and "report mode: " or "") .. row.policy
 end
 
 local function certificate_of(row)

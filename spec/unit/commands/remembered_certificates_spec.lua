@@ -94,7 +94,7 @@ describe("the certificates of other servers", function ()
 		end)
 
 		it("lists all, with host, ways and state", function ()
-			local text, done, message = command_service.run(service, "peers")
+			local text, done, message = command_service.run(service, "peers", "width=120")
 			assert.same({ true, "4 certificates" }, { done, message })
 			local rows = {}
 			for line in text:gmatch "[^\n]+" do
@@ -126,7 +126,7 @@ describe("the certificates of other servers", function ()
 
 		it("goes on after a record that cannot be read", function ()
 			stores["a.test"].records["far.test"] = { format = 99 }
-			local text, done = command_service.run(service, "peers")
+			local text, done = command_service.run(service, "peers", "width=120")
 			assert.is_true(done)
 			assert.matches("far.test +a.test +unreadable", text)
 			assert.matches("other.test +b.test", text)
