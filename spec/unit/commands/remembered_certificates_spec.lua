@@ -11,7 +11,8 @@ end
 
 local function facts(number, changes)
 	local made = {
-		sha256 = sha256(number), spki_sha256 = sha256(number + 1000), subject = "CN=far.test", issuer = "CN=Authority " .. number,
+		sha256 = sha256(number), spki_sha256 = sha256(number + 1000), subject = "CN=far.test",
+		issuer = "CN=Authority " .. number,
 		not_before = START - date.DAY, not_after = START + 300 * date.DAY,
 	}
 	for name, value in pairs(changes or {}) do

@@ -103,7 +103,7 @@ describe("the command status", function ()
 		assert.matches("^3 contexts, ", message)
 		assert.matches("\na.test +c2s +STARTTLS +draft%-saintandre%-xmpp%-tls%-02, level should", text)
 		assert.matches("\nb.test +s2sin +STARTTLS +report mode: draft%-saintandre%-xmpp%-tls%-02, level", text)
-		assert.matches(date.of(contexts[2].certificate_ends) .. " %(30 days%)", text)
+		assert.truthy(text:find(date.of(contexts[2].certificate_ends) .. " (30 days)", 1, true))
 		assert.matches("\nNo STARTTLS context yet, the server makes it at the first connection: [^\n]+\n",
 			(command_service.run(service_of({ ["*"] = usual, ["idle.test"] = usual }), "status")))
 	end)

@@ -166,7 +166,8 @@ describe("the section of the shell", function ()
 			found[item[2].name] = { item[2].desc, table.concat(names, " ") }
 		end
 		assert.same({
-			list = { "List things", "filter format" }, act = { "Act", "one two format" }, plain = { "Take no argument", "format" },
+			list = { "List things", "filter format" }, act = { "Act", "one two format" },
+			plain = { "Take no argument", "format" },
 		}, found)
 	end)
 
