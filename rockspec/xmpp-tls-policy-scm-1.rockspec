@@ -100,6 +100,7 @@ build = {
 			["xmpp_tls_policy.servers.prosody.events"] = "lua/xmpp_tls_policy/servers/prosody/events.lua";
 			["xmpp_tls_policy.servers.prosody.fail_closed"] = "lua/xmpp_tls_policy/servers/prosody/fail_closed.lua";
 			["xmpp_tls_policy.servers.prosody.hosts"] = "lua/xmpp_tls_policy/servers/prosody/hosts.lua";
+			["xmpp_tls_policy.servers.prosody.metrics"] = "lua/xmpp_tls_policy/servers/prosody/metrics.lua";
 			["xmpp_tls_policy.servers.prosody.plugin"] = "lua/xmpp_tls_policy/servers/prosody/plugin.lua";
 			["xmpp_tls_policy.servers.prosody.routes"] = "lua/xmpp_tls_policy/servers/prosody/routes.lua";
 			["xmpp_tls_policy.servers.prosody.safe_hooks"] = "lua/xmpp_tls_policy/servers/prosody/safe_hooks.lua";
@@ -119,6 +120,7 @@ build = {
 			["xmpp_tls_policy.stream.starttls"] = "lua/xmpp_tls_policy/stream/starttls.lua";
 			["xmpp_tls_policy.stream.stream"] = "lua/xmpp_tls_policy/stream/stream.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
+			["xmpp_tls_policy.work_queue"] = "lua/xmpp_tls_policy/work_queue.lua";
 		};
 	};
 	copy_directories = {};

@@ -10,28 +10,37 @@ local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificate
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
---- `server`: an adapter (see servers/contract.lua); `kept`: of the service that this one replaces,
--- nil for none. Fields: server, policies, adopted, tls_contexts, metrics, refusal_log,
--- failed_handshakes, closing, certificates, own_certificates, reports, admission.
+local function clock()
+	return os.time()
+end
+
+--- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
+-- reload forgets no session, no context and no count. Fields: server, policies, adopted,
+-- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
+-- reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
-	self.policies = kept.policies or policies.new { server = server }
-	self.adopted = kept.adopted or adopted_contexts.new {}
-	self.metrics = kept.metrics or metrics.new { adopted = self.adopted, server = server }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = os.time }
-	self.failed_handshakes = kept.failed_handshakes
-		or failed_handshakes.new { server = server, adopted = self.adopted, metrics = self.metrics }
-	self.certificates = peer_certificates.new { server = server, metrics = self.metrics }
-	self.reports = cutoff_reports.new { server = server, metrics = self.metrics }
+	self.policies = policies.new { server = server, kept = kept.policies }
+	self.adopted = kept.adopted or adopted_contexts.new()
+	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.failed_handshakes = failed_handshakes.new {
+		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+	}
+	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
+	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
-	self.own_certificates = own_certificate_check.new { server = server, adopted = self.adopted }
+	self.own_certificates = own_certificate_check.new {
+		server = server, adopted = self.adopted, queue = work_queue.new { server = server }, kept = kept.own_certificates,
+	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
 		server = server, policies = self.policies, certificates = self.certificates, closing = self.closing,
@@ -41,15 +50,6 @@ function service.new(server, kept)
 		end,
 	}
 	return self
-end
-
---- What the service of the next load takes over, so that a reload forgets no session, no context and
--- no count.
-function methods:kept()
-	return {
-		policies = self.policies, adopted = self.adopted, metrics = self.metrics, refusal_log = self.refusal_log,
-		failed_handshakes = self.failed_handshakes,
-	}
 end
 
 --- Reads all options again and brings policies and session store to them.

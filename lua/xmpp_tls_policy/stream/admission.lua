@@ -14,6 +14,7 @@ local new_stream = require "xmpp_tls_policy.stream.stream".new
 local quote = require "xmpp_tls_policy.text".quote
 local starttls = require "xmpp_tls_policy.stream.starttls"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
+local verdicts = require "xmpp_tls_policy.policy.verdict"
 
 local admission = {}
 
@@ -165,7 +166,7 @@ function checks.keeps_the_clauses(self, stream, pair)
 		-- A stream that is refused once is not admitted when it is asked again.
 		stream.judged_policy = nil
 		return {
-			condition = "policy-violation", clauses = cutoff_verdict.clauses(verdict), verdict = verdict,
+			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
 			policy = pair.policy:name(),
 			text = verdict.refuse and cutoff_verdict.sentences(pair.policy, verdict) or objection,
 		}

@@ -19,15 +19,6 @@ function cutoff_verdict.sentences(policy, verdict)
 	return table.concat(list, "; ")
 end
 
---- The ids of the clauses that a verdict refuses for.
-function cutoff_verdict.clauses(verdict)
-	local ids = {}
-	for _, breach in ipairs(verdict.broken) do
-		ids[#ids + 1] = breach.enforced and breach.clause or nil
-	end
-	return ids
-end
-
 --- A sentence for the refusal of a peer that no certificate vouches for.
 function cutoff_verdict.dialback_alone(domain)
 	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")

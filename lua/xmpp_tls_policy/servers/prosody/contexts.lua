@@ -1,8 +1,10 @@
 --- The TLS contexts that Prosody makes: for STARTTLS, and those of listeners for direct TLS.
 local certmanager = require "core.certmanager"
 local configmanager = require "core.configmanager"
+local hashes = require "util.hashes"
 local luasec = require "ssl"
 local portmanager = require "core.portmanager"
+local resolve_path = require "util.paths".resolve_relative_path
 
 local contexts = {}
 
@@ -11,8 +13,8 @@ function contexts.luasec_context(context)
 	return type(context) == "table" and context._inner or context
 end
 
--- Services whose TLS is XMPP's from the first byte, or may be: on a multiplexed
--- port the client's first words decide.
+-- Services that speak XMPP over direct TLS. On a multiplexed port the first bytes of the client
+-- decide.
 local direct_tls = {
 	c2s_direct_tls = "c2s",
 	legacy_ssl = "c2s",
@@ -45,7 +47,7 @@ local function marks(lists, ssl)
 	end
 end
 
--- Prosody takes the TLS options of a host from the domain above it, too.
+-- Prosody also takes the TLS options of a host from its parent domain.
 local function ssl_tables(host, option)
 	local parent = host and host:match "%.(.*)$"
 	return {
@@ -55,9 +57,8 @@ local function ssl_tables(host, option)
 	}
 end
 
---- Which lists the operator made himself for a host (nil: none in particular)
--- and role ("c2s", "s2sin", "s2sout"), and on a listener with an option of its own
--- (nil: STARTTLS): { ciphers = true, … }.
+--- The lists that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
+-- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }.
 function contexts.operator_lists(host, role, listener_option)
 	local lists = {}
 	local options = { listener_option }
@@ -76,8 +77,8 @@ function contexts.operator_lists(host, role, listener_option)
 	return lists
 end
 
--- The contexts that a listener's connections begin with. Of these two, Prosody
--- 0.12 changes the second at a reload and goes on using the first.
+-- The contexts with which a listener's connections begin. At a reload, Prosody 0.12 changes the
+-- second of these and goes on using the first.
 local function bases_of(listener)
 	local bases = {}
 	local current = type(listener.sslctx) == "function" and listener:sslctx()
@@ -89,14 +90,14 @@ local function bases_of(listener)
 	return bases
 end
 
--- By name (SNI), the contexts that may take a base's place. LuaSec looks a name up
--- in the table that the server gave it, and refuses the handshake when there is
--- none. Prosody 13 keeps the table with the base, 0.12 with the listener.
+-- The contexts that take a base's place, by server name (SNI). LuaSec looks the name up in this table,
+-- and refuses the handshake if it is not there. Prosody 13 keeps the table with the base, 0.12 with
+-- the listener.
 local function names_of(listener, base)
 	return type(base) == "table" and base._sni_contexts or listener.hosts or {}
 end
 
--- As portmanager composes it.
+-- portmanager composes it in the same way.
 local function ssl_option(service, name)
 	local prefix = service.config_prefix or name
 	return (prefix == "" and "" or prefix .. "_") .. "ssl"
@@ -162,10 +163,15 @@ function contexts.new_context()
 	return luasec.newcontext { mode = "server", protocol = "any" }
 end
 
+-- The options from which a host's contexts for STARTTLS are made in a role: "c2s_ssl" or "s2s_ssl".
+local function own_option(role)
+	return role == "c2s" and "c2s_ssl" or "s2s_ssl"
+end
+
 --- A context like the one that a host's streams get for a role ("c2s", "s2sin"), as the
 -- configuration has it now, to look at. Or nil and a message.
 function contexts.own_context(host, role)
-	local option = role == "c2s" and "c2s_ssl" or "s2s_ssl"
+	local option = own_option(role)
 	local parent = host:match "%.(.*)$"
 	local function of(name)
 		return configmanager.rawget(host, name) or parent and configmanager.rawget(parent, name) or {}
@@ -173,6 +179,52 @@ function contexts.own_context(host, role)
 	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
 		configmanager.rawget("*", option) or {})
 	return contexts.luasec_context(context), message
+end
+
+-- Adds the options of a table as text, and the certificates of the file that it names. Options for
+-- interfaces and ports are one table deeper.
+local function add_options(parts, ssl, depth)
+	local keys = {}
+	for key in pairs(ssl) do
+		keys[#keys + 1] = tostring(key)
+	end
+	table.sort(keys)
+	for _, key in ipairs(keys) do
+		local value = ssl[key]
+		if type(value) == "table" and depth < 3 then
+			parts[#parts + 1] = key .. "={"
+			add_options(parts, value, depth + 1)
+			parts[#parts + 1] = "}"
+		else
+			parts[#parts + 1] = key .. "=" .. tostring(value)
+		end
+	end
+	if type(ssl.certificate) == "string" then
+		local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
+		parts[#parts + 1] = file and file:read "*a" or "unreadable"
+		if file then
+			file:close()
+		end
+	end
+end
+
+--- A digest that is another one whenever own_context may return a context with another certificate:
+-- of the options, and of the files of certificates.
+function contexts.certificate_source(host, role)
+	local parts = {}
+	for _, option in ipairs { own_option(role), "ssl" } do
+		for _, ssl in ipairs(ssl_tables(host, option)) do
+			parts[#parts + 1] = "|"
+			if type(ssl) == "table" then
+				add_options(parts, ssl, 1)
+			end
+		end
+	end
+	local found = certmanager.find_host_cert(host)
+	if type(found) == "table" then
+		add_options(parts, found, 1)
+	end
+	return hashes.sha256(table.concat(parts, "\0"))
 end
 
 -- Context -> name -> another like it.

@@ -13,17 +13,24 @@ local json = require "util.json"
 local log = require "util.logger".init "tls_policy"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
+local time = require "util.time"
 local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
 local prosody_adapter = {}
 
 local option_name = "xmpp_tls_policy"
 
+-- Options as the operator wrote them -> the same with prepared domains. Hosts without options of
+-- their own get the very table of all others, which is prepared once.
+local prepared_options = setmetatable({}, { __mode = "k" })
+
 -- The option of a module, with the domains of its exceptions as Prosody prepares domains.
 local function prepared_option(module)
 	local given = module:get_option(option_name)
 	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
 		return given
+	elseif prepared_options[given] then
+		return prepared_options[given]
 	end
 	local prepared, exceptions = {}, {}
 	for key, value in pairs(given) do
@@ -35,6 +42,7 @@ local function prepared_option(module)
 		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
 	end
 	prepared.exceptions = exceptions
+	prepared_options[given] = prepared
 	return prepared
 end
 
@@ -52,8 +60,8 @@ function prosody_adapter.new(module)
 	add_functions(server, hosts)
 	add_functions(server, elements)
 	server.log_session = sessions.log
-	server.fire, server.ask = events.fire, events.ask
 	server.send_message, server.turns = administrators.send_message, turns.new
+	server.monotonic = time.monotonic
 	server.list, server.encode_json = array, json.encode_ordered
 
 	-- Host -> the module that Prosody made of ours for it; its log names the host.
@@ -90,8 +98,22 @@ function prosody_adapter.new(module)
 	function server.log_limited(kind, message)
 		fail_closed.log_limited(log, kind, message)
 	end
+	add_functions(server, events.new(server.log_limited))
+	local stores = storage.new()
 	function server.open_store(host, name, description)
-		return storage.open(module_of(host), name, description)
+		return stores:open(module_of(host), name, description)
+	end
+	--- To be called when Prosody has loaded its configuration.
+	function server.reopen_stores()
+		stores:reopen()
+	end
+	function server.later(seconds, name, action)
+		module:add_timer(seconds, function ()
+			local done, problem = xpcall(action, debug.traceback)
+			if not done then
+				server.log_limited("Internal error of the TLS policy in " .. name, problem)
+			end
+		end)
 	end
 	function server.is_list(value)
 		return getmetatable(value) == getmetatable(array())

@@ -12,14 +12,13 @@ local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local stanza_filter = require "xmpp_tls_policy.servers.prosody.stanza_filter"
 local starttls = require "xmpp_tls_policy.stream.starttls"
-local storage = require "xmpp_tls_policy.servers.prosody.storage"
 
 local plugin = {}
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
--- What outlives a reload of the module; see service.lua.
+-- The service of the load before: a reload goes on with its state.
 local kept
 
 ---- Events of a host ----------------------------------------------------------
@@ -256,8 +255,9 @@ local function hook_routes(service, module)
 end
 
 local function hook_life(service, module)
+	local server = service.server
 	local function covers()
-		cover_hosts(module, service.server)
+		cover_hosts(module, server)
 	end
 	safe_hooks.hook(module, "module-loaded", function (event)
 		if event.module == module.name then
@@ -265,9 +265,9 @@ local function hook_life(service, module)
 		end
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
-	safe_hooks.hook(module, "host-activated", function ()
+	safe_hooks.hook(module, "host-activated", function (host)
 		covers()
-		service.tls_contexts:search()
+		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).
 	safe_hooks.hook(module, "c2s-session-updated", function (event)
@@ -275,7 +275,7 @@ local function hook_life(service, module)
 	end, 0)
 	safe_hooks.hook(module, "host-deactivated", function (host)
 		service.policies:remove(host)
-		service.server.remove_host(host)
+		server.remove_host(host)
 	end)
 	safe_hooks.hook(module, "server-stopping", function ()
 		service.reports:store_all()
@@ -286,7 +286,7 @@ local function hook_life(service, module)
 	end, -1)
 	-- After portmanager (-1), which makes the contexts anew.
 	module:hook("config-reloaded", function ()
-		safe_hooks.call("opening the storage", storage.reopen)
+		safe_hooks.call("opening the storage", server.reopen_stores)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
@@ -321,7 +321,7 @@ function plugin.start(module)
 	local hooks = safe_hooks.new(function (session)
 		return service.admission:is_enforced_on(session)
 	end)
-	kept = service:kept()
+	kept = service
 	service:load_policies()
 	local remove_commands = shell.add(module, commands.list, service)
 	metrics.serve(module, service.metrics)
