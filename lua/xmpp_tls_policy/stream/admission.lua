@@ -168,7 +168,7 @@ function checks.keeps_the_clauses(self, stream, pair)
 		return {
 			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
 			policy = pair.policy:name(),
-			text = verdict.refuse and cutoff_verdict.sentences(pair.policy, verdict) or objection,
+			text = verdict.refuse and pair.policy:sentences(verdict) or objection,
 		}
 	end
 	note_exception(self, stream, pair.policy)

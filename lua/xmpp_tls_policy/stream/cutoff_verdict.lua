@@ -8,17 +8,6 @@ local cutoff_verdict = {}
 -- reload.
 local MOST_REMEMBERED = 8
 
---- The enforced breaches of a verdict in one line.
-function cutoff_verdict.sentences(policy, verdict)
-	local list = {}
-	for _, breach in ipairs(verdict.broken) do
-		if breach.enforced then
-			list[#list + 1] = policy:sentence(breach)
-		end
-	end
-	return table.concat(list, "; ")
-end
-
 --- A sentence for the refusal of a peer that no certificate vouches for.
 function cutoff_verdict.dialback_alone(domain)
 	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")

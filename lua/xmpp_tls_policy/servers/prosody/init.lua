@@ -62,7 +62,7 @@ function prosody_adapter.new(module)
 	server.log_session = sessions.log
 	server.send_message, server.turns = administrators.send_message, turns.new
 	server.monotonic = time.monotonic
-	server.list, server.encode_json = array, json.encode_ordered
+	server.encode_json = json.encode_ordered
 
 	-- Host -> the module that Prosody made of ours for it; its log names the host.
 	local host_modules = {}
@@ -114,6 +114,9 @@ function prosody_adapter.new(module)
 				server.log_limited("Internal error of the TLS policy in " .. name, problem)
 			end
 		end)
+	end
+	function server.list(items)
+		return array(items)
 	end
 	function server.is_list(value)
 		return getmetatable(value) == getmetatable(array())
