@@ -4,13 +4,14 @@ local core = require "xmpp_tls_policy.core"
 
 -- Half an upgrade leaves files of two versions that do not know each other. The same
 -- number is in c/internal.h.
-local interface = 1
+local interface = 2
 if core.interface ~= interface then
 	error(("the Lua files of xmpp_tls_policy are for version %d of its core, and the core is %s"):format(
 		interface, core.interface and ("version %d"):format(core.interface) or "of before such versions"), 0)
 end
 
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local copy = require "xmpp_tls_policy.copy"
 local options = require "xmpp_tls_policy.policy.options"
 local policy = require "xmpp_tls_policy.policy"
 local profiles = require "xmpp_tls_policy.policy.profiles"
@@ -30,21 +31,9 @@ end
 function tls_policy.profile(name)
 	local profile = type(name) == "string" and profiles.by_name[name]
 	if not profile then
-		local nearest = text.nearest(name, profiles.names)
-		return nil, ("%s is no profile%s"):format(text.printable(name),
-			nearest and ("; did you mean %s?"):format(text.quote(nearest)) or "")
+		return nil, ("%s is no profile%s"):format(text.printable(name), text.suggestion(name, profiles.names))
 	end
-	local copy = { entries = {} }
-	for _, field in ipairs({ "name", "title", "document", "date" }) do
-		copy[field] = profile[field]
-	end
-	for index, entry in ipairs(profile.entries) do
-		copy.entries[index] = {}
-		for field, value in pairs(entry) do
-			copy.entries[index][field] = value
-		end
-	end
-	return copy
+	return copy(profile)
 end
 
 -- The policy of an operator's options, { profile = ..., level = "should" | "must" };

@@ -1,100 +1,91 @@
--- The latest handshakes that failed, and which of them are worth a line in the log. Both
--- are bounded, whatever strangers do.
-local refusals = {}
+-- Limits the lines that foreign peers can cause in a log: per minute, in all and for each
+-- key, such as an address, a domain or a kind of message. Counts the suppressed lines.
+-- Requires no other file: servers use it when the rest of the library is missing.
+local log_limit = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
--- Lines in a minute of all addresses (of IPv6: networks of a customer's, RFC 6177).
-local MINUTE = 60
-local LINES_PER_MINUTE = 60
+local MINUTE = 60 -- seconds
 
--- The first 64 bits of an IPv6 address, or the whole of an IPv4 address.
-local function network(address)
-	if not address or not address:find(":", 1, true) then
-		return address or "unknown"
-	end
-	local front, back = address:match "^(.-)::(.*)$"
-	local parts = {}
-	for part in (front or address):gmatch "[^:]+" do
-		parts[#parts + 1] = part
-	end
-	if front then
-		local _, behind = back:gsub("[^:]+", "")
-		for _ = #parts + 1, 8 - behind do
-			parts[#parts + 1] = "0"
-		end
-		for part in back:gmatch "[^:]+" do
-			parts[#parts + 1] = part
-		end
-	end
-	return table.concat(parts, ":", 1, math.min(4, #parts))
-end
+-- Keys that are remembered, with their suppressed lines, from one minute to the next.
+local MOST_KEYS = 1000
 
--- A list that keeps the latest `keep` (default 100) entries; `now`: function() -> seconds;
--- `lines_per_address`: worth a line in a minute (default 1).
-function refusals.new(options)
+-- A new limit. `options`: now, function() -> UTC seconds; lines, how many are allowed in a
+-- minute in all (default 60); lines_per_key, how many of each key (default 1).
+function log_limit.new(options)
 	return setmetatable({
 		_now = options.now,
-		_keep = options.keep or 100,
-		_lines_per_address = options.lines_per_address or 1,
-		_entries = {},
-		_next = 1,
-		_seen = {},
-		_lines = 0,
-		_silent = 0,
-		_total = 0,
+		_lines = options.lines or 60,
+		_lines_per_key = options.lines_per_key or 1,
+		_allowed = 0, -- lines of this minute
+		_keys = {}, -- key -> { allowed = lines of this minute, suppressed = since its last line }
+		_key_count = 0,
+		_suppressed = 0, -- of this minute
+		_unreported = 0, -- of earlier minutes
 	}, metatable)
 end
 
--- Takes an entry, a table with an `address` (nil: unknown) and anything else. Returns
--- whether it is worth a line in the log.
-function methods:add(entry)
-	self._entries[self._next] = entry
-	self._next = self._next % self._keep + 1
-	self._total = self._total + 1
-	local from = network(entry.address)
-	local seen = self._seen[from] or 0
-	if self._lines >= LINES_PER_MINUTE or seen >= self._lines_per_address then
-		self._silent = self._silent + 1
-		return false
+local function forget_keys(self)
+	for key, counts in pairs(self._keys) do
+		counts.allowed = 0
+		if counts.suppressed == 0 or self._key_count > MOST_KEYS then
+			self._keys[key] = nil
+			self._key_count = self._key_count - 1
+		end
 	end
-	self._seen[from] = seen + 1
-	self._lines = self._lines + 1
-	return true
 end
 
--- Counts others of which nothing more is known.
-function methods:add_unknown(count)
-	self._total = self._total + count
-	self._silent = self._silent + count
-end
-
--- To be called now and then: after each minute, addresses are worth a line again. Returns
--- how many entries were worth none since it last returned something; nil if none were.
-function methods:turn()
+-- Begins a new minute if the last one is over, or if the clock was set back.
+local function begin_minute(self)
 	local now = self._now()
 	self._began = self._began or now
-	if now >= self._began and now - self._began < MINUTE then
-		return nil
+	if now < self._began or now - self._began >= MINUTE then
+		self._began, self._allowed = now, 0
+		self._unreported, self._suppressed = self._unreported + self._suppressed, 0
+		forget_keys(self)
 	end
-	local silent = self._silent
-	self._began, self._seen, self._lines, self._silent = now, {}, 0, 0
-	return silent > 0 and silent or nil
 end
 
--- The entries, the latest first.
-function methods:list()
-	local list = {}
-	for back = 1, #self._entries do
-		list[back] = self._entries[(self._next - 1 - back) % self._keep + 1]
+local function counts_of(self, key)
+	if not self._keys[key] then
+		self._keys[key] = { allowed = 0, suppressed = 0 }
+		self._key_count = self._key_count + 1
 	end
-	return list
+	return self._keys[key]
 end
 
--- How many there ever were.
-function methods:total()
-	return self._total
+-- Whether a line of a key (nil: unknown) may be written now. Then second, if it may: how
+-- many lines of this key were suppressed since its last one.
+function methods:allows(key)
+	begin_minute(self)
+	key = key == nil and "unknown" or key
+	local counts = self._keys[key]
+	if self._allowed >= self._lines or counts and counts.allowed >= self._lines_per_key then
+		self._suppressed = self._suppressed + 1
+		if counts then
+			counts.suppressed = counts.suppressed + 1
+		end
+		return false
+	end
+	counts = counts or counts_of(self, key)
+	local suppressed = counts.suppressed
+	self._allowed, counts.allowed, counts.suppressed = self._allowed + 1, counts.allowed + 1, 0
+	return true, suppressed
 end
 
-return refusals
+-- Counts lines of which nothing is known but their number as suppressed.
+function methods:suppress(number)
+	self._suppressed = self._suppressed + number
+end
+
+-- How many lines were suppressed in the minutes that are over and that no earlier call
+-- has returned; nil if none were. To be called once a minute or more often.
+function methods:turn()
+	begin_minute(self)
+	local suppressed = self._unreported
+	self._unreported = 0
+	return suppressed > 0 and suppressed or nil
+end
+
+return log_limit

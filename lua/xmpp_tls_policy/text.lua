@@ -1,17 +1,20 @@
--- Words for people: printable values, nearest known names, short lists.
+-- Values and lists as words: printable values, the nearest known name, short lists.
 local text = {}
 
 local LONGEST = 60 -- bytes of a foreign string that are shown
 
--- A string of which what is not printable ASCII is escaped as Lua writes it, so that
--- no foreign text can break a line of a log or move a terminal's cursor.
-function text.escaped(string)
-	return (string:gsub('[^ -~]', function(character)
-		return ("\\%03d"):format(character:byte())
-	end))
+-- One byte as Lua writes it in a string: "\007".
+local function escaped_byte(character)
+	return ("\\%03d"):format(character:byte())
 end
 
--- The same in double quotes; long strings are cut, and their length is told.
+-- Escapes every byte that is not printable ASCII, as Lua writes it: a foreign string
+-- breaks no line of a log and moves no cursor of a terminal.
+function text.escaped(string)
+	return (string:gsub("[^ -~]", escaped_byte))
+end
+
+-- The same in double quotes. A long string is cut, and its length in bytes follows.
 function text.quote(string)
 	local shown = text.escaped(string:sub(1, LONGEST)):gsub('"', '\\"')
 	if #string > LONGEST then
@@ -20,24 +23,31 @@ function text.quote(string)
 	return '"' .. shown .. '"'
 end
 
+-- ---- UTF-8 ---------------------------------------------------------------------
+
 -- Characters of more than one byte (RFC 3629 4).
 local multibyte = {
-	"^[\194-\223][\128-\191]",
-	"^\224[\160-\191][\128-\191]", "^[\225-\236\238\239][\128-\191][\128-\191]", "^\237[\128-\159][\128-\191]",
-	"^\240[\144-\191][\128-\191][\128-\191]", "^[\241-\243][\128-\191][\128-\191][\128-\191]",
-	"^\244[\128-\143][\128-\191][\128-\191]",
+	"[\194-\223][\128-\191]",
+	"\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
+	"\240[\144-\191][\128-\191][\128-\191]", "[\241-\243][\128-\191][\128-\191][\128-\191]",
+	"\244[\128-\143][\128-\191][\128-\191]",
 }
 
 -- Characters that move a cursor, turn the direction of writing, or may not be in XML:
 -- U+0080 to U+009F, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069, U+FEFF,
 -- U+FFFE, U+FFFF.
-local unshown = {
+local never_shown = {
 	"^\194[\128-\159]$", "^\216\156$", "^\226\128[\142\143\168-\174]$", "^\226\129[\166-\169]$", "^\239\187\191$",
 	"^\239\191[\190\191]$",
 }
 
+local at_position = {}
+for index, pattern in ipairs(multibyte) do
+	at_position[index] = "^" .. pattern
+end
+
 local function character_at(string, position)
-	for _, pattern in ipairs(multibyte) do
+	for _, pattern in ipairs(at_position) do
 		local character = string:match(pattern, position)
 		if character then
 			return character
@@ -46,7 +56,7 @@ local function character_at(string, position)
 end
 
 local function is_shown(character)
-	for _, pattern in ipairs(unshown) do
+	for _, pattern in ipairs(never_shown) do
 		if character:find(pattern) then
 			return false
 		end
@@ -54,7 +64,15 @@ local function is_shown(character)
 	return true
 end
 
--- A string as a terminal can show it and XML can hold it: what is printable of UTF-8 stays,
+-- Whether a string is UTF-8 (RFC 3629).
+function text.is_utf8(string)
+	for _, pattern in ipairs(multibyte) do
+		string = string:gsub(pattern, "?")
+	end
+	return not string:find "[\128-\255]"
+end
+
+-- A string that a terminal can show and XML can hold: printable characters of UTF-8 stay,
 -- every other byte is escaped as Lua writes it.
 function text.shown(string)
 	if not string:find "[^ -~]" then
@@ -64,19 +82,17 @@ function text.shown(string)
 	while position <= #string do
 		local plain = string:match("^[ -~]+", position)
 		local character = plain or character_at(string, position)
-		if not character then
-			character = string:sub(position, position)
-		end
-		parts[#parts + 1] = (plain or #character > 1 and is_shown(character)) and character
-			or character:gsub(".", function (byte)
-				return ("\\%03d"):format(byte:byte())
-			end)
+		local shown = plain or character and is_shown(character)
+		character = character or string:sub(position, position)
+		parts[#parts + 1] = shown and character or character:gsub(".", escaped_byte)
 		position = position + #character
 	end
 	return table.concat(parts)
 end
 
--- Any value in few words. Calls no metamethod, so it cannot throw.
+-- ---- values and names ------------------------------------------------------------
+
+-- Any value in few words. Calls no metamethod, so it never throws.
 function text.printable(value)
 	local kind = type(value)
 	if kind == "string" then
@@ -112,7 +128,8 @@ local function distance(a, b)
 	return row[#b]
 end
 
--- Which of `names` was probably meant, or nil. Upper and lower case are alike.
+-- The name of a list that is nearest to a misspelt one; nil if none is near. Upper and
+-- lower case are alike.
 function text.nearest(word, names)
 	if type(word) ~= "string" or #word > LONGEST then
 		return nil
@@ -127,6 +144,12 @@ function text.nearest(word, names)
 	return best
 end
 
+-- What to append to an error about a misspelt name: '; did you mean "must"?', or "".
+function text.suggestion(word, names)
+	local nearest = text.nearest(word, names)
+	return nearest and ("; did you mean %s?"):format(text.quote(nearest)) or ""
+end
+
 -- "a", "b", "c"
 function text.quoted_list(names)
 	local quoted = {}
@@ -136,7 +159,7 @@ function text.quoted_list(names)
 	return table.concat(quoted, ", ")
 end
 
--- a, b, c and 12 more
+-- "a, b, c and 12 more", with `most` (default 6) names; "none" of an empty list.
 function text.short_list(names, most)
 	most = most or 6
 	if #names == 0 then
@@ -147,15 +170,9 @@ function text.short_list(names, most)
 	return table.concat(names, ", ", 1, most) .. (" and %d more"):format(#names - most)
 end
 
-local DAY = 86400 -- seconds
-
--- A span of time, in seconds, in whole days.
-function text.days(seconds)
-	local days = math.floor(seconds / DAY)
-	if days < 1 then
-		return "less than a day"
-	end
-	return days == 1 and "1 day" or ("%.0f days"):format(days)
+-- "1 day", "2 days", "0 days"
+function text.counted(number, noun)
+	return ("%.0f %s%s"):format(number, noun, number == 1 and "" or "s")
 end
 
 return text

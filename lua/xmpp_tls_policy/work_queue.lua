@@ -32,7 +32,7 @@ local function take_step(self)
 	local step = self._steps[name]
 	local done, result = xpcall(step, debug.traceback)
 	if not done then
-		self._server.log_limited("A failure of the TLS policy's own, in " .. name, result)
+		self._server.log_limited("Internal error of the TLS policy in " .. name, result)
 	end
 	-- The step may have added work of the same name.
 	if (not done or not result) and self._steps[name] == step then

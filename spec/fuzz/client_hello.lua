@@ -4,13 +4,13 @@
 --
 -- A zero, and the whole of it; or a one, and extensions whose lengths are made to fit: the
 -- type (two bytes), the length (two, at most what is there), and the content.
+local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
+local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local live_session = require "support.live_session"
 local offers = require "support.offers"
-local offer = require "xmpp_tls_policy.policy.client_hello"
 local own = require "support.client_hello"
 local process = require "support.process"
-local refusal = require "xmpp_tls_policy.handshakes.explain_failure"
 local socket = require "socket"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -66,7 +66,7 @@ local function check_offer(raw, sent)
 	for _, name in ipairs(raw.alpn or {}) do
 		assert(sent:find(prefixed(name, 1), 1, true), "alpn")
 	end
-	for name, value in pairs(offer.named(raw)) do
+	for name, value in pairs(client_hello.named(raw)) do
 		for _, text in ipairs(type(value) == "table" and value or {}) do
 			assert(not text:find "[%c\128-\255]", name)
 		end
@@ -86,7 +86,7 @@ local function check_refusals(sent)
 			check_offer(record.offer, sent)
 		end
 		for _, policy in ipairs(policies) do
-			local sentence = refusal.explain(record, { policy = policy, role = "c2s", settings = policy:settings() })
+			local sentence = explain_failure(record, { policy = policy, role = "c2s", settings = policy:settings() })
 			assert(#sentence > 0 and not sentence:find "[%c\128-\255]", sentence)
 		end
 	end

@@ -1,82 +1,118 @@
--- The list of refusals, and when one of them is worth a line in the log.
-local refusals = require "xmpp_tls_policy.log_limit"
+-- The limit on log lines, in all and for each key.
+local log_limit = require "xmpp_tls_policy.log_limit"
 
-describe("the list of refusals", function ()
-	local now, list
+describe("a log limit", function ()
+	local now, limit
+
+	local function start(options)
+		options = options or {}
+		options.now = function () return now end
+		limit = log_limit.new(options)
+	end
+
+	-- How many lines of a key are allowed out of so many.
+	local function allowed(key, attempts)
+		local lines = 0
+		for _ = 1, attempts do
+			lines = lines + (limit:allows(key) and 1 or 0)
+		end
+		return lines
+	end
 
 	before_each(function ()
 		now = 1000
-		list = refusals.new { now = function () return now end, keep = 3 }
-		list:turn()
+		start()
 	end)
 
-	it("keeps the latest, the latest first", function ()
-		assert.same({}, list:list())
-		for number = 1, 7 do
-			list:add { number = number }
-			local numbers = {}
-			for index, entry in ipairs(list:list()) do
-				numbers[index] = entry.number
-			end
-			assert.same({ number, number > 1 and number - 1 or nil, number > 2 and number - 2 or nil }, numbers)
-		end
-		assert.equal(7, list:total())
-		list:add_unknown(5)
-		assert.equal(12, list:total())
-	end)
-
-	it("has a line a minute for an address", function ()
-		assert.is_true(list:add { address = "192.0.2.1" })
-		assert.is_false(list:add { address = "192.0.2.1" })
-		assert.is_true(list:add { address = "192.0.2.2" })
+	it("allows one line a minute for each key, from the first line on", function ()
+		assert.equal(1, allowed("a", 3))
+		assert.equal(1, allowed("b", 3))
 		now = 1059
-		assert.is_nil(list:turn())
-		assert.is_false(list:add { address = "192.0.2.1" })
+		assert.equal(0, allowed("a", 1))
 		now = 1060
-		assert.equal(2, list:turn())
-		assert.is_true(list:add { address = "192.0.2.1" })
-		now = 1120
-		assert.is_nil(list:turn())
+		assert.equal(1, allowed("a", 2))
 	end)
 
-	it("takes a network of IPv6 for one address", function ()
-		for _, same in ipairs {
-			{ "2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:3:4:5:6" },
-			{ "2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::" },
-			{ "::1", "::2" },
-			{ "fe80::1", "fe80::2" },
-		} do
-			assert.is_true(list:add { address = same[1] }, same[1])
-			for index = 2, #same do
-				assert.is_false(list:add { address = same[index] }, same[index])
+	it("allows several lines for each key if told so", function ()
+		start { lines_per_key = 5 }
+		assert.equal(5, allowed("a", 20))
+		assert.equal(5, allowed("b", 20))
+	end)
+
+	it("takes all unknown keys for one", function ()
+		assert.is_true((limit:allows(nil)))
+		assert.is_false((limit:allows(nil)))
+	end)
+
+	it("allows sixty lines a minute in all, or as many as it is told", function ()
+		for most, options in pairs { [60] = {}, [7] = { lines = 7 }, [100] = { lines = math.huge } } do
+			start(options)
+			local lines = 0
+			for number = 1, 100 do
+				lines = lines + allowed("key " .. number, 2)
 			end
+			assert.equal(most, lines)
 		end
-		assert.is_true(list:add { address = "2001:db8:1:3::1" })
 	end)
 
-	it("takes all whose address is unknown for one", function ()
-		assert.is_true(list:add {})
-		assert.is_false(list:add {})
+	it("says with a line how many of its key were suppressed before", function ()
+		assert.same({ true, 0 }, { limit:allows "a" })
+		assert.same({ false }, { limit:allows "a" })
+		assert.same({ false }, { limit:allows "a" })
+		assert.same({ true, 0 }, { limit:allows "b" })
+		now = 1500
+		assert.same({ true, 2 }, { limit:allows "a" })
+		assert.same({ true, 0 }, { limit:allows "b" })
+		now = 1600
+		assert.same({ true, 0 }, { limit:allows "a" })
 	end)
 
-	it("has sixty lines a minute in all, and says how many more there were", function ()
-		local lines = 0
-		for number = 1, 100000 do
-			local address = ("10.%d.%d.%d"):format(
-				math.floor(number / 65536), math.floor(number / 256) % 256, number % 256)
-			lines = lines + (list:add { address = address } and 1 or 0)
-		end
-		list:add_unknown(5)
-		assert.equal(60, lines)
-		now = now + 60
-		assert.equal(100000 - 60 + 5, list:turn())
-		assert.is_true(list:add { address = "10.0.0.1" })
+	it("reports the suppressed lines of each minute once, when it is over", function ()
+		assert.is_nil(limit:turn())
+		allowed("a", 3)
+		assert.is_nil(limit:turn())
+		limit:suppress(5)
+		now = 1060
+		assert.equal(7, limit:turn())
+		assert.is_nil(limit:turn())
+		allowed("a", 3)
+		now = 1120
+		-- A line that begins the next minute loses no count.
+		allowed("a", 2)
+		assert.equal(2, limit:turn())
+		now = 1200
+		assert.equal(1, limit:turn())
+		now = 1300
+		assert.is_nil(limit:turn())
 	end)
 
-	it("bears a clock that was set back", function ()
-		list:add { address = "192.0.2.1" }
+	it("goes on when the clock was set back", function ()
+		allowed("a", 2)
 		now = 10
-		assert.is_nil(list:turn())
-		assert.is_true(list:add { address = "192.0.2.1" })
+		assert.equal(1, allowed("a", 2))
+		assert.equal(1, limit:turn())
+	end)
+
+	it("stays small whatever keys there are", function ()
+		local before
+		for round = 1, 40 do
+			now = now + 60
+			for number = 1, 2000 do
+				local key = ("%d %d"):format(round, number)
+				limit:allows(key)
+				limit:allows(key)
+			end
+			collectgarbage()
+			collectgarbage()
+			before = round == 20 and collectgarbage "count" or before
+		end
+		assert.is_true(collectgarbage "count" - before < 64, collectgarbage "count" - before)
+	end)
+
+	it("requires no other file", function ()
+		local file = assert(io.open "lua/xmpp_tls_policy/log_limit.lua")
+		local source = file:read "*a"
+		file:close()
+		assert.is_nil(source:find("require", 1, true))
 	end)
 end)

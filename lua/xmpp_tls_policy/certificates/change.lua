@@ -1,20 +1,19 @@
 -- Whether a certificate that a domain never showed renews one that it did show,
 -- or is a change that somebody should look at.
+local date = require "xmpp_tls_policy.date"
 local records = require "xmpp_tls_policy.certificates.record"
 local text = require "xmpp_tls_policy.text"
 
 local certificate_change = {}
 
-local DAY = records.DAY
-
 -- A renewal is due in the last third of a certificate's life, in which ACME
 -- clients renew, or in its last 30 days, in which people do; whichever is longer.
 local RENEWAL_SHARE = 1 / 3
-local RENEWAL_LEAST = 30 * DAY
+local RENEWAL_LEAST = 30 * date.DAY
 
 -- The nodes of a cluster are each met at least once in a week, if ever one of
 -- them is; a day more, as last_seen may be behind by one.
-local IN_USE = (7 + 1) * DAY
+local IN_USE = (7 + 1) * date.DAY
 
 -- ---- issuers -----------------------------------------------------------------
 
@@ -104,7 +103,7 @@ local function left_of(old, now)
 	if not old.not_after then
 		return "the end of the old certificate is not known"
 	end
-	return ("the old certificate is valid for another %s"):format(text.days(old.not_after - now))
+	return ("the old certificate is valid for another %s"):format(date.span(old.not_after - now))
 end
 
 local function verified(old, new, now)

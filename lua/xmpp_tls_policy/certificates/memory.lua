@@ -13,6 +13,7 @@
 -- domain: the caller brings it into normal form (RFC 7622 3.2), and remembers only
 -- domains that have proved to be what they say, or strangers fill the storage.
 local certificate_change = require "xmpp_tls_policy.certificates.change"
+local date = require "xmpp_tls_policy.date"
 local records = require "xmpp_tls_policy.certificates.record"
 local text = require "xmpp_tls_policy.text"
 
@@ -82,7 +83,7 @@ end
 -- Each returns a result, and whether the record has to be written.
 
 local function is_within_a_day(past, now)
-	return past ~= nil and now >= past and now - past < records.DAY
+	return past ~= nil and now >= past and now - past < date.DAY
 end
 
 -- Nothing can be told of the certificate. What cannot be judged is not taken for

@@ -1,9 +1,8 @@
 -- What is wrong with the certificate of one of our own hosts, and what to do.
+local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
 local own_certificate = {}
-
-local DAY = 86400 -- seconds
 
 -- Days before the end. Three weeks: time to find out why no client renewed it by
 -- itself, which it does when a third of 90 days is left. One week, one day: for
@@ -37,11 +36,11 @@ local function check_validity(report, prefix, who, certificate, now)
 	end
 	if now > not_after then
 		report(prefix .. "expired", "error",
-			("%s expired %s ago: replace it"):format(who, text.days(now - not_after)))
+			("%s expired %s ago: replace it"):format(who, date.span(now - not_after)))
 	end
 	if now < not_before then
 		report(prefix .. "not-yet-valid", "error",
-			("%s becomes valid in %s: wait, or set the clock right"):format(who, text.days(not_before - now)))
+			("%s becomes valid in %s: wait, or set the clock right"):format(who, date.span(not_before - now)))
 	end
 end
 
@@ -52,9 +51,9 @@ local function check_expiry(report, who, certificate, now)
 	end
 	local life = certificate.not_before and certificate.not_after - certificate.not_before or math.huge
 	for _, days in ipairs(EXPIRY_DAYS) do
-		if left <= days * DAY then
+		if left <= days * date.DAY then
 			report(("expiry-%d"):format(days), left <= life * RENEWAL_SHARE and "warn" or "info",
-				("%s expires in %s: renew it"):format(who, text.days(left)))
+				("%s expires in %s: renew it"):format(who, date.span(left)))
 			return
 		end
 	end

@@ -20,7 +20,7 @@ local STORE = "tls_policy_certificates"
 -- to this number of new ones a day for each host, and for this long after they were seen last
 -- (certificates/record.lua drops their certificates then).
 local NEWCOMERS_A_DAY = 250
-local UNSEEN_LONGEST = 92 * 86400 -- seconds
+local UNSEEN_LONGEST = 92 * date.DAY
 
 -- Domains that are looked at each minute, to be forgotten.
 local SWEPT_A_MINUTE = 100
@@ -42,7 +42,7 @@ function peer_certificates.new(options)
 		_memories = {}, -- host -> memory
 		_newcomers = kept and kept._newcomers or {}, -- host -> { day, count }, of domains without a valid certificate
 		_sweeps = kept and kept._sweeps or {}, -- host -> { day, iterate }
-		_lines = kept and kept._lines or log_limit.new { now = now, keep = 1, lines_per_address = LINES_PER_DOMAIN },
+		_lines = kept and kept._lines or log_limit.new { now = now, lines_per_key = LINES_PER_DOMAIN },
 		-- Of this hour; by whether the certificate was verified before.
 		_messages = kept and kept._messages or { began = 0, [true] = 0, [false] = 0 },
 	}, metatable)
@@ -134,8 +134,7 @@ end
 local function tell(self, policy, stream, host, domain, result)
 	local server, session = self._server, stream.session
 	local both = side_by_side(result)
-	self._lines:turn()
-	if self._lines:add { address = domain } then
+	if self._lines:allows(domain) then
 		server.log_session(session, result.severity, "The certificate of %s: %s", domain, result.message)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			server.log_session(session, "warn", "%s", line)

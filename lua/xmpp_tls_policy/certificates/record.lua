@@ -23,10 +23,12 @@
 -- last_seen and times_seen are written at most once a day, unless something else
 -- has to be written: last_seen may be behind by a day, and sightings on one day
 -- count as one.
+local date = require "xmpp_tls_policy.date"
+local text = require "xmpp_tls_policy.text"
+
 local records = {}
 
 local FORMAT = 1
-records.DAY = 86400 -- seconds
 
 -- Enough for the nodes of a large cluster, each with a certificate of its own.
 records.MOST_CERTIFICATES = 8
@@ -37,30 +39,13 @@ records.MOST_PENDING = 4
 -- Certificates end after 90 days or less, as those of public authorities will,
 -- or are renewed within the year by people: what was not seen for so long is gone.
 -- A day more, as last_seen may be behind by one.
-local UNSEEN_LONGEST = (90 + 1) * records.DAY
+local UNSEEN_LONGEST = (90 + 1) * date.DAY
 
 -- The attributes of a name have at most 64 to 200 characters each (RFC 5280
 -- appendix A.1). Longer ones are somebody's attempt to fill the storage.
 local LONGEST_NAME = 1024 -- bytes
 
 -- ---- parts -------------------------------------------------------------------
-
-local sequences_of_utf8 = { -- RFC 3629 4
-	"[\194-\223][\128-\191]",
-	"\224[\160-\191][\128-\191]",
-	"[\225-\236\238\239][\128-\191][\128-\191]",
-	"\237[\128-\159][\128-\191]",
-	"\240[\144-\191][\128-\191][\128-\191]",
-	"[\241-\243][\128-\191][\128-\191][\128-\191]",
-	"\244[\128-\143][\128-\191][\128-\191]",
-}
-
-local function is_text(string)
-	for _, sequence in ipairs(sequences_of_utf8) do
-		string = string:gsub(sequence, "?")
-	end
-	return not string:find("[%c\128-\255]")
-end
 
 local function is_name(value)
 	return type(value) == "string" and #value <= LONGEST_NAME
@@ -70,7 +55,7 @@ end
 local function name_to_keep(name)
 	if not is_name(name) then
 		return nil
-	elseif not is_text(name) then
+	elseif name:find "%c" or not text.is_utf8(name) then
 		name = name:gsub("[%c\128-\255]", function(byte)
 			return ("\\%02X"):format(byte:byte())
 		end)
@@ -254,7 +239,7 @@ end
 -- noted until it has caught up, and nothing is dropped as unseen.
 function records.seen_again(list, index, direction, now)
 	local entry = list[index]
-	if now - entry.last_seen < records.DAY and entry.directions[direction] and not entry.replaced then
+	if now - entry.last_seen < date.DAY and entry.directions[direction] and not entry.replaced then
 		return false
 	end
 	table.remove(list, index)

@@ -127,23 +127,4 @@ function methods:add_text(parts, row)
 	end
 end
 
---- All lines of a table; see columns.new. `width`: nil for no limit.
-function columns.lines(titles, rows, width)
-	local made, parts, lines = columns.new(titles), {}, {}
-	for _, row in ipairs(rows) do
-		made:add(row)
-	end
-	if width then
-		made:fit(width)
-	end
-	made:add_text(parts, titles)
-	for _, row in ipairs(rows) do
-		made:add_text(parts, row)
-	end
-	for line in table.concat(parts):gmatch "([^\n]*)\n" do
-		lines[#lines + 1] = line
-	end
-	return lines
-end
-
 return columns

@@ -71,7 +71,7 @@ local function log(self, entry)
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
-	for _, lack in ipairs(entry.policy:lacks(entry.settings)) do
+	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		server.log("*", "info", "%s: by the server's own configuration: %s", which, entry.policy:sentence(lack))
 	end
 	if entry.resumption_failure then

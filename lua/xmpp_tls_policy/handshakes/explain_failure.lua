@@ -1,12 +1,12 @@
 -- Why a handshake failed, in words for an operator.
-local offers = require "xmpp_tls_policy.policy.client_hello"
+local client_hello = require "xmpp_tls_policy.policy.client_hello"
+local negotiation = require "xmpp_tls_policy.policy.negotiation"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
+local verdict = require "xmpp_tls_policy.policy.verdict"
 
-local refusal = {}
-
--- What an OpenSSL that refuses has found wanting, by its reason: a field of a clause's
--- settings, and what the peer did.
+-- Reason of our OpenSSL for refusing a peer's choice -> the field of a clause's settings that
+-- forbids it, and the peer's fault.
 local faults = {
 	["unsupported protocol"] = { "minimum_version", "chose a TLS version that is not allowed" },
 	["wrong ssl version"] = { "minimum_version", "chose a TLS version that is not allowed" },
@@ -21,7 +21,7 @@ local faults = {
 	["bad ecpoint"] = { "group", "chose a group that is not allowed" },
 }
 
--- What came was no TLS.
+-- Reason of our OpenSSL -> the fault of a peer that does not speak TLS.
 local other_protocols = {
 	["http request"] = "speaks HTTP",
 	["https proxy request"] = "speaks HTTP",
@@ -33,11 +33,11 @@ local other_protocols = {
 	["length mismatch"] = "sent a malformed ClientHello",
 }
 
-local function no_trust(what)
-	return what .. ("; needs a certificate that it trusts, with the whole chain")
+local function no_trust(fault)
+	return fault .. "; needs a certificate that it trusts, with the whole chain"
 end
 
--- What a peer's alert says (RFC 8446 6.2).
+-- The meaning of a peer's alert (RFC 8446 6.2).
 local alerts = {
 	bad_certificate = no_trust "takes the server's certificate for invalid",
 	unknown_ca = no_trust "does not know who issued the server's certificate",
@@ -54,32 +54,33 @@ local alerts = {
 	no_application_protocol = "does not speak XMPP on that port, by ALPN",
 }
 
--- The level at which the peer would be let in, if that is milder than the policy's.
+-- The name of the next milder level if that is enough for the peer; else nil.
 local function milder_level(policy, is_enough)
 	local milder = policy:milder()
 	return milder and is_enough(milder) and milder.level or nil
 end
 
--- What would help: what the peer needs (if known), or, for a server, an exception.
+-- The end of a sentence that says what the peer needs: `needed` (nil: unknown), or the milder
+-- level, or, for a server, an exception; "" if nothing helps.
 local function remedy(given, needed, level)
 	local help = { needed }
 	if level and given.role == "c2s" then
 		help[#help + 1] = ('level = "%s"'):format(level)
 	elseif level then
-		-- By direct TLS it comes too early to be known.
+		-- Direct TLS ends its handshake before the server names its domain.
 		help[#help + 1] = given.role == "s2sin" and given.direct_tls and "an exception, and STARTTLS" or "an exception"
 	end
 	return help[1] and "; needs " .. table.concat(help, " or ") or ""
 end
 
-local function about_offer(raw, lack, given)
-	local settings, named = given.policy:settings(), offers.named(raw)
+local function about_client_hello(hello, missing, given)
+	local settings, named = given.policy:settings(), client_hello.named(hello)
 	local level = milder_level(given.policy, function (milder)
-		return select(2, milder:judge_offer(raw)) == nil
+		return select(2, milder:judge_client_hello(hello)) == nil
 	end)
-	if lack == "version" then
-		return offers.newest(raw) .. remedy(given, suites.version_names[settings.minimum_version], level)
-	elseif lack == "suite" then
+	if missing == "version" then
+		return client_hello.newest(hello) .. remedy(given, suites.version_names[settings.minimum_version], level)
+	elseif missing == "suite" then
 		return ("offers no cipher suite that is allowed (%s)%s"):format(text.short_list(named.suites or {}, 4),
 			remedy(given, "one such as " .. settings.ciphers[1], level))
 	end
@@ -87,26 +88,25 @@ local function about_offer(raw, lack, given)
 		remedy(given, "one such as " .. settings.groups[2], level))
 end
 
--- The policy would have had something; the server's own configuration has less.
-local function about_configuration(lack, raw)
-	local named = offers.named(raw)
-	local what = { version = "versions", suite = "suites", group = "groups" }
+-- The policy allows some of the ClientHello, and the server's own configuration does not.
+local function about_configuration(hello, missing)
+	local field = ({ version = "versions", suite = "suites", group = "groups" })[missing]
 	return ("offers what the policy allows, but the server's own configuration or certificate does not (%s); "
 		.. "needs more in the server's ssl options, or a certificate of the other kind"):format(
-		text.short_list(named[what[lack]] or {}, 4))
+		text.short_list(client_hello.named(hello)[field] or {}, 4))
 end
 
--- The settings in force, as records.
+-- All that settings in force allow, as records; { } allows everything.
 local function allowed_by(settings)
 	local allowed = { minimum_version = settings.minimum_version or suites.versions[1] }
 	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
-		local present = {}
+		local is_listed = {}
 		for _, name in ipairs(settings[list] or {}) do
-			present[name:lower()] = true
+			is_listed[name:lower()] = true
 		end
 		allowed[list] = {}
 		for _, record in ipairs(suites[list]) do
-			if not settings[list] or present[record.name:lower()] then
+			if not settings[list] or is_listed[record.name:lower()] then
 				allowed[list][#allowed[list] + 1] = record
 			end
 		end
@@ -114,7 +114,8 @@ local function allowed_by(settings)
 	return allowed
 end
 
--- A certificate serves the suites of its own kind only; those of TLS 1.3 have no kind.
+-- The same without the suites that a certificate's key cannot serve. The suites of TLS 1.3
+-- serve every key.
 local function without_other_keys(allowed, key_type)
 	local authentication = key_type == "RSA" and "RSA" or "ECDSA"
 	local ciphers = {}
@@ -137,81 +138,75 @@ local function clauses_that_ask(policy, field)
 	return ids
 end
 
-local function ids_of(breaches)
-	local ids = {}
-	for index, breach in ipairs(breaches) do
-		ids[index] = breach.clause
-	end
-	return ids
-end
-
-local function explain_offer(raw, given)
+local function explain_client_hello(hello, given)
 	if given.policy.mode ~= "report" then
-		local breaches, lack = given.policy:judge_offer(raw)
-		if lack then
-			return about_offer(raw, lack, given), ids_of(breaches)
+		local breaches, missing = given.policy:judge_client_hello(hello)
+		if missing then
+			return about_client_hello(hello, missing, given), verdict.clauses(breaches)
 		end
 	end
 	local in_force = without_other_keys(allowed_by(given.settings or {}), given.key_type or "RSA")
-	local lack = offers.lacks(raw, in_force)
-	return lack and about_configuration(lack, raw), {}
+	local missing = negotiation.new(in_force):missing(hello)
+	return missing and about_configuration(hello, missing), {}
 end
 
-local function explain_fault(field, what, given)
+local function explain_fault(field, fault, given)
 	if given.policy.mode == "report" then
-		return what, {}
+		return fault, {}
 	end
 	local ids = clauses_that_ask(given.policy, field)
 	local level = milder_level(given.policy, function (milder)
 		return #clauses_that_ask(milder, field) < #ids
 	end)
-	return what .. remedy(given, nil, level), ids
+	return fault .. remedy(given, nil, level), ids
 end
 
--- A server that has nothing of what we offer: why, it does not say.
+-- Alerts of a server that accepts nothing of our ClientHello. They do not say why.
 local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
 
-local function with_exception(what, given)
+local function with_exception(fault, given)
 	if given.role == "s2sout" and given.policy.mode ~= "report" and given.policy:milder() then
-		return what .. "; an exception may help"
+		return fault .. "; an exception may help"
 	end
-	return what
+	return fault
 end
 
 local function explain_alert(alert, given)
-	local what = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
-	return mismatches[alert] and with_exception(what, given) or what
+	local meaning = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
+	return mismatches[alert] and with_exception(meaning, given) or meaning
 end
 
--- Why, for a record of core.observer.refusals() (README.md has the shape), and what is
--- known of the context on which it failed: { policy; role = "c2s", "s2sin" or "s2sout";
--- settings in force; key_type of its certificate; direct_tls = whether it is a
--- listener's }. Returns a sentence that goes on from
--- the peer's name, and the list of the ids of the clauses that stood against it.
-function refusal.explain(record, given)
-	local fault = faults[record.reason or ""]
+-- Explains why a handshake failed.
+--   record  one of core.observer.refusals() (README.md has the shape)
+--   given   of the context on which it failed: { policy; role = "c2s", "s2sin" or "s2sout";
+--           settings = those in force; key_type = of its certificate; direct_tls = whether
+--           a listener for direct TLS has the context }
+-- Returns a sentence that goes on from the peer's name, and the list of the ids of the
+-- clauses that rule out all that the peer offered.
+local function explain_failure(record, given)
 	if record.alert_sent == false then
 		return explain_alert(record.alert, given), {}
 	end
 	if record.offer then
-		local sentence, ids = explain_offer(record.offer, given)
+		local sentence, ids = explain_client_hello(record.offer, given)
 		if sentence then
 			return sentence, ids
 		end
 	end
-	if fault then
-		return explain_fault(fault[1], fault[2], given)
-	elseif other_protocols[record.reason or ""] then
-		return other_protocols[record.reason], {}
-	elseif record.reason == "unexpected eof while reading" then
-		-- As older servers do that have nothing of what we offer.
+	local reason = record.reason
+	if faults[reason or ""] then
+		return explain_fault(faults[reason][1], faults[reason][2], given)
+	elseif other_protocols[reason or ""] then
+		return other_protocols[reason], {}
+	elseif reason == "unexpected eof while reading" then
+		-- Older servers end a handshake so if they accept nothing of our ClientHello.
 		return with_exception("closed the connection in the handshake, without an alert", given), {}
-	elseif record.reason then
-		return ("failed in the handshake (%s)"):format(record.reason), {}
+	elseif reason then
+		return ("failed in the handshake (%s)"):format(reason), {}
 	elseif record.alert then
 		return ("was refused with the alert %s"):format(record.alert), {}
 	end
 	return "went away before the handshake was finished", {}
 end
 
-return refusal
+return explain_failure

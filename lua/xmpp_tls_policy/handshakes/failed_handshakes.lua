@@ -4,7 +4,9 @@ local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
 local escaped = require "xmpp_tls_policy.text".escaped
 local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
+local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
+local network = require "xmpp_tls_policy.network"
 
 local failed_handshakes = {}
 
@@ -24,7 +26,8 @@ function failed_handshakes.new(options)
 		_server = options.server,
 		_adopted = options.adopted,
 		_metrics = options.metrics,
-		_latest = kept and kept._latest or log_limit.new { now = options.now or clock },
+		_latest = kept and kept._latest or latest_entries.new(),
+		_lines = kept and kept._lines or log_limit.new { now = options.now or clock },
 	}, metatable)
 end
 
@@ -109,15 +112,17 @@ function methods:collect(log, tell)
 	for _, record in ipairs(records) do
 		local entry = entry_of(self, record)
 		self._metrics:failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
-		if self._latest:add(entry) then
+		self._latest:add(entry)
+		if self._lines:allows(network.of(entry.address)) then
 			log("info", "TLS handshake failed: %s", failed_handshakes.line(explained(self, entry)))
 			self._metrics:refusal(entry.role, "handshake", entry.clauses)
 			tell(entry)
 		end
 	end
 	self._metrics:lost_handshakes(lost)
-	self._latest:add_unknown(lost)
-	local suppressed = self._latest:turn()
+	self._latest:count_lost(lost)
+	self._lines:suppress(lost)
+	local suppressed = self._lines:turn()
 	if suppressed then
 		log("info", "%d more TLS handshakes failed that are not logged one by one", suppressed)
 	end

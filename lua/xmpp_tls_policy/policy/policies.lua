@@ -47,19 +47,6 @@ local function is_same(a, b, depth)
 	return true
 end
 
--- Checked options as text, the same for the same options.
-local function text_of(value)
-	if type(value) ~= "table" then
-		return type(value) == "string" and ("%q"):format(value) or tostring(value)
-	end
-	local parts = {}
-	for key, item in pairs(value) do
-		parts[#parts + 1] = text_of(key) .. "=" .. text_of(item)
-	end
-	table.sort(parts)
-	return "{" .. table.concat(parts, ",") .. "}"
-end
-
 -- The policy of options as the operator wrote them: the same object while it is used and the
 -- options come to the same. Or nil and a list of errors.
 local function policy_of(self, given)
@@ -67,7 +54,7 @@ local function policy_of(self, given)
 	if not checked then
 		return nil, errors
 	end
-	local key = text_of(checked)
+	local key = options.fingerprint(checked)
 	local policy = self._known[key]
 	if not policy then
 		policy = tls_policy.policy(given)

@@ -1,5 +1,5 @@
 -- Policies and profiles as text, for people and for files that are compared.
-local composition = require "xmpp_tls_policy.policy.settings"
+local settings = require "xmpp_tls_policy.policy.settings"
 
 local render = {}
 
@@ -12,37 +12,39 @@ local function shown(value)
 	return tostring(value)
 end
 
--- The settings of a policy, always in the same order.
+-- The settings of a policy, one a line, in an order that is always the same.
 function render.settings(policy)
-	local settings, lines = policy:settings(), { policy:name() }
+	local of_policy, lines = policy:settings(), { policy:name() }
 	local function line(format, ...)
 		lines[#lines + 1] = format:format(...)
 	end
 	for _, field in ipairs({ "minimum_version", "maximum_version", "dh_bits", "security_level" }) do
-		line("%s: %s", field, shown(settings[field]))
+		line("%s: %s", field, shown(of_policy[field]))
 	end
-	for _, switch in ipairs(composition.switches) do
-		line("%s: %s", switch, shown(settings[switch]))
+	for _, switch in ipairs(settings.switches) do
+		line("%s: %s", switch, shown(of_policy[switch]))
 	end
-	for _, list in ipairs(composition.lists) do
+	for _, list in ipairs(settings.lists) do
 		line("%s:", list)
-		for _, name in ipairs(settings[list]) do
+		for _, name in ipairs(of_policy[list]) do
 			line("\t%s", name)
 		end
 	end
 	return table.concat(lines, "\n") .. "\n"
 end
 
--- How a profile's entry is held: { enforced_at = the mildest level at which a breach is
--- refused, or nil; handshake = list of "ruled out", what breaks the clause; "arranged", what
--- it asks; "kept on", what it wants supported; connection = "judged", by its facts, "stream"
--- or "server", which see to it, or nil }.
+-- How an entry of a profile is held:
+--   enforced_at  the mildest level at which a breach is refused; nil: never
+--   handshake    list of "ruled out" (no handshake can break the clause), "arranged" (the
+--                settings prefer it) and "kept on" (the settings support it)
+--   connection   "judged" (by its facts), "stream" or "server" (that part of the software
+--                holds the clause), or nil
 function render.holding(entry, clause)
-	local settings, handshake = clause.settings or {}, {}
+	local asked, handshake = clause.settings or {}, {}
 	local active = entry.at ~= "never"
 	if active then
-		handshake[#handshake + 1] = settings.enforced and "ruled out" or nil
-		handshake[#handshake + 1] = settings.always and "arranged" or nil
+		handshake[#handshake + 1] = asked.enforced and "ruled out" or nil
+		handshake[#handshake + 1] = asked.always and "arranged" or nil
 		handshake[#handshake + 1] = clause.supports and "kept on" or nil
 	end
 	return {

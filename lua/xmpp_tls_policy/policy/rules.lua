@@ -23,7 +23,7 @@ function rules.encrypts(suite)
 end
 
 function rules.is_no_rc4(suite)
-	return suite.encryption ~= nil and not tostring(suite.encryption):find("^RC4")
+	return suite.encryption ~= nil and tostring(suite.encryption):find("RC4", 1, true) ~= 1
 end
 
 function rules.is_no_export(suite)
@@ -141,7 +141,7 @@ end
 
 function rules.dh_judge(least)
 	return function(facts)
-		if not tostring(facts.key_exchange):find("^DHE") then
+		if facts.key_exchange == "ECDHE" or not tostring(facts.key_exchange):find("^DHE") then
 			return nil
 		elseif facts.resumed and facts.group_bits == nil then
 			-- The session was made under the same policy; TLS 1.2 makes no new key.

@@ -1,129 +1,139 @@
--- From clauses to settings: what is left of all that TLS knows.
+-- From clauses to settings: each clause restricts the versions, suites and groups of TLS.
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
 
 local settings = {}
 
--- The switches of a settings table: on where a clause asks for it.
+-- The switches of a settings table: on if a clause asks for it.
 settings.switches = {
 	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data",
 }
 
--- The lists, and which predicate of a clause's settings they go through.
+-- The lists of a settings table.
 settings.lists = { "ciphers", "ciphersuites", "groups" }
+
+-- The predicate of a clause's settings that restricts each list.
 local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "group" }
 
--- Everything that TLS knows, none of it ruled out yet.
-function settings.widest()
-	local state = { minimum_version = suites.versions[1], orders = {} }
+-- ---- the allowed -----------------------------------------------------------------
+
+-- All that TLS knows, restricted by no clause yet: { minimum_version, ciphers,
+-- ciphersuites, groups (lists of records of suites.lua), orders (of preference, see
+-- clauses.lua), dh_bits, security_level, and the switches; nil: not asked for }.
+function settings.unrestricted()
+	local allowed = { minimum_version = suites.versions[1], orders = {} }
 	for _, list in ipairs(settings.lists) do
-		state[list] = suites[list]
+		allowed[list] = suites[list]
 	end
-	return state
+	return allowed
 end
 
-local function filter(list, allows)
+local function filter(list, fulfils)
 	local kept = {}
 	for _, record in ipairs(list) do
-		if allows(record) then
+		if fulfils(record) then
 			kept[#kept + 1] = record
 		end
 	end
 	return kept
 end
 
+-- The newer of two versions.
 function settings.newer(a, b)
 	return rank[a] >= rank[b] and a or b
 end
 
--- The higher of two numbers, either of which may be missing.
+-- The higher of two numbers, one of which may be nil.
 function settings.higher(a, b)
 	return math.max(a or b, b or a)
 end
 
--- field of a clause's settings -> how it narrows the state
-local narrowing = {
-	minimum_version = function(state, version)
-		state.minimum_version = settings.newer(state.minimum_version, version)
+-- Field of a clause's settings -> function(allowed, value) that applies it.
+local restrictions = {
+	minimum_version = function(allowed, version)
+		allowed.minimum_version = settings.newer(allowed.minimum_version, version)
 	end,
-	dh_bits = function(state, bits)
-		state.dh_bits = settings.higher(state.dh_bits, bits)
+	dh_bits = function(allowed, bits)
+		allowed.dh_bits = settings.higher(allowed.dh_bits, bits)
 	end,
-	security_level = function(state, level)
-		state.security_level = settings.higher(state.security_level, level)
+	security_level = function(allowed, level)
+		allowed.security_level = settings.higher(allowed.security_level, level)
 	end,
-	order = function(state, order)
-		state.orders[#state.orders + 1] = order
+	order = function(allowed, order)
+		allowed.orders[#allowed.orders + 1] = order
 	end,
 }
-for _, list in ipairs(settings.lists) do
-	local predicate = predicate_of[list]
-	local others = narrowing[predicate]
-	narrowing[predicate] = function(state, allows)
-		if others then
-			others(state, allows)
+for _, predicate in ipairs({ "suite", "group" }) do
+	restrictions[predicate] = function(allowed, fulfils)
+		for _, list in ipairs(settings.lists) do
+			if predicate_of[list] == predicate then
+				allowed[list] = filter(allowed[list], fulfils)
+			end
 		end
-		state[list] = filter(state[list], allows)
 	end
 end
 for _, switch in ipairs(settings.switches) do
-	narrowing[switch] = function(state, on)
-		state[switch] = state[switch] or on
+	restrictions[switch] = function(allowed, on)
+		allowed[switch] = allowed[switch] or on
 	end
 end
 
--- Narrows the state by what a clause asks, `enforced` or not.
-function settings.narrow(state, clause, enforced)
+-- Restricts `allowed` by the settings of a clause; by its `enforced` ones only if the
+-- clause is enforced.
+function settings.restrict(allowed, clause, enforced)
 	local asked = clause.settings or {}
 	for _, part in ipairs({ asked.always or {}, enforced and asked.enforced or {} }) do
 		for field, value in pairs(part) do
-			narrowing[field](state, value)
+			restrictions[field](allowed, value)
 		end
 	end
 end
 
--- A new list by the orders, the weightiest first; of equals, as in suites.lua.
+-- ---- preference ------------------------------------------------------------------
+
+-- A new list of the records in order of preference. `orders`: sorted by weight. Records
+-- that no order tells apart stay in their order.
 function settings.sorted(list, orders)
-	table.sort(orders, function(a, b)
-		return a[1] < b[1]
-	end)
-	local sorted, place = {}, {}
+	local sorted, place, class = {}, {}, {}
 	for index, record in ipairs(list) do
-		sorted[index], place[record] = record, index
+		-- As binary digits, the heaviest order first: 0 fulfils it, 1 does not.
+		local digits = 0
+		for _, order in ipairs(orders) do
+			digits = digits * 2 + (order[2](record) and 0 or 1)
+		end
+		sorted[index], place[record], class[record] = record, index, digits
 	end
 	table.sort(sorted, function(a, b)
-		for _, order in ipairs(orders) do
-			local first, second = order[2](a), order[2](b)
-			if first ~= second then
-				return first
-			end
+		if class[a] ~= class[b] then
+			return class[a] < class[b]
 		end
 		return place[a] < place[b]
 	end)
 	return sorted
 end
 
--- Names of what is offered, and a set of the lower-case names of what is allowed.
-local function offered_and_allowed(list)
-	local offered, allowed = {}, {}
-	for _, record in ipairs(list) do
-		allowed[record.name:lower()] = true
-		if not record.on_request then
-			offered[#offered + 1] = record.name
-		end
+-- Puts the suites of `allowed` into the order of preference, once every clause has
+-- restricted it.
+function settings.sort(allowed)
+	table.sort(allowed.orders, function(a, b)
+		return a[1] < b[1]
+	end)
+	for _, list in ipairs({ "ciphers", "ciphersuites" }) do
+		allowed[list] = settings.sorted(allowed[list], allowed.orders)
 	end
-	return offered, allowed
 end
+
+-- ---- settings --------------------------------------------------------------------
 
 local groups_by_name = {}
 for _, record in ipairs(suites.groups) do
 	groups_by_name[record.name:lower()] = record
 end
 
--- How many of the groups (names) a client sends key shares of at once (RFC 8446 4.2.8):
--- where hybrids come first, also of the first that is none, so that a peer without hybrids
--- need not ask for another. Else nil: OpenSSL sends one.
+-- For how many of the groups (names) a client sends a key share at once (RFC 8446 4.2.8).
+-- If hybrid groups come first, also for the first group that is not a hybrid, so that a peer
+-- without hybrids need not ask for another share. Else nil: OpenSSL sends one.
 function settings.key_shares(groups)
 	for index, name in ipairs(groups or {}) do
 		local record = groups_by_name[name:lower()]
@@ -133,24 +143,26 @@ function settings.key_shares(groups)
 	end
 end
 
--- state -> settings as a context takes them, and what else is allowed, by list
-function settings.finish(state)
-	local made, allowed = {
-		minimum_version = state.minimum_version,
-		dh_bits = state.dh_bits,
-		security_level = state.security_level,
-	}, {}
-	for _, list in ipairs({ "ciphers", "ciphersuites" }) do
-		state[list] = settings.sorted(state[list], state.orders)
-	end
+-- The settings of a context that offers all of `allowed` but the records on request only:
+-- { minimum_version, ciphers, ciphersuites, groups (lists of names), key_shares, dh_bits,
+-- security_level, and the switches }.
+function settings.of(allowed)
+	local made = {
+		minimum_version = allowed.minimum_version,
+		dh_bits = allowed.dh_bits,
+		security_level = allowed.security_level,
+	}
 	for _, list in ipairs(settings.lists) do
-		made[list], allowed[list] = offered_and_allowed(state[list])
+		made[list] = {}
+		for _, record in ipairs(allowed[list]) do
+			made[list][#made[list] + 1] = not record.on_request and record.name or nil
+		end
 	end
 	made.key_shares = settings.key_shares(made.groups)
 	for _, switch in ipairs(settings.switches) do
-		made[switch] = state[switch]
+		made[switch] = allowed[switch]
 	end
-	return made, allowed
+	return made
 end
 
 return settings

@@ -1,7 +1,7 @@
 --- What an adapter has to provide, so that the rest of the module can run on its server. An
--- adapter is a table of functions. A session, a context and a connection are whatever the server
--- has: the rest of the module only hands them back to the adapter. (The LuaSec objects among them
--- go to the core as well.)
+-- adapter is a table of functions. An element is a table { name, attr = { to, from, xmlns } }. A
+-- session, a context and a connection are whatever the server has: the rest of the module only hands
+-- them back to the adapter. (The LuaSec objects among them go to the core as well.)
 local contract = {}
 
 -- Name -> what it does. Roles are "c2s", "s2sin" and "s2sout"; `host` nil or "*" is no host in
@@ -27,6 +27,7 @@ contract.functions = {
 	has_checked_chain = "(session) -> whether the server has checked the peer's certificate",
 	has_valid_chain = "(session) -> whether the peer's certificate leads to a trusted root",
 	has_valid_certificate = "(session) -> the same, and it is for the domain that the header names",
+	has_valid_identity = "(session) -> whether the server found that the certificate names that domain",
 	set_identity_invalid = "(session): the certificate is not for the domain that the header names",
 	chain_errors = "(session) -> list of { depth, message }",
 	vouched_by = "(session) -> \"PKIX\", \"DANE\", \"other\" or nil",
@@ -36,7 +37,10 @@ contract.functions = {
 	descriptor = "(session) -> descriptor of its socket, or nil",
 	close = "(session, condition, text): ends the stream with an error",
 	close_silently = "(session, text): ends the stream without an error",
-	send = "(session, element)",
+	send_starttls = "(session): asks a remote server for TLS",
+	send_encryption_required = "(session): answers an attempt at SASL without TLS (RFC 6120 6.5.4)",
+	offers_starttls = "(features) -> whether stream features offer STARTTLS",
+	offer_only_starttls = "(features): leaves nothing but STARTTLS in stream features, as mandatory",
 	log_session = "(session, level, format, …)",
 	stream = "(session) -> the Stream that set_stream gave it, or nil",
 	set_stream = "(session, stream)",

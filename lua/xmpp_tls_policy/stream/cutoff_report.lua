@@ -1,6 +1,7 @@
 -- Whom a policy would cut off, as seen while it is only reported on. Only peers that
 -- have authenticated are taken in; their number is bounded all the same.
 local date = require "xmpp_tls_policy.date"
+local text = require "xmpp_tls_policy.text"
 
 local report = {}
 
@@ -8,9 +9,8 @@ local methods = {}
 local metatable = { __index = methods }
 
 local MOST_PEERS = 5000
-local DAY = 86400
 -- What did not happen again for so long counts no more.
-local FORGOTTEN = 30 * DAY
+local FORGOTTEN = 30 * date.DAY
 
 report.MOST_PEERS = MOST_PEERS
 
@@ -204,16 +204,12 @@ function methods:counts()
 	return { clients = counts.client, servers = counts.server, since = since }
 end
 
-local function counted(number, noun)
-	return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
-end
-
 local function names(list)
 	local shown = {}
-	for index = 1, math.min(#list, 10) do
-		shown[index] = list[index].name
+	for index, entry in ipairs(list) do
+		shown[index] = entry.name
 	end
-	return table.concat(shown, ", ") .. (#list > 10 and (" and %d more"):format(#list - 10) or "")
+	return text.short_list(shown, 10)
 end
 
 -- The estimate in plain words, as a list of sentences. `level`: the policy's milder
@@ -232,8 +228,8 @@ function methods:estimate(level)
 			by_nothing[#by_nothing + 1] = entry
 		end
 	end
-	local sentences = { ("Of %s and %s seen%s, %d would be cut off."):format(counted(counts.clients, "client"),
-		counted(counts.servers, "server"), counts.since and " since " .. date.of(counts.since) or "", #list) }
+	local sentences = { ("Of %s and %s seen%s, %d would be cut off."):format(text.counted(counts.clients, "client"),
+		text.counted(counts.servers, "server"), counts.since and " since " .. date.of(counts.since) or "", #list) }
 	if level and #by_level > 0 then
 		sentences[#sentences + 1] = ('level = "%s" would keep %d of them: %s.'):format(level, #by_level, names(by_level))
 	end

@@ -3,6 +3,7 @@
 local cutoff_report = require "xmpp_tls_policy.stream.cutoff_report"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local log_limit = require "xmpp_tls_policy.log_limit"
+local verdicts = require "xmpp_tls_policy.policy.verdict"
 
 local cutoff_reports = {}
 
@@ -28,7 +29,7 @@ function cutoff_reports.new(options)
 		_now = now,
 		_reports = kept and kept._reports or {}, -- host -> { report, store, level }
 		_stored_at = kept and kept._stored_at or now(),
-		_lines = kept and kept._lines or log_limit.new { now = now, keep = 1 },
+		_lines = kept and kept._lines or log_limit.new { now = now },
 	}, metatable)
 end
 
@@ -60,17 +61,6 @@ local function keepers(policy, stream, domain)
 	return { level = by_level and milder.level or nil, exception = by_exception or false }
 end
 
--- The clauses that a verdict refuses for: a list of ids, and their sentences in one line.
-local function refused_for(policy, verdict)
-	local ids, sentences = {}, {}
-	for _, breach in ipairs(verdict.broken) do
-		if breach.enforced then
-			ids[#ids + 1], sentences[#sentences + 1] = breach.clause, policy:sentence(breach)
-		end
-	end
-	return ids, table.concat(sentences, "; ")
-end
-
 local function take_in(self, policy, stream, host, domain)
 	local server, session = self._server, stream.session
 	local name = domain or server.client_bare_jid(session)
@@ -83,11 +73,10 @@ local function take_in(self, policy, stream, host, domain)
 	if not verdict.refuse then
 		return
 	end
-	local ids, sentences = refused_for(policy, verdict)
-	self._metrics:would_refuse(stream.role, ids)
-	self._lines:turn()
-	if is_news and self._lines:add { address = name } then
-		server.log_session(session, "info", "Would be refused under the TLS policy: %s: %s", name, sentences)
+	self._metrics:would_refuse(stream.role, verdicts.clauses(verdict.broken))
+	if is_news and self._lines:allows(name) then
+		server.log_session(session, "info", "Would be refused under the TLS policy: %s: %s", name,
+			policy:sentences(verdict))
 	end
 end
 

@@ -151,19 +151,3 @@ describe("an exception", function ()
 			policy:warnings(NOW)[1].message)
 	end)
 end)
-
-describe("a day", function ()
-	it("begins and ends where the calendar has it", function ()
-		assert.equal(0, date.begins "1970-01-01")
-		assert.equal(951782400, date.begins "2000-02-29")
-		assert.equal(951782400 + 86400, date.ends "2000-02-29")
-		assert.is_nil(date.ends "2100-02-29")
-		assert.is_nil(date.begins "1969-12-31")
-	end)
-
-	it("is what its own text says, each for two hundred years", function ()
-		for seconds = 0, 200 * 366 * 86400, 86400 do
-			assert(date.begins(date.of(seconds)) == seconds, date.of(seconds))
-		end
-	end)
-end)

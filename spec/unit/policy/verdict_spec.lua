@@ -22,6 +22,10 @@ local clauses = {
 	told = { judge = function(facts, connection) return ("%s %s"):format(facts.version, connection.domain) end },
 }
 
+local function judge(entries, facts, connection)
+	return verdict.judge(verdict.checks(entries, clauses, "judge"), facts, connection)
+end
+
 local function broken(verdict_given)
 	local ids = {}
 	for index, breach in ipairs(verdict_given.broken) do
@@ -33,7 +37,7 @@ end
 describe("a verdict", function()
 	it("names every clause that is broken, in the profile's order, not just the first", function()
 		local entries = { entry("worse", "must"), entry("good", "must"), entry("faceless", "must"), entry("bad", "must") }
-		local given = verdict.judge(entries, clauses, {})
+		local given = judge(entries, {})
 		assert.are.same({
 			refuse = true,
 			broken = {
@@ -44,30 +48,30 @@ describe("a verdict", function()
 	end)
 
 	it("reports what is not enforced without refusing", function()
-		local given = verdict.judge({ entry("bad", "should", "SHOULD") }, clauses, {})
+		local given = judge({ entry("bad", "should", "SHOULD") }, {})
 		assert.is_false(given.refuse)
 		assert.are.equal("bad", broken(given))
 	end)
 
 	it("refuses if one of several breaches is enforced, wherever it stands", function()
-		local given = verdict.judge({ entry("worse", "must"), entry("bad", "should") }, clauses, {})
+		local given = judge({ entry("worse", "must"), entry("bad", "should") }, {})
 		assert.is_true(given.refuse)
 		assert.are.equal("worse! bad", broken(given))
 	end)
 
 	it("does not ask a clause that only allows", function()
 		assert.are.same({ refuse = false, broken = {} },
-			verdict.judge({ entry("bad", "never", "MAY") }, clauses, {}))
+			judge({ entry("bad", "never", "MAY") }, {}))
 	end)
 
 	it("takes a judge that fails for a breach", function()
-		local given = verdict.judge({ entry("throws", "must") }, clauses, { bits = {} })
+		local given = judge({ entry("throws", "must") }, { bits = {} })
 		assert.is_true(given.refuse)
 		assert.is_truthy(given.broken[1].text:find("^could not be judged: .*arithmetic"))
 	end)
 
 	it("hands facts and connection to the judge", function()
-		local given = verdict.judge({ entry("told", "must") }, clauses, { version = "TLSv1" }, { domain = "a.example" })
+		local given = judge({ entry("told", "must") }, { version = "TLSv1" }, { domain = "a.example" })
 		assert.are.equal("TLSv1 a.example", given.broken[1].text)
 	end)
 

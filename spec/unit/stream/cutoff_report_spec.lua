@@ -1,8 +1,6 @@
--- Whom a policy would cut off while it is only reported on.
-local codes = require "support.cipher_suites"
+-- The peers that a policy would cut off, while it is only reported on.
 local date = require "xmpp_tls_policy.date"
 local report = require "xmpp_tls_policy.stream.cutoff_report"
-local tls_policy = require "xmpp_tls_policy"
 
 local DAY = 86400
 local good = { refuse = false, broken = {} }
@@ -180,66 +178,5 @@ describe("a report", function ()
 			stored = stored + (peer and 1 or 0)
 		end
 		assert.equal(counts.servers, stored)
-	end)
-end)
-
-describe("a verdict as if the policy were in force", function ()
-	local policy = tls_policy.policy()
-	local cbc = {
-		role = "server", version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", bits = 128,
-		aead = false, encryption = "AES-128-CBC", key_exchange = "ECDHE", authentication = "RSA", forward_secrecy = true,
-		group = "x25519", group_bits = 253, signature_scheme = "rsa_pkcs1_sha256", compression = false,
-	}
-
-	local function offer(versions, ...)
-		local raw = { versions = versions, suites = {}, groups = { 29 }, signature_schemes = { 0x0401 } }
-		for index, name in ipairs { ... } do
-			raw.suites[index] = codes[name]
-		end
-		return raw
-	end
-
-	local function judged(raw, facts, connection)
-		local verdict, ids = policy:judge_as_enforced(facts or cbc, connection, raw), {}
-		for index, breach in ipairs(verdict.broken) do
-			ids[index] = breach.clause
-		end
-		return verdict.refuse, table.concat(ids, " ")
-	end
-
-	it("is by what would have been negotiated of the offer", function ()
-		assert.same({ true, "cipher.aead" }, { judged(nil) })
-		assert.same({ true, "cipher.aead" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")) })
-		for _, better in ipairs { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" } do
-			assert.same({ false, "" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", better)) })
-		end
-		-- Allowed where the operator lists it, though not offered otherwise.
-		local rare = { versions = { 0x0303 }, suites = { 0xC061 }, groups = { 29 } }
-		assert.same({ false, "" }, { judged(rare) })
-		assert.same({ false, "" },
-			{ judged(offer({ 0x0304, 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256")) })
-	end)
-
-	it("is by what we got, where the other side chose", function ()
-		local facts = {}
-		for fact, value in pairs(cbc) do
-			facts[fact] = value
-		end
-		facts.role = "client"
-		assert.same({ true, "cipher.aead" }, { judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), facts) })
-	end)
-
-	it("still is by all that no handshake decides", function ()
-		local connection = { domain = "far.test", identity = false, authenticated = true }
-		local raw = offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
-		assert.same({ true, "cert.identity" }, { judged(raw, nil, connection) })
-		assert.same({ true, "cipher.aead cert.identity" },
-			{ judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"), nil, connection) })
-	end)
-
-	it("does not change the facts", function ()
-		local before = cbc.cipher_suite
-		judged(offer({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"))
-		assert.equal(before, cbc.cipher_suite)
 	end)
 end)

@@ -3,6 +3,7 @@ local administrators = require "xmpp_tls_policy.servers.prosody.administrators"
 local array = require "util.array"
 local contexts = require "xmpp_tls_policy.servers.prosody.contexts"
 local contract = require "xmpp_tls_policy.servers.contract"
+local elements = require "xmpp_tls_policy.servers.prosody.elements"
 local encodings = require "util.encodings"
 local events = require "xmpp_tls_policy.servers.prosody.events"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
@@ -45,24 +46,6 @@ local function prepared_option(module)
 	return prepared
 end
 
--- The list of all sessions: those on connections, over HTTP, and those that wait for their client.
-local function all_sessions(module)
-	local list, seen = {}, {}
-	local function add(found)
-		for _, session in pairs(found) do
-			if not seen[session] then
-				seen[session] = true
-				list[#list + 1] = session
-			end
-		end
-	end
-	add(module:shared "/*/c2s/sessions")
-	add(prosody.full_sessions)
-	add(module:shared "/*/bosh/sessions")
-	add(module:shared "/*/s2s/sessions")
-	return list
-end
-
 local function add_functions(server, functions)
 	for name, method in pairs(functions) do
 		server[name] = method
@@ -75,6 +58,7 @@ function prosody_adapter.new(module)
 	add_functions(server, sessions)
 	add_functions(server, contexts)
 	add_functions(server, hosts)
+	add_functions(server, elements)
 	server.log_session = sessions.log
 	server.send_message, server.turns = administrators.send_message, turns.new
 	server.monotonic = time.monotonic
@@ -94,7 +78,7 @@ function prosody_adapter.new(module)
 		host_modules[host] = nil
 	end
 	function server.sessions()
-		return all_sessions(module)
+		return sessions.all(module)
 	end
 	function server.policy_option(host)
 		return prepared_option(module_of(host))
@@ -112,7 +96,7 @@ function prosody_adapter.new(module)
 		module_of(host):log(level, format, ...)
 	end
 	function server.log_limited(kind, message)
-		fail_closed.tell_seldom(log, kind, message)
+		fail_closed.log_limited(log, kind, message)
 	end
 	add_functions(server, events.new(server.log_limited))
 	local stores = storage.new(os.time)
@@ -127,7 +111,7 @@ function prosody_adapter.new(module)
 		module:add_timer(seconds, function ()
 			local done, problem = xpcall(action, debug.traceback)
 			if not done then
-				server.log_limited("A failure of the TLS policy's own, in " .. name, problem)
+				server.log_limited("Internal error of the TLS policy in " .. name, problem)
 			end
 		end)
 	end

@@ -14,6 +14,25 @@ function sessions.role(session)
 	return roles[session.type]
 end
 
+--- All sessions of clients and servers, each once: those on connections, over HTTP, and those that
+-- wait for their client to come back (XEP-0198). `module`: ours.
+function sessions.all(module)
+	local list, seen = {}, {}
+	local function add(found)
+		for _, session in pairs(found) do
+			if not seen[session] then
+				seen[session] = true
+				list[#list + 1] = session
+			end
+		end
+	end
+	add(module:shared "/*/c2s/sessions")
+	add(prosody.full_sessions)
+	add(module:shared "/*/bosh/sessions")
+	add(module:shared "/*/s2s/sessions")
+	return list
+end
+
 --- Whether a client or server has authenticated.
 function sessions.is_authenticated(session)
 	local kind = session.type
@@ -126,6 +145,11 @@ function sessions.has_valid_certificate(session)
 	return session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
 end
 
+--- Whether the server found that the peer's certificate names the domain of the header.
+function sessions.has_valid_identity(session)
+	return session.cert_identity_status == "valid"
+end
+
 --- Whether the server has checked the peer's certificate.
 function sessions.has_checked_chain(session)
 	return session.cert_chain_status ~= nil
@@ -210,12 +234,6 @@ end
 --- Ends a stream without an error, so that nothing but the end is sent. `text`: for the log.
 function sessions.close_silently(session, text)
 	session:close(nil, nil, text)
-end
-
---- Sends an element on a session.
-function sessions.send(session, element)
-	local send = session.sends2s or session.send
-	return send(element)
 end
 
 --- The Stream of a session (see stream/stream.lua), or nil: the one reference that a session

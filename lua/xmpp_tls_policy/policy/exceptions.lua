@@ -1,0 +1,149 @@
+-- Exceptions: a milder policy for one peer's domain, until a day, with a reason.
+local date = require "xmpp_tls_policy.date"
+local domain_name = require "xmpp_tls_policy.core".domain_name
+local profiles = require "xmpp_tls_policy.policy.profiles"
+local text = require "xmpp_tls_policy.text"
+local validators = require "xmpp_tls_policy.policy.validators"
+
+local report = validators.report
+
+local exceptions = {}
+
+-- ---- the option ------------------------------------------------------------------
+
+local example = '{ level = "must"; expires = "2027-03-01"; reason = "old server" }'
+
+local function day(value, path, errors)
+	if not date.begins(value) then
+		report(errors, path, value, ('%s is %s; accepted: a day such as "2027-03-01"'):format(
+			path, text.printable(value)))
+	end
+end
+
+local function words(value, path, errors)
+	if type(value) ~= "string" or not value:find "%S" then
+		report(errors, path, value, ("%s is %s; accepted: a few words for the log"):format(
+			path, text.printable(value)))
+	end
+end
+
+-- An exception never makes a policy stricter.
+local milder_levels = {}
+for index = 2, #profiles.levels do
+	milder_levels[index - 1] = profiles.levels[index]
+end
+
+local fields = validators.table_of({
+	level = validators.one_of(milder_levels),
+	unauthenticated_s2s = validators.one_of({ "dialback" }),
+	expires = day,
+	reason = words,
+}, example)
+
+local function validate_one(value, path, errors)
+	local before = #errors
+	fields(value, path, errors)
+	if #errors > before then
+		return
+	end
+	for _, key in ipairs({ "expires", "reason" }) do
+		if rawget(value, key) == nil then
+			report(errors, path, nil, ("%s has no %s; a complete one is %s"):format(path, key, example))
+		end
+	end
+	if rawget(value, "level") == nil and rawget(value, "unauthenticated_s2s") == nil then
+		report(errors, path, nil, ('%s excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"'):format(
+			path))
+	end
+end
+
+-- The validator of the option (see validators.lua): a table of exceptions by domain, in
+-- any form that core.domain_name takes.
+function exceptions.validate(value, path, errors)
+	if type(value) ~= "table" then
+		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }'):format(
+			path, text.printable(value), example))
+	end
+	local path_of_domain = {}
+	for _, key in ipairs(validators.sorted_keys(value)) do
+		local place = validators.path_of(path, key)
+		local domain = type(key) == "string" and domain_name(key)
+		if not domain then
+			report(errors, place, value[key],
+				('%s is no domain; an exception is for one peer, named as in ["old.example"]'):format(place))
+		elseif path_of_domain[domain] then
+			report(errors, place, value[key], ("%s is the same domain as %s"):format(place, path_of_domain[domain]))
+		else
+			path_of_domain[domain] = place
+			validate_one(value[key], place, errors)
+		end
+	end
+end
+
+-- A valid option as a new table: domain, as core.domain_name returns it -> { domain,
+-- level, unauthenticated_s2s, expires, reason, ends = UTC seconds }.
+function exceptions.normal(given)
+	local normal = {}
+	for key, value in next, given or {} do
+		local domain = domain_name(key)
+		normal[domain] = {
+			domain = domain,
+			level = rawget(value, "level"),
+			unauthenticated_s2s = rawget(value, "unauthenticated_s2s"),
+			expires = rawget(value, "expires"),
+			reason = rawget(value, "reason"),
+			ends = date.ends(rawget(value, "expires")),
+		}
+	end
+	return normal
+end
+
+-- ---- in force --------------------------------------------------------------------
+
+-- Whether an exception makes anything of a policy milder.
+local function has_effect(policy, exception)
+	return exception.level ~= nil and exception.level ~= policy.level
+		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= policy.unauthenticated_s2s
+end
+
+-- The exception of a policy that holds for a peer's domain (in any form, or nil) at a
+-- time in UTC seconds; nil if there is none, if it has ended, or if it has no effect.
+function exceptions.find(policy, domain, now)
+	local exception = domain and next(policy.exceptions) and policy.exceptions[domain_name(domain)]
+	if exception and now < exception.ends and has_effect(policy, exception) then
+		return exception
+	end
+end
+
+local NOTICE = 14 * date.DAY
+
+local function warning(policy, exception, now)
+	local reason = text.quote(exception.reason)
+	if now >= exception.ends then
+		return ("the exception for %s (%s) ended with %s and no longer applies"):format(
+			exception.domain, reason, exception.expires), "ended"
+	elseif not has_effect(policy, exception) then
+		return ("the exception for %s (%s) has no effect: %s has it already"):format(
+			exception.domain, reason, policy:name()), "idle"
+	elseif exception.ends - now <= NOTICE then
+		return ("the exception for %s (%s) ends with %s, in %s"):format(exception.domain, reason,
+			exception.expires, text.counted(math.floor((exception.ends - now) / date.DAY), "day")), "ending"
+	end
+end
+
+-- Warnings about the exceptions of a policy at a time in UTC seconds: a list, sorted by
+-- domain, of { domain, kind = "ended" | "ending" (within two weeks) | "idle" (it has no
+-- effect), message }.
+function exceptions.warnings(policy, now)
+	local list = {}
+	for domain, exception in pairs(policy.exceptions) do
+		local message, kind = warning(policy, exception, now)
+		list[#list + 1] = message and { domain = domain, kind = kind, message = message } or nil
+	end
+	table.sort(list, function(a, b)
+		return a.domain < b.domain
+	end)
+	return list
+end
+
+return exceptions

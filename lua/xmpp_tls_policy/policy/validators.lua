@@ -1,0 +1,102 @@
+-- Validators of options. Each is function(value, path, errors): it appends every fault of
+-- the value to `errors`, as { option, value, message }, and calls no metamethod of the
+-- value. `path` is the place in the configuration, such as "xmpp_tls_policy.level".
+local text = require "xmpp_tls_policy.text"
+
+local validators = {}
+
+-- Appends one fault. `option`: the path without the name of the whole table, for which
+-- the path stands itself; `value`: printable.
+function validators.report(errors, path, value, message)
+	local option = path:match "^[%a_][%w_]*%.?(.*)$"
+	errors[#errors + 1] = {
+		option = option ~= "" and option or path,
+		value = text.printable(value),
+		message = message,
+	}
+end
+
+local report = validators.report
+
+-- The path of a key of a table.
+function validators.path_of(path, key)
+	if type(key) == "string" and #key <= 60 and key:find("^[%a_][%w_]*$") then
+		return path .. "." .. key
+	end
+	return ("%s[%s]"):format(path, text.printable(key))
+end
+
+-- The keys of a table in an order that is the same each time, whatever their types.
+function validators.sorted_keys(value)
+	local keys = {}
+	for key in next, value do
+		keys[#keys + 1] = key
+	end
+	table.sort(keys, function(a, b)
+		if type(a) ~= type(b) then
+			return type(a) < type(b)
+		elseif type(a) == "string" or type(a) == "number" then
+			return a < b
+		end
+		return text.printable(a) < text.printable(b)
+	end)
+	return keys
+end
+
+-- One of `names`. `superseded`: names that were accepted once -> the names to use instead.
+function validators.one_of(names, superseded)
+	local accepted = {}
+	for _, name in ipairs(names) do
+		accepted[name] = true
+	end
+	return function(value, path, errors)
+		if accepted[value] then
+			return
+		elseif superseded and superseded[value] then
+			report(errors, path, value, ("%s is %s, which is superseded; use %s"):format(
+				path, text.printable(value), text.quote(superseded[value])))
+		else
+			report(errors, path, value, ("%s is %s; accepted: %s%s"):format(
+				path, text.printable(value), text.quoted_list(names), text.suggestion(value, names)))
+		end
+	end
+end
+
+-- A table in which every key has a validator of its own. `example` shows such a table.
+function validators.table_of(of_keys, example)
+	local known = validators.sorted_keys(of_keys)
+	return function(value, path, errors)
+		if type(value) ~= "table" then
+			return report(errors, path, value, ("%s is %s; accepted: a table such as %s"):format(
+				path, text.printable(value), example))
+		end
+		for _, key in ipairs(validators.sorted_keys(value)) do
+			local place = validators.path_of(path, key)
+			if of_keys[key] then
+				of_keys[key](value[key], place, errors)
+			else
+				report(errors, place, value[key], ("%s is no option; known: %s%s"):format(
+					place, text.quoted_list(known), text.suggestion(key, known)))
+			end
+		end
+	end
+end
+
+-- true or false.
+function validators.boolean(value, path, errors)
+	if type(value) ~= "boolean" then
+		report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, text.printable(value)))
+	end
+end
+
+-- A whole number of a unit, from `least` to `most`.
+function validators.number_of(unit, least, most)
+	return function(value, path, errors)
+		if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+			report(errors, path, value, ("%s is %s; accepted: a whole number of %s, from %d to %d"):format(
+				path, text.printable(value), unit, least, most))
+		end
+	end
+end
+
+return validators
