@@ -80,7 +80,7 @@ describe("Prosody's adapter", function ()
 			server.later(0, "the spec", function () error "injected" end)
 			return true
 		end)()]])
-		server:wait_for_log("A failure of the TLS policy's own, in the spec: [^\n]*injected", mark)
+		server:wait_for_log("Internal error of the TLS policy in the spec: [^\n]*injected", mark)
 		assert.equal("true", ask(server, "server.monotonic() <= server.monotonic()"))
 	end)
 

@@ -84,12 +84,12 @@ end
 
 --- Hosts with a memory, sorted.
 function methods:hosts()
-	local hosts = {}
+	local names = {}
 	for host in pairs(self._memories) do
-		hosts[#hosts + 1] = host
+		names[#names + 1] = host
 	end
-	table.sort(hosts)
-	return hosts
+	table.sort(names)
+	return names
 end
 
 ---- Telling people --------------------------------------------------------------

@@ -77,7 +77,7 @@ local function explained(self, made)
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
 	else
 		local clauses
-		made.text, clauses = explain_failure.explain(record, {
+		made.text, clauses = explain_failure(record, {
 			policy = context.policy, role = made.role, settings = context.settings,
 			key_type = context.certificate and context.certificate:facts().key_type,
 			direct_tls = context.given.option ~= nil,

@@ -1,6 +1,6 @@
 --- The policies of our hosts, as the configuration has them.
+local new_policy = require "xmpp_tls_policy.policy".new
 local options = require "xmpp_tls_policy.policy.options"
-local tls_policy = require "xmpp_tls_policy"
 
 local policies = {}
 
@@ -57,7 +57,7 @@ local function policy_of(self, given)
 	local key = options.fingerprint(checked)
 	local policy = self._known[key]
 	if not policy then
-		policy = tls_policy.policy(given)
+		policy = new_policy(given)
 		self._known[key] = policy
 	end
 	return policy
@@ -122,11 +122,11 @@ local function policy_of_host(self, host, global, own)
 		return read.policy
 	end
 	self._read[host] = nil
-	local merged, misplaced = tls_policy.merge(nil, own)
+	local merged, misplaced = options.merge(nil, own)
 	local of_host, errors = policy_of(self, merged)
 	log_errors(self, host, misplaced)
 	log_errors(self, host, errors)
-	local policy = of_host and policy_of(self, global) and policy_of(self, (tls_policy.merge(global, merged)))
+	local policy = of_host and policy_of(self, global) and policy_of(self, (options.merge(global, merged)))
 	if policy and not misplaced[1] then
 		self._read[host] = { global = global, own = own, policy = policy }
 	end
@@ -210,12 +210,12 @@ end
 
 --- Hosts that have a policy, sorted.
 function methods:hosts()
-	local hosts = {}
+	local names = {}
 	for host in pairs(self._policies) do
-		hosts[#hosts + 1] = host ~= "*" and host or nil
+		names[#names + 1] = host ~= "*" and host or nil
 	end
-	table.sort(hosts)
-	return hosts
+	table.sort(names)
+	return names
 end
 
 --- Calls visit(host, policy) for each host, sorted; "*", for all others, comes first.

@@ -131,12 +131,12 @@ end
 
 --- Hosts with a report, sorted.
 function methods:hosts()
-	local hosts = {}
+	local names = {}
 	for host in pairs(self._reports) do
-		hosts[#hosts + 1] = host
+		names[#names + 1] = host
 	end
-	table.sort(hosts)
-	return hosts
+	table.sort(names)
+	return names
 end
 
 return cutoff_reports
