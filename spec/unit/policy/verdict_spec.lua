@@ -195,8 +195,24 @@ describe("a breach", function()
 			.. "TLS 1.0 was negotiated; a version newer than TLS 1.0 is needed", first_sentence({ profile = "rfc9325" }))
 	end)
 
+	it("of a demand that no document makes has its name alone", function()
+		local breach = verdict.breach({ id = "unauthenticated_s2s", enforced = true }, "dialback alone")
+		assert.are.same({ clause = "unauthenticated_s2s", enforced = true, text = "dialback alone" }, breach)
+		assert.are.equal("unauthenticated_s2s: dialback alone", tls_policy.defaults():sentence(breach))
+	end)
+
 	it("names the document where the profile takes the clause from another", function()
 		assert.are.equal("rfc7590, RFC 9325 section 3.1.1, version.tls10 (MUST NOT): "
 			.. "TLS 1.0 was negotiated; a version newer than TLS 1.0 is needed", first_sentence({ profile = "rfc7590" }))
+	end)
+end)
+
+describe("the clauses of breaches", function()
+	it("are those that the verdict refuses for", function()
+		assert.are.same({ "cipher.rc4", "cipher.null" }, verdict.clauses({
+			{ clause = "cipher.rc4", enforced = true }, { clause = "cipher.aead", enforced = false },
+			{ clause = "cipher.null", enforced = true },
+		}))
+		assert.are.same({}, verdict.clauses({}))
 	end)
 end)
