@@ -1,22 +1,26 @@
--- Counts of what happens, by labels. Strangers choose what some labels say, so each count
+-- Counters of events, by labels. Peers choose the values of some labels, so each counter
 -- has a bounded number of series.
 local counters = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
--- Series of one counter (see `strangers`).
+-- The most series of one counter.
 local MOST = 500
 
--- A new counter. `options`: labels, a list of names; values, { [label] = { [value] = true } },
--- all that a label can say (nil: anything): else it says "other", and "none" for nil;
--- strangers, { [label] = true }: what says "other" in any series that would be more than
--- `most` (default 500); zeros, a list of lists of values, which count from the start.
+-- A new counter.
+--   labels       list of names
+--   values       { [label] = { [value] = true } }: the values that a label can have; any
+--                other becomes "other". A label without an entry can have any value
+--   peer_chosen  { [label] = true }: once there are `most` (default 500) series, new series
+--                have "other" in these labels
+--   zeros        list of lists of values: series that exist from the start, with the count 0
+-- A value of nil becomes "none".
 function counters.new(options)
 	local made = setmetatable({
 		_labels = options.labels,
 		_values = options.values or {},
-		_strangers = options.strangers or {},
+		_peer_chosen = options.peer_chosen or {},
 		_most = options.most or MOST,
 		_series = {},
 		_number = 0,
@@ -44,7 +48,7 @@ end
 local function start(self, values)
 	if self._number >= self._most then
 		for index, label in ipairs(self._labels) do
-			values[index] = self._strangers[label] and "other" or values[index]
+			values[index] = self._peer_chosen[label] and "other" or values[index]
 		end
 	end
 	local key = table.concat(values, "\0")
@@ -55,7 +59,7 @@ local function start(self, values)
 	return self._series[key]
 end
 
--- Counts `amount` more, by the labels' values (strings or nil) in their order.
+-- Adds `amount` to the series of these values (strings or nil), in the order of the labels.
 function methods:add(amount, ...)
 	local values = bounded(self, { ... })
 	local series = self._series[table.concat(values, "\0")] or start(self, values)

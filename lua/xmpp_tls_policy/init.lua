@@ -1,13 +1,12 @@
--- The library: TLS policies for XMPP as data, and what follows from them. It
--- knows no server.
+-- The library without a server: TLS policies for XMPP as data, and functions over them.
 local core = require "xmpp_tls_policy.core"
 
--- Half an upgrade leaves files of two versions that do not know each other. The same
--- number is in c/internal.h.
+-- An upgrade that was interrupted leaves files of two versions. c/internal.h has the same
+-- number.
 local interface = 2
 if core.interface ~= interface then
 	error(("the Lua files of xmpp_tls_policy are for version %d of its core, and the core is %s"):format(
-		interface, core.interface and ("version %d"):format(core.interface) or "of before such versions"), 0)
+		interface, core.interface and ("version %d"):format(core.interface) or "older than version numbers"), 0)
 end
 
 local clauses = require "xmpp_tls_policy.policy.clauses"
@@ -36,20 +35,19 @@ function tls_policy.profile(name)
 	return copy(profile)
 end
 
--- The policy of an operator's options, { profile = ..., level = "should" | "must" };
--- nil for the defaults. Or nil, and a list of everything that is wrong:
--- { option, value, message }.
+-- The policy of an operator's options (nil: the defaults); see policy.new. Or nil, and a
+-- list of every fault, { option, value, message }.
 tls_policy.policy = policy.new
 
--- The policy that holds where nothing is configured.
+-- The policy of a server without options.
 function tls_policy.defaults()
 	return (policy.new())
 end
 
--- The options of a host: the global ones with its own put over them, key by key.
+-- The options of a host: the global ones with its own over them; see options.merge.
 tls_policy.merge = options.merge
 
--- The settings of a policy as text.
+-- The settings of a policy as text, for people and for comparison.
 tls_policy.render = render.settings
 
 -- The conformance table of a profile, by name, as Markdown. Or nil and a message.

@@ -80,7 +80,7 @@ local function new_counters()
 				role = set(roles), version = set(suites.versions), suite = suite_names, group = set(suites.groups, "name"),
 				resumed = set { "true", "false" }, outcome = set(outcomes),
 			},
-			strangers = { suite = true, group = true },
+			peer_chosen = { suite = true, group = true },
 			zeros = unfinished(),
 		},
 		refusals = counters.new {

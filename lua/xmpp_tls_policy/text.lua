@@ -144,7 +144,7 @@ function text.nearest(word, names)
 	return best
 end
 
--- What to append to an error about a misspelt name: '; did you mean "must"?', or "".
+-- The end of an error about a misspelt name: '; did you mean "must"?', or "".
 function text.suggestion(word, names)
 	local nearest = text.nearest(word, names)
 	return nearest and ("; did you mean %s?"):format(text.quote(nearest)) or ""

@@ -1,4 +1,4 @@
--- Counts by labels, of which strangers choose some.
+-- Counters of events by labels, of which peers choose some.
 local counters = require "xmpp_tls_policy.counters"
 
 local function series(counter)
@@ -35,7 +35,7 @@ describe("a counter", function ()
 		assert.equal(2, #counter:list())
 	end)
 
-	it("says other for what is not in the set, and none for what is not known", function ()
+	it("says other for a value that is not in the set, and none for an unknown one", function ()
 		local counter = counters.new { labels = { "role", "suite" }, values = { role = known } }
 		counter:add(1, "c2s", nil)
 		counter:add(1, nil, "A")
@@ -53,7 +53,7 @@ describe("a counter", function ()
 
 	it("has no more series than it may, and loses no count", function ()
 		local counter = counters.new {
-			labels = { "role", "suite" }, values = { role = known }, strangers = { suite = true }, most = 10,
+			labels = { "role", "suite" }, values = { role = known }, peer_chosen = { suite = true }, most = 10,
 		}
 		for number = 1, 1000 do
 			counter:add(1, number % 2 == 0 and "c2s" or "s2sin", ("%04d"):format(number))

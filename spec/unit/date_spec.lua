@@ -10,7 +10,7 @@ describe("a day", function ()
 		assert.is_nil(date.begins "1969-12-31")
 	end)
 
-	it("is what its own text says, each for two hundred years", function ()
+	it("is the day of its own text, each for two hundred years", function ()
 		for seconds = 0, 200 * 366 * 86400, 86400 do
 			assert(date.begins(date.of(seconds)) == seconds, date.of(seconds))
 		end

@@ -5,7 +5,7 @@ local lfs = require "lfs"
 local other_openssl = require "support.other_openssl"
 local process = require "support.process"
 
--- What the core's modules and objects have, by name.
+-- The functions of the core's modules and objects, by name.
 local function interface()
 	local names = {}
 	local function add(prefix, value)
@@ -44,7 +44,7 @@ describe("the core", function ()
 		core_path = assert(path_of "xmpp_tls_policy.core")
 	end)
 
-	-- What Lua code prints, in an interpreter of its own with these variables.
+	-- The output of Lua code in an interpreter of its own with these variables.
 	local function run(environment, code)
 		local words = { "env", "LUA_CPATH=" .. core_path:gsub("xmpp_tls_policy/core.so$", "?.so;;") }
 		for name, value in pairs(environment) do
@@ -91,7 +91,7 @@ describe("the core", function ()
 			core.interface = own
 			package.loaded["xmpp_tls_policy"] = nil
 		end)
-		for words, number in pairs { [("version %d"):format(own + 1)] = own + 1, ["of before such versions"] = false } do
+		for words, number in pairs { [("version %d"):format(own + 1)] = own + 1, ["older than version numbers"] = false } do
 			core.interface = number or nil
 			package.loaded["xmpp_tls_policy"] = nil
 			local loaded, message = pcall(require, "xmpp_tls_policy")
@@ -100,7 +100,7 @@ describe("the core", function ()
 		end
 	end)
 
-	it("has what its version has: with other functions it is another version", function ()
+	it("has the functions of its version: with other functions it is another version", function ()
 		local path = ("spec/unit/golden/core-%d.txt"):format(core.interface)
 		local golden = files.read(path)
 		if os.getenv "UPDATE_GOLDEN" == "1" then

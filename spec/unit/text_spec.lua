@@ -34,7 +34,7 @@ describe("text.is_utf8", function ()
 end)
 
 describe("text.quote", function ()
-	it("escapes what is not printable ASCII, and cuts what is long", function ()
+	it("escapes all but printable ASCII, and cuts long strings", function ()
 		assert.equal('"a\\"b\\010\\195\\188"', text.quote 'a"b\n\195\188')
 		assert.equal('"' .. ("x"):rep(60) .. '"', text.quote(("x"):rep(60)))
 		assert.equal('"' .. ("x"):rep(60) .. '..." (61 bytes)', text.quote(("x"):rep(61)))

@@ -1,18 +1,17 @@
--- Whether a certificate that a domain never showed renews one that it did show,
--- or is a change that somebody should look at.
+-- Tells the renewal of a certificate from a change that an administrator has to look at.
 local date = require "xmpp_tls_policy.date"
 local records = require "xmpp_tls_policy.certificates.record"
 local text = require "xmpp_tls_policy.text"
 
 local certificate_change = {}
 
--- A renewal is due in the last third of a certificate's life, in which ACME
--- clients renew, or in its last 30 days, in which people do; whichever is longer.
+-- A renewal is due in the last third of a certificate's life, when ACME clients renew, or
+-- in its last 30 days, when people do; whichever is longer.
 local RENEWAL_SHARE = 1 / 3
 local RENEWAL_LEAST = 30 * date.DAY
 
--- The nodes of a cluster are each met at least once in a week, if ever one of
--- them is; a day more, as last_seen may be behind by one.
+-- A week, in which each node of a cluster in use is met at least once; and a day more,
+-- because last_seen may be a day behind.
 local IN_USE = (7 + 1) * date.DAY
 
 -- ---- issuers -----------------------------------------------------------------
@@ -30,11 +29,11 @@ local function organization(name)
 	end
 end
 
--- Only for certificates that were verified; what others say of their issuer anybody can
--- write. Public authorities change the issuing certificate from one renewal to
--- the next at random (Let's Encrypt: R12, R13 ...), so the organisation counts,
--- which they have to name (CA/Browser Forum, Baseline Requirements 7.1.2.10.2).
--- Who signs for himself has another issuer as soon as he has another key.
+-- For verified certificates only: anybody can write any issuer into another one. Public
+-- authorities change the issuing certificate at random from one renewal to the next (Let's
+-- Encrypt: R12, R13 ...), so the organisation counts, which they have to name (CA/Browser
+-- Forum, Baseline Requirements 7.1.2.10.2). A self-signed certificate with a new key has a
+-- new issuer.
 local function have_same_issuer(old, new)
 	if not old.issuer or not new.issuer or new.issuer == new.subject then
 		return false
@@ -49,7 +48,7 @@ local function issuer_of(entry)
 	return entry.issuer and text.quote(entry.issuer) or "one without a name"
 end
 
--- ---- what a newcomer is compared with ------------------------------------------
+-- ---- the certificate to compare with -------------------------------------------
 
 local function is_due(entry, now)
 	if not entry.not_after then
@@ -59,7 +58,7 @@ local function is_due(entry, now)
 	return entry.not_after - now <= math.max(life * RENEWAL_SHARE, RENEWAL_LEAST)
 end
 
--- The entry seen last of those that fulfil the predicate, or nil.
+-- Of the entries that fulfil the predicate the one seen last, or nil.
 local function last(entries, fulfils)
 	for index = #entries, 1, -1 do
 		if fulfils(entries[index], index) then
@@ -68,9 +67,9 @@ local function last(entries, fulfils)
 	end
 end
 
--- The entry seen last is in use, whenever that was. Another is if it was seen
--- lately and none has taken its place: so each node of a cluster renews its own
--- certificate, and one that is due vouches for one successor only.
+-- The entry seen last is always in use. Another one is if it was seen in the last days and
+-- no certificate has replaced it: so each node of a cluster renews its own certificate, and
+-- a certificate that is due has one successor only.
 local function in_use(entries, now)
 	return function(entry, index)
 		return index == #entries or not entry.replaced and now - entry.last_seen <= IN_USE
@@ -117,11 +116,12 @@ local function verified(old, new, now)
 	return verdict("renewal", old, "has renewed its certificate, with a new key")
 end
 
--- Judges an entry that is new to the domain. `entries` as in certificate_record.lua,
--- at least one; `now` in UTC seconds. Returns
+-- Judges an entry that is new to the domain. `entries`: as in record.lua, at least one;
+-- `now`: UTC seconds. Returns
 --   { kind = "renewal" | "verified" | "change", severity = "info" | "warn",
---     old = the entry it was compared with, reason = what the domain did, in words }
--- "verified": it is, and none that the domain has in use ever was.
+--     old = the entry that it was compared with,
+--     reason = a sentence that goes on from the domain }
+-- "verified": the new certificate is, and none that the domain has in use ever was.
 function certificate_change.judge(entries, new, now)
 	local of_same_key = last(entries, function(entry) return entry.spki_sha256 == new.spki_sha256 end)
 	if of_same_key then

@@ -1,17 +1,15 @@
--- Which certificates the servers of other domains have shown, and whether a new
--- one is a renewal or a change (clause admin.change).
+-- The memory of the certificates that other domains' servers have shown, and the verdict
+-- on a new one: a renewal or a change (clause admin.change).
 --
--- Nothing is kept here: every record is in the storage, an object of the caller's
--- with the methods
+-- All records are in a storage, an object of the caller with the methods
 --   get(domain)          -> record; nil: there is none; nil, message: failed
 --   set(domain, record)  -> true; nil, message. A record of nil removes it
 --   domains()            -> an iterator over the domains, in any order; nil, message
--- which answer at once and throw nothing. Records are plain data, see
--- certificate_record.lua; the storage may keep the very table that it is given.
+-- which answer at once and throw no errors. Records are plain data (see record.lua); the
+-- storage may keep the table that it is given.
 --
--- A domain is a string that the storage can use as a key, the same for the same
--- domain: the caller brings it into normal form (RFC 7622 3.2), and remembers only
--- domains that have proved to be what they say, or strangers fill the storage.
+-- A domain is a key of the storage. The caller brings it into normal form (RFC 7622 3.2),
+-- and calls only for domains that have authenticated: other peers could fill the storage.
 local certificate_change = require "xmpp_tls_policy.certificates.change"
 local date = require "xmpp_tls_policy.date"
 local records = require "xmpp_tls_policy.certificates.record"
@@ -22,14 +20,14 @@ local certificate_memory = {}
 local Memory = {}
 Memory.__index = Memory
 
--- Of certificates that are new to a domain only so many are told of and remembered
--- in a day: a server that makes one for each connection fills neither the log nor
--- the disk. Enough to learn a cluster in a day whose certificates fill the list.
+-- So many new certificates of a domain are logged and remembered in a day: a server that
+-- makes one for each connection fills neither the log nor the disk. A cluster whose
+-- certificates fill the list is learnt in a day.
 local MOST_NEWCOMERS = records.MOST_CERTIFICATES - 1
 
 -- ---- arguments -----------------------------------------------------------------
 
--- The error is that of who called the method that calls this.
+-- The error names the caller of the method that calls this.
 local function check(condition, name, wanted, value)
 	if not condition then
 		error(("bad %s: %s expected, got %s"):format(name, wanted, text.printable(value)), 3)
@@ -65,7 +63,7 @@ local function load(memory, domain, now)
 	end
 	local record = records.read(stored, now)
 	if not record then
-		return nil, ("what was remembered of %s cannot be made sense of"):format(text.quote(domain)), "damaged"
+		return nil, ("the record of the certificates of %s is damaged"):format(text.quote(domain)), "damaged"
 	end
 	return record
 end
@@ -80,14 +78,13 @@ local function save(memory, domain, record)
 end
 
 -- ---- sightings -----------------------------------------------------------------
--- Each returns a result, and whether the record has to be written.
+-- Each function returns a result, and whether the record has to be written.
 
 local function is_within_a_day(past, now)
 	return past ~= nil and now >= past and now - past < date.DAY
 end
 
--- Nothing can be told of the certificate. What cannot be judged is not taken for
--- good where changes are refused.
+-- Of a certificate that cannot be judged. Where changes are refused, it is, too.
 local function unknown(seen, failure)
 	return { kind = "unknown", severity = "warn", message = failure, failure = failure, accepted = false,
 		refuse = seen.certificate_change == "refuse" }
@@ -97,13 +94,13 @@ local function first(domain, new, damage)
 	local message = text.quote(domain) .. " shows a certificate for the first time"
 	return {
 		kind = "first", severity = damage and "warn" or nil, damaged = damage and true or nil,
-		message = damage and ("%s; its certificate is taken for its first"):format(damage) or message,
+		message = damage and ("%s; its present certificate counts as its first"):format(damage) or message,
 		new = records.copy(new), accepted = true, refuse = false,
 	}, true
 end
 
--- Nodes of a cluster may send other chains with one certificate, so that it is
--- verified now and then: that is told of at once, and then not for a day.
+-- Nodes of a cluster may send one certificate with different chains, so that it is verified
+-- now and then. That is logged at once, and then not again for a day.
 local function known(domain, record, index, seen, now)
 	local entry = record.certificates[index]
 	local result = { kind = "known", old = records.copy(entry), accepted = true, refuse = false,
@@ -127,7 +124,7 @@ local function pending(domain, record, index, seen, now)
 		message = text.quote(domain) .. " shows a certificate that is refused until it is accepted" }
 	local changed = records.seen_again(record.pending, index, seen.direction, now)
 	if seen.certificate_change ~= "refuse" then
-		-- It was warned of when it came.
+		-- The log had a warning when the certificate came.
 		records.append(record.certificates, table.remove(record.pending, records.find(record.pending, entry.sha256)),
 			records.MOST_CERTIFICATES)
 		result.kind, result.severity, result.accepted, result.refuse, changed = "known", "info", true, false, true
@@ -138,7 +135,7 @@ local function pending(domain, record, index, seen, now)
 	return result, changed
 end
 
--- How many certificates are new today, this one included.
+-- The number of new certificates of today, this one included.
 local function count_newcomer(record, now)
 	if not record.newcomers or not is_within_a_day(record.newcomers.since, now) then
 		record.newcomers = { since = now, count = 0 }
@@ -148,7 +145,7 @@ local function count_newcomer(record, now)
 end
 
 local function newcomer(domain, record, new, seen, now)
-	-- With the time of a clock that was set back it would be dropped when that is put right.
+	-- If the clock was set back, its time would make the entry look unseen for long.
 	new.first_seen = math.max(now, record.certificates[#record.certificates].last_seen)
 	new.last_seen = new.first_seen
 	local verdict = certificate_change.judge(record.certificates, new, now)
@@ -163,7 +160,7 @@ local function newcomer(domain, record, new, seen, now)
 	end
 	result.severity, result.accepted = verdict.severity, not refuse
 	if count == MOST_NEWCOMERS then
-		result.message = result.message .. "; further new certificates of it are not told of today"
+		result.message = result.message .. "; more new certificates of this domain are not logged today"
 	end
 	if refuse then
 		records.append(record.pending, new, records.MOST_PENDING)
@@ -174,33 +171,32 @@ local function newcomer(domain, record, new, seen, now)
 	return result, true
 end
 
--- What to make of a certificate that a domain's server shows.
+-- Judges and remembers the certificate that a domain's server shows.
 --   facts   as certificate:facts() returns them
 --   seen    { direction = "in" (the domain's server connected to us) | "out",
 --           verified = whether the certificate leads to a trusted root and covers the domain,
 --           certificate_change = "warn" (default) | "refuse" }
 -- Returns
 --   { kind      "first"       the domain is new
---               "known"       it has shown this certificate before
---               "renewal"     another certificate for a key that it had; or a new key,
---                             verified, of the issuer that it had, when that was due
+--               "known"       the domain has shown this certificate before
+--               "renewal"     another certificate for a key that the domain had; or a new
+--                             key, verified, of the same issuer, when a renewal was due
 --               "verified"    the certificate is verified; the ones in use, or this one
 --                             before, were not
---               "unverified"  this certificate was verified before, and is not any more
+--               "unverified"  this certificate was verified before, and no longer is
 --               "change"      any other new certificate
---               "pending"     a change that was refused before, and is refused still
+--               "pending"     a change that was refused before, and still is
 --               "unknown"     the storage failed, or the certificate has no digests
---     severity  "info", "warn", or nil: needs no word, or has had it. A change is warned
---               of once; of more than seven new certificates in a day nothing is said
+--     severity  "info" or "warn": write a line to the log; nil: write none. A change has one
+--               warning; after seven new certificates in a day there are no lines
 --     message   one sentence
---     old, new  the entries compared (certificate_record.lua), as copies; old is
---               nil for "first", both are for "unknown"
---     accepted  whether the certificate now is among those that the domain is known by
---     refuse    whether the connection is to be refused; only under "refuse"
---     damaged   true: the storage had a record that was none; it was replaced. Else nil;
---               only for "first"
---     failure   message of a storage that failed, or nil; severity is "warn" then.
---               What was judged holds, but is not remembered }
+--     old, new  the entries compared (see record.lua), as copies; old is nil for "first",
+--               both are nil for "unknown"
+--     accepted  whether the certificate is now among the domain's accepted ones
+--     refuse    whether to refuse the connection; only under "refuse"
+--     damaged   true: the record was damaged, and was replaced; only for "first". Else nil
+--     failure   message of a storage that failed, or nil; severity is "warn" then. The
+--               verdict holds, but is not remembered }
 function Memory:see(domain, facts, seen)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
 	check(type(facts) == "table", "certificate", "a table of facts", facts)
@@ -235,7 +231,7 @@ function Memory:see(domain, facts, seen)
 	if not saved then
 		result.failure, result.severity = failure, "warn"
 		result.message = result.message .. "; " .. failure
-		-- What is not remembered is new again the next time.
+		-- A certificate that is not remembered would be new again the next time.
 		result.refuse = result.refuse or seen.certificate_change == "refuse" and result.kind ~= "known"
 		result.accepted = result.old ~= nil and result.old.sha256 == new.sha256
 	end
@@ -244,9 +240,9 @@ end
 
 -- ---- administration --------------------------------------------------------------
 
--- What is remembered of a domain: { certificates = list of entries, the one seen
--- last at the end, pending = likewise, be it empty }. Or nil, a message, and
--- "missing", "damaged" or "storage".
+-- The record of a domain: { certificates = list of entries, the one seen last at the end;
+-- pending = likewise, may be empty }. Or nil, a message, and "missing", "damaged" or
+-- "storage".
 function Memory:get(domain)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
 	local record, message, code = load(self, domain, time(self))
@@ -256,9 +252,8 @@ function Memory:get(domain)
 	return { certificates = record.certificates, pending = record.pending }
 end
 
--- for domain, record, message, code in memory:list() do: every domain, sorted by
--- the bytes, and what get returns for it at that moment. Or nil, a message and
--- "storage".
+-- for domain, record, message, code in memory:list() do: every domain, sorted by its
+-- bytes, and the result of get for it at that moment. Or nil, a message and "storage".
 function Memory:list()
 	local iterate, state, control = self.store:domains()
 	if not iterate then
@@ -277,8 +272,8 @@ function Memory:list()
 	end
 end
 
--- Takes what is pending for good; or, with `sha256`, that certificate alone, so that
--- none is accepted that came after an administrator looked. Returns how many, or
+-- Accepts the pending certificates of a domain; or, with `sha256`, that one alone, so that
+-- an administrator accepts no certificate that came after he looked. Returns how many, or
 -- nil, a message, and "missing", "damaged" or "storage".
 function Memory:accept(domain, sha256)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
@@ -308,16 +303,15 @@ function Memory:accept(domain, sha256)
 	return accepted
 end
 
--- Forgets a domain; what it shows next is its first certificate. Returns how many
--- certificates were forgotten (0: what there was could not be read), or nil, a
--- message, and "missing" or "storage".
+-- Forgets a domain: its next certificate is its first one. Returns how many certificates
+-- were forgotten (0: the record was damaged), or nil, a message, and "missing" or "storage".
 function Memory:forget(domain)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
 	local record, message, code = load(self, domain, time(self))
 	if code == "missing" then
 		return nil, message, code
 	end
-	-- What cannot be read may yet be removed.
+	-- A damaged record is removed, too.
 	local saved, failure, reason = save(self, domain, nil)
 	if not saved then
 		return nil, failure, reason
@@ -325,7 +319,7 @@ function Memory:forget(domain)
 	return record and #record.certificates + #record.pending or 0
 end
 
--- A memory over a storage (above) and a clock: { store = object, now = function()
+-- A memory over a storage (see above). `options`: { store = the storage, now = function()
 -- -> UTC seconds }.
 function certificate_memory.new(options)
 	check(type(options) == "table", "options", "a table", options)

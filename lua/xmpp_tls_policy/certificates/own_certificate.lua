@@ -1,50 +1,50 @@
--- What is wrong with the certificate of one of our own hosts, and what to do.
+-- The faults of the certificate of one of our own hosts, with remedies.
 local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
 local own_certificate = {}
 
--- Days before the end. Three weeks: time to find out why no client renewed it by
--- itself, which it does when a third of 90 days is left. One week, one day: for
--- those who forgot.
+-- Days before the end of a certificate at which a warning begins. ACME clients renew when
+-- a third of 90 days is left; at three weeks, an administrator has time to find out why his
+-- did not. One week and one day are reminders.
 local EXPIRY_DAYS = { 1, 7, 21 }
 
--- A certificate of few days or weeks (those of 45 or 6 days) is renewed when a
--- third of its life is left; until then its end is no reason to worry.
+-- A certificate of a few weeks or days (45 or 6 days) is renewed when a third of its life is
+-- left. Until then its end is no reason for a warning.
 local RENEWAL_SHARE = 1 / 3
 
 -- RFC 9325 4.5, the clauses key.rsa2048 and key.curve224.
 local LEAST_BITS = { RSA = 2048, ["RSA-PSS"] = 2048, EC = 224 }
 
--- RFC 9325 4.5, the clause signature.sha1, and what is weaker yet.
+-- RFC 9325 4.5, the clause signature.sha1, and weaker digests.
 local BROKEN_DIGESTS = { "sha1", "md5", "md4", "md2" }
 
 local severities = { error = 1, warn = 2, info = 3 }
 
 -- ---- rules -----------------------------------------------------------------------
--- `who` names the certificate in a sentence, `prefix` stands before its kinds.
+-- `name` names the certificate in a sentence; `prefix` comes before the kinds of its faults.
 
 local function is_self_signed(certificate)
 	return certificate.subject == certificate.issuer
 end
 
-local function check_validity(report, prefix, who, certificate, now)
+local function check_validity(add, prefix, name, certificate, now)
 	local not_before, not_after = certificate.not_before, certificate.not_after
 	if not not_before or not not_after then
-		report(prefix .. "validity-unknown", "error", ("%s has no readable dates: replace it"):format(who))
+		add(prefix .. "validity-unknown", "error", ("%s has no readable dates: replace it"):format(name))
 		return
 	end
 	if now > not_after then
-		report(prefix .. "expired", "error",
-			("%s expired %s ago: replace it"):format(who, date.span(now - not_after)))
+		add(prefix .. "expired", "error",
+			("%s expired %s ago: replace it"):format(name, date.span(now - not_after)))
 	end
 	if now < not_before then
-		report(prefix .. "not-yet-valid", "error",
-			("%s becomes valid in %s: wait, or set the clock right"):format(who, date.span(not_before - now)))
+		add(prefix .. "not-yet-valid", "error",
+			("%s becomes valid in %s: wait, or set the clock right"):format(name, date.span(not_before - now)))
 	end
 end
 
-local function check_expiry(report, who, certificate, now)
+local function check_expiry(add, name, certificate, now)
 	local left = certificate.not_after and certificate.not_after - now
 	if not left or left < 0 then
 		return
@@ -52,47 +52,47 @@ local function check_expiry(report, who, certificate, now)
 	local life = certificate.not_before and certificate.not_after - certificate.not_before or math.huge
 	for _, days in ipairs(EXPIRY_DAYS) do
 		if left <= days * date.DAY then
-			report(("expiry-%d"):format(days), left <= life * RENEWAL_SHARE and "warn" or "info",
-				("%s expires in %s: renew it"):format(who, date.span(left)))
+			add(("expiry-%d"):format(days), left <= life * RENEWAL_SHARE and "warn" or "info",
+				("%s expires in %s: renew it"):format(name, date.span(left)))
 			return
 		end
 	end
 end
 
-local function check_names(report, who, options)
+local function check_names(add, name, options)
 	local needed = ("get one with the DNS name %s in its subjectAltName"):format(text.quote(options.domain))
 	if options.matches_c2s == false then
-		report("not-covering-c2s", "error", ("%s does not cover it, so clients (c2s) refuse it: %s"):format(who, needed))
+		add("not-covering-c2s", "error", ("%s does not cover it, so clients (c2s) refuse it: %s"):format(name, needed))
 	end
 	if options.matches_s2s == false then
-		report("not-covering-s2s", "error",
-			("%s does not cover it, so other servers (s2s) do not authenticate us by it: %s"):format(who, needed))
+		add("not-covering-s2s", "error",
+			("%s does not cover it, so other servers (s2s) do not authenticate us by it: %s"):format(name, needed))
 	end
 end
 
-local function check_key(report, prefix, who, certificate)
+local function check_key(add, prefix, name, certificate)
 	local least = LEAST_BITS[certificate.key_type]
 	if least and (certificate.key_bits or 0) < least then
-		report(prefix .. "weak-key", "error", ("%s has an %s key of %s bits; at least %d are needed: "
-			.. "replace it by one with a new key"):format(who, certificate.key_type,
+		add(prefix .. "weak-key", "error", ("%s has an %s key of %s bits; at least %d are needed: "
+			.. "replace it by one with a new key"):format(name, certificate.key_type,
 			tostring(certificate.key_bits or "unknown"), least))
 	end
 end
 
 -- The signature of a self-signed certificate protects nothing.
-local function check_signature(report, prefix, who, certificate)
+local function check_signature(add, prefix, name, certificate)
 	local digest = certificate.signature_digest or certificate.signature_algorithm or ""
 	for _, broken in ipairs(is_self_signed(certificate) and {} or BROKEN_DIGESTS) do
 		if digest:lower():find(broken, 1, true) then
-			report(prefix .. "weak-signature", "error",
-				("%s is signed with %s; SHA-256 or better is needed: have it issued again"):format(who, digest))
+			add(prefix .. "weak-signature", "error",
+				("%s is signed with %s; SHA-256 or better is needed: have it issued again"):format(name, digest))
 			return
 		end
 	end
 end
 
--- OpenSSL looks for the very usage; anyExtendedKeyUsage does not do.
-local function check_usages(report, who, certificate)
+-- OpenSSL looks for the usage itself; anyExtendedKeyUsage is not enough for it.
+local function check_usages(add, name, certificate)
 	if not certificate.extended_key_usages then
 		return
 	end
@@ -101,14 +101,14 @@ local function check_usages(report, who, certificate)
 		has[usage] = true
 	end
 	if not has.serverAuth then
-		report("no-server-auth", "error", ("the extended key usages of %s lack serverAuth, so clients and other "
-			.. "servers refuse it: get one with serverAuth"):format(who))
+		add("no-server-auth", "error", ("the extended key usages of %s lack serverAuth, so clients and other "
+			.. "servers refuse it: get one with serverAuth"):format(name))
 	end
 	if not has.clientAuth then
-		report("no-client-auth", "info", ("the extended key usages of %s lack clientAuth, as public authorities "
-			.. "issue since 2026; a server is the client of those that it connects to, and those that insist on "
-			.. "clientAuth fall back to dialback or refuse: leave dialback on, or use a certificate with "
-			.. "clientAuth for s2s"):format(who))
+		add("no-client-auth", "info", ("the extended key usages of %s lack clientAuth, as in all certificates that "
+			.. "public authorities issue since 2026: when this server connects to one that insists on clientAuth, that "
+			.. "server falls back to dialback or refuses: leave dialback on, or use a certificate with clientAuth for "
+			.. "s2s"):format(name))
 	end
 end
 
@@ -122,8 +122,8 @@ local function issuer_among(list, certificate, taken)
 	end
 end
 
--- The certificates by which the first one leads up to a root, in whatever order
--- they are sent (RFC 8446 4.4.2). Others that are sent are of no consequence.
+-- The certificates by which the first one leads up to a root, in any order in which they are
+-- sent (RFC 8446 4.4.2). Others among the chain do not matter.
 local function path(certificate, chain)
 	local found, taken = {}, {}
 	while not is_self_signed(certificate) do
@@ -137,10 +137,10 @@ local function path(certificate, chain)
 	return found
 end
 
--- Whether a missing issuer is a root, which need not be sent, its name does not
--- tell. Public authorities issue no server's certificate from a root: so only the
--- certificate's own issuer has to be there.
-local function check_chain(report, who, certificate, options)
+-- Checks that the issuer of the certificate itself is sent. Of a further issuer, nothing
+-- tells whether it is a root, which need not be sent; and public authorities do not issue
+-- the certificates of servers from a root.
+local function check_chain(add, name, certificate, options)
 	if not options.chain then
 		return
 	end
@@ -148,17 +148,17 @@ local function check_chain(report, who, certificate, options)
 	if not found[1] and not is_self_signed(certificate) then
 		local root = issuer_among(options.roots, certificate, {})
 		if not root or not is_self_signed(root) then
-			report("chain-incomplete", "warn", ("the certificate of its issuer %s does not follow %s, so others "
+			add("chain-incomplete", "warn", ("the certificate of its issuer %s does not follow %s, so others "
 				.. "may not be able to verify it: append that to the certificate file"):format(
-				text.quote(certificate.issuer or ""), who))
+				text.quote(certificate.issuer or ""), name))
 		end
 	end
 	for _, authority in ipairs(found) do
-		local name = ("the certificate of the issuer %s that follows %s"):format(
-			text.quote(authority.subject or ""), who)
-		check_validity(report, "chain-", name, authority, options.now)
-		check_key(report, "chain-", name, authority)
-		check_signature(report, "chain-", name, authority)
+		local its_name = ("the certificate of the issuer %s that follows %s"):format(
+			text.quote(authority.subject or ""), name)
+		check_validity(add, "chain-", its_name, authority, options.now)
+		check_key(add, "chain-", its_name, authority)
+		check_signature(add, "chain-", its_name, authority)
 	end
 end
 
@@ -179,36 +179,36 @@ local function check_arguments(certificate, options)
 	end
 end
 
--- Everything that is wrong.
+-- The faults of a certificate.
 --   certificate  facts as certificate:facts() returns them
 --   options      { domain = the host,
 --                  matches_c2s, matches_s2s = whether the certificate covers the host for
 --                  clients and for servers, or nil: not checked,
---                  chain = list of the facts of the certificates sent after it, be it
---                  empty, or nil: not known,
+--                  chain = list of the facts of the certificates sent after it, which may
+--                  be empty, or nil: not known,
 --                  roots = list of the facts of authorities that need not be sent, or nil,
 --                  now = UTC seconds }
--- Returns a list of { kind, severity = "error" | "warn" | "info", message = what is
--- wrong: what to do }, worst first, then by kind. The kinds:
---   validity-unknown, expired, not-yet-valid, weak-key, weak-signature (each with
---   chain- before it for what follows the certificate), expiry-1, expiry-7,
---   expiry-21 (days; the fewest that apply; "info" while more than a third of the
---   certificate's life is left, then "warn"), not-covering-c2s, not-covering-s2s,
---   no-server-auth, no-client-auth, chain-incomplete
+-- Returns a list of { kind, severity = "error" | "warn" | "info", message = the fault, a
+-- colon, and the remedy }, worst first, then by kind. The kinds:
+--   validity-unknown, expired, not-yet-valid, weak-key, weak-signature (each with chain-
+--   before it for a certificate of the chain), expiry-1, expiry-7, expiry-21 (days; the
+--   fewest that apply; "info" while more than a third of the certificate's life is left,
+--   then "warn"), not-covering-c2s, not-covering-s2s, no-server-auth, no-client-auth,
+--   chain-incomplete
 function own_certificate.check(certificate, options)
 	check_arguments(certificate, options)
 	local problems = {}
-	local function report(kind, severity, message)
+	local function add(kind, severity, message)
 		problems[#problems + 1] = { kind = kind, severity = severity, message = message }
 	end
-	local who = "the certificate of " .. text.quote(options.domain)
-	check_validity(report, "", who, certificate, options.now)
-	check_expiry(report, who, certificate, options.now)
-	check_names(report, who, options)
-	check_key(report, "", who, certificate)
-	check_signature(report, "", who, certificate)
-	check_usages(report, who, certificate)
-	check_chain(report, who, certificate, options)
+	local name = "the certificate of " .. text.quote(options.domain)
+	check_validity(add, "", name, certificate, options.now)
+	check_expiry(add, name, certificate, options.now)
+	check_names(add, name, options)
+	check_key(add, "", name, certificate)
+	check_signature(add, "", name, certificate)
+	check_usages(add, name, certificate)
+	check_chain(add, name, certificate, options)
 	table.sort(problems, function(a, b)
 		if a.severity ~= b.severity then
 			return severities[a.severity] < severities[b.severity]

@@ -1,28 +1,27 @@
--- What is remembered of the certificates of one domain, as plain data: strings,
--- whole numbers, booleans, and tables and lists of these.
+-- The record of one domain's certificates, as plain data: strings, whole numbers,
+-- booleans, and tables and lists of these.
 --
 --   { format = 1,
---     certificates  list of the entries that are trusted, at least one; the one
---                   seen last stands last
---     pending       list of the entries that wait to be accepted, or nil
---     newcomers     nil, or { since = UTC seconds, count = how many certificates
---                   were new since then } }
+--     certificates  list of the accepted entries, at least one; the one seen last is the
+--                   last
+--     pending       list of the entries that an administrator has to accept, or nil
+--     newcomers     nil, or { since = UTC seconds, count = number of new certificates
+--                   since then } }
 --
 -- An entry is one certificate:
 --   { sha256, spki_sha256   of the certificate, and of its SubjectPublicKeyInfo
---                           (RFC 5280 4.1); in lower-case hex
+--                           (RFC 5280 4.1), in lower-case hex
 --     issuer, subject       in the form of RFC 4514; nil: empty, or too long to keep
 --     not_before, not_after UTC seconds; nil: not known
 --     verified              whether it led to a trusted root and covered the domain
---     verified_changed      UTC seconds of when that last became otherwise, or nil
+--     verified_changed      UTC seconds of the last change of `verified`, or nil
 --     first_seen, last_seen UTC seconds
---     times_seen            how often it was written down that it was seen
+--     times_seen            how many sightings were written
 --     directions            { ["in"] = true, out = true }, or one of the two
---     replaced              true: another took its place, and it was not seen since }
+--     replaced              true: another one replaced it, and it was not seen since }
 --
--- last_seen and times_seen are written at most once a day, unless something else
--- has to be written: last_seen may be behind by a day, and sightings on one day
--- count as one.
+-- last_seen and times_seen are written at most once a day, unless something else has to be
+-- written: last_seen may be a day behind, and the sightings of one day count as one.
 local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
@@ -30,19 +29,18 @@ local records = {}
 
 local FORMAT = 1
 
--- Enough for the nodes of a large cluster, each with a certificate of its own.
+-- Enough for the nodes of a large cluster, each of which has its own certificate.
 records.MOST_CERTIFICATES = 8
 
--- Few, as an administrator has to decide on each.
+-- Few, because an administrator has to decide about each.
 records.MOST_PENDING = 4
 
--- Certificates end after 90 days or less, as those of public authorities will,
--- or are renewed within the year by people: what was not seen for so long is gone.
--- A day more, as last_seen may be behind by one.
+-- Seconds after which a certificate that was not seen is forgotten: the longest life of
+-- those that ACME clients renew, and a day more, because last_seen may be a day behind.
 local UNSEEN_LONGEST = (90 + 1) * date.DAY
 
--- The attributes of a name have at most 64 to 200 characters each (RFC 5280
--- appendix A.1). Longer ones are somebody's attempt to fill the storage.
+-- Bounds the storage that peers can fill: the attributes of a name have at most 64 to 200
+-- characters each (RFC 5280 appendix A.1).
 local LONGEST_NAME = 1024 -- bytes
 
 -- ---- parts -------------------------------------------------------------------
@@ -51,7 +49,7 @@ local function is_name(value)
 	return type(value) == "string" and #value <= LONGEST_NAME
 end
 
--- Databases and JSON take UTF-8 alone. What is not is escaped as RFC 4514 has it.
+-- Databases and JSON take UTF-8 only. Other bytes are escaped (RFC 4514 2.4).
 local function name_to_keep(name)
 	if not is_name(name) then
 		return nil
@@ -67,7 +65,7 @@ local function is_digest(value)
 	return type(value) == "string" and #value == 64 and not value:find("[^%da-f]")
 end
 
--- Whole, and exact in every Lua and every storage.
+-- Whether a number is whole, and exact in every Lua and every storage.
 local function is_whole(value)
 	return type(value) == "number" and value % 1 == 0 and value <= 2 ^ 53 and value >= -2 ^ 53
 end
@@ -88,7 +86,7 @@ local function is_directions(value)
 	return true
 end
 
--- name of a field -> what its value is, and whether it has to be there
+-- Name of a field -> predicate of its value, and whether the field is required.
 local fields_of_entry = {
 	sha256 = { is_digest, true }, spki_sha256 = { is_digest, true },
 	issuer = { is_name }, subject = { is_name },
@@ -101,16 +99,16 @@ local fields_of_entry = {
 
 local fields_of_newcomers = { since = { is_whole, true }, count = { is_whole, true } }
 
--- The known fields as a new table, or nil where one of them is not what it has to be.
+-- The known fields as a new table; nil if one is wrong or missing.
 local function read_fields(given, fields)
 	if type(given) ~= "table" then
 		return nil
 	end
 	local read = {}
 	for name, field in pairs(fields) do
-		local is_right, needed = field[1], field[2]
+		local is_right, required = field[1], field[2]
 		local value = given[name]
-		if value ~= nil and not is_right(value) or value == nil and needed then
+		if value ~= nil and not is_right(value) or value == nil and required then
 			return nil
 		end
 		read[name] = value
@@ -153,9 +151,9 @@ end
 
 -- ---- records -----------------------------------------------------------------
 
--- A record as it came from a storage, as a new table without the entries that
--- were not seen for 90 days; the one seen last stays all the same. Nil where it
--- is no record of this format. `pending` is a list, be it empty.
+-- A record as it came from a storage, as a new table without the certificates that were not
+-- seen for 90 days; the one seen last stays in any case. nil for anything that is not a
+-- record of this format. `pending` is always a list, which may be empty.
 function records.read(given, now)
 	if type(given) ~= "table" or given.format ~= FORMAT then
 		return nil
@@ -176,7 +174,7 @@ function records.read(given, now)
 	return record
 end
 
--- The record as a storage gets it: an empty list may come back as anything.
+-- The record as a storage gets it: without an empty list, which may come back as anything.
 function records.to_store(record)
 	if not record.pending[1] then
 		record.pending = nil
@@ -191,9 +189,9 @@ end
 
 -- ---- entries -----------------------------------------------------------------
 
--- The entry of a certificate that is new. `facts` as certificate:facts() returns
--- them; seen = { direction = "in" | "out", verified = boolean }. Nil where the
--- facts have no digests.
+-- The entry of a new certificate. `facts`: as certificate:facts() returns them; `seen`:
+-- { direction = "in" | "out", verified = boolean }; `now`: UTC seconds. nil if the facts
+-- have no digests.
 function records.entry(facts, seen, now)
 	if not is_digest(facts.sha256) or not is_digest(facts.spki_sha256) then
 		return nil
@@ -208,10 +206,10 @@ function records.entry(facts, seen, now)
 	}
 end
 
--- A copy, as nobody outside may change a record that a storage has.
+-- A copy for callers, which must not change a record that a storage has.
 records.copy = read_entry
 
--- Where in a list the certificate is, or nil.
+-- The index of a certificate in a list, or nil.
 function records.find(list, sha256)
 	for index, entry in ipairs(list) do
 		if entry.sha256 == sha256 then
@@ -220,7 +218,7 @@ function records.find(list, sha256)
 	end
 end
 
--- Appends an entry; of those that are too many the one unseen the longest goes.
+-- Appends an entry, and removes those unseen for longest while there are more than `most`.
 function records.append(list, entry, most)
 	list[#list + 1] = entry
 	while #list > most do
@@ -228,15 +226,14 @@ function records.append(list, entry, most)
 	end
 end
 
--- Whether the certificate was verified at any time. Once it has ended it is not,
--- but who issued it is known all the same.
+-- Whether the certificate was verified at any time. An expired certificate is not, but its
+-- issuer counts.
 function records.was_verified(entry)
 	return entry.verified or entry.verified_changed ~= nil
 end
 
--- Notes that a certificate was seen again, and returns whether that has to be
--- written. Time does not run backwards: if the clock was set back, nothing is
--- noted until it has caught up, and nothing is dropped as unseen.
+-- Notes that a certificate was seen again, and returns whether the record has to be
+-- written. While the clock is behind last_seen, nothing is noted.
 function records.seen_again(list, index, direction, now)
 	local entry = list[index]
 	if now - entry.last_seen < date.DAY and entry.directions[direction] and not entry.replaced then

@@ -3,10 +3,10 @@ local columns = {}
 
 local GAP, INDENT = "  ", "  "
 
--- The widest column gives way first, but none falls below what can be read.
+-- The widest column is cut first, but none below this width.
 local LEAST = 8
 
--- A cell that is longer is no reason to fold a row.
+-- A longer cell counts as this long when rows are folded: it is cut instead.
 local LONG = 40
 
 -- Characters of a UTF-8 string, each taken for one column.
@@ -34,9 +34,9 @@ end
 local methods = {}
 local metatable = { __index = methods }
 
---- A table with these titles, to which rows are shown first and printed then: so it can
--- be done in steps where there are many. Rows are lists of as many strings (nil: empty);
--- control characters must not be among it.
+--- A table with these titles. Rows are added first, for the widths, and rendered then, so
+-- that the caller can do both in steps. A row is a list of as many strings as titles (nil:
+-- empty), without control characters.
 function columns.new(titles)
 	local widths = {}
 	for index, title in ipairs(titles) do
@@ -45,7 +45,7 @@ function columns.new(titles)
 	return setmetatable({ titles = titles, widths = widths, lines_of_row = { { 1, #titles, "" } } }, metatable)
 end
 
---- Takes note of a row's widths.
+--- Adds a row's widths to those of the columns.
 function methods:add(row)
 	local widths = self.widths
 	for index = 1, #widths do
@@ -81,9 +81,9 @@ local function fit(widths, first, last, width)
 	end
 end
 
---- Makes the table fit into so many columns: what does not is cut, and ends in an
--- ellipsis. `fold` (nil: never): where rows are too long, they go on in a second line from
--- this column on.
+--- Makes the table fit into a width, in characters: longer cells are cut, and end in an
+-- ellipsis. `fold`: the column with which rows that are too long go on in a second line; nil:
+-- never.
 function methods:fit(width, fold)
 	local last = #self.titles
 	if fold and total(self.widths, 1, last, LONG) > width then
@@ -94,7 +94,7 @@ function methods:fit(width, fold)
 	end
 end
 
--- The last column of a line that is not empty in a row; nil if all are.
+-- The last column of a line that has text in a row; nil if none has.
 local function last_filled(row, line)
 	for index = line[2], line[1], -1 do
 		if row[index] and row[index] ~= "" then
@@ -116,8 +116,8 @@ local function add_line(self, parts, row, line, last)
 	parts[#parts + 1] = "\n"
 end
 
---- Adds the text of a row, one line or, folded, two, of which the second is left out if it
--- is empty, to a list of strings; so that many rows make little garbage.
+--- Appends the text of a row to a list of strings, so that many rows make little garbage:
+-- one line, or two if it is folded and the second is not empty.
 function methods:add_text(parts, row)
 	for number, line in ipairs(self.lines_of_row) do
 		local last = last_filled(row, line)

@@ -1,26 +1,27 @@
 -- The clauses: every normative statement that a profile can cite, as data.
 --
---   id          stable name; code, tests, logs and documents use it
---   statement   what it says, in our words; reads on from a level ("MUST NOT ...")
---   held_by     "stream" or "server": who holds it where no handshake can
--- and its faces, each optional:
---   settings    what it asks of a TLS context:
---     enforced    shuts peers out, so it applies only where the clause is enforced
---     always      costs nobody a connection, so it applies at every level
---               both: minimum_version, dh_bits, security_level, suite and group
---               (predicates on records of suites.lua), order = { weight, predicate }
---               (what fulfils the predicate comes first; of two orders the lower
---               weight counts more), and the switches of a settings table
---   supports    function(settings) -> nil, or a sentence: what must be left on is not
---   judge       function(facts, connection) -> nil, or a sentence that names what
---               was negotiated and what is needed
+--   id          stable name, for code, specs, logs and documents
+--   statement   the statement in our words, which goes on from a level ("MUST NOT ...")
+--   held_by     "stream" or "server": the part of the software that holds a clause which
+--               no handshake can hold
+-- and, each optional:
+--   settings    the settings that the clause asks of a TLS context:
+--     enforced    rule peers out, so they apply only if the clause is enforced
+--     always      rule nobody out, so they apply at every level
+--               Both have: minimum_version, dh_bits, security_level; suite and group,
+--               predicates on records of suites.lua; order = { weight, predicate }, which
+--               puts the records that fulfil the predicate first (the lower weight of two
+--               orders counts more); and the switches of a settings table
+--   supports    function(settings) -> nil, or a sentence about the missing support
+--   judge       function(facts, connection) -> nil, or a sentence that names the fault and
+--               the remedy
 --
--- A judge that needs a fact which every finished handshake has (version, cipher)
--- takes its absence for a breach. `connection` is what the server knows, or nil:
---   { domain = whom the peer says it is, service = "xmpp-client" | "xmpp-server",
+-- A judge takes the absence of a fact that every finished handshake has (version, cipher)
+-- for a breach. `connection` is the server's knowledge of the connection, or nil:
+--   { domain = of the peer, by its own account, service = "xmpp-client" | "xmpp-server",
 --     identity = whether its certificate covers the domain (nil: not checked),
---     authenticated = whether the server takes it for authenticated by that
---     certificate (false: by other means, such as dialback, or not at all) }
+--     authenticated = whether the certificate authenticates the peer to the server (false:
+--     other means do, such as dialback, or nothing does) }
 local rules = require "xmpp_tls_policy.policy.rules"
 
 local table_of_clauses = {
@@ -52,7 +53,7 @@ local table_of_clauses = {
 	},
 	{
 		id = "support.strict",
-		statement = "a strict policy: without TLS nothing is exchanged but what leads to TLS",
+		statement = "a strict policy: before TLS, nothing is exchanged but the negotiation of TLS",
 		held_by = "stream",
 	},
 	{
@@ -110,8 +111,8 @@ local table_of_clauses = {
 		judge = rules.suite_judge(rules.is_no_rc4, rules.with_encryption, "any but RC4 is needed"),
 	},
 	{
-		-- Export-grade key exchange has at most 512 bits, which Logjam broke; the
-		-- draft speaks of 1024 bits as what old software can do (4.4).
+		-- Export-grade key exchange has at most 512 bits, which Logjam broke. Old software
+		-- has 1024 bits at most (draft 4.4).
 		id = "cipher.export",
 		statement = "export-grade encryption (40 and 56 bits)",
 		settings = { enforced = { suite = rules.is_no_export, dh_bits = 1024 } },
@@ -153,7 +154,7 @@ local table_of_clauses = {
 	},
 	{
 		id = "cipher.cbc",
-		statement = "CBC without encrypt-then-MAC, on which nobody can rely: so CBC",
+		statement = "CBC without encrypt-then-MAC; as nobody can rely on encrypt-then-MAC, all CBC",
 		settings = {
 			enforced = { suite = rules.is_no_cbc },
 			always = { server_preference = true, order = { 2, rules.is_no_cbc } },
@@ -193,8 +194,7 @@ local table_of_clauses = {
 		}, "TLSv1.2"),
 	},
 	{
-		-- Security level 2 is OpenSSL's name for keys as strong as DH and RSA of
-		-- 2048 bits.
+		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
 		id = "key.dh2048",
 		statement = "ephemeral DH of at least 2048 bits, our own and the peer's",
 		settings = { enforced = { dh_bits = 2048, security_level = 2 } },
@@ -213,7 +213,7 @@ local table_of_clauses = {
 			"an ephemeral one is needed"),
 	},
 	{
-		-- No settings: no OpenSSL that can be built with still has such suites.
+		-- No settings: no OpenSSL from 3.0 on has such suites.
 		id = "key.static-dh",
 		statement = "static DH and static ECDH",
 		judge = rules.suite_judge(function(facts)
@@ -268,11 +268,11 @@ local table_of_clauses = {
 	},
 	{
 		id = "sni.harmless",
-		statement = "work with SNI, without it and with a wrong one: the stream's 'to' decides",
+		statement = "work with SNI, without it and with a wrong one: the 'to' of the stream decides",
 		held_by = "server",
 	},
 	{
-		-- State that never leaves the process's memory needs no seal.
+		-- State in the memory of the process needs no seal.
 		id = "resume.sealed",
 		statement = "resumption state is authenticated and encrypted wherever it leaves the process's memory",
 		settings = { always = { no_stateless_tickets = true } },
@@ -309,7 +309,7 @@ local table_of_clauses = {
 		end,
 	},
 	{
-		-- Supporting it is OpenSSL's; a peer without it only may not resume
+		-- OpenSSL always supports it. A peer without it may connect, but not resume
 		-- (RFC 7627 5.3).
 		id = "master-secret.extended",
 		statement = "the extended master secret; without it nothing is resumed (RFC 7627)",

@@ -167,8 +167,8 @@ end
 
 -- ---- verdicts --------------------------------------------------------------------
 
--- The verdict { refuse, broken } on the facts of a connection, and on what the server
--- knows of it; see verdict.judge.
+-- The verdict { refuse, broken } on the facts of a connection and on the server's knowledge
+-- of it; see verdict.judge.
 function methods:judge(facts, connection)
 	return verdict.judge(self._judges, facts, connection)
 end
@@ -179,8 +179,8 @@ local function verdict_on_hello(self, hello)
 end
 
 -- The breaches that rule out all of a ClientHello (numbers, as the core has it): a list as
--- in a verdict, empty if a handshake would succeed. And then what is missing for it:
--- "version", "suite" or "group", or nil.
+-- in a verdict, empty if a handshake would succeed. Then, second, the kind of thing that is
+-- missing for that: "version", "suite" or "group", or nil.
 function methods:judge_client_hello(hello)
 	local judged = verdict_on_hello(self, hello)
 	return copy(judged.breaches), judged.missing

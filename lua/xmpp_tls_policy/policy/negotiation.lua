@@ -57,9 +57,9 @@ local function has_cipher(self, hello, version)
 	return found, false
 end
 
--- What a ClientHello lacks of a handshake that succeeds: "version", "suite" or "group"; nil
--- if it lacks nothing. A hello without a list of groups leaves the group to the server
--- (RFC 8422 4).
+-- The kind of thing that a ClientHello lacks for a handshake: "version", "suite" or "group";
+-- nil if it lacks nothing. A ClientHello without a list of groups leaves the group to the
+-- server (RFC 8422 4).
 function methods:missing(hello)
 	local newest, before_tls13 = client_hello.newest_versions(hello)
 	if not newest or rank[newest] < rank[self._minimum_version] then

@@ -1,4 +1,4 @@
--- What of a server's own configuration a policy overrides, as sentences.
+-- The parts of a server's own configuration that a policy overrides, as sentences.
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
@@ -12,21 +12,21 @@ local lists = {
 	{ "groups", "groups" },
 }
 
--- What of a list is not in another.
+-- The names of a list that another list does not have.
 local function missing(list, kept)
-	local has, gone = {}, {}
+	local is_kept, gone = {}, {}
 	for _, name in ipairs(kept or {}) do
-		has[name:lower()] = true
+		is_kept[name:lower()] = true
 	end
 	for _, name in ipairs(list or {}) do
-		gone[#gone + 1] = not has[name:lower()] and name or nil
+		gone[#gone + 1] = not is_kept[name:lower()] and name or nil
 	end
 	return gone
 end
 
--- What of the operator's configuration is not in force on a context: a list of sentences.
--- `entry`: as contexts.enforce returns it. What the server has by default is not the
--- operator's.
+-- The parts of the operator's configuration that are not in force on a context: a list of
+-- sentences. `entry`: of the context (see contexts/adopted_contexts.lua). A default of the
+-- server is not the operator's configuration.
 function overrides.of_context(entry)
 	local before, settings, sentences = entry.before, entry.settings, {}
 	local function add(format, ...)
@@ -40,10 +40,10 @@ function overrides.of_context(entry)
 		add("ssl allows %s; the lowest version in force is %s", version_names[theirs], version_names[ours])
 	end
 	for _, list in ipairs(lists) do
-		local field, what = list[1], list[2]
+		local field, noun = list[1], list[2]
 		local gone = entry.given.operator and entry.given.operator[field] and missing(before[field], settings[field]) or {}
 		if gone[1] then
-			add("of the %s in ssl, %d are not allowed: %s", what, #gone, text.short_list(gone))
+			add("of the %s in ssl, %d are not allowed: %s", noun, #gone, text.short_list(gone))
 		end
 	end
 	if before.security_level and settings.security_level and before.security_level < settings.security_level then
@@ -55,7 +55,7 @@ function overrides.of_context(entry)
 	return sentences
 end
 
--- The same for options of the server that allow what the policy does not: a table of those
+-- The same for options of the server that allow more than the policy. `options`: those
 -- that the operator set, by Prosody's names.
 function overrides.of_options(policy, options)
 	local sentences = {}

@@ -1,11 +1,11 @@
--- Profiles: named, dated lists of clauses, each with the section and the level
--- that the document gives it. A published profile never changes: what has to
--- change gets a new name, and the old name an entry in `superseded`.
+-- Profiles: named, dated lists of clauses, each with the section and the level that the
+-- document gives it. A published profile never changes: a changed one gets a new name, and
+-- the old name gets an entry in `superseded`.
 local profiles = {}
 
--- From which of the operator's levels on a breach is refused. "must" is the
--- milder of the two: what is enforced at "must" is at "should" as well. "never":
--- what is only allowed is no demand.
+-- Level of a document -> the mildest level of the operator at which a breach is refused.
+-- "must" is milder than "should", which enforces all that "must" does, and more. "never":
+-- the document only allows it.
 profiles.enforced_at = {
 	["MUST"] = "must",
 	["MUST NOT"] = "must",
@@ -17,8 +17,8 @@ profiles.enforced_at = {
 	["RECOMMENDED"] = "should",
 	["preferred off"] = "should",
 	["strongly encouraged"] = "should",
-	-- What is to be preferred is, at "should", all that is offered. At "must" it
-	-- stands first, and the rest is negotiated and reported.
+	-- At "should", only the preferred is offered. At "must" it comes first, and the rest is
+	-- negotiated and reported.
 	["MUST support, SHOULD prefer"] = "should",
 	["MUST support, MUST prefer"] = "should",
 	["SHOULD support, MUST prefer"] = "should",
@@ -53,8 +53,8 @@ local draft = entries("draft-saintandre-xmpp-tls-02", {
 	{ "version.sslv3", "4.2", "MUST NOT" },
 	{ "version.tls10", "4.2", "SHOULD NOT" },
 	{ "version.tls11", "4.2", "MAY" },
-	-- "MUST support, and prefer": a preference, so exclusive only at "should".
-	-- It is this clause that rules TLS 1.1 out there, which the one before allows.
+	-- "MUST support, and prefer" is a preference, so it is exclusive only at "should".
+	-- There this clause rules out TLS 1.1, which the clause before allows.
 	{ "version.tls12", "4.2", "MUST", at = "should" },
 	{ "version.latest", "4.2", "RECOMMENDED" },
 	{ "cipher.null", "4.3", "MUST NOT" },
@@ -80,9 +80,9 @@ local draft = entries("draft-saintandre-xmpp-tls-02", {
 	{ "admin.change", "4.10", "RECOMMENDED" },
 })
 
--- Left out of RFC 9325: what no OpenSSL does any more (DTLS, fallback, truncated
--- HMAC), ALPN and the refusal of unknown server names, which are the server's
--- own and which in XMPP the stream's "to" takes the place of.
+-- Not among the clauses of RFC 9325: DTLS, fallback and truncated HMAC, which no OpenSSL
+-- here can do; ALPN and the refusal of unknown server names, which are the server's task
+-- (in XMPP the "to" of the stream names the host).
 local rfc9325 = entries("RFC 9325", {
 	{ "version.sslv2", "3.1.1", "MUST NOT" },
 	{ "version.sslv3", "3.1.1", "MUST NOT" },
@@ -103,8 +103,8 @@ local rfc9325 = entries("RFC 9325", {
 	{ "cipher.rc4", "4.1", "MUST NOT" },
 	{ "cipher.export", "4.1", "MUST NOT" },
 	{ "cipher.bits112", "4.1", "MUST NOT" },
-	-- 3DES lies between the two. The level "must" promises 128 bits in every
-	-- profile, so it is stricter here than the text.
+	-- 3DES has 112 bits. The level "must" promises 128 bits in every profile, so it is
+	-- stricter here than the document.
 	{ "cipher.bits128", "4.1", "SHOULD NOT", at = "must" },
 	{ "key.static-rsa", "4.1", "SHOULD NOT" },
 	{ "key.static-dh", "4.1", "SHOULD NOT" },
@@ -135,7 +135,7 @@ local rfc7590 = entries("RFC 7590", {
 	{ "admin.change", "3.6", "strongly encouraged" },
 })
 
--- The one document, then what the other adds to it.
+-- The entries of one document, then those of another for clauses that it does not have.
 local function joined(list, more)
 	local all, present = {}, {}
 	for _, part in ipairs({ list, more }) do
@@ -179,7 +179,7 @@ for _, name in ipairs(profiles.names) do
 	profiles.by_name[name].name = name
 end
 
--- Names that no longer stand for anything, and what to write instead.
+-- Retired name -> the name to write instead.
 profiles.superseded = {
 	["draft-saintandre-xmpp-tls-00"] = "draft-saintandre-xmpp-tls-02",
 	["draft-saintandre-xmpp-tls-01"] = "draft-saintandre-xmpp-tls-02",

@@ -1,11 +1,11 @@
--- What clauses are made of: predicates on suites and groups, and the judges and
--- support checks built from them. No clause is named here.
+-- The parts of clauses: predicates on suites and groups, and the judges and support checks
+-- built from them. No clause is named here.
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local rank, version_names = suites.rank, suites.version_names
 
--- A misspelt rule must not read as "no rule".
+-- A misspelt rule would be nil, and a clause without a rule checks nothing.
 local rules = setmetatable({}, {
 	__index = function(_, name)
 		error("no such rule: " .. tostring(name), 2)
@@ -71,8 +71,8 @@ function rules.has_certificate(suite)
 	return not without_certificate[suite.authentication or "none"]
 end
 
--- A curve has half as many bits of strength as its field; x25519, of 253, counts
--- as 128.
+-- A curve has half as many bits of strength as its field. x25519, of 253 bits, counts as
+-- 128 bits strong.
 rules.CURVE_OF_128_BITS = 250
 
 function rules.is_long_enough(group)
@@ -117,7 +117,7 @@ local function version_name(facts)
 	return version_names[facts.version] or "an unknown TLS version"
 end
 
--- The judge of "do not negotiate this version".
+-- The judge of a clause that forbids one version.
 function rules.not_version(version)
 	return function(facts)
 		if not rank[facts.version] or facts.version == version then
@@ -164,21 +164,21 @@ function rules.curve_judge(least, needed)
 	end
 end
 
--- Both judges, the first that finds a breach.
+-- A judge that asks a second judge if the first finds no breach.
 function rules.either(first, second)
 	return function(facts, connection)
 		return first(facts, connection) or second(facts, connection)
 	end
 end
 
--- ---- what settings must leave on ---------------------------------------------
+-- ---- support -----------------------------------------------------------------
 
 local function allows_version(settings, version)
 	return rank[settings.minimum_version or "SSLv2"] <= rank[version]
 		and rank[settings.maximum_version or "TLSv1.3"] >= rank[version]
 end
 
--- Whether some suite that the settings leave usable fulfils the predicate.
+-- Whether the settings leave a usable suite that fulfils the predicate.
 local function offers(settings, fulfils)
 	for _, name in ipairs(allows_version(settings, "TLSv1.3") and settings.ciphersuites or {}) do
 		if suites.by_name[name] and fulfils(suites.by_name[name]) then
@@ -224,9 +224,8 @@ end
 
 -- ---- certificates ------------------------------------------------------------
 
--- RFC 6120 13.7.2: a peer counts as authenticated by its certificate only if
--- that leads to a trusted root and covers the domain. Unauthenticated peers are
--- the concern of unauth.encrypt.
+-- RFC 6120 13.7.2: a certificate authenticates a peer only if it leads to a trusted root
+-- and covers the domain. unauth.encrypt is about unauthenticated peers.
 function rules.judge_identity(facts, connection)
 	if not rules.has_certificate(facts) then
 		return ("%s was negotiated, with %s; a certificate to check is needed"):format(
@@ -245,7 +244,7 @@ function rules.judge_identity(facts, connection)
 	end
 end
 
--- RFC 9325 4.5: what a server authenticates itself with.
+-- RFC 9325 4.5: the RSA key of a server's certificate.
 function rules.judge_rsa_key(facts)
 	if facts.role ~= "client" or facts.certificate == nil then
 		return nil
@@ -257,7 +256,7 @@ function rules.judge_rsa_key(facts)
 	end
 end
 
--- RFC 9325 4.5.
+-- RFC 9325 4.5: the signature of the handshake.
 function rules.judge_signature(facts)
 	for _, field in ipairs({ "signature_scheme", "client_signature_scheme" }) do
 		local scheme = tostring(facts[field])

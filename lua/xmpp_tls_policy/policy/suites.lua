@@ -1,6 +1,6 @@
--- What TLS can negotiate, as data: versions, cipher suites, groups. Clauses
--- choose by these properties, never by a name. The forbidden is listed too, so
--- that it is a clause that keeps it out and not an omission.
+-- The versions, cipher suites and groups of TLS, as data. Clauses choose by properties,
+-- never by a name. Forbidden ones are listed too, so that a clause rules them out, and not
+-- an omission.
 local suites = {}
 
 -- Protocol versions by OpenSSL's names, oldest first.
@@ -15,7 +15,7 @@ suites.version_names = {
 	["TLSv1.3"] = "TLS 1.3",
 }
 
--- Place of a version in the order of age; nil for what is no known version.
+-- Version -> its place in the order of age; nil for an unknown version.
 suites.rank = {}
 for rank, version in ipairs(suites.versions) do
 	suites.rank[version] = rank
@@ -31,10 +31,10 @@ suites.versions_by_number = {
 	[0x0304] = "TLSv1.3",
 }
 
--- Cipher suites of TLS 1.2 and older. Of equals the first is preferred.
--- IANA number and name, key exchange, authentication, encryption, bits of strength.
--- The words are those of a connection's facts, so that one predicate serves
--- both a clause's settings and its judge.
+-- Cipher suites of TLS 1.2 and older: IANA number and name, key exchange, authentication,
+-- encryption, bits of strength. Of equal ones the first is preferred. The words are those
+-- of a connection's facts, so that one predicate serves the settings of a clause and its
+-- judge.
 local tls12 = {
 	{ 0xC02C, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE", "ECDSA", "AES-256-GCM", 256 },
 	{ 0xC030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE", "RSA", "AES-256-GCM", 256 },
@@ -95,8 +95,8 @@ local tls12 = {
 	{ 0x00A8, "TLS_PSK_WITH_AES_128_GCM_SHA256", "PSK", "PSK", "AES-128-GCM", 128 },
 }
 
--- Good ones that hardly anybody needs: not offered, but allowed where the
--- operator lists them himself.
+-- Good suites that hardly anybody needs: not offered, but allowed if the operator lists
+-- them himself.
 local tls12_on_request = {
 	{ 0xC0AD, "TLS_ECDHE_ECDSA_WITH_AES_256_CCM", "ECDHE", "ECDSA", "AES-256-CCM", 256 },
 	{ 0xC05D, "TLS_ECDHE_ECDSA_WITH_ARIA_256_GCM_SHA384", "ECDHE", "ECDSA", "ARIA-256-GCM", 256 },
@@ -110,8 +110,8 @@ local tls12_on_request = {
 	{ 0xC052, "TLS_DHE_RSA_WITH_ARIA_128_GCM_SHA256", "DHE", "RSA", "ARIA-128-GCM", 128 },
 }
 
--- TLS 1.3: its suites say nothing of key exchange and authentication, which are
--- by ephemeral keys and certificates in every full handshake.
+-- Cipher suites of TLS 1.3. They do not name key exchange and authentication: every full
+-- handshake has ephemeral keys and certificates.
 local tls13 = {
 	{ 0x1302, "TLS_AES_256_GCM_SHA384", "ECDHE", "certificate", "AES-256-GCM", 256 },
 	{ 0x1303, "TLS_CHACHA20_POLY1305_SHA256", "ECDHE", "certificate", "CHACHA20-POLY1305", 256 },
@@ -125,7 +125,7 @@ local tls13_on_request = {
 	{ 0x1304, "TLS_AES_128_CCM_SHA256", "ECDHE", "certificate", "AES-128-CCM", 128 },
 }
 
--- IANA number and name, kind, bits. Of a hybrid's parts each would do alone.
+-- Groups: IANA number and name, kind, bits. Each part of a hybrid is strong enough alone.
 local groups = {
 	{ 0x11EC, "X25519MLKEM768", "hybrid", 253 },
 	{ 0x001D, "x25519", "curve", 253 },

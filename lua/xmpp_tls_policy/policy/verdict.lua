@@ -45,7 +45,6 @@ end
 -- Runs every check with the same two arguments. Returns the list of breaches. A check that
 -- throws counts as broken: a connection that cannot be judged is not a good one.
 function verdict.breaches(checks, first, second)
-	-- One protected call for all of them costs a tenth of one for each.
 	local done, broken = pcall(run_all, checks, first, second)
 	if done then
 		return broken
@@ -72,8 +71,8 @@ function verdict.of(broken)
 	return { refuse = refuse, broken = broken }
 end
 
--- The verdict on the facts of a finished handshake, and on what the server knows of the
--- connection (see clauses.lua; nil: nothing). `checks`: of the kind "judge".
+-- The verdict on the facts of a finished handshake and on the server's knowledge of the
+-- connection (see clauses.lua; nil: none). `checks`: of the kind "judge".
 function verdict.judge(checks, facts, connection)
 	return verdict.of(verdict.breaches(checks, type(facts) == "table" and facts or {}, connection))
 end

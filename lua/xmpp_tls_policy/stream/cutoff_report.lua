@@ -1,20 +1,20 @@
--- Whom a policy would cut off, as seen while it is only reported on. Only peers that
--- have authenticated are taken in; their number is bounded all the same.
+-- The peers that a policy in report mode would cut off if it were enforced. Callers record
+-- only peers that have authenticated; their number is bounded nevertheless.
 local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
-local report = {}
+local cutoff_report = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
 local MOST_PEERS = 5000
--- What did not happen again for so long counts no more.
+-- Seconds after which a breach that did not happen again is forgotten.
 local FORGOTTEN = 30 * date.DAY
 
-report.MOST_PEERS = MOST_PEERS
+cutoff_report.MOST_PEERS = MOST_PEERS
 
--- What storages give back may be damaged, or an older version's.
+-- Whether a value from a storage is a peer: it may be damaged, or of an older version.
 local function is_peer(peer)
 	if type(peer) ~= "table" or peer.kind ~= "client" and peer.kind ~= "server" or type(peer.name) ~= "string"
 		or type(peer.first) ~= "number" or type(peer.last) ~= "number" or type(peer.broken) ~= "table" then
@@ -29,9 +29,9 @@ local function is_peer(peer)
 	return true
 end
 
--- A report that goes on from `peers`, as changes() gave them (nil: from nothing).
--- `now`: function() -> UTC seconds. And, second, how many of them were damaged.
-function report.new(options)
+-- A report. `options`: peers, those of an earlier report, as changes() returned them (nil:
+-- none); now, function() -> UTC seconds. Then, second, how many of the peers were damaged.
+function cutoff_report.new(options)
 	local self = setmetatable({ _now = options.now, _peers = {}, _count = 0, _changed = {} }, metatable)
 	local damaged = 0
 	for key, peer in pairs(options.peers or {}) do
@@ -45,9 +45,9 @@ function report.new(options)
 	return self, damaged
 end
 
--- Makes room, for a tenth at once. First goes whom the policy would keep; then who came
--- on one day only, of whom somebody may have made up many; then who was not seen for
--- longest.
+-- Forgets a tenth of the peers: first those that the policy would not cut off, then those
+-- that came on one day only (one administrator can invent many), then those that were not
+-- seen for longest.
 local function make_room(self)
 	local list = {}
 	for key, peer in pairs(self._peers) do
@@ -79,8 +79,8 @@ local function peer_of(self, kind, name, now)
 	return self._peers[key], key
 end
 
--- What no longer counts against a peer: what was long ago, or under another policy.
-local function forgive(peer, policy, now)
+-- Forgets the breaches of a peer that are old, or of another policy. Returns whether any was.
+local function forget_old(peer, policy, now)
 	local changed = false
 	for clause, breach in pairs(peer.broken) do
 		if now - breach.last > FORGOTTEN or peer.policy ~= policy then
@@ -92,19 +92,23 @@ local function forgive(peer, policy, now)
 	return changed
 end
 
--- Days are all that is stored anew: a peer that comes all day changes nothing.
+-- A peer is stored once a day at most, unless it breaks another clause.
 local function is_same_day(past, now)
 	return past ~= nil and date.of(past) == date.of(now)
 end
 
--- Takes in a connection of a peer that has authenticated: kind "client" or "server", its
--- name, the name of the policy, the verdict that this would have come to, and what would
--- have kept the peer: keepers = { level = "must" or nil, exception = boolean }. Returns
--- true when that is worth a line in the log: once a day for a peer that would be cut off.
+-- Records a connection of a peer that has authenticated.
+--   kind      "client" or "server"
+--   name      of the peer, a bare JID or a domain
+--   policy    its name
+--   verdict   of the policy, if it were enforced
+--   keepers   { level = the level at which the peer would not be cut off, or nil; exception =
+--             whether an exception would help }
+-- Returns whether to write a line to the log: once a day for a peer that would be cut off.
 function methods:see(kind, name, policy, verdict, keepers)
 	local now = self._now()
 	local peer, key = peer_of(self, kind, name, now)
-	local changed = forgive(peer, policy, now) or not is_same_day(peer.last, now)
+	local changed = forget_old(peer, policy, now) or not is_same_day(peer.last, now)
 	for _, breach in ipairs(verdict.refuse and verdict.broken or {}) do
 		if breach.enforced then
 			local before = peer.broken[breach.clause]
@@ -126,9 +130,9 @@ function methods:see(kind, name, policy, verdict, keepers)
 	return true
 end
 
--- What has changed since the last call, to be stored: key -> peer, or false for one that
--- is no more. Only strings, numbers, booleans and tables with string keys. nil if
--- nothing has.
+-- The changes since the last call, to be stored: key -> peer, or false for a peer that is
+-- forgotten; only strings, numbers, booleans and tables with string keys. nil if there are
+-- none.
 function methods:changes()
 	if not next(self._changed) then
 		return nil
@@ -141,15 +145,15 @@ function methods:changes()
 	return changes
 end
 
--- To be called when changes could not be stored: they will be among the next.
+-- Takes back changes that could not be stored: they will be among the next ones.
 function methods:restore(changes)
 	for key in pairs(changes) do
 		self._changed[key] = true
 	end
 end
 
--- Whether one thing keeps a peer in all that it would be refused for.
-local function kept(peer, how)
+-- Whether a level, or an exception (`how`), would help against every breach of a peer.
+local function is_kept(peer, how)
 	for _, breach in pairs(peer.broken) do
 		if not breach[how] then
 			return false
@@ -167,16 +171,16 @@ local function is_cut_off(peer, now)
 	return false
 end
 
--- Whom the policy would cut off, sorted by kind and name: a list of { kind, name, clauses
--- = list of { clause, last (UTC seconds), text }, sorted by clause; kept_by_level,
--- kept_by_exception }.
+-- The peers that the policy would cut off, sorted by kind and name: a list of { kind, name,
+-- clauses = list of { clause, last (UTC seconds), text }, sorted by clause; kept_by_level,
+-- kept_by_exception = whether the milder level or an exception would help }.
 function methods:list()
 	local list, now = {}, self._now()
 	for _, peer in pairs(self._peers) do
 		if is_cut_off(peer, now) then
 			local entry = {
 				kind = peer.kind, name = peer.name, clauses = {},
-				kept_by_level = kept(peer, "level"), kept_by_exception = kept(peer, "exception"),
+				kept_by_level = is_kept(peer, "level"), kept_by_exception = is_kept(peer, "exception"),
 			}
 			for clause, breach in pairs(peer.broken) do
 				entry.clauses[#entry.clauses + 1] = { clause = clause, last = breach.last, text = breach.text }
@@ -193,7 +197,7 @@ function methods:list()
 	return list
 end
 
--- { clients, servers, since = UTC seconds or nil }: whom it has seen at all.
+-- How many peers were seen: { clients, servers, since = UTC seconds, or nil }.
 function methods:counts()
 	local counts = { client = 0, server = 0 }
 	local since
@@ -212,8 +216,8 @@ local function names(list)
 	return text.short_list(shown, 10)
 end
 
--- The estimate in plain words, as a list of sentences. `level`: the policy's milder
--- level, nil if there is none.
+-- The report in a few sentences, as a list. `level`: the milder level of the policy; nil if
+-- there is none.
 function methods:estimate(level)
 	local counts, list = self:counts(), self:list()
 	local by_level, by_exception, by_nothing = {}, {}, {}
@@ -237,10 +241,10 @@ function methods:estimate(level)
 		sentences[#sentences + 1] = ("An exception for each would keep %d: %s."):format(#by_exception, names(by_exception))
 	end
 	if #by_nothing > 0 then
-		sentences[#sentences + 1] = ("Nothing but a change on their side would keep %d: %s."):format(
+		sentences[#sentences + 1] = ("Only a change on their own side would keep %d: %s."):format(
 			#by_nothing, names(by_nothing))
 	end
 	return sentences
 end
 
-return report
+return cutoff_report

@@ -1,4 +1,4 @@
--- What is remembered of other domains' certificates, and what is said when they change.
+-- The memory of other domains' certificates, and its messages when they change.
 local certificate = require("xmpp_tls_policy.core").certificate
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local pki = require "support.pki"
@@ -45,7 +45,7 @@ local function serialise_table(value)
 	return "{" .. table.concat(parts, ",") .. "}"
 end
 
--- Takes what JSON and databases take, and throws at anything else.
+-- Takes the values that JSON and databases take, and throws at any other.
 function serialise(value)
 	if type(value) == "string" then
 		check_text(value)
@@ -64,7 +64,7 @@ local function parse(string)
 	return assert(loadstring("return " .. string))()
 end
 
--- Keeps text, so that nothing but plain data can come back; counts what is written.
+-- Keeps text, so that only plain data comes back; counts the writes.
 local function new_storage()
 	local storage = { texts = {}, writes = 0 }
 	function storage:get(domain)
@@ -283,7 +283,7 @@ describe("the certificate memory", function()
 	end)
 
 	-- the old certificate, the new one, days since START, how the new one was
-	-- verified, then what is said
+	-- verified, then the expected result
 	local longer = { not_after = START + 360 * DAY }
 	local self_signed = { issuer = "CN=a.example" }
 	local cases = {
@@ -587,7 +587,7 @@ describe("the certificate memory", function()
 	end)
 
 	describe("of a server that makes certificates for ever", function()
-		it("tells of seven in a day, writes no more, and takes what it knew", function()
+		it("logs seven in a day, writes no more, and accepts those that it knew", function()
 			learn("A")
 			local words, last = {}
 			for number = 1, 100 do
@@ -597,7 +597,7 @@ describe("the certificate memory", function()
 				assert.is_false(result.refuse)
 			end
 			assert.are.same({ ["change warn"] = 7, change = 93 }, words)
-			assert.is_truthy(last.message:find("; further new certificates of it are not told of today$"))
+			assert.is_truthy(last.message:find("; more new certificates of this domain are not logged today$"))
 			assert.are.equal(8, storage.writes)
 			assert.are.equal("A C1 C2 C3 C4 C5 C6 C7", (remembered()))
 			assert.are.equal("known", word(see("A")))
@@ -661,7 +661,7 @@ describe("the certificate memory", function()
 			assert.are.equal(2, storage.writes)
 		end)
 
-		it("takes renewals, and what has become verified", function()
+		it("accepts renewals, and certificates that have become verified", function()
 			learn("A")
 			local result = see(facts("B", { key = "A" }), refusing)
 			assert.are.equal("renewal info", word(result))
@@ -683,7 +683,7 @@ describe("the certificate memory", function()
 				kinds_of(see("C", refusing), see("A", refusing), see("C", refusing), see("B", refusing)))
 		end)
 
-		it("writes at most once a day that it saw what is pending", function()
+		it("writes the sighting of a pending certificate at most once a day", function()
 			learn("A")
 			see("B", refusing)
 			see("B", refusing)
@@ -704,7 +704,7 @@ describe("the certificate memory", function()
 			assert.are.equal("change warn!", word(see("C1", refusing)))
 		end)
 
-		it("takes what is pending, without another warning, once changes are only warned about", function()
+		it("accepts a pending certificate without another warning, once changes are only warned about", function()
 			learn("A")
 			see("B", refusing)
 			local result = see("B")
@@ -726,7 +726,7 @@ describe("the certificate memory", function()
 			assert.are.same({ "C2 C3 C4 C5 C6 C7 C8 D", "E" }, { remembered() })
 		end)
 
-		it("shows what is pending beside the certificate that was seen last", function()
+		it("shows a pending certificate beside the one that was seen last", function()
 			learn("A", "B")
 			see("C", refusing)
 			assert.are.equal(digest("B"), see("C", refusing).old.sha256)
@@ -761,7 +761,7 @@ describe("the certificate memory", function()
 			assert.are.equal("C3 C4 C5 C6 C7 C8 C9 C10", (remembered()))
 		end)
 
-		it("takes what was pending for the first certificate after the domain was forgotten", function()
+		it("counts a pending certificate as the first one after the domain was forgotten", function()
 			learn("A")
 			see("B", refusing)
 			assert.are.equal(2, memory:forget("a.example"))
@@ -771,7 +771,7 @@ describe("the certificate memory", function()
 	end)
 
 	describe("under an administrator's hands", function()
-		it("says what there is nothing of", function()
+		it("says so if a domain has no record", function()
 			local message = 'nothing is remembered of "a.example"'
 			assert.are.same({ nil, message, "missing" }, { memory:get("a.example") })
 			assert.are.same({ nil, message, "missing" }, { memory:accept("a.example") })
@@ -781,7 +781,7 @@ describe("the certificate memory", function()
 			assert.are.equal(1, storage.writes)
 		end)
 
-		it("lists the domains in order, with what get says", function()
+		it("lists the domains in order, with the results of get", function()
 			local names = { "b.example", "a.example", "xn--a.example", "A.example", "10.example", "9.example" }
 			for _, name in ipairs(names) do
 				see("A", out, name)
@@ -854,7 +854,7 @@ describe("the certificate memory", function()
 			assert.are.equal("change warn", word(see("B")))
 		end)
 
-		it("tells of what is verified no more, though it changed in the future", function()
+		it("logs that a certificate is no longer verified, though it changed in the future", function()
 			learn("A")
 			now = START + DAY
 			assert.are.equal("unverified warn", word(see("A", unverified)))
@@ -889,7 +889,7 @@ describe("the certificate memory", function()
 				{ memory:list() })
 		end)
 
-		it("says so where it cannot write, and what it judged holds", function()
+		it("says so if it cannot write, and its verdict holds", function()
 			learn("A")
 			see("B", refusing)
 			fail("set")
@@ -1006,9 +1006,9 @@ describe("the certificate memory", function()
 			assert.are.equal("first warn", word(result))
 			assert.is_true(result.damaged)
 			assert.is_nil(result.failure)
-			assert.are.equal('what was remembered of "a.example" cannot be made sense of; its certificate is taken '
-				.. "for its first", result.message)
-			assert.are.same({ nil, 'what was remembered of "a.example" cannot be made sense of', "damaged" },
+			assert.are.equal('the record of the certificates of "a.example" is damaged; its present certificate '
+				.. "counts as its first", result.message)
+			assert.are.same({ nil, 'the record of the certificates of "a.example" is damaged', "damaged" },
 				{ memory:get("a.example") })
 			assert.are.equal("damaged", select(3, memory:accept("a.example")))
 			storage.get = nil
@@ -1034,7 +1034,7 @@ describe("the certificate memory", function()
 			assert.are.same({}, storage.texts)
 		end)
 
-		it("passes over what it does not know", function()
+		it("passes over fields that it does not know", function()
 			stored(record_with(function(record, entry)
 				record.x, entry.x = 1, 2
 			end))
@@ -1061,7 +1061,7 @@ describe("the certificate memory", function()
 			now = os.time()
 		end)
 
-		it("keeps what the certificate says", function()
+		it("keeps the fields of the certificate", function()
 			local shown = issue(authority, { subject = "/CN=a.example/O=M\195\188ller, Inc." })
 			local entry = see(shown).new
 			for _, field in ipairs({ "sha256", "spki_sha256", "issuer", "subject", "not_before", "not_after" }) do
@@ -1212,7 +1212,7 @@ describe("the certificate memory", function()
 			assert.is_true(each < 0.001, ("%.6f s each"):format(each))
 			kept.records = {}
 			local left = kilobytes() - empty
-			-- what a record takes is some 2 KB
+			-- a record takes some 2 KB
 			assert.is_true(left < 1000, ("%.0f KB left"):format(left))
 		end)
 	end)

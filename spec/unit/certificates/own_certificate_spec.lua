@@ -1,4 +1,4 @@
--- What is said of the certificates of our own hosts.
+-- The faults of the certificates of our own hosts.
 local certificate = require("xmpp_tls_policy.core").certificate
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
 local pki = require "support.pki"
@@ -59,7 +59,7 @@ local function key(bits, least)
 	return bits .. REPLACE_KEY:format(least)
 end
 
--- what is otherwise than in a good certificate, what is handed over with it, what is said
+-- the case, changes in a good certificate, changes in the options, the expected faults
 local cases = {
 	{ "a good one", {}, {}, "" },
 	{ "a good one, all checked", {}, { matches_c2s = true, matches_s2s = true, chain = { intermediate() } }, "" },
@@ -133,9 +133,9 @@ local cases = {
 	{ "any usage, as none is named", { extended_key_usages = false }, {}, "" },
 	{ "both usages", { extended_key_usages = { "clientAuth", "serverAuth" } }, {}, "" },
 	{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, {}, "no-client-auth info",
-		"the extended key usages of " .. WHO .. " lack clientAuth, as public authorities issue since 2026; a server is the "
-		.. "client of those that it connects to, and those that insist on clientAuth fall back to dialback or refuse: "
-		.. "leave dialback on, or use a certificate with clientAuth for s2s" },
+		"the extended key usages of " .. WHO .. " lack clientAuth, as in all certificates that public authorities issue "
+		.. "since 2026: when this server connects to one that insists on clientAuth, that server falls back to dialback "
+		.. "or refuses: leave dialback on, or use a certificate with clientAuth for s2s" },
 	{ "clientAuth only", { extended_key_usages = { "clientAuth" } }, {}, "no-server-auth error",
 		"the extended key usages of " .. WHO .. " lack serverAuth, so clients and other servers refuse it: "
 		.. "get one with serverAuth" },
@@ -170,7 +170,7 @@ local cases = {
 	{ "a root with a weak signature", {}, { chain = { intermediate(), facts({
 		subject = "CN=Root,O=Authority", issuer = "CN=Root,O=Authority", signature_digest = "SHA1",
 	}) } }, "" },
-	{ "what has nothing to do with it", {},
+	{ "certificates that have nothing to do with it", {},
 		{ chain = { intermediate(), intermediate({ subject = "CN=X", not_after = START, key_bits = 160 }) } }, "" },
 
 	{ "all at once", { key_bits = 160, signature_digest = "SHA1", extended_key_usages = { "serverAuth" } },
@@ -179,7 +179,7 @@ local cases = {
 		.. "no-client-auth info" },
 }
 
-describe("what is wrong with our certificate:", function()
+describe("the faults of our certificate:", function()
 	for _, case in ipairs(cases) do
 		local sentence, changes, options, expected, message = case[1], case[2], case[3], case[4], case[5]
 		it(("%s: %s"):format(sentence, expected ~= "" and expected or "nothing"), function()
@@ -236,7 +236,7 @@ describe("what is wrong with our certificate:", function()
 	end
 end)
 
-describe("what is wrong with a real certificate:", function()
+describe("the faults of a real certificate:", function()
 	local authority, below
 
 	setup(function()

@@ -40,7 +40,7 @@ describe("a table", function ()
 			rendered(rows, 57, 2))
 	end)
 
-	it("does not fold what fits", function ()
+	it("does not fold rows that fit", function ()
 		assert.equal("Who" .. (" "):rep(29) .. "Suite                 Bits\n" .. ("w"):rep(30) .. "  " .. ("s"):rep(20)
 			.. "  256\nnone\n", rendered(rows, 58, 2))
 	end)

@@ -1,4 +1,4 @@
--- Each face of each clause, by itself: what it rules out, and what it says.
+-- Each part of each clause by itself: its settings, and its sentences.
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local policies = require "xmpp_tls_policy.policy"
 local verdict = require "xmpp_tls_policy.policy.verdict"
@@ -31,7 +31,7 @@ end
 
 local ABSENT = {}
 
--- What a good TLS 1.2 handshake negotiated, changed.
+-- The facts of a good TLS 1.2 handshake, changed.
 local function facts(changes)
 	local all = {
 		role = "server",
@@ -88,7 +88,7 @@ end
 
 local has_aead = named("_GCM_", "_CCM", "POLY1305")
 
--- id -> what settings.enforced does, alone, to everything that TLS knows
+-- id -> the effect of its settings.enforced, alone, on all that TLS knows
 local enforced = {
 	["version.sslv2"] = { minimum_version = "SSLv3" },
 	["version.sslv3"] = { minimum_version = "TLSv1" },
@@ -115,7 +115,7 @@ local enforced = {
 	["cert.identity"] = { removes = named("_anon_", "_PSK_") },
 }
 
--- id -> what settings.always does: switches, and which suites come first
+-- id -> the effect of its settings.always: switches, and the suites that come first
 local always = {
 	["cipher.bits256"] = { server_preference = true, first = named("_256_", "CHACHA20", "_256$") },
 	["cipher.aead"] = { server_preference = true, first = has_aead },
@@ -133,7 +133,7 @@ local always = {
 local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level",
 	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data" }
 
--- What a clause that stands alone may change besides what the case says: nothing.
+-- Clauses that stand alone change nothing but the fields of their case.
 local function compare_settings(settings, case)
 	for _, field in ipairs(scalars) do
 		local expected = case[field]
@@ -172,7 +172,7 @@ end
 
 local s = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 was negotiated, with "
 
--- id, what is changed in good facts, what the judge says of it (nil: nothing)
+-- id, changes in good facts, the sentence of the judge (nil: none)
 local judged = {
 	{ "version.sslv2", { version = "SSLv2" }, "SSL 2.0 was negotiated; a version newer than SSL 2.0 is needed" },
 	{ "version.sslv2", { version = "SSLv3" } },
@@ -315,7 +315,7 @@ end
 local valid = { verified = true, verify_error = "ok" }
 local invalid = { verified = false, verify_error = "self-signed certificate" }
 
--- changed facts, connection, what the judge of cert.identity says
+-- changed facts, connection, the sentence of the judge of cert.identity
 local identities = {
 	{ { authentication = "anonymous" }, nil, s .. "anonymous authentication; a certificate to check is needed" },
 	{ { authentication = "PSK" }, nil, s .. "PSK authentication; a certificate to check is needed" },
@@ -354,7 +354,7 @@ local all_on = {
 	groups = { "X25519", "secp256r1" },
 }
 
--- id, changed settings, what is said to be missing
+-- id, changed settings, the sentence about the missing support
 local supported = {
 	{ "version.tls12", { minimum_version = "TLSv1.3" }, "TLS 1.2 is not offered" },
 	{ "version.tls12", { maximum_version = "TLSv1.1", minimum_version = "TLSv1" }, "TLS 1.2 is not offered" },
@@ -426,7 +426,7 @@ describe("the clause table", function()
 		end
 	end)
 
-	it("leaves no clause without a face or somebody who holds it", function()
+	it("leaves no clause without a part that holds it", function()
 		for id, clause in pairs(clauses) do
 			assert.is_truthy(clause.settings or clause.supports or clause.judge or clause.held_by, id)
 		end
@@ -437,7 +437,7 @@ describe("a clause's settings", function()
 	for _, id in ipairs(sorted_ids()) do
 		local settings = clauses[id].settings
 		if settings then
-			it("are what is said of " .. id, function()
+			it("are those of the case of " .. id, function()
 				compare_settings(alone(id):settings(), whole_case(id))
 			end)
 			it("shut nobody out where " .. id .. " is not enforced", function()
@@ -497,7 +497,7 @@ describe("the judge of", function()
 	end
 end)
 
-describe("what settings must leave on by", function()
+describe("the support that is demanded by", function()
 	local seen = {}
 	for index, case in ipairs(supported) do
 		local id, changes, expected = case[1], case[2], case[3]
@@ -508,7 +508,7 @@ describe("what settings must leave on by", function()
 	end
 
 	for _, id in ipairs(sorted_ids()) do
-		it(id .. " is missed where the face is removed", function()
+		it(id .. " is missed where its check is removed", function()
 			assert.are.equal(clauses[id].supports ~= nil, seen[id] ~= nil)
 			if seen[id] then
 				assert.are.equal(1, #alone(id):unsupported(seen[id]))

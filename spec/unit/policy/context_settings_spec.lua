@@ -46,7 +46,7 @@ describe("settings for a server's context", function()
 		assert.are.same(settings, policy:settings_for(stock))
 	end)
 
-	it("are those of the operator's own that the policy allows, and what it prefers of them first", function()
+	it("are the operator's own that the policy allows, the preferred ones first", function()
 		local settings = policy:settings_for(stock, { ciphers = true, ciphersuites = true, groups = true })
 		assert.are.same({
 			"TLS_ECDHE_RSA_WITH_ARIA_256_GCM_SHA384",
@@ -122,11 +122,11 @@ describe("settings for a server's context", function()
 		})
 	end)
 
-	it("name only what a context takes", function()
+	it("name only settings that a context takes", function()
 		assert.is_nil(policy:settings_for(stock).tickets)
 	end)
 
-	it("leave what they are made of as it was", function()
+	it("leave their sources as they were", function()
 		local in_force = copy(stock, {})
 		policy:settings_for(in_force, { ciphers = true })
 		assert.are.same(stock, in_force)

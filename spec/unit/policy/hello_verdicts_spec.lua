@@ -59,7 +59,7 @@ describe("a policy's verdict on a ClientHello", function ()
 		assert.equal("", (clauses_against(must, hello)))
 	end)
 
-	it("blames no clause for what nobody knows", function ()
+	it("blames no clause for unknown versions and suites", function ()
 		local against, missing = clauses_against(should, { versions = { 0x0303 }, suites = { 0xFEFE, 0x0041 } })
 		assert.same({ "", "suite" }, { against, missing })
 		against, missing = clauses_against(should, { versions = { 0x0303 }, suites = {} })
@@ -68,7 +68,7 @@ describe("a policy's verdict on a ClientHello", function ()
 		assert.same({ "", "version" }, { against, missing })
 	end)
 
-	it("takes what a suite and a version need together", function ()
+	it("needs a suite and a version that fit", function ()
 		-- GCM came with TLS 1.2, a TLS 1.3 suite is of no use without TLS 1.3.
 		local gcm = hello_numbers.of { version = "TLSv1.1", suites = { "TLS_RSA_WITH_AES_128_GCM_SHA256" } }
 		assert.equal("suite", select(2, must:judge_client_hello(gcm)))
@@ -78,7 +78,7 @@ describe("a policy's verdict on a ClientHello", function ()
 		assert.equal("suite", select(2, should:judge_client_hello(only_tls13)))
 	end)
 
-	it("takes what a suite and a group need together", function ()
+	it("needs a suite and a group that fit", function ()
 		local brainpool_alone = { 0xFEFF }
 		assert.equal("group", select(2, should:judge_client_hello(hello_numbers.of(offers.tls13, brainpool_alone))))
 		assert.equal("group", select(2, should:judge_client_hello(hello_numbers.of(offers.tls12, brainpool_alone))))
@@ -136,7 +136,7 @@ describe("a verdict as if the policy were in force", function ()
 		return verdict.refuse, table.concat(ids, " ")
 	end
 
-	it("is by what would have been negotiated of the ClientHello", function ()
+	it("is about the outcome that the ClientHello would have had", function ()
 		assert.same({ true, "cipher.aead" }, { judged(nil) })
 		assert.same({ true, "cipher.aead" }, { judged(hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")) })
 		for _, better in ipairs { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" } do
@@ -149,7 +149,7 @@ describe("a verdict as if the policy were in force", function ()
 			{ judged(hello_of({ 0x0304, 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256")) })
 	end)
 
-	it("is by what we got, where the other side chose", function ()
+	it("is about the facts, where the other side chose", function ()
 		local facts = {}
 		for fact, value in pairs(cbc) do
 			facts[fact] = value
@@ -158,7 +158,7 @@ describe("a verdict as if the policy were in force", function ()
 		assert.same({ true, "cipher.aead" }, { judged(hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), facts) })
 	end)
 
-	it("still is by all that no handshake decides", function ()
+	it("is still about all that no handshake decides", function ()
 		local connection = { domain = "far.test", identity = false, authenticated = true }
 		local hello = hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
 		assert.same({ true, "cert.identity" }, { judged(hello, nil, connection) })
@@ -172,7 +172,7 @@ describe("a verdict as if the policy were in force", function ()
 		assert.equal(before, cbc.cipher_suite)
 	end)
 
-	it("lists what the handshake and what the connection break, each clause once", function ()
+	it("lists the breaches of the ClientHello and of the connection, each clause once", function ()
 		local verdict = policy:judge_as_enforced(cbc, nil, hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"))
 		assert.equal(1, #verdict.broken)
 		assert.equal("none of the cipher suites offered complies: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",

@@ -1,4 +1,4 @@
--- What an operator may write, and the exact words of what he is told.
+-- The options of an operator, and the exact text of every error.
 local options = require "xmpp_tls_policy.policy.options"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -30,7 +30,7 @@ local hostile = setmetatable({}, {
 	__len = function() error("called") end,
 })
 
--- what is written, everything that is said
+-- the options, all messages
 local cases = {
 	{ { level = "shuold" }, { 'xmpp_tls_policy.level is "shuold"; ' .. LEVELS .. '; did you mean "should"?' } },
 	{ { level = "MUST" }, { 'xmpp_tls_policy.level is "MUST"; ' .. LEVELS .. '; did you mean "must"?' } },
@@ -113,7 +113,7 @@ describe("options that are wrong", function()
 		end)
 	end
 
-	it("are named, with what was written", function()
+	it("are named, with their values", function()
 		local _, errors = tls_policy.policy({ level = "x", ["a key"] = 1 })
 		assert.are.same({ option = '["a key"]', value = "1" },
 			{ option = errors[1].option, value = errors[1].value })
@@ -188,7 +188,7 @@ describe("a host's options", function()
 		assert.are.equal(false, tls_policy.merge(false, nil))
 	end)
 
-	it("cannot have what is the whole server's", function()
+	it("cannot have options of the whole server", function()
 		local own = { level = "must", resumption = { lifetime = 60 } }
 		local merged, errors = tls_policy.merge({ resumption = { lifetime = 600 } }, own)
 		assert.are.same({ level = "must", resumption = { lifetime = 600 } }, merged)

@@ -1,4 +1,4 @@
--- What a policy overrides of a server's own configuration.
+-- The parts of a server's own configuration that a policy overrides.
 local overrides = require "xmpp_tls_policy.policy.overrides"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -42,7 +42,7 @@ describe("the overrides of a context", function()
 		end)
 	end
 
-	it("do not count what the server has by default", function()
+	it("do not count the defaults of the server", function()
 		local made = entry({ before = { ciphers = { "C" } } })
 		made.given.operator = {}
 		assert.are.same({}, overrides.of_context(made))

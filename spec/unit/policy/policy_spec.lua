@@ -45,7 +45,7 @@ describe("a policy", function()
 		end)
 	end
 
-	it("enforces what its level asks", function()
+	it("enforces the clauses of its level", function()
 		local policy, milder = tls_policy.defaults(), tls_policy.policy({ level = "must" })
 		assert.is_true(policy:enforces("support.required"))
 		assert.is_false(milder:enforces("support.required"))
@@ -73,7 +73,7 @@ describe("a policy", function()
 		assert.is_nil(tls_policy.defaults():breach("support.strict", "x"))
 	end)
 
-	it("tells what a verdict refuses for in one line", function()
+	it("tells the breaches that a verdict refuses for in one line", function()
 		local policy = tls_policy.policy({ level = "must" })
 		local broken = { policy:breach("support.abort", "no STARTTLS"), policy:breach("cipher.rc4", "RC4"),
 			{ clause = "cipher.aead", document = DRAFT, section = "4.3", level = "x", enforced = false, text = "CBC" } }

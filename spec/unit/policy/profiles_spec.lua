@@ -64,7 +64,7 @@ describe("the profile", function()
 		assert.are.same({ "RFC 7590", "3.1", "SHOULD" }, { entry.document, entry.section, entry.level })
 	end)
 
-	it("rfc7590 takes in all of rfc9325, and says itself what both say", function()
+	it("rfc7590 takes in all of rfc9325, and cites itself for clauses of both", function()
 		for _, entry in ipairs(profiles.by_name.rfc9325.entries) do
 			local own = has("rfc7590", entry.clause)
 			assert.are.equal(entry.clause == "cert.identity" and "RFC 7590" or "RFC 9325", own.document)

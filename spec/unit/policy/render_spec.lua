@@ -5,7 +5,7 @@ local tls_policy = require "xmpp_tls_policy"
 
 describe("how an entry is held", function()
 	for _, case in ipairs({
-		-- the clause, the level at which it is enforced, then what is said
+		-- the clause, the level at which it is enforced, then the expected words
 		{ "version.tls12", "should", "should", "ruled out, kept on", "judged" },
 		{ "cipher.aead", "should", "should", "ruled out, arranged, kept on", "judged" },
 		{ "key.ecdhe", "should", nil, "arranged", nil },

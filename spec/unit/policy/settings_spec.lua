@@ -44,7 +44,7 @@ describe("the settings of", function()
 				assert.is_true((milder.dh_bits or 0) <= (stricter.dh_bits or 0))
 			end)
 
-			it(policy:name() .. " leave only what its judges accept", function()
+			it(policy:name() .. " leave only suites that its judges accept", function()
 				local settings = policy:settings()
 				for _, list in ipairs({ "ciphers", "ciphersuites" }) do
 					for _, suite_name in ipairs(settings[list]) do

@@ -47,7 +47,7 @@ describe("a verdict", function()
 		}, given)
 	end)
 
-	it("reports what is not enforced without refusing", function()
+	it("reports breaches that are not enforced without refusing", function()
 		local given = judge({ entry("bad", "should", "SHOULD") }, {})
 		assert.is_false(given.refuse)
 		assert.are.equal("bad", broken(given))
@@ -90,7 +90,7 @@ describe("a verdict", function()
 	end)
 end)
 
--- What good handshakes negotiated, and one change at a time.
+-- The facts of good handshakes, and one change at a time.
 local tls13 = {
 	role = "server", version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", bits = 128, aead = true,
 	encryption = "AES-128-GCM", key_exchange = "ECDHE", authentication = "RSA", group = "x25519", group_bits = 253,
@@ -120,7 +120,7 @@ local triple_des = { cipher_suite = "TLS_RSA_WITH_3DES_EDE_CBC_SHA", encryption 
 	bits = 168, key_exchange = "RSA", forward_secrecy = false }
 local old = changed(cbc, { version = "TLSv1" })
 
--- facts, changes, then what is broken: draft should, draft must, rfc9325 should, rfc9325 must
+-- facts, changes, then the broken clauses: draft should, draft must, rfc9325 should, rfc9325 must
 local cases = {
 	{ tls13, {}, "", "", "", "" },
 	{ tls12, {}, "", "", "key.dhe!", "key.dhe" },
@@ -195,8 +195,24 @@ describe("a breach", function()
 			.. "TLS 1.0 was negotiated; a version newer than TLS 1.0 is needed", first_sentence({ profile = "rfc9325" }))
 	end)
 
+	it("of a demand that no document makes has its name alone", function()
+		local breach = verdict.breach({ id = "unauthenticated_s2s", enforced = true }, "dialback alone")
+		assert.are.same({ clause = "unauthenticated_s2s", enforced = true, text = "dialback alone" }, breach)
+		assert.are.equal("unauthenticated_s2s: dialback alone", tls_policy.defaults():sentence(breach))
+	end)
+
 	it("names the document where the profile takes the clause from another", function()
 		assert.are.equal("rfc7590, RFC 9325 section 3.1.1, version.tls10 (MUST NOT): "
 			.. "TLS 1.0 was negotiated; a version newer than TLS 1.0 is needed", first_sentence({ profile = "rfc7590" }))
+	end)
+end)
+
+describe("the clauses of breaches", function()
+	it("are those that the verdict refuses for", function()
+		assert.are.same({ "cipher.rc4", "cipher.null" }, verdict.clauses({
+			{ clause = "cipher.rc4", enforced = true }, { clause = "cipher.aead", enforced = false },
+			{ clause = "cipher.null", enforced = true },
+		}))
+		assert.are.same({}, verdict.clauses({}))
 	end)
 end)

@@ -21,7 +21,7 @@ describe("a report", function ()
 		seen = report.new { now = function () return now end }
 	end)
 
-	it("lists by peer whom the policy would cut off, by which clauses, and when last", function ()
+	it("lists the peers that the policy would cut off, with the clauses, and when last", function ()
 		seen:see("client", "alice@example.test", "the policy", good, {})
 		seen:see("server", "old.example", "the policy", bad("version.tls12", "cipher.aead"),
 			{ level = "must", exception = true })
@@ -39,7 +39,7 @@ describe("a report", function ()
 		assert.same({ clients = 2, servers = 1, since = now - 60 }, seen:counts())
 	end)
 
-	it("does not count what is not enforced", function ()
+	it("does not count breaches that are not enforced", function ()
 		local verdict = bad "cipher.aead"
 		verdict.broken[2] = { clause = "compress.tls", enforced = false, text = "x" }
 		seen:see("client", "alice@example.test", "the policy", verdict, {})
@@ -55,7 +55,7 @@ describe("a report", function ()
 		assert.is_true(seen:see("server", "old.example", "the policy", bad "cipher.aead", {}))
 	end)
 
-	it("says in plain words what it would come to", function ()
+	it("sums up in plain words", function ()
 		assert.same({ "Of 0 clients and 0 servers seen, 0 would be cut off." }, seen:estimate "must")
 		seen:see("client", "alice@example.test", "the policy", good, {})
 		assert.same({ "Of 1 client and 0 servers seen since 2026-11-01, 0 would be cut off." }, seen:estimate "must")
@@ -67,7 +67,7 @@ describe("a report", function ()
 			"Of 2 clients and 3 servers seen since 2026-11-01, 4 would be cut off.",
 			'level = "must" would keep 2 of them: bob@example.test, old.example.',
 			"An exception for each would keep 2: old.example, plain.example.",
-			"Nothing but a change on their side would keep 1: older.example.",
+			"Only a change on their own side would keep 1: older.example.",
 		}, seen:estimate "must")
 		assert.is_nil(table.concat(seen:estimate(nil)):find "level")
 	end)
@@ -78,7 +78,7 @@ describe("a report", function ()
 		assert.same({ false, false }, { seen:list()[1].kept_by_level, seen:list()[1].kept_by_exception })
 	end)
 
-	it("forgets after thirty days what did not happen again", function ()
+	it("forgets after thirty days the breaches that did not happen again", function ()
 		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
 		now = now + 30 * DAY
 		assert.equal(1, #seen:list())
@@ -108,7 +108,7 @@ describe("a report", function ()
 		assert.is_truthy(seen:changes())
 	end)
 
-	it("keeps who came on several days, when one makes up many names", function ()
+	it("keeps peers that came on several days, if somebody invents many names", function ()
 		for day = 1, 2 do
 			now = date.begins "2026-11-01" + day * DAY
 			seen:see("server", "real.example", "the policy", bad "cipher.aead", {})
@@ -123,7 +123,7 @@ describe("a report", function ()
 		assert.is_true(found)
 	end)
 
-	it("is stored by what has changed, and goes on from that", function ()
+	it("is stored by its changes, and goes on from them", function ()
 		local stored = {}
 		local function store()
 			for key, peer in pairs(seen:changes() or {}) do
@@ -142,7 +142,7 @@ describe("a report", function ()
 		assert.is_nil(again:changes())
 	end)
 
-	it("keeps what could not be stored for the next time", function ()
+	it("keeps changes that could not be stored for the next time", function ()
 		seen:see("client", "alice@example.test", "the policy", good, {})
 		local changes = seen:changes()
 		assert.is_nil(seen:changes())
@@ -150,7 +150,7 @@ describe("a report", function ()
 		assert.same(changes, seen:changes())
 	end)
 
-	it("leaves out of what was stored whatever is damaged", function ()
+	it("leaves out stored peers that are damaged", function ()
 		local right = { kind = "server", name = "old.example", first = now, last = now, broken = {} }
 		local again, damaged = report.new { now = function () return now end, peers = {
 			["server old.example"] = right, [1] = right, a = 1, b = {},
@@ -163,7 +163,7 @@ describe("a report", function ()
 		assert.same({ clients = 0, servers = 1, since = now }, again:counts())
 	end)
 
-	it("is bounded, and keeps whom the policy would cut off for longest", function ()
+	it("is bounded, and keeps the peers that the policy would cut off for longest", function ()
 		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
 		now = now + DAY
 		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})

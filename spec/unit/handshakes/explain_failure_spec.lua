@@ -14,7 +14,7 @@ local function explained(record, given)
 end
 
 describe("the explanation of a failed handshake", function ()
-	it("says what was offered, and what would help", function ()
+	it("names the fault of the ClientHello, and the remedy", function ()
 		local record = { offer = hello_numbers.of(offers.tls10), alert = "protocol_version", alert_sent = true }
 		assert.same({ "offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception",
 			"version.tls10 version.tls12 cipher.aead" }, { explained(record, { role = "s2sin" }) })
@@ -29,7 +29,7 @@ describe("the explanation of a failed handshake", function ()
 		assert.equal("offers no group that is allowed (secp192r1); needs one such as x25519", (explained(record)))
 	end)
 
-	it("does not blame the policy for what the server's own configuration lacks", function ()
+	it("does not blame the policy if the server's own configuration allows less", function ()
 		local record = { offer = hello_numbers.of(offers.tls12), alert = "handshake_failure", alert_sent = true,
 			reason = "no shared cipher" }
 		local settings = should:settings()
@@ -55,7 +55,7 @@ describe("the explanation of a failed handshake", function ()
 		assert.equal("", ids)
 	end)
 
-	it("says what the peer's alert means", function ()
+	it("has the meaning of the peer's alert", function ()
 		local record = { alert = "unknown_ca", alert_sent = false, offer = hello_numbers.of(offers.tls12) }
 		assert.equal("does not know who issued the server's certificate; needs a certificate that it trusts, "
 			.. "with the whole chain", (explained(record)))
@@ -63,7 +63,7 @@ describe("the explanation of a failed handshake", function ()
 			(explained { alert = "user_canceled", alert_sent = false }))
 	end)
 
-	it("says what may help where a server has nothing of what we offer", function ()
+	it("proposes an exception if a server accepts nothing of our ClientHello", function ()
 		for alert in pairs { protocol_version = true, handshake_failure = true, insufficient_security = true } do
 			local record = { alert = alert, alert_sent = false }
 			assert.matches("; an exception may help$", (explained(record, { role = "s2sout" })))
@@ -72,16 +72,16 @@ describe("the explanation of a failed handshake", function ()
 		end
 	end)
 
-	it("says who closed the connection without an alert, as servers do that have nothing of what we offer", function ()
-		-- That is what OpenSSL says; the alert is for nobody.
+	it("proposes an exception if a server closes the connection without an alert, too", function ()
+		-- OpenSSL reports an alert here that nobody receives.
 		local record = { reason = "unexpected eof while reading", alert = "decode_error", alert_sent = true }
-		local what = "closed the connection in the handshake, without an alert"
-		assert.equal(what .. "; an exception may help", (explained(record, { role = "s2sout" })))
-		assert.equal(what, (explained(record, { role = "s2sout", policy = must })))
-		assert.equal(what, (explained(record, { role = "c2s" })))
+		local closed = "closed the connection in the handshake, without an alert"
+		assert.equal(closed .. "; an exception may help", (explained(record, { role = "s2sout" })))
+		assert.equal(closed, (explained(record, { role = "s2sout", policy = must })))
+		assert.equal(closed, (explained(record, { role = "c2s" })))
 		local reported = tls_policy.policy()
 		reported.mode = "report"
-		assert.equal(what, (explained(record, { role = "s2sout", policy = reported })))
+		assert.equal(closed, (explained(record, { role = "s2sout", policy = reported })))
 	end)
 
 	it("says that an exception does not reach direct TLS from outside", function ()
@@ -90,7 +90,7 @@ describe("the explanation of a failed handshake", function ()
 			(explained(record, { role = "s2sin", direct_tls = true })))
 	end)
 
-	it("says what we found wanting in a server that we connected to", function ()
+	it("names the fault of a server that we connected to, and the clauses that forbid it", function ()
 		assert.same({ "showed an ephemeral DH key that is too short; needs an exception", "cipher.export key.dh2048" },
 			{ explained({ reason = "dh key too small", alert_sent = true, alert = "handshake_failure" },
 				{ role = "s2sout" }) })
@@ -100,7 +100,7 @@ describe("the explanation of a failed handshake", function ()
 				{ role = "s2sout" }) })
 	end)
 
-	it("says what was no TLS, and who just went away", function ()
+	it("knows other protocols, and peers that went away", function ()
 		assert.equal("speaks HTTP", (explained { reason = "http request" }))
 		assert.equal("sent something that is no TLS", (explained { reason = "wrong version number" }))
 		assert.equal("went away before the handshake was finished", (explained {}))
