@@ -159,8 +159,8 @@ describe("the status in the shell", function ()
 			{ find(found.warnings, { domain = "gone.test" }).kind, find(found.warnings, { domain = "old.test" }).kind })
 		local output = shell [[tlspolicy:status("width=80")]]
 		assert.is_nil(output:find "\27")
-		assert.matches("\nWarning: all other hosts, idle.test, near.test, none.test, strict.test, watched.test: the exception "
-			.. "for gone.test [^\n]* ended with", output)
+		assert.matches("\nWarning: all other hosts, idle.test, near.test, none.test, strict.test, watched.test: the "
+			.. "exception for gone.test [^\n]* ended with", output)
 		for line in output:gmatch "[^\n]+" do
 			if not line:find "^Overridden" and not line:find "^Warning" and not line:find "^No TLS"
 				and not line:find "^No STARTTLS" then
