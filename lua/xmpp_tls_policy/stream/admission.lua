@@ -460,30 +460,42 @@ local function judge_dialback(self, stream, target, element)
 	return policy ~= nil and judge(self, "dialback", stream, { host = target, domain = domain, policy = policy })
 end
 
+-- Any other element that says which server it is from. It may be handled after the peer has
+-- authenticated, so its pair is judged as if it had. True if the stream was ended.
+local function judge_ahead(self, stream, target, element)
+	local domain = stream.role ~= "c2s" and self._domain_of(element.attr.from)
+	local policy = domain and policy_for(self, stream.role, target, domain)
+	return policy and judge(self, "stanza_in", stream, { host = target, domain = domain, policy = policy }) or false
+end
+
 local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
 	local role, host = stream.role, stream:host()
 	local own = policy_for(self, role, host, stream:peer())
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
-	local is_dialback = role == "s2sin" and element.attr.xmlns == xmlns_dialback
-	if target and target ~= host and not is_dialback then
+	local is_dialback = element.attr.xmlns == xmlns_dialback
+	local has_own_pair = is_dialback and role == "s2sin"
+	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)
 		if refusal then
 			return not self._closing:refuse(stream, refusal)
 		end
 	end
-	if is_enforced(own) and not stream:is_encrypted() then
-		local leads = not server.awaits_tls(session) and not server.is_secure(session)
-			and starttls.leads_to_tls(role, element)
-		if starttls.requires_tls(own) and not leads then
+	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
+	if is_enforced(own) then
+		if not leads and not stream:is_encrypted() and starttls.requires_tls(own) then
 			return not self._closing:refuse(stream, starttls.plaintext_refusal(own, element))
+		elseif judge_header(self, stream, own) then
+			return false
 		end
 	end
-	if is_enforced(own) and judge_header(self, stream, own) then
-		return false
+	if not target or leads or is_dialback and not has_own_pair then
+		return true
+	elseif is_dialback then
+		return not judge_dialback(self, stream, target, element)
 	end
-	return not (is_dialback and target and judge_dialback(self, stream, target, element))
+	return not judge_ahead(self, stream, target, element)
 end
 
 -- On a stream that is authenticated for some pair: the pair of each element counts, whether the
