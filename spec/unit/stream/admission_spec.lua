@@ -1,11 +1,13 @@
 --- What may pass on a stream: products of states, of which the outcome is worked out by
 -- support/stream_rules.lua.
-local core = require "xmpp_tls_policy.core"
+local stream_cases = require "support.stream_cases"
 local stream_rules = require "support.stream_rules"
 local stream_world = require "support.stream_world"
-local tls_pairs = require "support.tls_pairs"
 
+local check, check_effects, check_ending = stream_cases.check, stream_cases.check_effects, stream_cases.check_ending
+local each, each_header, targets = stream_cases.each, stream_cases.each_header, stream_cases.targets
 local element = stream_world.element
+local host_of, is_encrypted, world_of = stream_cases.host_of, stream_cases.is_encrypted, stream_cases.world_of
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -14,8 +16,7 @@ local xmlns_dialback = "jabber:server:dialback"
 
 local roles = { "c2s", "s2sin", "s2sout" }
 local server_roles = { "s2sin", "s2sout" }
-local kinds = { "should", "must", "report", "disabled", "unknown" }
-local states = { "plain", "awaited", "spoofed", "unobserved", "bad", "weak", "good" }
+local states = stream_cases.states
 
 -- `leads`: to TLS, by the role of our end.
 local elements = {
@@ -37,154 +38,6 @@ for _, one in ipairs(elements) do
 	by_name[one.name] = by_name[one.name] or one
 end
 
--- Calls visit with each combination of one value of each list.
-local function each(lists, visit, values, depth)
-	values, depth = values or {}, depth or 1
-	if depth > #lists then
-		return visit((unpack or table.unpack)(values, 1, #lists)) -- luacheck: ignore 143
-	end
-	for _, value in ipairs(lists[depth]) do
-		values[depth] = value
-		each(lists, visit, values, depth + 1)
-	end
-end
-
--- Role, state and certificate -> connection, each made once.
-local connections = {}
-
-local function connection_of(role, tls, certificate)
-	local key = role .. tls .. certificate
-	if not connections[key] then
-		local is_observed = tls ~= "unobserved"
-		connections[key] = tls_pairs.connection(role, is_observed and tls or "good", certificate, is_observed)
-	end
-	return connections[key]
-end
-
-local function is_encrypted(tls)
-	return tls ~= "plain" and tls ~= "awaited" and tls ~= "spoofed"
-end
-
--- Two hosts of each kind.
-local function host_of(kind, number)
-	return ("%s-%d.test"):format(kind, number)
-end
-
-local function policy_of(kind, case)
-	if kind == "disabled" or kind == "unknown" then
-		return false
-	end
-	return stream_world.policy {
-		level = kind == "must" and "must" or "should", mode = kind == "report" and "report" or nil,
-		unauthenticated_s2s = case.needs_certificate and "refuse" or nil,
-		certificate_change = case.memory and "refuse" or nil,
-	}
-end
-
-local records = {}
-
--- What is remembered of a domain: the certificate that the connection shows, or another one.
-local function record_of(case, connection, domain)
-	local certificate = connection
-	if case.memory == "changed" then
-		certificate = connection_of("s2sin", "good", "older")
-	end
-	records[certificate] = records[certificate] or {}
-	records[certificate][domain] = records[certificate][domain]
-		or stream_world.record_of(core.observer.facts(certificate).certificate, domain)
-	return records[certificate][domain]
-end
-
-local function fill_memories(world, case, connection)
-	local shown = case.memory == "changed"
-		or case.memory == "same" and is_encrypted(case.tls) and core.observer.facts(connection).certificate
-	for _, kind in ipairs(shown and { "should", "must" } or {}) do
-		for number = 1, 2 do
-			world.certificates.records[host_of(kind, number)] = {
-				["a.test"] = record_of(case, connection, "a.test"), ["b.test"] = record_of(case, connection, "b.test"),
-			}
-		end
-	end
-end
-
--- A world with the stream of a case.
-local function world_of(case)
-	local hosts = { ["*"] = policy_of(case.others or "should", case) or nil }
-	for _, kind in ipairs { "should", "must", "report", "disabled" } do
-		hosts[host_of(kind, 1)], hosts[host_of(kind, 2)] = policy_of(kind, case), policy_of(kind, case)
-	end
-	local world = stream_world.new(hosts)
-	local connection = is_encrypted(case.tls) and connection_of(case.role, case.tls, case.certificate) or nil
-	local secure = case.tls ~= "plain"
-	if case.tls == "awaited" then
-		secure = false
-	elseif case.tls == "plain" then
-		secure = nil
-	end
-	local session = world:session {
-		role = case.role, host = case.header and host_of(case.header, 1), connection = connection, secure = secure,
-		peer = case.role ~= "c2s" and "a.test" or nil, chain_valid = connection and case.certificate ~= "none",
-		identity_valid = connection and case.certificate == "a", authed = {},
-	}
-	for domain in pairs(case.authed) do
-		session.authed[domain] = true
-	end
-	if case.tls == "awaited" or case.tls == "spoofed" then
-		world.admission:starttls_agreed(session)
-	end
-	fill_memories(world, case, connection)
-	return world, session
-end
-
-local function described(case)
-	local parts = {}
-	for name, value in pairs(case) do
-		if name == "element" then
-			value = ("%s (%s)"):format(value.name, value.xmlns or "stanza")
-		elseif type(value) == "table" then
-			local list = {}
-			for key in pairs(value) do
-				list[#list + 1] = tostring(key)
-			end
-			table.sort(list)
-			value = table.concat(list, "+")
-		end
-		parts[#parts + 1] = ("%s = %s"):format(name, tostring(value))
-	end
-	table.sort(parts)
-	return table.concat(parts, ", ")
-end
-
-local function check(expected, found, case, what)
-	if expected ~= found then
-		error(("%s: expected %s, found %s where %s"):format(what, tostring(expected), tostring(found), described(case)), 0)
-	end
-end
-
--- Whether a stream was ended, once, with all that belongs to it, or not at all.
-local function check_ending(world, session, ended, case)
-	local times = ended and 1 or 0
-	check(times, session.closed or 0, case, "closed")
-	check(times, world.refusal_log:total(), case, "refusals")
-	check(times, #world.refusals, case, "refusals counted")
-	check(times, #world.fired, case, "events")
-end
-
--- Nothing is remembered of a domain that is not authenticated, and nothing is published twice. The
--- one exception is a certificate that was refused on an outgoing stream.
-local function check_effects(world, session, case, authenticated)
-	for _, written in ipairs(world.certificates.written) do
-		local domain = written:match "^%S+ (%S+)$"
-		local refused = case.role == "s2sout" and domain == "a.test" and case.memory == "changed" and session.closed
-		check(true, refused ~= nil and refused ~= false or (authenticated or case.authed)[domain] or false, case,
-			"authenticated as " .. domain)
-	end
-	-- The pair of the header, and that of the element, each time that it is judged.
-	local is_one_pair = not case.is_foreign and (case.from or "a.test") == "a.test"
-	check(true, (session.published or 0) <= (is_one_pair and 1 or 4), case, "published once at most")
-	check(true, #world.handshakes <= 1, case, "counted once at most")
-end
-
 local function run_element(case, to)
 	local world, session = world_of(case)
 	local given = element(case.element.name, case.element.xmlns, to, case.from)
@@ -200,34 +53,8 @@ local function run_element(case, to)
 	check_effects(world, session, case)
 end
 
--- Where an element is for: what its `to` is, the kind of that host as far as it is ours, and whether
--- it is another than the header's.
-local function targets(header)
-	local list = { {} }
-	if header then
-		list[2] = { to = host_of(header, 1), kind = header ~= "unknown" and header or nil }
-	end
-	for _, kind in ipairs(kinds) do
-		list[#list + 1] = {
-			to = host_of(kind, 2), kind = kind ~= "unknown" and kind or nil, is_foreign = kind ~= "unknown",
-		}
-	end
-	return list
-end
-
-local function each_header(visit)
-	for _, kind in ipairs(kinds) do
-		visit(kind, "should")
-	end
-	visit(nil, "should")
-	visit(nil, "report")
-end
-
 describe("an element", function ()
-	teardown(function ()
-		connections, records = {}, {}
-		tls_pairs.close()
-	end)
+	teardown(stream_cases.close)
 
 	-- Crossed: host of the header, host that the element is for, role, state of TLS, element.
 	for _, role in ipairs(roles) do
@@ -304,4 +131,107 @@ describe("an element", function ()
 			end)
 		end
 	end
+end)
+
+describe("a stream", function ()
+	teardown(stream_cases.close)
+
+	-- Crossed: host of the header, role, state of TLS, certificate, unauthenticated_s2s, certificate
+	-- memory. Calls visit(case, world, session) with `authed` as given.
+	local function each_stream(streams, authed, visit)
+		each_header(function (header, others)
+			each({ streams, states, { "none", "a", "b" }, { true, false }, { "nothing", "same", "changed" } },
+				function (role, tls, certificate, needs_certificate, memory)
+					if not is_encrypted(tls) and certificate ~= "none" then
+						return
+					end
+					local case = {
+						role = role, header = header, others = others, tls = tls, certificate = certificate,
+						needs_certificate = needs_certificate, memory = memory, authed = authed, element = by_name.message,
+					}
+					visit(case, world_of(case))
+				end)
+		end)
+	end
+
+	it("is ended when features are offered, if its TLS breaks the policy of its host", function ()
+		each_stream(roles, {}, function (case, world, session)
+			local goes_on = stream_rules.opened(case) and true or false
+			check(not goes_on, world.admission:opened(session), case, "ended")
+			check_ending(world, session, not goes_on, case)
+			if goes_on then
+				check(false, world.admission:opened(session), case, "ended later")
+			end
+			check_effects(world, session, case)
+		end)
+	end)
+
+	it("is ended when the certificate was checked, if the policy of its host demands a better one", function ()
+		each_stream(server_roles, {}, function (case, world, session)
+			local goes_on = stream_rules.certificate_checked(case) and true or false
+			check(not goes_on, world.admission:certificate_checked(session, "a.test"), case, "ended")
+			check_ending(world, session, not goes_on, case)
+			check_effects(world, session, case)
+		end)
+	end)
+
+	for _, domain in ipairs { "a.test", "b.test" } do
+		it("is ended when it has authenticated, if the pair breaks the host's policy: " .. domain, function ()
+			for _, kind in ipairs { "should", "must", "report", "disabled" } do
+				each_stream({ "s2sin" }, {}, function (case, world, session)
+					local host = host_of(kind, 2)
+					local goes_on = stream_rules.pair(case, kind, domain) and true or false
+					check(not goes_on, world.admission:authenticated(session, host, domain, "dialback"), case, "ended")
+					check_ending(world, session, not goes_on, case)
+					check_effects(world, session, case, { [domain] = true })
+					if goes_on then
+						local of = kind == "should" or kind == "must"
+						local shown = of and is_encrypted(case.tls) and case.certificate ~= "none"
+						if case.memory == "nothing" then
+							check(shown and host .. " " .. domain or nil, world.certificates.written[1], case, "remembered")
+						end
+						local handshakes, published = #world.handshakes, session.published
+						session.authed[domain] = true
+						check(true, world.admission:may_pass(session, element("iq", nil, host, domain)), case, "may pass")
+						check(true, world.admission:may_send(session, host, domain), case, "may send")
+						check(handshakes, #world.handshakes, case, "handshakes counted")
+						check(published, session.published, case, "published")
+					end
+				end)
+			end
+		end)
+	end
+
+	for _, role in ipairs(server_roles) do
+		it("carries stanzas of ours to domains that it is authenticated and admitted for: " .. role, function ()
+			for _, authed in ipairs { {}, { ["a.test"] = true }, role == "s2sin" and { ["b.test"] = true } or nil } do
+				each({ { "should", "must", "report", "disabled" }, { "a.test", "b.test" } }, function (kind, domain)
+					each_stream({ role }, authed, function (case, world, session)
+						local may, ended = stream_rules.may_send(case, kind, domain)
+						check(may and true or false, world.admission:may_send(session, host_of(kind, 2), domain), case, "may send")
+						check_ending(world, session, ended, case)
+						check_effects(world, session, case)
+						if not ended then
+							check(may and true or false, world.admission:may_send(session, host_of(kind, 2), domain), case,
+								"may send later")
+						end
+					end)
+				end)
+			end
+		end)
+	end
+
+	it("is judged anew when policies change, for each domain that it is authenticated for", function ()
+		for _, authed in ipairs { {}, { ["a.test"] = true }, { ["a.test"] = true, ["b.test"] = true } } do
+			each_stream({ "s2sin" }, authed, function (case, world, session)
+				local goes_on = true
+				for domain in pairs(case.header and authed or {}) do
+					goes_on = goes_on and stream_rules.pair(case, case.header, domain)
+				end
+				world.admission:policies_changed()
+				check_ending(world, session, not goes_on, case)
+				check_effects(world, session, case)
+			end)
+		end
+	end)
 end)
