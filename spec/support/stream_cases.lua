@@ -70,7 +70,7 @@ end
 local function fill_memories(world, case, connection)
 	local facts = connection and core.observer.facts(connection)
 	local shown = case.memory == "changed" or case.memory == "same" and facts and facts.certificate
-	for _, kind in ipairs(shown and { "should", "must" } or {}) do
+	for _, kind in ipairs(shown and { "should", "must", "report", "disabled" } or {}) do
 		for number = 1, 2 do
 			world.certificates.records[host_of(kind, number)] = {
 				["a.test"] = record_of(case, connection, "a.test"), ["b.test"] = record_of(case, connection, "b.test"),

@@ -15,13 +15,14 @@
 --   authed        { [domain] = true }
 --   needs_certificate   whether the policies have unauthenticated_s2s = "refuse"
 --   memory        "nothing", "same" or "changed", of both domains on all hosts, refusing changes
+--   now           { [kind] = kind }: hosts whose policy has become that of another kind, or nil
 local stream_rules = {}
 
 local levels = { should = "should", must = "must" }
 
 -- The level that is enforced for a host of a kind, or nil.
-local function enforced(kind)
-	return levels[kind]
+local function enforced(case, kind)
+	return levels[case.now and case.now[kind] or kind]
 end
 
 local function is_encrypted(case)
@@ -31,9 +32,9 @@ end
 -- The level that is enforced for the host of the header, or nil.
 local function header_level(case)
 	if not case.header and case.role == "s2sin" then
-		return enforced(case.others)
+		return enforced(case, case.others)
 	end
-	return enforced(case.header)
+	return enforced(case, case.header)
 end
 
 -- Whether TLS is as a level demands. At the level must, the draft does not demand it; where there is
@@ -75,12 +76,12 @@ end
 
 --- Whether a domain may be authenticated for a host of a kind, or one of its stanzas may pass.
 function stream_rules.pair(case, kind, domain)
-	return is_admitted(case, enforced(kind), domain, {})
+	return is_admitted(case, enforced(case, kind), domain, {})
 end
 
 -- Rule 2: an element for another host ends the stream, where either host enforces a policy.
 local function is_foreign(case)
-	return case.is_foreign and (header_level(case) or enforced(case.target))
+	return case.is_foreign and (header_level(case) or enforced(case, case.target))
 end
 
 --- Whether that element ends the stream without an error (clause support.abort).
@@ -107,7 +108,7 @@ local function before_authentication(case)
 		return true
 	end
 	return not has_own_pair and element.is_dialback
-		or is_admitted(case, enforced(case.target), case.from, { memory = element.is_dialback })
+		or is_admitted(case, enforced(case, case.target), case.from, { memory = element.is_dialback })
 end
 
 local function after_authentication(case)
@@ -116,7 +117,7 @@ local function after_authentication(case)
 	elseif case.element.is_dialback and case.role == "s2sout" and is_foreign(case) then
 		return false
 	end
-	return is_admitted(case, enforced(case.target), case.from or "a.test", { memory = case.element.is_dialback })
+	return is_admitted(case, enforced(case, case.target), case.from or "a.test", { memory = case.element.is_dialback })
 end
 
 --- Whether an element may go on to its handler; the stream is ended otherwise.
@@ -130,7 +131,7 @@ end
 --- Whether a stanza of ours, from a host of a kind, may leave toward a domain; and whether the stream
 -- is ended.
 function stream_rules.may_send(case, kind, domain)
-	if not enforced(kind) then
+	if not enforced(case, kind) then
 		return true, false
 	elseif not case.authed[domain] then
 		return false, false
