@@ -4,6 +4,7 @@ local address_domains = {}
 
 -- Strangers choose addresses.
 local MOST_ADDRESSES = 2000
+local LONGEST_ADDRESS = 3 * 1023 + 2 -- bytes; RFC 7622 3.1
 
 --- Returns function(address) -> the prepared domain of a JID, or nil for none. `split_jid`:
 -- function(address) -> node, domain, resource, all prepared.
@@ -20,7 +21,9 @@ function address_domains.new(split_jid)
 			end
 			local _, prepared = split_jid(address)
 			domain = prepared or false
-			known[address], count = domain, count + 1
+			if #address <= LONGEST_ADDRESS then
+				known[address], count = domain, count + 1
+			end
 		end
 		return domain or nil
 	end

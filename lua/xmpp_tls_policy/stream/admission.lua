@@ -144,17 +144,20 @@ end
 -- Judges the facts for a pair, and leaves the verdict with the stream. Returns it, and the
 -- objection of another module.
 local function judge_facts(self, stream, pair)
-	local policy = pair.policy
-	local verdict = policy:judge(stream.facts, stream:described(pair.domain))
+	local policy, described = pair.policy, stream:described(pair.domain)
+	local verdict = policy:judge(stream.facts, described)
 	local objection = ask_others(self, stream, pair, verdict)
 	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
 	stream.exception = nil
 	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
+	stream.judged_vouched = described and described.authenticated
 	return verdict, objection
 end
 
+-- The server may check the certificate after a pair was judged.
 local function is_judged(stream, pair)
 	return stream.judged_policy == pair.policy and stream.judged_host == pair.host and stream.judged_domain == pair.domain
+		and (stream.role == "c2s" or stream.judged_vouched == stream:vouched(pair.domain))
 end
 
 function checks.keeps_the_clauses(self, stream, pair)
@@ -194,7 +197,7 @@ end
 
 -- Clause admin.change. Nothing is remembered of a domain before the peer has authenticated as it.
 function checks.has_the_known_certificate(self, stream, pair)
-	if not stream.facts or stream.role == "c2s" then
+	if not stream.facts or not pair.domain then
 		return nil
 	elseif pair.authenticated or stream:speaks_for(pair.domain) then
 		return certificate_refusal(pair, self._certificates:see(pair.policy, stream, pair.host, pair.domain))
@@ -298,19 +301,28 @@ end
 
 ---- Admitted pairs ------------------------------------------------------------
 
--- The pairs of a stream that were judged under the policies in force: host -> domain -> ADMITTED, or
--- JUDGED while the server has not taken the peer for authenticated yet.
+-- The pairs of an encrypted stream that were judged under the policies in force: host -> domain ->
+-- ADMITTED, or JUDGED while the server has not taken the peer for authenticated yet. Without TLS a pair
+-- is judged each time, as TLS may still come.
 local ADMITTED, JUDGED = 1, 2
 
 local function state_of(self, stream, host, domain)
-	local domains = stream.admitted and stream.generation == self._policies:generation() and stream.admitted[host]
+	local policies = self._policies
+	local domains = stream.admitted and stream.generation == policies:generation() and stream.policies == policies
+		and stream.admitted[host]
 	return domains and domains[domain]
 end
 
 local function set_state(self, stream, host, domain, state)
-	local generation = self._policies:generation()
-	if stream.generation ~= generation or not stream.admitted or stream.admitted_count >= MOST_PAIRS then
-		stream.admitted, stream.admitted_count, stream.generation = {}, 0, generation
+	if not stream:is_encrypted() then
+		return
+	end
+	local policies = self._policies
+	local generation = policies:generation()
+	if stream.generation ~= generation or stream.policies ~= policies or not stream.admitted
+		or stream.admitted_count >= MOST_PAIRS then
+		stream.admitted, stream.admitted_count = {}, 0
+		stream.generation, stream.policies = generation, policies
 	end
 	local domains = stream.admitted[host] or {}
 	stream.admitted[host] = domains
@@ -325,7 +337,10 @@ local function may_use(self, moment, stream, host, domain)
 		return true
 	end
 	local policy = policy_for(self, stream.role, host, domain)
-	if policy and not state and judge(self, moment, stream, { host = host, domain = domain, policy = policy }) then
+	if not policy then
+		-- Nothing is noted: the host may get a policy.
+		return true
+	elseif not state and judge(self, moment, stream, { host = host, domain = domain, policy = policy }) then
 		return false
 	end
 	if stream:speaks_for(domain) then
@@ -386,6 +401,9 @@ end
 --- A server has authenticated as a domain, for a host of ours. `mechanism`: of SASL, or
 -- "dialback"; the first one of a stream is kept. Returns true if the stream was ended.
 function methods:authenticated(session, host, domain, mechanism)
+	if self._server.is_destroyed(session) then
+		return false
+	end
 	local stream = self:stream(session)
 	stream.mechanism = stream.mechanism or mechanism
 	local policy = policy_for(self, stream.role, host, domain)
@@ -461,30 +479,42 @@ local function judge_dialback(self, stream, target, element)
 	return policy ~= nil and judge(self, "dialback", stream, { host = target, domain = domain, policy = policy })
 end
 
+-- Any other element that says which server it is from. It may be handled after the peer has
+-- authenticated, so its pair is judged as if it had. True if the stream was ended.
+local function judge_ahead(self, stream, target, element)
+	local domain = stream.role ~= "c2s" and self._domain_of(element.attr.from)
+	local policy = domain and policy_for(self, stream.role, target, domain)
+	return policy and judge(self, "stanza_in", stream, { host = target, domain = domain, policy = policy }) or false
+end
+
 local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
 	local role, host = stream.role, stream:host()
 	local own = policy_for(self, role, host, stream:peer())
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
-	local is_dialback = role == "s2sin" and element.attr.xmlns == xmlns_dialback
-	if target and target ~= host and not is_dialback then
+	local is_dialback = element.attr.xmlns == xmlns_dialback
+	local has_own_pair = is_dialback and role == "s2sin"
+	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)
 		if refusal then
 			return not self._closing:refuse(stream, refusal)
 		end
 	end
-	if is_enforced(own) and not stream:is_encrypted() then
-		local leads = not server.awaits_tls(session) and not server.is_secure(session)
-			and starttls.leads_to_tls(role, element)
-		if starttls.requires_tls(own) and not leads then
+	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
+	if is_enforced(own) then
+		if not leads and not stream:is_encrypted() and starttls.requires_tls(own) then
 			return not self._closing:refuse(stream, starttls.plaintext_refusal(own, element))
+		elseif judge_header(self, stream, own) then
+			return false
 		end
 	end
-	if is_enforced(own) and judge_header(self, stream, own) then
-		return false
+	if not target or leads or is_dialback and not has_own_pair then
+		return true
+	elseif is_dialback then
+		return not judge_dialback(self, stream, target, element)
 	end
-	return not (is_dialback and target and judge_dialback(self, stream, target, element))
+	return not judge_ahead(self, stream, target, element)
 end
 
 -- On a stream that is authenticated for some pair: the pair of each element counts, whether the
@@ -531,13 +561,15 @@ end
 
 --- Whether a stanza from a host of ours may leave on a server's stream to a domain: the peer has
 -- authenticated as that domain, and the pair is admitted. A stream that breaks the policy of the
--- host is ended; one that is only not authenticated as the domain stays, for its own.
+-- host is ended; one that is only not authenticated as the domain stays, for its own. A stanza from
+-- no host of ours is its stream's.
 function methods:may_send(session, host, domain)
 	local stream = self._server.stream(session)
 	if stream and state_of(self, stream, host, domain) == ADMITTED then
 		return true
 	end
 	stream = stream or self:stream(session)
+	host = self._server.is_host(host) and host or stream:host()
 	if not is_enforced(policy_for(self, stream.role, host, domain)) then
 		return true
 	end

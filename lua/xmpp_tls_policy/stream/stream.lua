@@ -47,7 +47,7 @@ end
 -- What belongs to a connection, and to its facts.
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
-	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.peer_identity = nil, nil, nil, nil, nil
+	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
 end
 
 --- Reads the facts of the connection beneath. Returns them; nil without TLS; nil and a message
@@ -75,12 +75,10 @@ function methods:identity(domain)
 	if not certificate or not domain then
 		return nil
 	end
-	if domain ~= self:peer() then
-		return certificate:matches(domain, "xmpp-server")
-	elseif self.peer_identity == nil then
-		self.peer_identity = certificate:matches(domain, "xmpp-server")
+	if domain ~= self.identified then
+		self.identified, self.is_identity = domain, certificate:matches(domain, "xmpp-server")
 	end
-	return self.peer_identity
+	return self.is_identity
 end
 
 --- Whether a certificate vouches for the peer as a domain: one that leads to a trusted root and
