@@ -51,17 +51,18 @@ function cutoff_verdict.of_handshake(policy, stream, domain)
 		remembered = { count = 0 }
 		stream.cutoffs = remembered
 	end
-	local known = remembered[policy]
-	if known and known.domain == domain and known.objection == stream.objection then
+	local known, described = remembered[policy], stream:described(domain)
+	local vouched = described and described.authenticated
+	if known and known.domain == domain and known.objection == stream.objection and known.vouched == vouched then
 		return known.verdict
 	end
 	local offer = core.observer.offer(stream.connection)
-	local verdict = policy:judge_as_enforced(stream.facts, stream:described(domain), offer)
+	local verdict = policy:judge_as_enforced(stream.facts, described, offer)
 	if stream.objection then
 		verdict = with(verdict, { clause = "tls-policy/verdict", enforced = true, text = stream.objection })
 	end
 	remembered.count = remembered.count + (known and 0 or 1)
-	remembered[policy] = { domain = domain, objection = stream.objection, verdict = verdict }
+	remembered[policy] = { domain = domain, objection = stream.objection, vouched = vouched, verdict = verdict }
 	return verdict
 end
 
