@@ -1,5 +1,6 @@
 --- The verdict on a connection if a policy that is only reported on were enforced.
 local core = require "xmpp_tls_policy.core"
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local cutoff_verdict = {}
@@ -30,7 +31,8 @@ end
 
 --- A sentence for the refusal of a peer that no certificate vouches for.
 function cutoff_verdict.dialback_alone(domain)
-	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")
+	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(
+		shown(domain or "the peer"))
 end
 
 -- A verdict with one more breach.

@@ -78,6 +78,7 @@ describe("the verdict if a policy were enforced", function ()
 		assert.same({ "unauthenticated_s2s" }, ids(cutoff_verdict.of(rfc9325, stream_of "good", "b.test")))
 		assert.equal("no valid certificate vouches for the peer, and dialback alone is not accepted here",
 			cutoff_verdict.dialback_alone(nil))
+		assert.matches("for a.test\\010b, and", cutoff_verdict.dialback_alone "a.test\nb", 1, true)
 	end)
 
 	it("has a breach where another module objects", function ()

@@ -28,14 +28,18 @@ describe("the log of refused streams", function ()
 	it("has entries, the latest first, and a total", function ()
 		add("first", { clauses = { "cipher.rc4" } })
 		now = 1001
-		add("second\27[2J")
+		add("second\27[2J\nthird")
 		assert.same({
 			{ time = 1001, what = "stream", address = "192.0.2.1", host = "host.test", role = "s2sin", domain = "a.test",
-				text = "second\\027[2J", clauses = { is_list = true } },
+				text = "second\\027[2J\\010third", clauses = { is_list = true } },
 			{ time = 1000, what = "stream", address = "192.0.2.1", host = "host.test", role = "s2sin", domain = "a.test",
 				text = "first", clauses = { "cipher.rc4", is_list = true } },
 		}, log:list())
 		assert.equal(2, log:total())
+		assert.same({
+			"info: Stream refused by the TLS policy: first",
+			"info: Stream refused by the TLS policy: second\\027[2J\\010third",
+		}, lines)
 	end)
 
 	it("is counted by role and clause", function ()
