@@ -178,9 +178,9 @@ function checks.keeps_the_clauses(self, stream, pair)
 	stream:publish()
 end
 
--- Clause unauth.encrypt, with the option unauthenticated_s2s.
+-- Clause unauth.encrypt, with the option unauthenticated_s2s. Of streams of servers alone.
 function checks.is_vouched_for(_, stream, pair)
-	if stream.role == "c2s" or pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
+	if pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
 		return nil
 	end
 	return {

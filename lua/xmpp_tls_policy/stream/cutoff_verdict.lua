@@ -1,5 +1,6 @@
 --- The verdict on a connection if a policy that is only reported on were enforced.
 local core = require "xmpp_tls_policy.core"
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local cutoff_verdict = {}
@@ -10,7 +11,8 @@ local MOST_REMEMBERED = 8
 
 --- A sentence for the refusal of a peer that no certificate vouches for.
 function cutoff_verdict.dialback_alone(domain)
-	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(domain or "the peer")
+	return ("no valid certificate vouches for %s, and dialback alone is not accepted here"):format(
+		shown(domain or "the peer"))
 end
 
 -- A verdict with one more breach.
@@ -31,17 +33,18 @@ function cutoff_verdict.of_handshake(policy, stream, domain)
 		remembered = { count = 0 }
 		stream.cutoffs = remembered
 	end
-	local known = remembered[policy]
-	if known and known.domain == domain and known.objection == stream.objection then
+	local known, described = remembered[policy], stream:described(domain)
+	local vouched = described and described.authenticated
+	if known and known.domain == domain and known.objection == stream.objection and known.vouched == vouched then
 		return known.verdict
 	end
 	local offer = core.observer.offer(stream.connection)
-	local verdict = policy:judge_as_enforced(stream.facts, stream:described(domain), offer)
+	local verdict = policy:judge_as_enforced(stream.facts, described, offer)
 	if stream.objection then
 		verdict = with(verdict, { clause = "tls-policy/verdict", enforced = true, text = stream.objection })
 	end
 	remembered.count = remembered.count + (known and 0 or 1)
-	remembered[policy] = { domain = domain, objection = stream.objection, verdict = verdict }
+	remembered[policy] = { domain = domain, objection = stream.objection, vouched = vouched, verdict = verdict }
 	return verdict
 end
 

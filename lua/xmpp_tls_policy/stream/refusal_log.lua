@@ -25,15 +25,16 @@ end
 
 --- Takes in a refusal (see closing.lua) of a stream.
 function methods:add(server, metrics, stream, refusal)
-	local session, clauses = stream.session, refusal.clauses or {}
+	-- It may repeat a domain that the peer chose, and domains may have line breaks.
+	local session, clauses, text = stream.session, refusal.clauses or {}, escaped(refusal.text)
 	metrics:refusal(stream.role, "stream", clauses)
 	local address = server.address(session)
 	self._latest:add {
 		time = self._now(), what = "stream", address = address, host = stream:host(), role = stream.role,
-		domain = stream:peer(), text = escaped(refusal.text), clauses = server.list(clauses),
+		domain = stream:peer(), text = text, clauses = server.list(clauses),
 	}
 	if self._lines:allows(network.of(address)) then
-		server.log_session(session, "info", "Stream refused by the TLS policy: %s", refusal.text)
+		server.log_session(session, "info", "Stream refused by the TLS policy: %s", text)
 	end
 end
 

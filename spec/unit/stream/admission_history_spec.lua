@@ -183,6 +183,33 @@ describe("a verdict", function ()
 		assert.equal("TLSv1.2", session.public.facts.version)
 	end)
 
+	it("keeps its breaches, whatever other modules do with theirs", function ()
+		local world, session = opened("none", { ["strict.test"] = must })
+		session.connection = connection_of("s2sin", "weak", "none")
+		function world.objection(_, _, make)
+			local broken = make().verdict.broken
+			assert.equal("cipher.aead", broken[1].clause)
+			broken[1].clause = "changed"
+			broken[2] = nil
+		end
+		assert.is_false(world.admission:opened(session))
+		assert.equal("cipher.aead", session.public.verdict.broken[1].clause)
+		assert.equal("cipher.fs", session.public.verdict.broken[2].clause)
+	end)
+
+	it("is that of one pair: other modules are asked of each", function ()
+		for _, refused in ipairs { { "strict.test", "b.test" }, { "other.test", "a.test" } } do
+			local world, session = opened("none", { ["strict.test"] = should, ["other.test"] = should })
+			function world.objection(host, _, make)
+				return host == refused[1] and make().domain == refused[2] and "no" or nil
+			end
+			assert.is_false(world.admission:authenticated(session, "strict.test", "a.test", "dialback"))
+			session.authed["a.test"] = true
+			assert.is_false(world.admission:may_pass(session, element("iq", nil, refused[1], refused[2])))
+			assert.equal("no", session.text)
+		end
+	end)
+
 	it("of another connection does not count", function ()
 		local world, session = opened "none"
 		assert.is_false(world.admission:opened(session))
