@@ -64,11 +64,7 @@ local function writer(session)
 		end
 	end
 	local function write(string)
-		local more = size_in_xml(string)
-		if size + more > MOST then
-			flush()
-		end
-		ready[#ready + 1], size = string, size + more
+		ready[#ready + 1], size = string, size + size_in_xml(string)
 		if size >= AT_A_TIME then
 			flush()
 		end
