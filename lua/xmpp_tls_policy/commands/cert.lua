@@ -23,7 +23,7 @@ local function names_of(certificate)
 	local names = {}
 	for _, kind in ipairs { { "DNS", "dns" }, { "SRV", "srv" }, { "XmppAddr", "xmpp" } } do
 		for _, name in ipairs(certificate.names[kind[2]]) do
-			names[#names + 1] = ("%s %s"):format(kind[1], name)
+			names[#names + 1] = kind[1] .. " " .. name
 		end
 	end
 	return names[1] and table.concat(names, ", ") or "none in the subjectAltName"

@@ -94,7 +94,7 @@ describe("a row of show", function ()
 			vouched_by = contains(certified, A) and "PKIX" or nil,
 		}
 		local known = stream.new(service.server, session)
-		known.connection, known.mechanism = connection, authenticated[1] and "dialback" or nil
+		known.connection, known.mechanism = connection, "dialback"
 		known.facts = assert(core.observer.facts(connection))
 		-- What the handshake had if the client had shown this certificate.
 		known.facts.certificate, known.facts.verified, known.facts.verify_error = certificates[named(certified)], true, nil
@@ -173,12 +173,14 @@ describe("a row of show", function ()
 		})
 	end)
 
-	it("has no verdict of an older connection", function ()
-		local service = service_of(policy_of "enforce")
-		local session = server_stream(service, "s2sin", { A }, { A })
-		session.stream.connection = {}
-		assert.equal("not judged", row_of(service, session).verdict)
-	end)
+	for _, mode in ipairs { "enforce", "report" } do
+		it("has no verdict of an older connection, mode " .. mode, function ()
+			local service = service_of(policy_of(mode))
+			local session = server_stream(service, "s2sin", { A }, { A })
+			session.stream.connection = {}
+			assert.equal("not judged", row_of(service, session).verdict)
+		end)
+	end
 
 	it("knows of a stream that was there before the module as much as the server does", function ()
 		local service = service_of(policy_of "enforce")

@@ -24,8 +24,10 @@ local PIECE = 1500 -- bytes of text, of which each becomes at most six in XML
 
 -- The size of a text in XML, or a little more.
 local function size_in_xml(string)
-	local _, escaped = string:gsub("[&<>\"']", "")
-	return #string + 5 * escaped
+	if not string:find "[&<>\"']" then
+		return #string
+	end
+	return #string + 5 * select(2, string:gsub("[&<>\"']", ""))
 end
 
 local function print_in_pieces(session, string)
@@ -62,11 +64,7 @@ local function writer(session)
 		end
 	end
 	local function write(string)
-		local more = size_in_xml(string)
-		if size + more > MOST then
-			flush()
-		end
-		ready[#ready + 1], size = string, size + more
+		ready[#ready + 1], size = string, size + size_in_xml(string)
 		if size >= AT_A_TIME then
 			flush()
 		end
