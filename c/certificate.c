@@ -60,7 +60,7 @@ static int certificate_close(lua_State *L)
 	return 0;
 }
 
-void certificate_hold_release(struct certificate_hold *hold)
+static void release_hold(struct certificate_hold *hold)
 {
 	X509_free(hold->certificate);
 	BIO_free(hold->text);
@@ -71,11 +71,11 @@ void certificate_hold_release(struct certificate_hold *hold)
 
 static int hold_close(lua_State *L)
 {
-	certificate_hold_release(luaL_checkudata(L, 1, CERTIFICATE_HOLD_TYPE));
+	release_hold(luaL_checkudata(L, 1, CERTIFICATE_HOLD_TYPE));
 	return 0;
 }
 
-struct certificate_hold *certificate_hold_push(lua_State *L, int index)
+static struct certificate_hold *hold_certificate(lua_State *L, int index)
 {
 	struct certificate_hold *hold = lua_newuserdata(L, sizeof *hold);
 	X509 *certificate;
@@ -111,7 +111,8 @@ static int push_parsed(lua_State *L, const unsigned char *bytes, size_t length)
 	*slot = d2i_X509(NULL, &rest, (long)length);
 	if (*slot == NULL)
 		return push_failure(L, "parse", "certificate cannot be parsed");
-	/* Trying one decoder after the other leaves errors that are none. */
+	/* OpenSSL tries one decoder after the other, and leaves the errors of those that did not
+	 * fit. */
 	ERR_clear_error();
 	if (rest != bytes + length)
 		return push_failure(L, "parse", "certificate is followed by %lu more bytes",
@@ -129,22 +130,22 @@ static int from_der(lua_State *L)
 	return push_parsed(L, (const unsigned char *)bytes, length);
 }
 
-static bool starts_with(const char *text, const char *end, const char *what)
+static bool starts_with(const char *text, const char *end, const char *beginning)
 {
-	size_t length = strlen(what);
+	size_t length = strlen(beginning);
 
-	return (size_t)(end - text) >= length && memcmp(text, what, length) == 0;
+	return (size_t)(end - text) >= length && memcmp(text, beginning, length) == 0;
 }
 
-/* What follows the first line that starts with `what`, or NULL. */
-static const char *after_line(const char *text, const char *end, const char *what)
+/* The text after the first line that starts with `beginning`, or NULL. */
+static const char *after_line(const char *text, const char *end, const char *beginning)
 {
-	while (text != NULL && !starts_with(text, end, what)) {
+	while (text != NULL && !starts_with(text, end, beginning)) {
 		text = memchr(text, '\n', (size_t)(end - text));
 		if (text != NULL)
 			text++;
 	}
-	return text == NULL ? NULL : text + strlen(what);
+	return text == NULL ? NULL : text + strlen(beginning);
 }
 
 /* Decodes base64 with white space in it. Returns the number of bytes, or -1. */
@@ -166,9 +167,8 @@ done:
 	return result;
 }
 
-/* Not by PEM_read_bio_X509, which decodes what stands before the certificate
- * to skip it, private keys included: only the bytes between the two lines are
- * looked at (RFC 7468 3). */
+/* Reads only the bytes between the two lines (RFC 7468 3). PEM_read_bio_X509 would also decode
+ * private keys that stand before the certificate. */
 static int from_pem(lua_State *L)
 {
 	size_t length;
@@ -209,9 +209,17 @@ static int method_matches(lua_State *L)
 
 /* ---- forms ----------------------------------------------------------- */
 
+static int method_facts(lua_State *L)
+{
+	struct certificate_hold *hold = hold_certificate(L, 1);
+	int results = certificate_facts_push(L, hold);
+	release_hold(hold);
+	return results;
+}
+
 static int method_der(lua_State *L)
 {
-	struct certificate_hold *hold = certificate_hold_push(L, 1);
+	struct certificate_hold *hold = hold_certificate(L, 1);
 	int length = i2d_X509(hold->certificate, NULL);
 	unsigned char *bytes, *end;
 
@@ -221,13 +229,13 @@ static int method_der(lua_State *L)
 	if (i2d_X509(hold->certificate, &end) != length)
 		return push_failure(L, "tls", "certificate cannot be encoded");
 	lua_pushlstring(L, (const char *)bytes, (size_t)length);
-	certificate_hold_release(hold);
+	release_hold(hold);
 	return 1;
 }
 
 static int method_pem(lua_State *L)
 {
-	struct certificate_hold *hold = certificate_hold_push(L, 1);
+	struct certificate_hold *hold = hold_certificate(L, 1);
 	char *text = NULL;
 	long length;
 
@@ -236,21 +244,8 @@ static int method_pem(lua_State *L)
 		return push_failure(L, "tls", "certificate cannot be encoded");
 	length = BIO_get_mem_data(hold->text, &text);
 	lua_pushlstring(L, text, (size_t)length);
-	certificate_hold_release(hold);
+	release_hold(hold);
 	return 1;
-}
-
-void certificate_push_hex(lua_State *L, const unsigned char *bytes, size_t length)
-{
-	static const char digits[] = "0123456789abcdef";
-	luaL_Buffer buffer;
-
-	luaL_buffinit(L, &buffer);
-	for (size_t i = 0; i < length; i++) {
-		luaL_addchar(&buffer, digits[bytes[i] >> 4]);
-		luaL_addchar(&buffer, digits[bytes[i] & 15]);
-	}
-	luaL_pushresult(&buffer);
 }
 
 static int method_tostring(lua_State *L)
@@ -263,7 +258,7 @@ static int method_tostring(lua_State *L)
 	if (*slot == NULL)
 		lua_pushliteral(L, "(closed)");
 	else if (X509_digest(*slot, EVP_sha256(), digest, &length) == 1)
-		certificate_push_hex(L, digest, length);
+		push_hex(L, digest, length);
 	else
 		lua_pushliteral(L, "(unknown)");
 	lua_concat(L, 2);
@@ -278,7 +273,7 @@ void certificate_open(lua_State *L)
 		{ NULL, NULL },
 	};
 	static const luaL_Reg methods[] = {
-		{ "facts", certificate_facts },
+		{ "facts", method_facts },
 		{ "matches", method_matches },
 		{ "pem", method_pem },
 		{ "der", method_der },

@@ -1,4 +1,4 @@
-/* What a certificate says, as a plain table. */
+/* The facts of a certificate, as a plain table. */
 #include "internal.h"
 
 #include <string.h>
@@ -9,11 +9,11 @@
 
 static void set_hex(lua_State *L, const char *field, const unsigned char *bytes, size_t length)
 {
-	certificate_push_hex(L, bytes, length);
+	push_hex(L, bytes, length);
 	lua_setfield(L, -2, field);
 }
 
-/* The text that the BIO has collected becomes a field, and leaves the BIO. */
+/* Moves the text in the BIO into a field. */
 static void set_text(lua_State *L, const char *field, BIO *text)
 {
 	char *bytes = NULL;
@@ -26,7 +26,7 @@ static void set_text(lua_State *L, const char *field, BIO *text)
 
 static void set_name(lua_State *L, const char *field, BIO *text, const X509_NAME *name)
 {
-	/* Not escaped: what is above ASCII, so that it stays UTF-8. */
+	/* Does not escape characters above ASCII, so that they stay UTF-8. */
 	unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
 
 	if (X509_NAME_print_ex(text, name, 0, flags) < 0)
@@ -40,13 +40,13 @@ static void set_serial(lua_State *L, const ASN1_INTEGER *serial)
 	size_t length = (size_t)ASN1_STRING_length(serial);
 
 	lua_pushstring(L, ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER ? "-" : "");
-	certificate_push_hex(L, bytes, length);
+	push_hex(L, bytes, length);
 	lua_concat(L, 2);
 	lua_setfield(L, -2, "serial");
 }
 
-/* In seconds since 1970, without the C library's time zones and whatever the
- * width of its time_t. */
+/* In seconds since 1970. Uses neither the C library's time zones nor its time_t, which may have
+ * 32 bits. */
 static void set_time(lua_State *L, const char *field, const ASN1_TIME *time)
 {
 	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
@@ -65,7 +65,7 @@ static void set_time(lua_State *L, const char *field, const ASN1_TIME *time)
 	lua_setfield(L, -2, field);
 }
 
-/* The name or, where it is given none or `dotted`, the number of an OID. */
+/* The name of an OID; its number if it has no name, or with `dotted`. */
 static const char *object_name(char *buffer, size_t size, const ASN1_OBJECT *object, bool dotted)
 {
 	int length = OBJ_obj2txt(buffer, (int)size, object, dotted);
@@ -73,7 +73,7 @@ static const char *object_name(char *buffer, size_t size, const ASN1_OBJECT *obj
 	return length > 0 && (size_t)length < size ? buffer : NULL;
 }
 
-/* IANA's name (TLS Supported Groups) of a curve that OpenSSL calls otherwise. */
+/* IANA's name (TLS Supported Groups) of a curve that has another name in OpenSSL. */
 static const char *curve_name(const char *name)
 {
 	static const char *const names[][2] = {
@@ -94,7 +94,7 @@ static void set_key(lua_State *L, X509 *certificate)
 	char name[128];
 
 	if (key == NULL) {
-		/* OpenSSL cannot use it; what it claims to be is known all the same. */
+		/* OpenSSL cannot use the key, but can read its type. */
 		if (X509_PUBKEY_get0_param(&algorithm, NULL, NULL, NULL,
 					   X509_get_X509_PUBKEY(certificate)) == 1)
 			set_string(L, "key_type", object_name(name, sizeof name, algorithm, false));
@@ -140,7 +140,7 @@ static void append(lua_State *L, int list)
 	lua_rawseti(L, list, (int)lua_rawlen(L, list) + 1);
 }
 
-/* An extension that cannot be read permits nothing: an empty list, not nil. */
+/* An extension that cannot be read permits no use: then the list is empty, not nil. */
 static void set_usages(lua_State *L, struct certificate_hold *hold)
 {
 	int critical = -1;
@@ -210,9 +210,8 @@ static void set_identities(lua_State *L, struct certificate_hold *hold)
 	lua_setfield(L, -2, "identities");
 }
 
-int certificate_facts(lua_State *L)
+int certificate_facts_push(lua_State *L, struct certificate_hold *hold)
 {
-	struct certificate_hold *hold = certificate_hold_push(L, 1);
 	X509 *certificate = hold->certificate;
 	uint32_t flags;
 
@@ -233,7 +232,6 @@ int certificate_facts(lua_State *L)
 	flags = X509_get_extension_flags(certificate);
 	set_boolean(L, "self_issued", (flags & EXFLAG_SI) != 0);
 	set_boolean(L, "ca", (flags & EXFLAG_CA) != 0);
-	certificate_hold_release(hold);
 	ERR_clear_error();
 	return 1;
 }

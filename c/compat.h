@@ -1,5 +1,5 @@
-/* What differs between versions of Lua and OpenSSL, as features that are 0 or
- * 1. The code tests features; only this file tests versions. */
+/* Features that differ between versions of Lua and OpenSSL, as 0 or 1. The code tests features;
+ * only this file tests versions. */
 #ifndef XMPP_TLS_POLICY_COMPAT_H
 #define XMPP_TLS_POLICY_COMPAT_H
 

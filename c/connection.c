@@ -1,5 +1,5 @@
-/* Connection: a TLS endpoint over memory. It has no socket: what it wants to
- * send is taken from it, what it receives is fed to it. */
+/* Connection: a TLS endpoint over memory, without a socket. The caller takes the bytes to send
+ * from it, and feeds it the bytes received. */
 #include "internal.h"
 
 #include <limits.h>
@@ -11,7 +11,7 @@ struct connection {
 	SSL *connection; /* NULL when closed */
 };
 
-/* Nobody needs to feed more than this before reading. */
+/* The most that may wait to be read. */
 #define INPUT_MAX (1 << 20)
 
 static SSL *check(lua_State *L, int index)
@@ -66,7 +66,7 @@ static int set_name(lua_State *L, SSL *connection)
 	return 0;
 }
 
-/* A session that insecure_session gave, to be resumed. */
+/* Offers a session of insecure_session's for resumption. */
 static int set_session(lua_State *L, SSL *connection)
 {
 	size_t length = 0;
@@ -87,7 +87,7 @@ static int set_session(lua_State *L, SSL *connection)
 
 /* connection.new(context, { role = "server"|"client", server_name = string,
  * session = bytes })
- * The role is the context's; an adopted context has none, and it must be given.
+ * The role is the context's. For an adopted context, which has none, the option is needed.
  * Returns a Connection, or nil, message, code ("tls", "parse"). */
 static int connection_new(lua_State *L)
 {
@@ -106,7 +106,7 @@ static int connection_new(lua_State *L)
 	object->connection = NULL;
 	luaL_getmetatable(L, CONNECTION_TYPE);
 	lua_setmetatable(L, -2);
-	/* An adopted context calls back into what its Context keeps alive. */
+	/* The callbacks of an adopted context use LuaSec's userdata, which the Context keeps. */
 	lua_createtable(L, 1, 0);
 	lua_pushvalue(L, 1);
 	lua_rawseti(L, -2, 1);
@@ -131,7 +131,7 @@ static int connection_new(lua_State *L)
 	return failure > 0 ? failure : 1;
 }
 
-/* nil, message, code for what SSL_do_handshake, SSL_read or SSL_write gave. */
+/* Pushes nil, message, code for the result of SSL_do_handshake, SSL_read or SSL_write. */
 static int push_error(lua_State *L, SSL *connection, int result, const char *doing)
 {
 	switch (SSL_get_error(connection, result)) {
@@ -144,8 +144,8 @@ static int push_error(lua_State *L, SSL *connection, int result, const char *doi
 	}
 }
 
-/* connection:handshake() -> true, or nil, message, code: "wantread" (feed it
- * more), "tls". An alert may wait to be taken even then. */
+/* connection:handshake() -> true, or nil, message, code: "wantread" (feed it more), "tls". Also
+ * after a failure, an alert may wait to be taken. */
 static int connection_handshake(lua_State *L)
 {
 	SSL *connection = check(L, 1);
@@ -211,7 +211,7 @@ static int connection_write(lua_State *L)
 	return 1;
 }
 
-/* connection:shutdown() sends close_notify; what it writes is taken as ever. */
+/* connection:shutdown() writes close_notify, which the caller takes. */
 static int connection_shutdown(lua_State *L)
 {
 	SSL *connection = check(L, 1);
@@ -221,9 +221,9 @@ static int connection_shutdown(lua_State *L)
 	return 1;
 }
 
-/* connection:insecure_session() -> a client's session in OpenSSL's serialised form,
- * for the option `session`; it holds the secret, which Lua cannot wipe. In TLS 1.3
- * there is one only after the server's ticket was read. Or nil, message, code
+/* connection:insecure_session() -> a client's session in OpenSSL's serialised form, for the
+ * option `session`. It holds the secret, which Lua cannot wipe. In TLS 1.3 the server's ticket
+ * has to be read first. Or nil, message, code
  * ("handshake", "tls"). */
 static int connection_insecure_session(lua_State *L)
 {
@@ -254,7 +254,7 @@ static int connection_facts(lua_State *L)
 static int connection_offer(lua_State *L)
 {
 	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = observer_push_offer(L, hold->connection);
+	int results = handshake_push_offer(L, hold->connection);
 	hold_release(hold);
 	return results;
 }

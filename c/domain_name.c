@@ -52,10 +52,10 @@ static bool is_digit(uint32_t point)
 	return point >= '0' && point <= '9';
 }
 
-/* Whether a label may hold this character, already in lower case. Outside
- * ASCII this is no IDNA2008 table (RFC 5892): a label that no registry gives
- * out has an A-label that no certificate carries. But what other software may
- * take for the end of a label (RFC 3490 3.1) is never part of one. */
+/* Whether a label may hold this character, which is in lower case. Outside ASCII the tables of
+ * IDNA2008 (RFC 5892) are not needed: if no registry gives a label out, no certificate has its
+ * A-label. The characters that other software may take for a dot (RFC 3490 3.1) are never part of
+ * a label. */
 static bool is_label_point(unsigned long point)
 {
 	if (point < 0x80)
@@ -71,7 +71,7 @@ static bool label_decode(struct label *label, const char *text, size_t length)
 	label->ascii = true;
 	while (length > 0) {
 		unsigned long point = 0;
-		/* Four bytes at most: UTF8_getc knows the longer forms of old, too. */
+		/* At most four bytes: UTF8_getc would also read the obsolete longer forms. */
 		int used =
 		    UTF8_getc((const unsigned char *)text, length < 4 ? (int)length : 4, &point);
 
@@ -230,8 +230,8 @@ static bool labels_normalise(struct output *output, const char *name, size_t len
 
 		if (!label_normalise(output, name, label_length))
 			return false;
-		/* RFC 1123 2.1: the last label of a name is never a number, by which
-		 * it is told from an IPv4 address. */
+		/* RFC 1123 2.1: the last label of a name is never a number. An IPv4 address is no
+		 * name. */
 		if (dot == NULL)
 			return !is_number(output->text + start, output->length - start);
 		if (!output_add(output, '.'))

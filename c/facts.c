@@ -1,5 +1,5 @@
-/* The facts of a connection: what its handshake negotiated, asked of OpenSSL once
- * and copied into a plain table. */
+/* The facts of a connection: the results of its handshake, read from OpenSSL once and copied into
+ * a plain table. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -39,8 +39,8 @@ static const char *name_of(const struct name *names, int nid)
 	return names->name;
 }
 
-/* RFC 8446 4.2.3, from what OpenSSL tells of a signature: its kind, which hash,
- * and the kind of the key. A plain RSA key signs as rsae, an RSASSA-PSS key as
+/* Signature schemes of RFC 8446 4.2.3, by the three things that OpenSSL tells of a signature: its
+ * kind, its hash, and the kind of the key. A plain RSA key signs as rsae, an RSASSA-PSS key as
  * pss. */
 static const struct scheme {
 	int kind, hash, key;
@@ -112,9 +112,9 @@ static void set_encryption(lua_State *L, const SSL_CIPHER *cipher)
 	set_string(L, "encryption", name);
 }
 
-/* In TLS 1.3 the suite does not say which key exchange there was; the key does. Of
- * a key encapsulation the client's half is gone afterwards, and the code point of
- * the group tells it from a hybrid (IANA's registry of groups). */
+/* In TLS 1.3 the suite does not tell the key exchange, but the key does. After a key encapsulation
+ * OpenSSL no longer has the client's half; then the code point of the group tells (IANA's registry
+ * of groups). */
 static const char *key_exchange_of(SSL *connection, EVP_PKEY *key)
 {
 	int group = (int)SSL_get_negotiated_group(connection);
@@ -128,19 +128,20 @@ static const char *key_exchange_of(SSL *connection, EVP_PKEY *key)
 	return EVP_PKEY_get_base_id(key) == EVP_PKEY_DH ? "DHE" : "ECDHE";
 }
 
-/* In TLS 1.3 a session may come back without any, where that is allowed. */
+/* In TLS 1.3 a session may be resumed without a key exchange, if the option allows it. */
 static bool may_lack_key_exchange(SSL *connection)
 {
 	return SSL_session_reused(connection) &&
 	       (SSL_get_options(connection) & SSL_OP_ALLOW_NO_DHE_KEX) != 0;
 }
 
-/* Pushes nothing; sets what is known, and returns the key exchange. */
+/* Sets the fields that are known, and returns the name of the key exchange. */
 static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIPHER *cipher)
 {
 	const char *key_exchange = name_of(key_exchanges, SSL_CIPHER_get_kx_nid(cipher));
 	int group = (int)SSL_get_negotiated_group(connection);
-	int bits = observer_ephemeral_bits(connection);
+	const struct handshake *handshake = handshake_of(connection);
+	int bits = handshake == NULL ? 0 : handshake->ephemeral_bits;
 	EVP_PKEY *key = NULL;
 
 	if (SSL_get_peer_tmp_key(connection, &key) != 1)
@@ -160,7 +161,7 @@ static const char *set_key_exchange(lua_State *L, SSL *connection, const SSL_CIP
 	return key_exchange;
 }
 
-/* In TLS 1.3 all but a pre-shared key alone. */
+/* In TLS 1.3 all key exchanges are, except a pre-shared key alone. */
 static bool is_forward_secret(const char *key_exchange)
 {
 	return key_exchange != NULL &&
@@ -182,7 +183,7 @@ static void set_cipher(lua_State *L, SSL *connection)
 	set_boolean(L, "forward_secrecy", is_forward_secret(key_exchange));
 }
 
-/* OpenSSL chooses a scheme for the server before it knows that it signs nothing. */
+/* OpenSSL chooses a scheme for the server also for a handshake without a signature. */
 static bool server_signs(SSL *connection, const SSL_CIPHER *cipher)
 {
 	int key_exchange = SSL_CIPHER_get_kx_nid(cipher);
@@ -251,7 +252,9 @@ int facts_push(lua_State *L, SSL *connection)
 {
 	if (!SSL_is_init_finished(connection))
 		return push_failure(L, "handshake", "the handshake is not finished");
-	lua_createtable(L, 0, 24);
+	/* As many fields as in TLS 1.3 without ALPN. Room for one more would double the size of
+	 * the table, which a server keeps with each connection. */
+	lua_createtable(L, 0, 16);
 	set_string(L, "role", SSL_is_server(connection) ? "server" : "client");
 	set_string(L, "version", SSL_get_version(connection));
 	set_cipher(L, connection);

@@ -1,5 +1,4 @@
-/* The identities in a certificate's subjectAltName, and whether one of them is a
- * domain's. */
+/* The identities in a certificate's subjectAltName, and how they match a domain. */
 #include "internal.h"
 
 #include <string.h>
@@ -14,8 +13,8 @@ static bool is_ascii(const char *text, size_t length)
 	return true;
 }
 
-/* Well-formed UTF-8 without characters that control a terminal or turn the
- * direction of writing: it ends in logs. */
+/* Whether the text can stand in a log: well-formed UTF-8 without characters that control a
+ * terminal or change the direction of writing. */
 static bool is_printable(const char *text, size_t length)
 {
 	while (length > 0) {
@@ -40,9 +39,8 @@ static void identity_set_text(struct identity *identity, const ASN1_STRING *stri
 	identity->length = (size_t)ASN1_STRING_length(string);
 }
 
-/* RFC 6125 6.4.3, RFC 9525 6.3: "*" only as the whole left-most label; any
- * other place makes it no domain name. Internationalised names are A-labels
- * here (RFC 5280 7.2). */
+/* RFC 6125 6.4.3, RFC 9525 6.3: "*" may only be the whole left-most label; elsewhere it is no
+ * part of a domain name. Internationalised names are A-labels here (RFC 5280 7.2). */
 static bool identity_read_dns(struct identity *identity)
 {
 	const char *name = identity->text;
@@ -127,7 +125,7 @@ static bool dns_matches(const struct identity *identity, const char *domain)
 {
 	if (!identity->wildcard)
 		return strcmp(identity->domain, domain) == 0;
-	/* It stands for one label, and never for all of a top-level domain. */
+	/* A wildcard matches one label, and never the names right under a top-level domain. */
 	domain = strchr(domain, '.');
 	return domain != NULL && strchr(identity->domain, '.') != NULL &&
 	       strcmp(identity->domain, domain + 1) == 0;
@@ -140,7 +138,7 @@ static bool identity_matches(const struct identity *identity, const char *domain
 	case IDENTITY_DNS:
 		return dns_matches(identity, domain);
 	case IDENTITY_SRV:
-		/* No wildcards: RFC 4985 knows none, RFC 6125 6.4.3 demands none. */
+		/* Without wildcards: RFC 4985 has none, RFC 6125 6.4.3 does not demand them. */
 		return strcmp(identity->service, service) == 0 &&
 		       strcmp(identity->domain, domain) == 0;
 	case IDENTITY_XMPP:

@@ -1,5 +1,7 @@
-/* What the files of the core share: their contracts. Only
- * luaopen_xmpp_tls_policy_core is exported from the library. */
+/* The contracts between the files of the core. Each section names the file that defines its
+ * functions. A file calls only files that do not call it, directly or through others
+ * (spec/unit/core_structure_spec.lua). Only luaopen_xmpp_tls_policy_core is exported from the
+ * library. */
 #ifndef XMPP_TLS_POLICY_INTERNAL_H
 #define XMPP_TLS_POLICY_INTERNAL_H
 
@@ -16,9 +18,9 @@
 
 #include "compat.h"
 
-/* What the Lua files rely on in the core, and in what passes between them: to be raised, here
- * and in lua/xmpp_tls_policy/init.lua, with each change of it. */
-#define CORE_INTERFACE 1
+/* The version of the interface between the core and the Lua files: of the functions, and of the
+ * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
+#define CORE_INTERFACE 2
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -26,100 +28,79 @@
 #define STORE_TYPE       "xmpp_tls_policy.Store"
 #define HOLD_TYPE        "xmpp_tls_policy.hold"
 
-/* ---- core.c ---------------------------------------------------------- */
+/* ---- failure.c --------------------------------------------------------- */
 
 /* Pushes nil, message, code and returns 3, for `return push_failure(…)`.
- * The message is made from the format as by printf; where OpenSSL's error
- * queue holds something, its latest reason follows in parentheses. The queue
- * is empty afterwards. `code` is one of the stable words in README.md. */
+ * The message is made from the format as by printf; the latest reason in OpenSSL's error queue,
+ * if there is one, follows in parentheses. The queue is empty afterwards. `code` is one of the
+ * stable words in README.md. */
 __attribute__((format(printf, 3, 4))) int push_failure(lua_State *L, const char *code,
 						       const char *format, ...);
 
-/* Set a field of the table on top of the stack. A NULL string sets nothing:
- * what is not known is nil. */
+/* ---- lua_values.c ------------------------------------------------------ */
+
+/* Set a field of the table on top of the stack. A NULL string sets nothing, so that a value
+ * that is not known is nil. */
 void set_string(lua_State *L, const char *field, const char *value);
 void set_lstring(lua_State *L, const char *field, const void *value, size_t length);
 void set_integer(lua_State *L, const char *field, lua_Integer value);
 void set_boolean(lua_State *L, const char *field, bool value);
 
-/* Registers the metatable `type`: `methods` behind __index, `metamethods` in
- * the metatable itself, and `close`, which has to bear being called twice, as
- * __gc, __close and the method close. Leaves the stack as it was. */
+/* As lua_getfield, without metamethods: runs no code of the caller's. */
+void raw_getfield(lua_State *L, int index, const char *field);
+
+/* Pushes the bytes as lower-case hexadecimal digits. */
+void push_hex(lua_State *L, const unsigned char *bytes, size_t length);
+
+/* ---- userdata.c -------------------------------------------------------- */
+
+/* Registers the metatable `type`: `methods` behind __index, `metamethods` in the metatable
+ * itself, and `close` as __gc, __close and the method close. `close` may be called twice. Leaves
+ * the stack as it was. */
 void register_type(lua_State *L, const char *type, const luaL_Reg *methods,
 		   const luaL_Reg *metamethods, lua_CFunction close);
 
-/* What a method has of OpenSSL while it pushes to Lua: that may throw, and it may
- * run a finaliser that closes the very object. A userdata owns it meanwhile. */
+/* The objects of OpenSSL that a method uses while it pushes to Lua. That may raise an error, and
+ * it may run a finaliser that closes the object. So a userdata owns references meanwhile. */
 struct hold {
 	SSL_CTX *context;
 	SSL *connection;
 };
 
+/* Registers the type of the userdata. */
+void hold_open(lua_State *L);
+
 /* Pushes a userdata with references of its own; either may be NULL. */
 struct hold *hold_push(lua_State *L, SSL_CTX *context, SSL *connection);
 void hold_release(struct hold *hold);
 
-/* As lua_getfield, without metamethods: nothing of the caller's runs. */
-void raw_getfield(lua_State *L, int index, const char *field);
+/* ---- library.c --------------------------------------------------------- */
 
-/* ---- library.c ------------------------------------------------------- */
-
-/* Raises an error unless OpenSSL in this process keeps what the one that we were
- * compiled for promised: its ABI, for newer versions of the same major one
- * (openssl_user_macros(7)). The other's functions may not even be there. */
+/* Raises an error unless OpenSSL in this process has the ABI that we were compiled for: that of
+ * the same major version, at least as new (openssl_user_macros(7)). Another one may lack
+ * functions. */
 void library_check(lua_State *L);
 
-/* Whether the OpenSSL that we call has made `context`: another copy, even of the same
- * version, has other ex_data, and frees what we allocate. Reads nothing of the context
- * but its method, which has its place at the beginning in all versions. `*ours`
- * and `*other`: the files of both, the loader's strings. */
+/* Returns whether the OpenSSL that we call has made `context`. Another copy, even of the same
+ * version, has other ex_data, and would free memory of ours. Reads nothing of the context but
+ * its method, which is at the beginning in all versions. `*ours` and `*other`: the files of
+ * both, strings of the loader's. */
 bool library_has_made(const SSL_CTX *context, const char **ours, const char **other);
 
-/* ---- certificate.c --------------------------------------------------- */
-
-/* Pushes the module `certificate`. */
-void certificate_open(lua_State *L);
-
-/* Pushes a Certificate with a reference of its own to `certificate`. */
-void certificate_push(lua_State *L, X509 *certificate);
-
-/* The same without one: what is put there is freed with it. */
-X509 **certificate_push_empty(lua_State *L);
-
-/* As struct hold, for a Certificate. */
-struct certificate_hold {
-	X509 *certificate;
-	BIO *text;
-	GENERAL_NAMES *names;
-	EXTENDED_KEY_USAGE *usages;
-};
-
-/* Pushes such a userdata for the Certificate at `index`. */
-struct certificate_hold *certificate_hold_push(lua_State *L, int index);
-void certificate_hold_release(struct certificate_hold *hold);
-
-void certificate_push_hex(lua_State *L, const unsigned char *bytes, size_t length);
-
-/* ---- certificate_facts.c --------------------------------------------- */
-
-/* The method certificate:facts(). */
-int certificate_facts(lua_State *L);
-
-/* ---- domain_name.c --------------------------------------------------- */
+/* ---- domain_name.c ----------------------------------------------------- */
 
 /* RFC 1035 2.3.4: 253 characters written out, and the terminating NUL. */
 #define DOMAIN_NAME_SIZE 254
 
 /* Brings a domain name into the form in which it is compared: lower case, each
- * internationalised label as an A-label (RFC 5890 2.3.2.1), without the dot of
- * the root. False, with `normal` empty, for anything that is no domain name:
- * empty or too long labels, characters outside letters, digits and hyphen,
- * NUL, malformed UTF-8; a last label of digits only, as in an IPv4 address.
- * U-labels are not mapped (RFC 5895): one with upper-case
- * letters outside ASCII, or not in NFC, equals nothing but itself. */
+ * internationalised label as an A-label (RFC 5890 2.3.2.1), without the dot of the root. False,
+ * with `normal` empty, for anything else: empty or too long labels, characters outside letters,
+ * digits and hyphen, NUL, malformed UTF-8; a last label of digits only, as in an IPv4 address.
+ * U-labels are not mapped (RFC 5895): one with upper-case letters outside ASCII, or not in NFC,
+ * equals only itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
 
-/* ---- identity.c ------------------------------------------------------ */
+/* ---- identity.c -------------------------------------------------------- */
 
 enum identity_kind {
 	IDENTITY_OTHER,
@@ -139,80 +120,126 @@ struct identity {
 	char domain[DOMAIN_NAME_SIZE];  /* normalised, without "*."; empty: not a mere domain */
 };
 
-/* The subjectAltName, to be freed, or NULL; `*malformed` says whether there is
- * one that cannot be read, or more than one. */
+/* The subjectAltName, which the caller frees, or NULL. `*malformed` says whether there is one
+ * that cannot be read, or more than one. */
 GENERAL_NAMES *identity_names(X509 *certificate, bool *malformed);
 
-/* What one name of a subjectAltName stands for. The text stays the name's. */
+/* Reads one name of a subjectAltName. The text stays the name's. */
 void identity_read(struct identity *identity, const GENERAL_NAME *name);
 
-/* Whether the certificate is for a service ("xmpp-client", "xmpp-server") at a
- * domain, which is normalised (RFC 6120 13.7, RFC 6125). The Common Name is never
- * looked at: RFC 6125 6.4.4 makes it a last resort that may be left out, RFC 9525
- * 2 forbids it. */
+/* Returns whether the certificate is for a service ("xmpp-client", "xmpp-server") at a domain,
+ * which is normalised (RFC 6120 13.7, RFC 6125). Never looks at the Common Name: RFC 6125 6.4.4
+ * makes it a last resort that may be left out, RFC 9525 2 forbids it. */
 bool identity_covers(X509 *certificate, const char *domain, const char *service);
 
-/* ---- context.c ------------------------------------------------------- */
+/* ---- certificate_facts.c ----------------------------------------------- */
 
-/* Pushes the module `context`. */
-void context_open(lua_State *L);
-
-/* The SSL_CTX of the Context at `index`; raises an error for anything else and
- * for a closed one. The Context keeps the reference. */
-SSL_CTX *context_check(lua_State *L, int index);
-
-/* What the Context at `index` was made for: 's' server, 'c' client, 0 for an
- * adopted one, which does not say. */
-char context_role(lua_State *L, int index);
-
-/* Pushes a Context of no further use, for trying things on; NULL where OpenSSL
- * could not make it. */
-SSL_CTX *context_scratch(lua_State *L);
-
-/* ---- adoption.c: what a context was before we changed it -------------- */
-
-/* Everything that settings change in a context and that OpenSSL lets us read. */
-struct snapshot {
-	uint64_t options;
-	long minimum_version, maximum_version; /* 0: no limit */
-	int security_level;
-	size_t tickets;
-	uint32_t max_early_data, recv_max_early_data;
-	char *ciphers, *ciphersuites, *groups; /* lists as OpenSSL takes them */
-	EVP_PKEY *dh;                          /* ours, or NULL */
-	int dh_bits;                           /* the least accepted, or 0 */
+/* As struct hold, for a Certificate. */
+struct certificate_hold {
+	X509 *certificate;
+	BIO *text;
+	GENERAL_NAMES *names;
+	EXTENDED_KEY_USAGE *usages;
 };
 
-/* Fills `snapshot`, which the caller gives to snapshot_free. False if memory is
- * short or OpenSSL fails. */
-bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
-void snapshot_free(struct snapshot *snapshot);
+/* Pushes the result of certificate:facts(). Returns the number of values. */
+int certificate_facts_push(lua_State *L, struct certificate_hold *hold);
 
-/* Remembers, at the first call, what `context` is now, and puts our security
- * callback before its own. False, with nothing changed, if that fails. */
-bool adoption_begin(SSL_CTX *context);
+/* ---- certificate.c ----------------------------------------------------- */
 
-/* Makes `context` what it was before adoption_begin; nothing to do where there
- * was none. */
-bool adoption_end(SSL_CTX *context);
+/* Pushes the module `certificate`. */
+void certificate_open(lua_State *L);
 
-/* No handshake on `context` succeeds until adoption_end; nor on a context that SNI
- * puts in the place of another. Needs adoption_begin. */
-void adoption_disable(SSL_CTX *context);
+/* Pushes a Certificate with a reference of its own to `certificate`. */
+void certificate_push(lua_State *L, X509 *certificate);
 
-/* The least bits of ephemeral DH, 0 if none were asked. */
-int adoption_dh_bits(const SSL_CTX *context);
+/* Pushes an empty one. The caller puts a reference there, which is freed with it. */
+X509 **certificate_push_empty(lua_State *L);
 
-/* Says yes to everything that OpenSSL asks a security callback. */
+/* ---- own_certificate.c ------------------------------------------------- */
+
+#define SECURITY_LEVEL_MAX 5 /* of OpenSSL's */
+
+/* Pushes the result of context:inspect(). */
+void own_certificate_push(lua_State *L, SSL_CTX *context);
+
+/* Returns whether the certificates of the context, and their chains, suit its security level.
+ * If not, `message` says why. */
+bool own_certificates_are_strong(SSL_CTX *context, char *message, size_t size);
+
+/* ---- credentials.c ----------------------------------------------------- */
+
+/* Paths of files, and of a directory; NULL: none. */
+struct credentials {
+	const char *certificate, *key, *ca_file, *ca_path;
+};
+
+/* Loads them into the context. Returns 0, or 3 after push_failure: "file", "parse",
+ * "mismatch". */
+int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *credentials);
+
+/* ---- dh_parameters.c --------------------------------------------------- */
+
+/* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
+int dh_group_bits(int nid);
+
+/* The smallest group of RFC 7919 with at least so many bits, which the caller frees, or NULL. */
+EVP_PKEY *dh_group_new(int least_bits);
+
+/* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
+int dh_pem_bits(const char *text, size_t length);
+
+/* ---- luasec.c ---------------------------------------------------------- */
+
+/* The userdata of a LuaSec context at the absolute index; the index may also have the table in
+ * which Prosody 13 keeps it, and has the userdata afterwards. Raises an error for anything
+ * else. */
+SSL_CTX **luasec_check_context(lua_State *L, int index);
+
+/* Returns 0 if the SSL_CTX in the userdata can be used, or 3 after push_failure: "closed",
+ * "unsupported". Does not allocate in Lua before it has looked. */
+int luasec_verify_context(lua_State *L, int index, SSL_CTX **luasec);
+
+/* The number of the socket of the LuaSec connection at the index, negative if it is closed.
+ * Raises an error for anything else. */
+lua_Integer luasec_check_descriptor(lua_State *L, int index);
+
+/* The result of observer.is_negotiating. */
+bool luasec_is_negotiating(lua_State *L, const SSL_CTX *context);
+
+/* Bits of the DH parameters that the operator gave LuaSec; 0 if there are none that can be
+ * read. Runs code of the operator's. */
+int luasec_dh_bits(lua_State *L, SSL_CTX *context);
+
+/* ---- security_callback.c ----------------------------------------------- */
+
+/* Puts our security callback before the context's own. False, with nothing changed, if memory or
+ * an index is missing. */
+bool security_begin(SSL_CTX *context);
+
+/* Puts the context's own back. Needs security_begin. */
+void security_end(SSL_CTX *context);
+
+/* Lets no handshake on the context succeed until security_end, also if SNI puts it in the place
+ * of another context. Needs security_begin. */
+void security_disable(SSL_CTX *context);
+
+/* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and the least number
+ * of bits accepted from either side. Needs security_begin. */
+bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
+
+/* Our parameters or NULL, no reference; the least number of bits, or 0. */
+EVP_PKEY *security_dh(const SSL_CTX *context);
+int security_dh_bits(const SSL_CTX *context);
+
+/* Returns whether security_begin was ever called for the context. */
+bool security_is_known(const SSL_CTX *context);
+
+/* A security callback that permits everything. */
 int security_permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
 		    void *other, void *data);
 
-/* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and
- * the least number of bits accepted from either side. Needs adoption_begin. */
-bool adoption_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
-
-/* ---- in_force.c: what a context does, asked of OpenSSL ----------------- */
+/* ---- readback.c -------------------------------------------------------- */
 
 /* The names of protocol versions, oldest first, ended by a NULL name. */
 struct protocol_version {
@@ -221,48 +248,81 @@ struct protocol_version {
 };
 extern const struct protocol_version protocol_versions[];
 
-/* Whether a handshake on `context` can come to this version: limits, options
- * and security level together. */
-bool in_force_version(SSL_CTX *context, int version);
+/* Returns whether a handshake on `context` can negotiate this version: limits, options and
+ * security level together. */
+bool readback_version(SSL_CTX *context, int version);
 
-/* The groups that a connection from `context` offers, in order: their number,
- * and names in `names`, at most `size`; -1 on failure. The names are the
- * context's. */
-int in_force_groups(SSL_CTX *context, const char **names, int size);
+/* The groups of the context, in order: returns their number, and sets names in `names`, at most
+ * `size`; -1 on failure. The names are the context's. */
+int readback_groups(SSL_CTX *context, const char **names, int size);
 #define GROUPS_MAX 64
 
-/* Pushes a table of settings (shape: README.md), or nil, message, code. */
-int in_force_push(lua_State *L, SSL_CTX *context);
+/* Pushes a table of settings (shape: README.md), or nil, message, code. Returns the number of
+ * values. */
+int readback_push(lua_State *L, SSL_CTX *context);
 
-/* ---- ephemeral_dh.c ---------------------------------------------------- */
+/* ---- name_list.c ------------------------------------------------------- */
 
-/* Bits of the DH parameters that the operator gave LuaSec, which keeps a
- * function that returns them as PEM; 0 where there are none that can be read. */
-int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context);
+/* All zero: an empty list. */
+struct name_list {
+	char *text;
+	size_t length, size;
+};
 
-/* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
-int ephemeral_dh_group_bits(int nid);
+/* Adds a name with a mark before it, which may be "". False if memory is short. */
+bool name_list_add(struct name_list *list, const char *mark, const char *name);
 
-/* From now on, ephemeral DH on `context` has at least so many bits: with the
- * operator's parameters where they suffice, else with the smallest group of
- * RFC 7919 that does. Needs adoption_begin. */
-bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits);
+/* The string, "" if the list is empty. */
+const char *name_list_text(const struct name_list *list);
+
+void name_list_free(struct name_list *list);
+
+/* ---- snapshot.c -------------------------------------------------------- */
+
+/* Everything that settings change in a context and that can be read. */
+struct snapshot {
+	uint64_t options;
+	long minimum_version, maximum_version; /* 0: no limit */
+	int security_level;
+	size_t tickets;
+	uint32_t max_early_data, recv_max_early_data;
+	struct name_list ciphers, ciphersuites, groups;
+	EVP_PKEY *dh; /* ours, or NULL */
+	int dh_bits;  /* the least accepted, or 0 */
+};
+
+/* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
+ * memory is short or OpenSSL fails. */
+bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
+void snapshot_free(struct snapshot *snapshot);
+
+/* ---- original.c -------------------------------------------------------- */
+
+/* At the first call, keeps a snapshot of the context and calls security_begin. Returns the
+ * snapshot, which lasts until original_restore; NULL, with nothing changed, on failure. */
+const struct snapshot *original_keep(SSL_CTX *context);
+
+bool original_is_kept(const SSL_CTX *context);
+
+/* Restores the context to its state before original_keep; does nothing without it. */
+bool original_restore(SSL_CTX *context);
 
 /* ---- settings.c -------------------------------------------------------- */
 
-/* Applies the table of settings at `index` to `context`, all of it or nothing.
- * `luasec`: whether it is LuaSec's. Pushes a table of what was
- * dropped, or nil, message, code. */
+/* Applies the table of settings at `index` to `context`, all of it or nothing. `luasec`:
+ * whether the context is LuaSec's. Pushes a table of the names that were dropped, or nil,
+ * message, code. Returns the number of values. */
 int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec);
 
-/* ---- offer.c ----------------------------------------------------------- */
+/* ---- client_hello.c ---------------------------------------------------- */
 
 #define OFFER_LISTS   4
 #define OFFER_NUMBERS 240
 
-/* What a client offered, as much of it as we keep; all zero before it is read. */
-struct offer {
-	uint16_t numbers[OFFER_NUMBERS]; /* four lists: offer.c says where each begins */
+/* The offer of a client, as much of it as we keep; all zero before it is read. */
+struct client_hello {
+	uint16_t numbers[OFFER_NUMBERS]; /* four lists: client_hello.c says where each begins */
 	unsigned char counts[OFFER_LISTS];
 	unsigned char present; /* bits: the lists that the hello had */
 	bool has_alpn, cut;
@@ -271,21 +331,21 @@ struct offer {
 	unsigned char alpn[160];                       /* names, each behind its length */
 };
 
-/* Adds to `offer` what it does not have yet. Only inside the client-hello callback;
+/* Adds to `hello` the parts that it does not have yet. Only inside the client-hello callback;
  * allocates nothing, and leaves OpenSSL's error queue as it is. */
-void offer_read(struct offer *offer, SSL *connection);
+void client_hello_read(struct client_hello *hello, SSL *connection);
 
 /* Pushes a table (shape: README.md). */
-void offer_push(lua_State *L, const struct offer *offer);
+void client_hello_push(lua_State *L, const struct client_hello *hello);
 
-/* RFC 6066 3: the name in a list with one of type host_name; bytes of the hello's,
- * at least one. Only inside the client-hello callback. */
-bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t *length);
+/* RFC 6066 3: finds the name in a list with one name of type host_name: bytes of the hello's, at
+ * least one. Only inside the client-hello callback. */
+bool client_hello_find_server_name(SSL *connection, const unsigned char **name, size_t *length);
 
-/* ---- refusal.c --------------------------------------------------------- */
+/* ---- failed_handshake.c ------------------------------------------------ */
 
-/* What is known of a handshake that failed, but for what was offered. */
-struct refused_handshake {
+/* A handshake that failed, without the offer. */
+struct failed_handshake {
 	bool server;        /* our role */
 	int32_t label;      /* of the context (context:observe); 0: none */
 	sa_family_t family; /* of the peer's address: AF_INET, AF_INET6; AF_UNSPEC: none */
@@ -296,86 +356,68 @@ struct refused_handshake {
 	unsigned long error; /* OpenSSL's, or 0 */
 };
 
-/* Keeps copies. `server_name`: what a client asked for, or NULL; `offer`: what a
- * server was offered, or NULL. Allocates nothing. */
-void refusal_record(const struct refused_handshake *refusal, const char *server_name,
-		    const struct offer *offer);
+/* Keeps copies. `server_name`: that a client asked for, or NULL; `hello`: that a server got, or
+ * NULL. Allocates nothing. */
+void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
+			     const struct client_hello *hello);
 
-/* Pushes a list of what was recorded since the last call (shape: README.md), and
- * the number of records that were lost since. Returns 2. */
-int refusals_push(lua_State *L);
+/* Pushes a list of the records since the last call (shape: README.md), and the number of records
+ * that were lost since. Returns 2. */
+int failed_handshakes_push(lua_State *L);
 
 /* ---- socket.c ---------------------------------------------------------- */
 
-/* None of them does anything where the connection has no socket. */
+/* None of them does anything if the connection has no socket. */
 void socket_write_at_once(const SSL *connection);
 void socket_acknowledge_at_once(const SSL *connection);
 
-/* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC
- * 4291 2.5.5.2) is an IPv4 address. */
-void socket_note_peer(struct refused_handshake *refusal, const SSL *connection);
+/* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC 4291 2.5.5.2)
+ * becomes an IPv4 address. */
+void socket_note_peer(struct failed_handshake *failure, const SSL *connection);
 
-/* ---- inspection.c ---------------------------------------------------- */
+/* ---- session_kinds.c --------------------------------------------------- */
 
-/* Pushes what context:inspect() returns. */
-void inspection_push(lua_State *L, SSL_CTX *context);
+#define SESSION_ID_SIZE         32 /* of every session that OpenSSL makes */
+#define SESSION_SECRET_SIZE     48 /* at most: RFC 5246 8.1, RFC 8446 with SHA-384 */
+#define SESSION_ID_CONTEXT_SIZE 16 /* a digest */
 
-/* ---- observer.c ------------------------------------------------------ */
+/* More than there are versions times suites times groups. */
+#define SESSION_KINDS 250
 
-/* Pushes the module `observer`. */
-void observer_open(lua_State *L);
+struct session_kinds {
+	unsigned int count;
+	struct {
+		int version, group;
+		const SSL_CIPHER *cipher;
+		SSL_SESSION *model;
+	} kinds[SESSION_KINDS];
+};
 
-/* From now on, connections made from `context` are observed: their facts, and the
- * handshakes that fail. False if memory or an index is missing. */
-bool observer_attach(SSL_CTX *context);
+/* The number of the session's kind, made if there is none, or -1 if that fails. */
+int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
+void session_kinds_free(struct session_kinds *kinds);
 
-/* Gives `context` a label from 1 to INT32_MAX, which its refusals carry;
- * `keep_offers`: a server's offers outlive the handshake. Needs observer_attach.
- * False if memory is short. */
-bool observer_mark(SSL_CTX *context, int32_t label, bool keep_offers);
+/* ---- secret_memory.c --------------------------------------------------- */
 
-bool observer_is_attached(const SSL_CTX *context);
+struct secret_memory {
+	void *bytes;
+	size_t size;
+	bool locked; /* the system does not swap it out */
+	struct secret_memory *next;
+};
 
-/* Undoes observer_attach and observer_mark for connections that are made later. */
-void observer_detach(SSL_CTX *context);
-
-/* Pushes what the client of a finished handshake offered (shape: README.md), or
- * nil, message, code. Returns the number of values. */
-int observer_push_offer(lua_State *L, SSL *connection);
-
-/* What resumption.c needs to know of a connection; NULL if it is not observed. */
-struct resumption *observer_resumption(const SSL *connection);
-const unsigned char *observer_session_context(const SSL *connection);
-void observer_set_session_context(SSL *connection, const unsigned char *context);
-/* True at the first call. */
-bool observer_first_look_up(SSL *connection);
-void observer_offered_session(SSL *connection, const unsigned char *id);
-/* The ID of the session that a connection was resumed from, or NULL. */
-const unsigned char *observer_resumed_id(const SSL *connection);
-void observer_note_extended_master_secret(SSL *connection);
-bool observer_has_extended_master_secret(const SSL *connection);
-
-/* Bits of the server's ephemeral key, which OpenSSL forgets before a handshake is
- * over; 0 if they are not known. */
-int observer_ephemeral_bits(const SSL *connection);
-
-/* ---- facts.c ----------------------------------------------------------- */
-
-/* Pushes the facts of a connection whose handshake is finished, one value, or
- * nil, message, code. Returns the number of values. */
-int facts_push(lua_State *L, SSL *connection);
+/* Maps so many bytes, all zero. `memory` must not move until secret_memory_unmap. False, with
+ * errno set, on failure. */
+bool secret_memory_map(struct secret_memory *memory, size_t size);
+void secret_memory_unmap(struct secret_memory *memory);
 
 /* ---- session_store.c --------------------------------------------------- */
 
-#define SESSION_ID_SIZE      32 /* of every session that OpenSSL makes */
-#define SESSION_SECRET_SIZE  48 /* at most: RFC 5246 8.1, RFC 8446 with SHA-384 */
-#define SESSION_CONTEXT_SIZE 16 /* of the session ID context, a digest */
-
-/* A session on its way into the store or out of it. It holds a secret: cleanse it. */
+/* A session on its way into the store or out of it. It holds a secret: the caller wipes it. */
 struct session {
 	unsigned char id[SESSION_ID_SIZE];
 	unsigned char secret[SESSION_SECRET_SIZE];
-	unsigned char context[SESSION_CONTEXT_SIZE];
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint8_t secret_length;
 	uint8_t kind;
 	uint32_t age; /* seconds, on the way out */
@@ -403,124 +445,151 @@ void session_store_open(lua_State *L);
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *session_store_check(lua_State *L, int index);
 
-/* A store with one reference, or NULL. `lifetime` in seconds. The memory is wiped
- * when the last reference goes, and when the process ends. */
+/* A store with one reference, or NULL. `lifetime` in seconds. The memory is wiped when the last
+ * reference goes, and when the process ends. */
 struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime);
 void session_store_up_ref(struct session_store *store);
 void session_store_free(struct session_store *store);
 
-/* All in constant time, without allocating. Inserting never fails: the oldest
- * session makes room. An ID that is there already is replaced. */
+/* All in constant time, without allocating. Inserting never fails: the oldest session makes
+ * room. It replaces a session with the same ID. */
 void session_store_insert(struct session_store *store, const struct session *session);
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
-				       const unsigned char *context, struct session *session);
-/* Finding counts nothing by itself: OpenSSL may ask twice for one handshake. */
+				       const unsigned char *id_context, struct session *session);
+/* Counts the result of a look-up; finding counts nothing by itself. */
 void session_store_count(struct session_store *store, enum session_result result);
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
 uint32_t session_store_lifetime(const struct session_store *store);
+struct session_kinds *session_store_kinds(struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
+
+/* The store's clock stands at this time; with 0 it is the system's. */
+void session_store_set_clock(struct session_store *store, uint32_t seconds);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
-/* Adds methods for specs to those of a Store. */
+/* Pushes the module `session_store_trial`, for specs and benchmarks. */
 void session_store_trial_open(lua_State *L);
+
+/* ---- handshake.c ------------------------------------------------------- */
+
+struct resumption;
+
+/* Facts that OpenSSL forgets before a handshake is over, or never has. */
+struct handshake {
+	SSL *connection;
+	SSL_CTX *first_context;        /* that the connection began with; a reference */
+	int descriptor;                /* -1: no socket */
+	int ephemeral_bits;            /* of the server's ephemeral key; 0: unknown */
+	struct resumption *resumption; /* of the first context: SNI may change the context, but
+					* not the cache; NULL: it never was on */
+	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
+	unsigned char offered_id[SESSION_ID_SIZE];
+	bool looked_up, offered_session, extended_master_secret;
+	bool received; /* at least one byte, when OpenSSL returned last */
+	bool finished, failed;
+	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
+	char *server_name;          /* that a client asked for, until the end of the handshake */
+	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
+};
+
+/* To be called first. False if there is no index left. */
+bool handshake_open(void);
+
+/* Says that the next handshake on a socket, as a client and without SNI, is with this server.
+ * False if memory is short. */
+bool handshake_expect_server(int descriptor, const char *server_name);
+
+/* False, with nothing done, if memory is short. The connection owns the struct. If it is freed
+ * before its handshake is finished, the handshake counts as failed. */
+bool handshake_begin(SSL *connection);
+
+/* NULL if there is none. */
+struct handshake *handshake_of(const SSL *connection);
+struct handshake *handshake_of_descriptor(lua_Integer descriptor);
+
+void handshake_finish(struct handshake *handshake, bool keep_hello);
+
+/* Records that the handshake failed: once, and never after it was finished. */
+void handshake_fail(struct handshake *handshake);
+
+/* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
+ * code. Returns the number of values. */
+int handshake_push_offer(lua_State *L, SSL *connection);
 
 /* ---- resumption.c ------------------------------------------------------ */
 
-/* Versions times suites times groups: there are fewer. */
-#define SESSION_KINDS 250
-
-struct session_kinds {
-	unsigned int count;
-	struct {
-		int version, group;
-		const SSL_CIPHER *cipher;
-		SSL_SESSION *model;
-	} kinds[SESSION_KINDS];
-};
-
-void session_kinds_free(struct session_kinds *kinds);
-struct session_kinds *session_store_kinds(struct session_store *store);
-
-/* What a context's sessions are bound to; lives as long as the SSL_CTX. */
-struct resumption;
-
-/* NULL where resumption never was on. */
-struct resumption *resumption_of(const SSL_CTX *context);
-
-/* Sessions of connections made from `context` are kept in `store` (which gets one
- * more reference) and resumed from it, under a session ID context that is the
- * digest of `name`. Needs observer_attach. False, with resumption off, if memory
- * is short. */
+/* Keeps sessions of connections made from `context` in `store` (which gets one more reference)
+ * and resumes them from it, under a session ID context that is the digest of `name`. Needs
+ * callbacks_attach. False, with resumption off, if memory is short. */
 bool resumption_enable(SSL_CTX *context, struct session_store *store, const char *name,
 		       size_t length);
 
-/* Makes the context's cache what it was before. */
+/* Restores the context's own cache. */
 bool resumption_disable(SSL_CTX *context);
 bool resumption_is_enabled(const SSL_CTX *context);
 
-/* The table at `index` maps server names (SNI) to what replaces the `name` of
- * resumption_enable for a connection that asks for them. Raises an error for what
- * is no such table; false if memory is short. */
+/* The table at `index` maps server names (SNI) to strings that replace the `name` of
+ * resumption_enable for a connection that asks for them. Raises an error for any other table;
+ * false if memory is short. */
 bool resumption_set_names(lua_State *L, SSL_CTX *context, int index);
 
-/* The session ID context of connections without a server name. */
-const unsigned char *resumption_context(const struct resumption *resumption);
+/* Binds a handshake that has begun to its context's sessions. */
+void resumption_begin_handshake(SSL *connection);
 
-/* What resumption has to know of a ClientHello. Only inside the client-hello callback.
+/* Reads the parts of a ClientHello that resumption needs. Only inside the client-hello callback.
  * False: the handshake has to fail. */
 bool resumption_client_hello(SSL *connection);
 
-/* The session of the connection is resumed no more. */
+/* Removes the session of the connection from the store. */
 void resumption_end_session(SSL *connection);
 
-/* A session that was found was not resumed after all. */
-void resumption_count_refusal(SSL *connection);
+/* Counts a session that was found but that OpenSSL did not resume. */
+void resumption_count_refused(SSL *connection);
 
-/* ---- observation.c ----------------------------------------------------- */
+/* ---- handshake_callbacks.c --------------------------------------------- */
 
-/* What OpenSSL forgets before a handshake is over, or never knew. */
-struct observation {
-	SSL *connection;
-	SSL_CTX *first;                /* the context that the connection began with; a reference */
-	int descriptor;                /* -1: no socket */
-	int ephemeral_bits;            /* 0: unknown */
-	struct resumption *resumption; /* of the first context: SNI may give the connection
-					* another, but not another cache */
-	unsigned char session_context[SESSION_CONTEXT_SIZE];
-	unsigned char offered_id[SESSION_ID_SIZE];
-	bool looked_up, offered_session, extended_master_secret;
-	bool received; /* a byte, at least, by the last time that OpenSSL returned */
-	bool finished, refused;
-	struct refused_handshake refusal; /* what is known of a failure before there is one */
-	char *server_name;   /* that a client asked for, until the end of the handshake */
-	struct offer *offer; /* of a server's client, until then; longer where it is kept */
-};
+/* From now on, connections made from `context` are observed: their facts, and the handshakes
+ * that fail. False if memory or an index is missing. */
+bool callbacks_attach(SSL_CTX *context);
+bool callbacks_are_attached(const SSL_CTX *context);
 
-/* Before all else. False if there is no index left. */
-bool observation_open(void);
-
-/* The next handshake on a socket, as a client and without SNI, is with this server.
+/* Gives `context` a label from 1 to INT32_MAX, which the records of its failed handshakes have.
+ * `keep_offers`: the offers that a server got outlive the handshake. Needs callbacks_attach.
  * False if memory is short. */
-bool observation_expect(int descriptor, const char *server_name);
+bool callbacks_set_label(SSL_CTX *context, int32_t label, bool keep_offers);
 
-/* False, with nothing done, if memory is short. The connection owns what is begun:
- * if its handshake never was finished when it is freed, it is refused. */
-bool observation_begin(SSL *connection);
+/* Undoes both for connections that are made later. */
+void callbacks_detach(SSL_CTX *context);
 
-/* NULL where there is none. */
-struct observation *observation_of(const SSL *connection);
-struct observation *observation_of_descriptor(lua_Integer descriptor);
+/* ---- facts.c ----------------------------------------------------------- */
 
-void observation_finish(struct observation *observation, bool keep_offer);
+/* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
+ * code. Returns the number of values. */
+int facts_push(lua_State *L, SSL *connection);
 
-/* Records that the handshake failed: once, and not of one that is finished. */
-void observation_refuse(struct observation *observation);
+/* ---- context.c --------------------------------------------------------- */
 
-/* ---- connection.c ---------------------------------------------------- */
+/* Pushes the module `context`. */
+void context_open(lua_State *L);
+
+/* The SSL_CTX of the Context at `index`; raises an error for anything else and for a closed
+ * one. The Context keeps the reference. */
+SSL_CTX *context_check(lua_State *L, int index);
+
+/* The role that the Context at `index` was made for: 's' server, 'c' client, 0 for an adopted
+ * one, whose role is not known. */
+char context_role(lua_State *L, int index);
+
+/* ---- connection.c ------------------------------------------------------ */
 
 /* Pushes the module `connection`. */
 void connection_open(lua_State *L);
+
+/* ---- observer.c -------------------------------------------------------- */
+
+/* Pushes the module `observer`. */
+void observer_open(lua_State *L);
 
 #endif

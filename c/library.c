@@ -1,4 +1,4 @@
-/* Whether the libraries in this process are those that we can work with. */
+/* The libraries in this process, and whether we can work with them. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* NOLINT: dladdr is no part of POSIX */
 #endif

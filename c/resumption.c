@@ -1,5 +1,5 @@
-/* Resumption by session ID: between OpenSSL's callbacks and the store. TLS 1.3 has
- * the session ID wrapped in a ticket (RFC 8446 4.6.1); no state leaves us. */
+/* Resumption by session ID: joins OpenSSL's callbacks to the store. In TLS 1.3 the session ID
+ * is sent in a ticket (RFC 8446 4.6.1), which holds nothing else. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -10,12 +10,12 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-/* What a context needs to resume sessions, and had before. */
 struct resumption {
 	struct session_store *store; /* NULL: off */
-	unsigned char context[SESSION_CONTEXT_SIZE];
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	struct server_name *names; /* sorted; of a context that serves by SNI */
 	size_t count;
+	/* As the context had it before. */
 	long cache_mode, timeout;
 	size_t tickets;
 	uint64_t psk_without_dhe; /* the option, if it was set */
@@ -23,7 +23,7 @@ struct resumption {
 
 struct server_name {
 	char *name;
-	unsigned char context[SESSION_CONTEXT_SIZE];
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 };
 
 static int resumption_index = -1;
@@ -49,72 +49,34 @@ static void resumption_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, i
 	free(resumption);
 }
 
-struct resumption *resumption_of(const SSL_CTX *context)
+static struct resumption *resumption_of(const SSL_CTX *context)
 {
 	return resumption_index < 0 ? NULL : SSL_CTX_get_ex_data(context, resumption_index);
 }
 
-/* ---- kinds ---------------------------------------------------------------------- */
-
-/* What sessions of one version, suite and group have in common lies in a session
- * of OpenSSL's from which the secret and all that is one client's was taken. */
-void session_kinds_free(struct session_kinds *kinds)
-{
-	for (unsigned int i = 0; i < kinds->count; i++)
-		SSL_SESSION_free(kinds->kinds[i].model);
-	memset(kinds, 0, sizeof *kinds);
-}
-
-static SSL_SESSION *make_model(const SSL_SESSION *session)
-{
-	static const unsigned char nothing[SESSION_SECRET_SIZE];
-	SSL_SESSION *model = SSL_SESSION_dup(session);
-	if (model != NULL && (SSL_SESSION_set1_master_key(model, nothing, sizeof nothing) != 1 ||
-			      SSL_SESSION_set1_hostname(model, NULL) != 1 ||
-			      SSL_SESSION_set1_alpn_selected(model, NULL, 0) != 1)) {
-		SSL_SESSION_free(model);
-		model = NULL;
-	}
-	return model;
-}
-
-/* The number of the session's kind, or -1 where there is no room for a new one. */
-static int kind_of(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session)
-{
-	int version = SSL_SESSION_get_protocol_version(session);
-	const SSL_CIPHER *cipher = SSL_SESSION_get0_cipher(session);
-	int group = (int)SSL_get_negotiated_group(connection);
-	for (unsigned int i = 0; i < kinds->count; i++)
-		if (kinds->kinds[i].version == version && kinds->kinds[i].cipher == cipher &&
-		    kinds->kinds[i].group == group)
-			return (int)i;
-	if (kinds->count == SESSION_KINDS)
-		return -1;
-	SSL_SESSION *model = make_model(session);
-	if (model == NULL)
-		return -1;
-	kinds->kinds[kinds->count].version = version;
-	kinds->kinds[kinds->count].cipher = cipher;
-	kinds->kinds[kinds->count].group = group;
-	kinds->kinds[kinds->count].model = model;
-	return (int)kinds->count++;
-}
-
 /* ---- OpenSSL's callbacks -------------------------------------------------------- */
 
-/* A session that was authenticated by the client's certificate would come back
- * without its chain; one without the extended master secret is no proof of who
- * made it (RFC 7627 5.3). */
+/* The handshake of a connection whose sessions are kept, or NULL. */
+static struct handshake *resumable_handshake(const SSL *connection)
+{
+	struct handshake *handshake = handshake_of(connection);
+	bool on = handshake != NULL && handshake->resumption != NULL &&
+		  handshake->resumption->store != NULL;
+	return on ? handshake : NULL;
+}
+
+/* A resumed session lacks the chain of the client's certificate. A session without the
+ * extended master secret may be another client's (RFC 7627 5.3). */
 static bool may_be_resumed(SSL *connection, const SSL_SESSION *session)
 {
 	return SSL_get0_peer_certificate(connection) == NULL &&
 	       (SSL_version(connection) >= TLS1_3_VERSION ||
-		observer_has_extended_master_secret(connection)) &&
+		handshake_of(connection)->extended_master_secret) &&
 	       SSL_SESSION_is_resumable(session) == 1;
 }
 
-/* Whoever has to show a certificate cannot leave it out by resuming a session that
- * was made where he had not to. */
+/* A client that has to show a certificate must not get around it by resuming a session of a
+ * context that asks for none. */
 static bool demands_certificate(const SSL *connection)
 {
 	return (SSL_get_verify_mode(connection) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
@@ -122,25 +84,26 @@ static bool demands_certificate(const SSL *connection)
 
 static int new_session(SSL *connection, SSL_SESSION *session)
 {
-	struct resumption *resumption = observer_resumption(connection);
-	struct session found;
+	const struct handshake *handshake = resumable_handshake(connection);
+	struct session made;
 	unsigned int id_length = 0;
 	const unsigned char *id = SSL_SESSION_get_id(session, &id_length);
 
-	if (resumption == NULL || resumption->store == NULL || id_length != SESSION_ID_SIZE ||
+	if (handshake == NULL || id_length != SESSION_ID_SIZE ||
 	    !may_be_resumed(connection, session))
 		return 0;
-	int kind = kind_of(session_store_kinds(resumption->store), connection, session);
-	size_t length = SSL_SESSION_get_master_key(session, found.secret, sizeof found.secret);
-	if (kind >= 0 && length > 0 && length <= sizeof found.secret) {
-		memcpy(found.id, id, sizeof found.id);
-		memcpy(found.context, observer_session_context(connection), sizeof found.context);
-		found.secret_length = (uint8_t)length;
-		found.kind = (uint8_t)kind;
-		session_store_insert(resumption->store, &found);
+	struct session_store *store = handshake->resumption->store;
+	int kind = session_kinds_find(session_store_kinds(store), connection, session);
+	size_t length = SSL_SESSION_get_master_key(session, made.secret, sizeof made.secret);
+	if (kind >= 0 && length > 0 && length <= sizeof made.secret) {
+		memcpy(made.id, id, sizeof made.id);
+		memcpy(made.id_context, handshake->session_id_context, sizeof made.id_context);
+		made.secret_length = (uint8_t)length;
+		made.kind = (uint8_t)kind;
+		session_store_insert(store, &made);
 	}
-	OPENSSL_cleanse(&found, sizeof found);
-	return 0; /* no reference of OpenSSL's was kept */
+	OPENSSL_cleanse(&made, sizeof made);
+	return 0; /* we keep no reference to OpenSSL's session */
 }
 
 static bool set_time(SSL_SESSION *session, time_t created)
@@ -152,7 +115,7 @@ static bool set_time(SSL_SESSION *session, time_t created)
 #endif
 }
 
-/* A session of OpenSSL's, from what the store knows of it; NULL without memory. */
+/* OpenSSL's form of a session in the store; NULL without memory. */
 static SSL_SESSION *make_session(struct session_store *store, const struct session *found)
 {
 	const struct session_kinds *kinds = session_store_kinds(store);
@@ -161,7 +124,8 @@ static SSL_SESSION *make_session(struct session_store *store, const struct sessi
 	if (session == NULL)
 		return NULL;
 	if (SSL_SESSION_set1_id(session, found->id, sizeof found->id) == 1 &&
-	    SSL_SESSION_set1_id_context(session, found->context, sizeof found->context) == 1 &&
+	    SSL_SESSION_set1_id_context(session, found->id_context, sizeof found->id_context) ==
+		1 &&
 	    SSL_SESSION_set1_master_key(session, found->secret, found->secret_length) == 1 &&
 	    set_time(session, time(NULL) - (time_t)found->age) &&
 	    SSL_SESSION_set_timeout(session, lifetime) == 1)
@@ -172,57 +136,60 @@ static SSL_SESSION *make_session(struct session_store *store, const struct sessi
 
 static SSL_SESSION *get_session(SSL *connection, const unsigned char *id, int length, int *copy)
 {
-	struct resumption *resumption = observer_resumption(connection);
+	struct handshake *handshake = resumable_handshake(connection);
 	SSL_SESSION *session = NULL;
 	struct session found;
 
-	*copy = 0; /* the reference is OpenSSL's */
-	if (resumption == NULL || resumption->store == NULL || length != SESSION_ID_SIZE ||
-	    demands_certificate(connection))
+	*copy = 0; /* OpenSSL takes over our reference */
+	if (handshake == NULL || length != SESSION_ID_SIZE || demands_certificate(connection))
 		return NULL;
+	struct session_store *store = handshake->resumption->store;
 	enum session_result result =
-	    session_store_find(resumption->store, id, observer_session_context(connection), &found);
-	if (observer_first_look_up(connection))
-		session_store_count(resumption->store, result);
+	    session_store_find(store, id, handshake->session_id_context, &found);
+	/* OpenSSL may ask twice for one handshake. */
+	if (!handshake->looked_up)
+		session_store_count(store, result);
+	handshake->looked_up = true;
 	if (result == SESSION_FOUND) {
-		session = make_session(resumption->store, &found);
-		observer_offered_session(connection, id);
+		session = make_session(store, &found);
+		handshake->offered_session = true;
+		memcpy(handshake->offered_id, id, sizeof handshake->offered_id);
 	}
 	OPENSSL_cleanse(&found, sizeof found);
 	return session;
 }
 
-/* RFC 5246 7.2.2: a session does not outlive a fatal alert. OpenSSL's own cache
- * ends sessions of connections that were only cut off, too. */
+/* RFC 5246 7.2.2: a fatal alert ends the session. OpenSSL's own cache would also end sessions
+ * of connections that were only cut off. */
 void resumption_end_session(SSL *connection)
 {
-	struct resumption *resumption = observer_resumption(connection);
+	const struct handshake *handshake = resumable_handshake(connection);
 	const SSL_SESSION *session = SSL_get_session(connection);
 	unsigned int length = 0;
 	const unsigned char *id = session == NULL ? NULL : SSL_SESSION_get_id(session, &length);
-	if (resumption == NULL || resumption->store == NULL)
+	if (handshake == NULL)
 		return;
 	if (length == SESSION_ID_SIZE)
-		session_store_remove(resumption->store, id);
-	/* In TLS 1.3 the session that came back is another than the new one. */
-	id = observer_resumed_id(connection);
-	if (id != NULL)
-		session_store_remove(resumption->store, id);
+		session_store_remove(handshake->resumption->store, id);
+	/* In TLS 1.3 a resumed connection has a new session beside the resumed one. */
+	if (handshake->offered_session && SSL_session_reused(connection))
+		session_store_remove(handshake->resumption->store, handshake->offered_id);
 }
 
-void resumption_count_refusal(SSL *connection)
+void resumption_count_refused(SSL *connection)
 {
-	struct resumption *resumption = observer_resumption(connection);
-	if (resumption == NULL || resumption->store == NULL)
+	const struct handshake *handshake = resumable_handshake(connection);
+	if (handshake == NULL)
 		return;
-	struct session_statistics *statistics = session_store_statistics(resumption->store);
+	struct session_statistics *statistics =
+	    session_store_statistics(handshake->resumption->store);
 	statistics->hits--;
 	statistics->refused++;
 }
 
 /* ---- server names --------------------------------------------------------------- */
 
-/* RFC 6066 3: their case does not matter. */
+/* RFC 6066 3: names are compared without regard to case. */
 static int compare_names(const void *a, const void *b)
 {
 	return strcasecmp(((const struct server_name *)a)->name,
@@ -233,7 +200,7 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 {
 	const unsigned char *bytes;
 	size_t length;
-	if (!offer_find_server_name(connection, &bytes, &length) || length >= size ||
+	if (!client_hello_find_server_name(connection, &bytes, &length) || length >= size ||
 	    memchr(bytes, '\0', length) != NULL)
 		return false;
 	memcpy(name, bytes, length);
@@ -241,11 +208,11 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 	return true;
 }
 
-/* On direct TLS the host is known by SNI alone. Sessions are looked up before the
- * server's own callback has chosen the host's context, so the ID context has to
- * be the host's before that. */
-static bool bind_to_server_name(SSL *connection, const struct resumption *resumption)
+/* On direct TLS only SNI tells the host. OpenSSL looks sessions up before the server's own
+ * callback chooses the context of the host, so the ID context is set before that. */
+static bool bind_to_server_name(SSL *connection, struct handshake *handshake)
 {
+	const struct resumption *resumption = handshake->resumption;
 	char name[256];
 	if (resumption->count == 0)
 		return true;
@@ -255,38 +222,48 @@ static bool bind_to_server_name(SSL *connection, const struct resumption *resump
 		? NULL
 		: bsearch(&wanted, resumption->names, resumption->count, sizeof *found,
 			  compare_names);
-	/* Also of the second ClientHello, which may name another. */
-	const unsigned char *context = found != NULL ? found->context : resumption->context;
-	if (SSL_set_session_id_context(connection, context, SESSION_CONTEXT_SIZE) != 1)
+	/* Also of the second ClientHello, which may have another name. */
+	const unsigned char *id_context =
+	    found != NULL ? found->id_context : resumption->id_context;
+	if (SSL_set_session_id_context(connection, id_context, SESSION_ID_CONTEXT_SIZE) != 1)
 		return false;
-	observer_set_session_context(connection, context);
+	memcpy(handshake->session_id_context, id_context, sizeof handshake->session_id_context);
 	return true;
 }
 
-/* OpenSSL tells of the extended master secret only after the handshake, and asks
- * whether to keep the session before. It negotiates what the client offers. */
-static void note_extended_master_secret(SSL *connection)
+/* OpenSSL asks whether to keep the session before it tells whether the extended master secret
+ * was negotiated. It negotiates it if the client offers it. */
+static void note_extended_master_secret(SSL *connection, struct handshake *handshake)
 {
 	const unsigned char *bytes;
 	size_t length;
 	if ((SSL_get_options(connection) & SSL_OP_NO_EXTENDED_MASTER_SECRET) == 0 &&
 	    SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_extended_master_secret, &bytes,
 				      &length) == 1)
-		observer_note_extended_master_secret(connection);
+		handshake->extended_master_secret = true;
+}
+
+void resumption_begin_handshake(SSL *connection)
+{
+	struct handshake *handshake = handshake_of(connection);
+	handshake->resumption = resumption_of(handshake->first_context);
+	if (handshake->resumption != NULL)
+		memcpy(handshake->session_id_context, handshake->resumption->id_context,
+		       sizeof handshake->session_id_context);
 }
 
 bool resumption_client_hello(SSL *connection)
 {
-	const struct resumption *resumption = observer_resumption(connection);
-	if (resumption == NULL || resumption->store == NULL)
+	struct handshake *handshake = resumable_handshake(connection);
+	if (handshake == NULL)
 		return true;
-	note_extended_master_secret(connection);
-	return bind_to_server_name(connection, resumption);
+	note_extended_master_secret(connection, handshake);
+	return bind_to_server_name(connection, handshake);
 }
 
 /* ---- contexts ------------------------------------------------------------------- */
 
-static struct resumption *resumption_begin(SSL_CTX *context)
+static struct resumption *make_resumption(SSL_CTX *context)
 {
 	struct resumption *resumption = resumption_of(context);
 	if (resumption != NULL)
@@ -301,20 +278,21 @@ static struct resumption *resumption_begin(SSL_CTX *context)
 	return resumption;
 }
 
-static bool digest(const char *text, size_t length, unsigned char context[SESSION_CONTEXT_SIZE])
+static bool digest(const char *text, size_t length,
+		   unsigned char id_context[SESSION_ID_CONTEXT_SIZE])
 {
 	unsigned char bytes[EVP_MAX_MD_SIZE];
 	if (EVP_Digest(text, length, bytes, NULL, EVP_sha256(), NULL) != 1)
 		return false;
-	memcpy(context, bytes, SESSION_CONTEXT_SIZE);
+	memcpy(id_context, bytes, SESSION_ID_CONTEXT_SIZE);
 	return true;
 }
 
 bool resumption_enable(SSL_CTX *context, struct session_store *store, const char *name,
 		       size_t length)
 {
-	struct resumption *resumption = resumption_begin(context);
-	unsigned char id_context[SESSION_CONTEXT_SIZE];
+	struct resumption *resumption = make_resumption(context);
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	if (resumption == NULL || !digest(name, length, id_context) ||
 	    SSL_CTX_set_session_id_context(context, id_context, sizeof id_context) != 1)
 		return false;
@@ -326,7 +304,7 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 		    SSL_CTX_get_options(context) & SSL_OP_ALLOW_NO_DHE_KEX;
 	}
 	SSL_CTX_clear_options(context, SSL_OP_ALLOW_NO_DHE_KEX);
-	memcpy(resumption->context, id_context, sizeof id_context);
+	memcpy(resumption->id_context, id_context, sizeof id_context);
 	session_store_up_ref(store);
 	session_store_free(resumption->store);
 	resumption->store = store;
@@ -335,8 +313,8 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 	SSL_CTX_set_timeout(context, (long)session_store_lifetime(store));
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
 						    SSL_SESS_CACHE_NO_AUTO_CLEAR);
-	/* RFC 8446 4.6.1 allows more, for clients that connect in parallel; a client
-	 * of XMPP has one stream. */
+	/* RFC 8446 4.6.1 allows more, for clients with parallel connections. A client of XMPP has
+	 * one. */
 	return SSL_CTX_set_num_tickets(context, 1) == 1;
 }
 
@@ -363,11 +341,6 @@ bool resumption_is_enabled(const SSL_CTX *context)
 	return resumption != NULL && resumption->store != NULL;
 }
 
-const unsigned char *resumption_context(const struct resumption *resumption)
-{
-	return resumption->context;
-}
-
 /* The number of entries of a table from strings to strings. */
 static size_t check_names(lua_State *L, int index)
 {
@@ -384,7 +357,7 @@ static size_t check_names(lua_State *L, int index)
 bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 {
 	size_t count = check_names(L, index), length;
-	struct resumption *resumption = resumption_begin(context);
+	struct resumption *resumption = make_resumption(context);
 	struct resumption made = { .names = calloc(count + 1, sizeof *made.names) };
 	if (resumption == NULL || made.names == NULL)
 		goto failed;
@@ -392,7 +365,7 @@ bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 		struct server_name *name = &made.names[made.count];
 		const char *text = lua_tolstring(L, -1, &length);
 		name->name = strdup(lua_tostring(L, -2));
-		if (name->name == NULL || !digest(text, length, name->context)) {
+		if (name->name == NULL || !digest(text, length, name->id_context)) {
 			free(name->name);
 			lua_pop(L, 2);
 			goto failed;

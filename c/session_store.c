@@ -1,25 +1,20 @@
-/* Store: sessions that can be resumed, in memory of a fixed size. Oldest out
- * first; found by session ID; nothing is allocated once it is made. */
+/* Store: sessions that can be resumed, found by session ID. Its memory has a fixed size, and
+ * the oldest session makes room for a new one. Nothing is allocated after it is made. */
 #include "internal.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 
-/* A session, without what all of its kind have in common (`kind`). Numbers of
- * records count from 1: 0 is none. */
+/* A session; the rest of it is in its kind. Numbers of records count from 1: 0 is none. */
 struct record {
 	unsigned char id[SESSION_ID_SIZE];
 	unsigned char secret[SESSION_SECRET_SIZE];
-	unsigned char context[SESSION_CONTEXT_SIZE];
-	uint32_t created; /* seconds, as the clock tells them */
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
+	uint32_t created; /* seconds, by the store's clock */
 	uint32_t next;    /* in the same bucket */
 	uint8_t kind;
 	uint8_t secret_length; /* 0: the record is free */
@@ -27,28 +22,23 @@ struct record {
 
 struct session_store {
 	unsigned long references;
-	struct session_store *next_store;
-	struct record *records; /* one mapping: the records, then the buckets */
+	struct secret_memory memory; /* the records, then the buckets */
+	struct record *records;
 	uint32_t *buckets;
-	size_t size;       /* of the mapping, bytes */
 	uint32_t capacity; /* records, and buckets */
 	uint32_t newest;   /* number of the record written last, 0 at first */
 	uint32_t oldest;   /* number of the one that expires first */
 	uint32_t lifetime; /* seconds */
-	uint32_t frozen;   /* the time for tests, 0: the real one */
-	bool locked;
+	uint32_t time;     /* at which the clock stands; 0: it is the system's */
 	struct session_statistics statistics;
 	struct session_kinds kinds;
 };
 
 #define MEBIBYTE 1048576
 
-/* All stores of the process, to be wiped when it ends. */
-static struct session_store *stores;
-
 static uint32_t now(const struct session_store *store)
 {
-	return store->frozen != 0 ? store->frozen : (uint32_t)time(NULL);
+	return store->time != 0 ? store->time : (uint32_t)time(NULL);
 }
 
 static struct record *record_of(const struct session_store *store, uint32_t number)
@@ -56,9 +46,8 @@ static struct record *record_of(const struct session_store *store, uint32_t numb
 	return &store->records[number - 1];
 }
 
-/* IDs that are in the store were made by OpenSSL's generator, so that any bits
- * of them spread evenly; those that a stranger makes up only have to be found
- * missing. */
+/* OpenSSL's generator makes the IDs in the store, so any bits of them are spread evenly. IDs
+ * that a client makes up cannot crowd a bucket: they are only looked for. */
 static uint32_t *bucket_of(const struct session_store *store, const unsigned char *id)
 {
 	uint32_t bits;
@@ -68,63 +57,21 @@ static uint32_t *bucket_of(const struct session_store *store, const unsigned cha
 
 /* ---- memory ----------------------------------------------------------------- */
 
-static void wipe_all(void)
-{
-	for (struct session_store *store = stores; store != NULL; store = store->next_store)
-		OPENSSL_cleanse(store->records, store->size);
-}
-
-static void lock_memory(struct session_store *store)
-{
-	store->locked = mlock(store->records, store->size) == 0;
-}
-
-/* Locks are not inherited by the child of a fork. */
-static void lock_all(void)
-{
-	for (struct session_store *store = stores; store != NULL; store = store->next_store)
-		lock_memory(store);
-}
-
-static bool map_memory(struct session_store *store, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return false;
-#ifdef MADV_DONTDUMP
-	if (madvise(memory, size, MADV_DONTDUMP) != 0) {
-		munmap(memory, size);
-		return false;
-	}
-#endif
-	store->size = size;
-	store->capacity = (uint32_t)(size / (sizeof(struct record) + sizeof(uint32_t)));
-	store->records = memory;
-	store->buckets = (uint32_t *)(store->records + store->capacity);
-	lock_memory(store);
-	return true;
-}
-
 struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime)
 {
-	static bool registered;
 	struct session_store *store = calloc(1, sizeof *store);
-	if (store == NULL)
+	if (store == NULL || !secret_memory_map(&store->memory, (size_t)mebibytes * MEBIBYTE)) {
+		free(store);
 		return NULL;
-	if (!registered && (atexit(wipe_all) != 0 || pthread_atfork(NULL, NULL, lock_all) != 0))
-		goto failed;
-	registered = true;
-	if (!map_memory(store, (size_t)mebibytes * MEBIBYTE))
-		goto failed;
+	}
+	size_t capacity = store->memory.size / (sizeof(struct record) + sizeof(uint32_t));
+	store->capacity = (uint32_t)capacity;
+	store->records = store->memory.bytes;
+	store->buckets = (uint32_t *)(store->records + capacity);
 	store->references = 1;
 	store->lifetime = lifetime;
 	store->oldest = 1;
-	store->next_store = stores;
-	stores = store;
 	return store;
-failed:
-	free(store);
-	return NULL;
 }
 
 void session_store_up_ref(struct session_store *store)
@@ -136,12 +83,7 @@ void session_store_free(struct session_store *store)
 {
 	if (store == NULL || --store->references > 0)
 		return;
-	struct session_store **link = &stores;
-	while (*link != store)
-		link = &(*link)->next_store;
-	*link = store->next_store;
-	OPENSSL_cleanse(store->records, store->size);
-	munmap(store->records, store->size);
+	secret_memory_unmap(&store->memory);
 	session_kinds_free(&store->kinds);
 	free(store);
 }
@@ -161,7 +103,7 @@ static void unlink_record(struct session_store *store, uint32_t number)
 
 static bool is_expired(const struct session_store *store, const struct record *record)
 {
-	/* Unsigned: a clock that was set back makes sessions old, not eternal. */
+	/* Unsigned: if the clock is set back, sessions are too old, not valid for ever. */
 	return now(store) - record->created >= store->lifetime;
 }
 
@@ -170,7 +112,7 @@ static uint32_t after(const struct session_store *store, uint32_t number)
 	return number == store->capacity ? 1 : number + 1;
 }
 
-/* Records are written round and round, so the oldest come first. */
+/* Records are written in a ring, so the oldest come first. */
 static void drop_expired(struct session_store *store, uint32_t most)
 {
 	for (uint32_t i = 0; i < most && store->newest != 0; i++) {
@@ -210,7 +152,7 @@ void session_store_insert(struct session_store *store, const struct session *ses
 	uint32_t *bucket = bucket_of(store, session->id);
 	memcpy(record->id, session->id, sizeof record->id);
 	memcpy(record->secret, session->secret, session->secret_length);
-	memcpy(record->context, session->context, sizeof record->context);
+	memcpy(record->id_context, session->id_context, sizeof record->id_context);
 	record->secret_length = session->secret_length;
 	record->kind = session->kind;
 	record->created = now(store);
@@ -219,12 +161,12 @@ void session_store_insert(struct session_store *store, const struct session *ses
 	store->newest = number;
 	store->statistics.insertions++;
 	store->statistics.sessions++;
-	/* So that no insertion takes long. */
+	/* Two at a time bound the time of an insertion. */
 	drop_expired(store, 2);
 }
 
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
-				       const unsigned char *context, struct session *session)
+				       const unsigned char *id_context, struct session *session)
 {
 	uint32_t number = find(store, id);
 	if (number == 0)
@@ -234,11 +176,11 @@ enum session_result session_store_find(struct session_store *store, const unsign
 		unlink_record(store, number);
 		return SESSION_EXPIRED;
 	}
-	if (CRYPTO_memcmp(record->context, context, sizeof record->context) != 0)
+	if (CRYPTO_memcmp(record->id_context, id_context, sizeof record->id_context) != 0)
 		return SESSION_OTHER_CONTEXT;
 	memcpy(session->id, record->id, sizeof session->id);
 	memcpy(session->secret, record->secret, record->secret_length);
-	memcpy(session->context, record->context, sizeof session->context);
+	memcpy(session->id_context, record->id_context, sizeof session->id_context);
 	session->secret_length = record->secret_length;
 	session->kind = record->kind;
 	session->age = now(store) - record->created;
@@ -287,9 +229,14 @@ struct session_statistics *session_store_statistics(struct session_store *store)
 	return &store->statistics;
 }
 
+void session_store_set_clock(struct session_store *store, uint32_t seconds)
+{
+	store->time = seconds;
+}
+
 static void flush(struct session_store *store)
 {
-	OPENSSL_cleanse(store->records, store->size);
+	OPENSSL_cleanse(store->memory.bytes, store->memory.size);
 	store->newest = 0;
 	store->oldest = 1;
 	store->statistics.sessions = 0;
@@ -327,8 +274,8 @@ static lua_Integer option_integer(lua_State *L, const char *name, lua_Integer le
 }
 
 /* session_store.new{ memory = MiB, lifetime = seconds }
- * RFC 8446 4.6.1 lets no session live longer than seven days. Returns a Store,
- * or nil, message, code ("memory"). */
+ * The lifetime is at most seven days (RFC 8446 4.6.1). Returns a Store, or nil, message, code
+ * ("memory"). */
 static int store_new(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -366,21 +313,21 @@ static int store_stats(lua_State *L)
 	set_integer(L, "removals", (lua_Integer)statistics->removals);
 	set_integer(L, "sessions", (lua_Integer)statistics->sessions);
 	set_integer(L, "capacity", (lua_Integer)store->capacity);
-	set_integer(L, "bytes", (lua_Integer)store->size);
+	set_integer(L, "bytes", (lua_Integer)store->memory.size);
 	set_integer(L, "lifetime", (lua_Integer)store->lifetime);
-	set_boolean(L, "locked", store->locked);
+	set_boolean(L, "locked", store->memory.locked);
 	return 1;
 }
 
-/* store:flush() forgets and wipes all sessions; the counts of events stay. */
+/* store:flush() wipes all sessions; the counts of events stay. */
 static int store_flush(lua_State *L)
 {
 	flush(session_store_check(L, 1));
 	return 0;
 }
 
-/* store:sweep() wipes the sessions that have expired: for a clock to call, as they
- * go by themselves only when others come. */
+/* store:sweep() wipes the sessions that have expired. To be called from time to time: without
+ * it they are wiped only as new ones are inserted. */
 static int store_sweep(lua_State *L)
 {
 	struct session_store *store = session_store_check(L, 1);
@@ -388,7 +335,7 @@ static int store_sweep(lua_State *L)
 	return 0;
 }
 
-/* store:set_lifetime(seconds), of sessions that are in it as well. */
+/* store:set_lifetime(seconds) counts also for the sessions that are in the store. */
 static int store_set_lifetime(lua_State *L)
 {
 	struct session_store *store = session_store_check(L, 1);
@@ -398,76 +345,15 @@ static int store_set_lifetime(lua_State *L)
 	return 0;
 }
 
-/* store:fill(count) inserts so many sessions with random IDs that nobody can
- * resume, to see how the store bears it. True, or nil, message, code ("tls"). */
-static int store_fill(lua_State *L)
-{
-	struct session_store *store = session_store_check(L, 1);
-	struct session session = { .secret_length = SESSION_SECRET_SIZE };
-	for (lua_Integer count = luaL_checkinteger(L, 2); count > 0; count--) {
-		if (RAND_bytes(session.id, sizeof session.id) != 1)
-			return push_failure(L, "tls", "no random bytes");
-		session_store_insert(store, &session);
-	}
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec end;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	return (double)(end.tv_sec - start->tv_sec) + (double)(end.tv_nsec - start->tv_nsec) / 1e9;
-}
-
-/* store:exercise(count) inserts so many sessions with random IDs and looks each of
- * them up. Returns the seconds that one insertion and one look-up took, or nil,
- * message, code ("tls", "missing"). */
-static int store_exercise(lua_State *L)
-{
-	struct session_store *store = session_store_check(L, 1);
-	lua_Integer count = luaL_checkinteger(L, 2);
-	luaL_argcheck(L, count >= 1 && count <= 10000000, 2, "no integer from 1 to 10000000");
-	size_t size = (size_t)count * SESSION_ID_SIZE;
-	unsigned char *ids = lua_newuserdata(L, size);
-	struct session session = { .secret_length = SESSION_SECRET_SIZE };
-	struct timespec start;
-	if (size > INT_MAX || RAND_bytes(ids, (int)size) != 1)
-		return push_failure(L, "tls", "no random bytes");
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (size_t i = 0; i < size; i += SESSION_ID_SIZE) {
-		memcpy(session.id, ids + i, sizeof session.id);
-		session_store_insert(store, &session);
-	}
-	lua_pushnumber(L, seconds_since(&start) / (double)count);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (size_t i = 0; i < size; i += SESSION_ID_SIZE)
-		if (session_store_find(store, ids + i, session.context, &session) != SESSION_FOUND)
-			return push_failure(L, "missing", "a session that was put in is not found");
-	lua_pushnumber(L, seconds_since(&start) / (double)count);
-	return 2;
-}
-
-/* store:set_clock(seconds) stops the store's clock at that time, for tests; nil
- * lets it go again. */
-static int store_set_clock(lua_State *L)
-{
-	struct session_store *store = session_store_check(L, 1);
-	store->frozen = lua_isnoneornil(L, 2) ? 0 : (uint32_t)luaL_checkinteger(L, 2);
-	return 0;
-}
-
 void session_store_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "stats", store_stats },         { "flush", store_flush },
-		{ "sweep", store_sweep },         { "set_lifetime", store_set_lifetime },
-		{ "fill", store_fill },           { "exercise", store_exercise },
-		{ "set_clock", store_set_clock }, { NULL, NULL },
+		{ "stats", store_stats }, { "flush", store_flush },
+		{ "sweep", store_sweep }, { "set_lifetime", store_set_lifetime },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg none[] = { { NULL, NULL } };
 	static const luaL_Reg functions[] = { { "new", store_new }, { NULL, NULL } };
 	register_type(L, STORE_TYPE, methods, none, store_close);
-	session_store_trial_open(L);
 	luaL_newlib(L, functions);
 }

@@ -1,10 +1,14 @@
-/* What only specs do with a store: they put in sessions under IDs of their own. Nobody
- * can resume those: no connection has their session ID context, which is no digest. */
+/* The module `session_store_trial`, for specs and benchmarks: functions of a Store that the
+ * product does not need. No connection can resume the sessions that they insert, because their
+ * session ID context is no digest. */
 #include "internal.h"
 
+#include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 static const unsigned char *check_id(lua_State *L)
 {
@@ -14,7 +18,7 @@ static const unsigned char *check_id(lua_State *L)
 	return (const unsigned char *)id;
 }
 
-/* store:insert(id) */
+/* trial.insert(store, id) */
 static int trial_insert(lua_State *L)
 {
 	struct session_store *store = session_store_check(L, 1);
@@ -24,7 +28,7 @@ static int trial_insert(lua_State *L)
 	return 0;
 }
 
-/* store:find(id) -> its age in seconds, or nil and "unknown" or "expired". */
+/* trial.find(store, id) -> its age in seconds, or nil and "unknown" or "expired". */
 static int trial_find(lua_State *L)
 {
 	static const char *const results[] = {
@@ -34,8 +38,8 @@ static int trial_find(lua_State *L)
 	};
 	struct session_store *store = session_store_check(L, 1);
 	struct session session = { .secret_length = 0 };
-	const unsigned char context[SESSION_CONTEXT_SIZE] = { 0 };
-	enum session_result result = session_store_find(store, check_id(L), context, &session);
+	const unsigned char id_context[SESSION_ID_CONTEXT_SIZE] = { 0 };
+	enum session_result result = session_store_find(store, check_id(L), id_context, &session);
 	OPENSSL_cleanse(session.secret, sizeof session.secret);
 	if (result == SESSION_FOUND) {
 		lua_pushnumber(L, (lua_Number)session.age);
@@ -46,21 +50,84 @@ static int trial_find(lua_State *L)
 	return 2;
 }
 
-/* store:remove(id) */
+/* trial.remove(store, id) */
 static int trial_remove(lua_State *L)
 {
 	session_store_remove(session_store_check(L, 1), check_id(L));
 	return 0;
 }
 
+/* trial.fill(store, count) inserts so many sessions with random IDs. Returns true, or nil,
+ * message, code ("tls"). */
+static int trial_fill(lua_State *L)
+{
+	struct session_store *store = session_store_check(L, 1);
+	struct session session = { .secret_length = SESSION_SECRET_SIZE };
+	for (lua_Integer count = luaL_checkinteger(L, 2); count > 0; count--) {
+		if (RAND_bytes(session.id, sizeof session.id) != 1)
+			return push_failure(L, "tls", "no random bytes");
+		session_store_insert(store, &session);
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static double seconds_since(const struct timespec *start)
+{
+	struct timespec end;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (double)(end.tv_sec - start->tv_sec) + (double)(end.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* trial.exercise(store, count) inserts so many sessions with random IDs and looks each of them
+ * up. Returns the seconds that one insertion and one look-up took, or nil, message, code
+ * ("tls", "missing"). */
+static int trial_exercise(lua_State *L)
+{
+	struct session_store *store = session_store_check(L, 1);
+	lua_Integer count = luaL_checkinteger(L, 2);
+	luaL_argcheck(L, count >= 1 && count <= 10000000, 2, "no integer from 1 to 10000000");
+	size_t size = (size_t)count * SESSION_ID_SIZE;
+	unsigned char *ids = lua_newuserdata(L, size);
+	struct session session = { .secret_length = SESSION_SECRET_SIZE };
+	struct timespec start;
+	if (size > INT_MAX || RAND_bytes(ids, (int)size) != 1)
+		return push_failure(L, "tls", "no random bytes");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (size_t i = 0; i < size; i += SESSION_ID_SIZE) {
+		memcpy(session.id, ids + i, sizeof session.id);
+		session_store_insert(store, &session);
+	}
+	lua_pushnumber(L, seconds_since(&start) / (double)count);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (size_t i = 0; i < size; i += SESSION_ID_SIZE)
+		if (session_store_find(store, ids + i, session.id_context, &session) !=
+		    SESSION_FOUND)
+			return push_failure(L, "missing", "a session that was put in is not found");
+	lua_pushnumber(L, seconds_since(&start) / (double)count);
+	return 2;
+}
+
+/* trial.set_clock(store, seconds) stops the store's clock at that time; with nil it is the
+ * system's again. */
+static int trial_set_clock(lua_State *L)
+{
+	struct session_store *store = session_store_check(L, 1);
+	session_store_set_clock(store,
+				lua_isnoneornil(L, 2) ? 0 : (uint32_t)luaL_checkinteger(L, 2));
+	return 0;
+}
+
 void session_store_trial_open(lua_State *L)
 {
-	static const luaL_Reg methods[] = { { "insert", trial_insert },
-					    { "find", trial_find },
-					    { "remove", trial_remove },
-					    { NULL, NULL } };
-	luaL_getmetatable(L, STORE_TYPE);
-	lua_getfield(L, -1, "__index");
-	luaL_setfuncs(L, methods, 0);
-	lua_pop(L, 2);
+	static const luaL_Reg functions[] = {
+		{ "insert", trial_insert },
+		{ "find", trial_find },
+		{ "remove", trial_remove },
+		{ "fill", trial_fill },
+		{ "exercise", trial_exercise },
+		{ "set_clock", trial_set_clock },
+		{ NULL, NULL },
+	};
+	luaL_newlib(L, functions);
 }

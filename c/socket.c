@@ -1,12 +1,12 @@
-/* What is asked of the socket of a connection, or told to it. */
+/* The socket of a connection: its options, and the peer's address. */
 #include "internal.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* Nagle's algorithm would hold back what follows the handshake until the peer
- * acknowledges it, which takes the peer 40 ms. */
+/* Nagle's algorithm would hold back the first data after the handshake until the peer
+ * acknowledges the handshake, which takes it up to 40 ms. */
 void socket_write_at_once(const SSL *connection)
 {
 	int on = 1, descriptor = SSL_get_fd(connection);
@@ -14,7 +14,8 @@ void socket_write_at_once(const SSL *connection)
 		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/* Where the client speaks last in a handshake, its own Nagle waits for us. */
+/* If the client sends the last message of a handshake, its own Nagle waits for our
+ * acknowledgement. */
 void socket_acknowledge_at_once(const SSL *connection)
 {
 #ifdef TCP_QUICKACK
@@ -26,14 +27,14 @@ void socket_acknowledge_at_once(const SSL *connection)
 #endif
 }
 
-static void set_ipv4(struct refused_handshake *refusal, const void *address, in_port_t port)
+static void set_ipv4(struct failed_handshake *failure, const void *address, in_port_t port)
 {
-	refusal->family = AF_INET;
-	memcpy(refusal->address, address, sizeof(struct in_addr));
-	refusal->port = ntohs(port);
+	failure->family = AF_INET;
+	memcpy(failure->address, address, sizeof(struct in_addr));
+	failure->port = ntohs(port);
 }
 
-void socket_note_peer(struct refused_handshake *refusal, const SSL *connection)
+void socket_note_peer(struct failed_handshake *failure, const SSL *connection)
 {
 	union {
 		struct sockaddr any;
@@ -45,12 +46,12 @@ void socket_note_peer(struct refused_handshake *refusal, const SSL *connection)
 	if (descriptor < 0 || getpeername(descriptor, &peer.any, &size) != 0)
 		return;
 	if (peer.any.sa_family == AF_INET) {
-		set_ipv4(refusal, &peer.ipv4.sin_addr, peer.ipv4.sin_port);
+		set_ipv4(failure, &peer.ipv4.sin_addr, peer.ipv4.sin_port);
 	} else if (peer.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.ipv6.sin6_addr)) {
-		set_ipv4(refusal, peer.ipv6.sin6_addr.s6_addr + 12, peer.ipv6.sin6_port);
+		set_ipv4(failure, peer.ipv6.sin6_addr.s6_addr + 12, peer.ipv6.sin6_port);
 	} else if (peer.any.sa_family == AF_INET6) {
-		refusal->family = AF_INET6;
-		memcpy(refusal->address, &peer.ipv6.sin6_addr, sizeof peer.ipv6.sin6_addr);
-		refusal->port = ntohs(peer.ipv6.sin6_port);
+		failure->family = AF_INET6;
+		memcpy(failure->address, &peer.ipv6.sin6_addr, sizeof peer.ipv6.sin6_addr);
+		failure->port = ntohs(peer.ipv6.sin6_port);
 	}
 }

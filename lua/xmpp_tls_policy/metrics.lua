@@ -1,14 +1,13 @@
---- Counts of handshakes, refusals, resumption and certificates. They are kept here,
--- whether Prosody has statistics or not, and are handed to it whenever it collects its
--- own: mod_http_openmetrics has a page of them.
+--- Counts of handshakes, refusals, resumption and certificates. They are kept whether the server
+-- has statistics of its own or not.
 local clauses = require "xmpp_tls_policy.policy.clauses"
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local counters = require "xmpp_tls_policy.counters"
 local suites = require "xmpp_tls_policy.policy.suites"
 
-local unpack = table.unpack or unpack
-
 local metrics = {}
+
+local methods = {}
+local metatable = { __index = methods }
 
 ---- What is counted ------------------------------------------------------------
 
@@ -22,15 +21,15 @@ end
 
 local roles = { "c2s", "s2sin", "s2sout" }
 
--- Of handshakes that were finished, and of those that were not.
+-- The first four are those of handshakes that were finished.
 local outcomes = {
 	"accepted", "exception", "would_refuse", "stream_refused", "handshake_refused", "handshake_failed",
 }
 
--- As the memory of certificates has them.
+-- The kinds of certificates/memory.lua.
 local changes = { "first", "renewal", "verified", "unverified", "change", "pending", "unknown" }
 
--- As the store counts what it did not find.
+-- The reasons of the session store.
 local misses = { "unknown", "expired", "context", "refused" }
 
 local suite_names = {}
@@ -38,13 +37,13 @@ for name in pairs(suites.by_name) do
 	suite_names[name] = true
 end
 
--- OpenSSL's spelling of some is not IANA's.
+-- OpenSSL spells some groups otherwise than IANA.
 local group_names = {}
 for _, group in ipairs(suites.groups) do
 	group_names[group.name:lower()] = group.name
 end
 
--- Beside the clauses: what only report mode tells (reports.lua).
+-- The first two are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
 local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true }
 for id in pairs(clauses) do
 	clause_ids[id] = true
@@ -58,7 +57,7 @@ local function each(list, before, after)
 	return zeros
 end
 
--- A rate has no beginning where a series has none: what an alert may watch counts from zero.
+-- A rate needs a first value, so series that alerts watch begin with zero.
 local function unfinished()
 	local zeros = { { nil, nil, nil, nil, nil, "handshake_failed" } }
 	for _, role in ipairs(roles) do
@@ -69,185 +68,204 @@ local function unfinished()
 	return zeros
 end
 
-local handshakes = counters.new {
-	labels = { "role", "version", "suite", "group", "resumed", "outcome" },
-	values = {
-		role = set(roles), version = set(suites.versions), suite = suite_names, group = set(suites.groups, "name"),
-		resumed = set { "true", "false" }, outcome = set(outcomes),
-	},
-	peer_chosen = { suite = true, group = true },
-	zeros = unfinished(),
-}
-
-local refusals = counters.new {
-	labels = { "role", "stage", "clause" },
-	values = { role = set(roles), stage = set { "handshake", "stream" }, clause = clause_ids },
-}
-
-local would_refuse = counters.new {
-	labels = { "role", "clause" },
-	values = { role = set(roles), clause = clause_ids },
-}
-
-local certificate_changes = counters.new {
-	labels = { "kind" }, values = { kind = set(changes) }, zeros = each(changes),
-}
-
-local store_misses = counters.new { labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses) }
-
 local function plain_counter()
 	return counters.new { labels = {}, zeros = { {} } }
 end
 
-local store_events = {
-	hits = plain_counter(), insertions = plain_counter(), evictions = plain_counter(), removals = plain_counter(),
-}
+local function new_counters()
+	return {
+		handshakes = counters.new {
+			labels = { "role", "version", "suite", "group", "resumed", "outcome" },
+			values = {
+				role = set(roles), version = set(suites.versions), suite = suite_names, group = set(suites.groups, "name"),
+				resumed = set { "true", "false" }, outcome = set(outcomes),
+			},
+			peer_chosen = { suite = true, group = true },
+			zeros = unfinished(),
+		},
+		refusals = counters.new {
+			labels = { "role", "stage", "clause" },
+			values = { role = set(roles), stage = set { "handshake", "stream" }, clause = clause_ids },
+		},
+		would_refuse = counters.new {
+			labels = { "role", "clause" },
+			values = { role = set(roles), clause = clause_ids },
+		},
+		certificate_changes = counters.new {
+			labels = { "kind" }, values = { kind = set(changes) }, zeros = each(changes),
+		},
+		store_misses = counters.new {
+			labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses),
+		},
+		hits = plain_counter(), insertions = plain_counter(), evictions = plain_counter(), removals = plain_counter(),
+	}
+end
 
----- Where it is counted --------------------------------------------------------
+-- What the store counts without a reason.
+local store_events = { "hits", "insertions", "evictions", "removals" }
+
+--- `adopted`: see contexts/adopted_contexts.lua; `server`: the adapter; `kept`: the metrics of the
+-- load before, or nil: counting goes on from there.
+function metrics.new(options)
+	local kept = options.kept
+	return setmetatable({
+		_adopted = options.adopted,
+		_server = options.server,
+		_counters = kept and kept._counters or new_counters(),
+		-- The store that was read last, and how much of its counts was counted.
+		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
+		_counted = kept and kept._counted or { misses = {} },
+		_newest = kept and kept._newest or {}, -- see note_starttls
+		_expiries = kept and kept._expiries or {}, -- see certificate_expiries
+	}, metatable)
+end
+
+---- Counting ------------------------------------------------------------------
 
 --- Counts a finished handshake, once its stream was judged. `facts`: README.md has the
 -- shape; `outcome`: "accepted", "exception" (accepted under one), "would_refuse" (in
 -- report mode) or "stream_refused".
-function metrics.handshake(role, facts, outcome)
+function methods:handshake(role, facts, outcome)
 	local group = facts.group and (group_names[facts.group:lower()] or "other")
-	handshakes:add(1, role, facts.version, facts.cipher_suite, group, tostring(facts.resumed), outcome)
+	self._counters.handshakes:add(1, role, facts.version, facts.cipher_suite, group, tostring(facts.resumed), outcome)
 end
 
---- Counts one that was not finished; `by_us`: whether we ended it with an alert. `role`:
--- nil where it is not known.
-function metrics.failed_handshake(role, by_us)
-	handshakes:add(1, role, nil, nil, nil, nil, by_us and "handshake_refused" or "handshake_failed")
+--- Counts a handshake that was not finished. `role`: nil if it is not known; `by_us`: whether we
+-- ended it with an alert.
+function methods:failed_handshake(role, by_us)
+	self._counters.handshakes:add(1, role, nil, nil, nil, nil, by_us and "handshake_refused" or "handshake_failed")
 end
 
---- Counts so many of which nothing more is known.
-function metrics.lost_handshakes(count)
-	handshakes:add(count, nil, nil, nil, nil, nil, "handshake_failed")
+--- Counts unfinished handshakes of which only the number is known.
+function methods:lost_handshakes(count)
+	self._counters.handshakes:add(count, nil, nil, nil, nil, nil, "handshake_failed")
 end
 
---- Counts a refusal, by each clause (a list of ids) that stood against it. `stage`:
--- "handshake" or "stream".
-function metrics.refusal(role, stage, ids)
+--- Counts a refusal by each clause (a list of ids) that was broken. `stage`: "handshake" or
+-- "stream".
+function methods:refusal(role, stage, ids)
 	for index = 1, math.max(1, #ids) do
-		refusals:add(1, role, stage, ids[index])
+		self._counters.refusals:add(1, role, stage, ids[index])
 	end
 end
 
 --- Counts an authenticated connection that the policy would have refused, by each clause.
-function metrics.would_refuse(role, ids)
+function methods:would_refuse(role, ids)
 	for index = 1, math.max(1, #ids) do
-		would_refuse:add(1, role, ids[index])
+		self._counters.would_refuse:add(1, role, ids[index])
 	end
 end
 
---- Counts a certificate of another server's that is not the one known; `kind`: one of
--- those that the memory of certificates tells apart, "known" excepted.
-function metrics.certificate_change(kind)
-	certificate_changes:add(1, kind)
+--- Counts a certificate of another server that is not the known one. `kind`: see
+-- certificates/memory.lua; never "known".
+function methods:certificate_change(kind)
+	self._counters.certificate_changes:add(1, kind)
 end
 
 ---- The session store ----------------------------------------------------------
 
--- The store that was read last, and how much of what it said was counted.
-local last, counted = setmetatable({}, { __mode = "v" }), { misses = {} }
-
 -- The store takes a hit back when the handshake refuses the session after all, as late as
 -- at its end: nothing is counted then until there are more hits than before.
-local function count(counter, says, of, field, label)
-	local more = says[field] - (of[field] or 0)
+local function count(counter, says, counted, field, label)
+	local more = says[field] - (counted[field] or 0)
 	if more > 0 then
 		counter:add(more, label)
-		of[field] = says[field]
+		counted[field] = says[field]
 	end
 end
 
---- Counts what the session store did since the last call. To be called before another
--- store takes its place, too: what it did goes with it.
-function metrics.read_store()
-	local store = contexts.sessions()
-	if store ~= last.store then
-		last.store, counted = store, { misses = {} }
+--- Counts what the session store did since the last call. Has to be called before another store
+-- takes its place, too.
+function methods:read_store()
+	local store = self._adopted:sessions()
+	if store ~= self._last.store then
+		self._last.store, self._counted = store, { misses = {} }
 	end
 	local says = store and store:stats()
-	for event, counter in pairs(says and store_events or {}) do
-		count(counter, says, counted, event)
+	if not says then
+		return
 	end
-	for _, reason in ipairs(says and misses or {}) do
-		count(store_misses, says.misses, counted.misses, reason, reason)
+	for _, event in ipairs(store_events) do
+		count(self._counters[event], says, self._counted, event)
+	end
+	for _, reason in ipairs(misses) do
+		count(self._counters.store_misses, says.misses, self._counted.misses, reason, reason)
 	end
 end
 
 local function of_store(field)
-	return function ()
-		local store = contexts.sessions()
+	return function (self)
+		local store = self._adopted:sessions()
 		return { { values = {}, value = store and store:stats()[field] or 0 } }
 	end
 end
 
 ---- Our own certificates -------------------------------------------------------
 
--- By host and service, when the first of its certificates expires.
-local expiries = {}
-
--- A certificate that is shown no more does not expire.
+-- A certificate that is not shown any more does not expire.
 local NEVER = math.huge
 
 local function not_after(entry)
 	return entry and entry.certificate and entry.certificate:facts().not_after
 end
 
-local function note(host, service, time)
+-- Of several certificates of a host and service, the one that expires first counts.
+local function note(expiries, host, service, time)
 	if time then
-		local key = host .. "\0" .. service
-		expiries[key] = expiries[key] or { values = { host, service }, value = NEVER }
-		expiries[key].value = math.min(expiries[key].value, time)
+		local by_service = expiries[host] or {}
+		expiries[host] = by_service
+		by_service[service] = by_service[service] or { values = { host, service }, value = NEVER }
+		by_service[service].value = math.min(by_service[service].value, time)
 	end
 end
 
--- By host and role, what the newest context for STARTTLS has shown: { host, role, number,
--- not_after }. The context itself may be gone when the server has made another, and none
--- came yet to whom it would show that.
-local newest = {}
-
-local function note_starttls()
-	for _, entry in contexts.entries() do
+-- The newest context for STARTTLS of each host and role counts: { number, not_after }. It is
+-- remembered, because it may be gone when the server has made another that nobody has used yet.
+local function note_starttls(self)
+	for _, entry in self._adopted:entries() do
 		local given = entry.given
 		if given.host and not given.option and not given.policy.exception then
-			local key = given.host .. "\0" .. given.role
-			if not newest[key] or entry.number > newest[key].number then
-				newest[key] = { host = given.host, role = given.role, number = entry.number, not_after = not_after(entry) }
+			local by_role = self._newest[given.host] or {}
+			self._newest[given.host] = by_role
+			local newest = by_role[given.role]
+			if not newest or entry.number > newest.number then
+				by_role[given.role] = { number = entry.number, not_after = not_after(entry) }
 			end
 		end
 	end
-	for _, shown in pairs(newest) do
-		note(shown.host, shown.role, prosody.hosts[shown.host] and shown.not_after)
-	end
-end
-
-local function no_direct_tls()
-	return {}
-end
-
--- As in server.lua; given by metrics.serve.
-local direct_tls_contexts = no_direct_tls
-
-local function note_direct_tls()
-	for _, found in ipairs(direct_tls_contexts()) do
-		note("*", found.service, not_after(contexts.get(found.context)))
-		for host, context in pairs(found.names) do
-			note(host, found.service, not_after(contexts.get(context)))
+	for host, by_role in pairs(self._newest) do
+		for role, newest in pairs(by_role) do
+			note(self._expiries, host, role, self._server.is_host(host) and newest.not_after)
 		end
 	end
 end
 
-local function certificate_expiries()
-	for _, expiry in pairs(expiries) do
-		expiry.value = NEVER
+local function note_direct_tls(self)
+	local server = self._server
+	local function entry_of(context)
+		return self._adopted:get(server.luasec_context(context))
 	end
-	note_starttls()
-	note_direct_tls()
+	for _, found in ipairs(server.direct_tls_contexts()) do
+		note(self._expiries, "*", found.service, not_after(entry_of(found.context)))
+		for host, context in pairs(found.names) do
+			note(self._expiries, host, found.service, not_after(entry_of(context)))
+		end
+	end
+end
+
+local function certificate_expiries(self)
+	for _, by_service in pairs(self._expiries) do
+		for _, expiry in pairs(by_service) do
+			expiry.value = NEVER
+		end
+	end
+	note_starttls(self)
+	note_direct_tls(self)
 	local list = {}
-	for _, expiry in pairs(expiries) do
-		list[#list + 1] = expiry
+	for _, by_service in pairs(self._expiries) do
+		for _, expiry in pairs(by_service) do
+			list[#list + 1] = expiry
+		end
 	end
 	table.sort(list, function (a, b)
 		return table.concat(a.values, "\0") < table.concat(b.values, "\0")
@@ -258,15 +276,15 @@ end
 ---- All of it ------------------------------------------------------------------
 
 local function of(counter)
-	return function ()
-		return counter:list()
+	return function (self)
+		return self._counters[counter]:list()
 	end
 end
 
--- Units and names as OpenMetrics has them; Prosody adds "_total" to counters.
+-- Units and names as in OpenMetrics, which adds the unit, and "_total" for counters.
 local families = {
 	{
-		name = "handshakes", type = "counter", list = of(handshakes),
+		name = "handshakes", type = "counter", list = of "handshakes",
 		labels = { "role", "version", "suite", "group", "resumed", "outcome" },
 		description = "TLS handshakes. Those that were finished count when the stream on them is opened: accepted, "
 			.. "exception (accepted under an exception), would_refuse (accepted in report mode), stream_refused. "
@@ -274,34 +292,34 @@ local families = {
 			.. "those of which too many came in a second, which have no role)",
 	},
 	{
-		name = "refusals", type = "counter", list = of(refusals), labels = { "role", "stage", "clause" },
+		name = "refusals", type = "counter", list = of "refusals", labels = { "role", "stage", "clause" },
 		description = "Refusals by each clause that stood against them; none: no clause was to blame. Streams all "
 			.. "count; of handshakes only those with a line in the log, as the clauses of others are not looked for",
 	},
 	{
-		name = "would_refuse", type = "counter", list = of(would_refuse), labels = { "role", "clause" },
+		name = "would_refuse", type = "counter", list = of "would_refuse", labels = { "role", "clause" },
 		description = "Authenticated connections that the policy would have refused if it were not only reported on, "
 			.. "by each clause that stood against them",
 	},
 	{
-		name = "session_store_hits", type = "counter", list = of(store_events.hits), labels = {},
+		name = "session_store_hits", type = "counter", list = of "hits", labels = {},
 		description = "Sessions that were looked for in the session store, to be resumed, and found",
 	},
 	{
-		name = "session_store_misses", type = "counter", list = of(store_misses), labels = { "reason" },
+		name = "session_store_misses", type = "counter", list = of "store_misses", labels = { "reason" },
 		description = "Sessions that were looked for in the session store, and not resumed: unknown, expired, context "
 			.. "(made for another host, role, policy or certificate), refused (found, and refused by the handshake)",
 	},
 	{
-		name = "session_store_insertions", type = "counter", list = of(store_events.insertions), labels = {},
+		name = "session_store_insertions", type = "counter", list = of "insertions", labels = {},
 		description = "Sessions that were put into the session store",
 	},
 	{
-		name = "session_store_evictions", type = "counter", list = of(store_events.evictions), labels = {},
+		name = "session_store_evictions", type = "counter", list = of "evictions", labels = {},
 		description = "Sessions that had to go before they expired, for lack of room in the session store",
 	},
 	{
-		name = "session_store_removals", type = "counter", list = of(store_events.removals), labels = {},
+		name = "session_store_removals", type = "counter", list = of "removals", labels = {},
 		description = "Sessions that were removed from the session store after a fatal alert",
 	},
 	{
@@ -313,7 +331,7 @@ local families = {
 		description = "Memory of the session store",
 	},
 	{
-		name = "certificate_changes", type = "counter", list = of(certificate_changes), labels = { "kind" },
+		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },
 		description = "Certificates of other servers that are not the ones known: first (the server is new), renewal, "
 			.. "verified, unverified (it was verified before), change (any other), pending (a change that is still "
 			.. "refused), unknown (could not be looked up)",
@@ -327,17 +345,20 @@ local families = {
 	},
 }
 
---- All metrics as they are now: a list of { name (full, without Prosody's prefix), type =
--- "counter" or "gauge", labels = list of names, description, series = list of { values =
--- list of strings in the labels' order, value = number } }.
-function metrics.list()
-	metrics.read_store()
+local function full_name(family)
+	return family.name .. (family.unit and "_" .. family.unit or family.type == "counter" and "_total" or "")
+end
+
+--- All metrics as they are now: a list of { name (full, without the server's prefix), base (without
+-- unit and "_total"), unit or nil, type = "counter" or "gauge", labels = list of names, description,
+-- series = list of { values = list of strings in the labels' order, value = number } }.
+function methods:list()
+	self:read_store()
 	local list = {}
 	for index, family in ipairs(families) do
-		local suffix = family.unit and "_" .. family.unit or family.type == "counter" and "_total" or ""
 		list[index] = {
-			name = family.name .. suffix, type = family.type, labels = family.labels, description = family.description,
-			series = family.list(),
+			name = full_name(family), base = family.name, unit = family.unit, type = family.type, labels = family.labels,
+			description = family.description, series = family.list(self),
 		}
 	end
 	return list
@@ -346,30 +367,11 @@ end
 --- The table of metrics in README.md.
 function metrics.documentation()
 	local lines = { "| metric | type | labels | meaning |", "| --- | --- | --- | --- |" }
-	for _, metric in ipairs(metrics.list()) do
-		lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(metric.name, metric.type,
-			metric.labels[1] and table.concat(metric.labels, ", ") or "—", metric.description:gsub("%*", "\\*"))
+	for _, family in ipairs(families) do
+		lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(full_name(family), family.type,
+			family.labels[1] and table.concat(family.labels, ", ") or "—", family.description:gsub("%*", "\\*"))
 	end
 	return table.concat(lines, "\n") .. "\n"
-end
-
---- Hands them to Prosody's metrics, under the module's name, until the module is unloaded.
--- Prosody keeps what it is told once; where it has no statistics, it ignores it. `find`:
--- server.direct_tls_contexts.
-function metrics.serve(module, find)
-	direct_tls_contexts = find
-	local registered = {}
-	for index, family in ipairs(families) do
-		registered[index] = module:metric(family.type, family.name, family.unit or "", family.description, family.labels)
-	end
-	module:hook("stats-update", function ()
-		metrics.read_store()
-		for index, family in ipairs(families) do
-			for _, series in ipairs(family.list()) do
-				registered[index]:with_labels(unpack(series.values)):set(series.value)
-			end
-		end
-	end)
 end
 
 return metrics

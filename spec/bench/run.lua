@@ -1,6 +1,7 @@
 -- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments:
 -- the interpreter, and the file for the JSON.
 local connections = require "bench.connections"
+local contexts = require "bench.contexts"
 local core = require "xmpp_tls_policy.core"
 local certificate_bench = require "bench.certificates"
 local handshake = require "support.handshake"
@@ -43,10 +44,11 @@ local function facts_and_verdict()
 end
 
 local function store()
+	local trial = core.session_store_trial
 	local million = 1000000
 	local memory = 112
 	local full = assert(core.session_store.new { memory = memory, lifetime = 3600 })
-	full:fill(million)
+	trial.fill(full, million)
 	local stats = full:stats()
 	assert(stats.sessions == million, "the store holds no million sessions")
 	measure.note("sessions in a MiB, index included, of a store with a million", "sessions",
@@ -54,10 +56,10 @@ local function store()
 	full:close()
 	for _, count in ipairs { 1000, 10000, 100000, million } do
 		local made = assert(core.session_store.new { memory = memory, lifetime = 3600 })
-		made:fill(count)
+		trial.fill(made, count)
 		local inserting, finding = math.huge, math.huge
 		for _ = 1, 5 do
-			local insert, find = assert(made:exercise(10000))
+			local insert, find = assert(trial.exercise(made, 10000))
 			inserting, finding = math.min(inserting, insert * 1e6), math.min(finding, find * 1e6)
 		end
 		measure.note(("insertion, with %d in it"):format(count), "µs", inserting, 1)
@@ -73,6 +75,7 @@ for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 	compare("resumed handshake, server", "spec/bench/resumption.lua", version, "rsa2048", { "openssl", "store" }, 1.05)
 end
 measure.report "Handshakes in memory"
+contexts.run(interpreter, certificates.rsa2048)
 facts_and_verdict()
 measure.report "Facts and verdicts"
 store()

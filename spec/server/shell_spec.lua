@@ -1,4 +1,4 @@
--- What an administrator sees in the shell of a live server, with connections of each kind
+-- The shell of a live server, with connections of each kind
 -- (draft-saintandre-xmpp-tls-02, 4.10).
 local commands = require "support.shell_commands"
 local clauses = require "xmpp_tls_policy.policy.clauses"
@@ -13,10 +13,10 @@ local xmpp = require "support.xmpp"
 local hybrid = versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or nil
 
 describe("the shell", function ()
-	local server, others, made
+	local authority, server, others, made
 
 	setup(function ()
-		local authority = pki.authority()
+		authority = pki.authority()
 		local own_signature = pki.self_signed { names = { "self.test" }, key = "rsa2048" }
 		server, others = population.start(authority, own_signature)
 		made = population.connect(server, others)
@@ -203,12 +203,23 @@ describe("the shell", function ()
 
 	---- Tables ------------------------------------------------------------------
 
-	-- Servers that say who they are, and no more.
-	local function with_servers(domains, action)
+	local tls12_client = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384" }
+
+	-- Streams of servers: action runs while they are there. `domains`: their names. With a
+	-- certificate, they authenticate by it; without one, their headers only claim the names.
+	local function with_servers(domains, certificate, action)
 		local peers = {}
 		for index, domain in ipairs(domains) do
-			peers[index] = assert(xmpp.open(server:target("s2s", "example.test"), { from = domain,
-				tls = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384" } }))
+			local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = domain, tls = {
+				protocol = tls12_client.protocol, ciphers = tls12_client.ciphers,
+				certificate = certificate and certificate.certificate, key = certificate and certificate.key,
+			} }))
+			if certificate then
+				peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+				assert(peer:read_until "<success[^>]*>")
+				assert(peer:open())
+			end
+			peers[index] = peer
 		end
 		local done, message = pcall(action)
 		for _, peer in ipairs(peers) do
@@ -223,49 +234,63 @@ describe("the shell", function ()
 	local idn = "b\195\188cher.test"
 	local wide = "\230\151\165\230\156\172.test"
 
+	-- For all of them.
+	local function certificate_of_servers()
+		return authority:issue { names = { long, "xn--bcher-kva.test", "xn--wgv71a.test" }, key = "p256" }
+	end
+
+	it("admin.status: names no server by a claim of its header", function ()
+		with_servers({ "valid.test", "claimed.test" }, nil, function ()
+			local _, before = connections "valid.test"
+			assert.equal(2, before)
+			local _, claimed = connections "claimed.test"
+			assert.equal(0, claimed)
+			local output = shell "tlspolicy:show()"
+			assert.is_nil(output:find("claimed.test", 1, true))
+			assert.equal(2, select(2, output:gsub("s2sin +%(127.0.0.1%) for example.test", "")))
+		end)
+	end)
+
 	it("lines up in 80 columns, with domains of 200 characters and of others than Latin letters", function ()
 		if hybrid then
 			pending "the lines are written out with the groups of OpenSSL before 3.5"
 		end
 		assert.equal(200, #long)
-		with_servers({ long, idn, wide }, function ()
-			local output = shell [[tlspolicy:show("unauthenticated", "width=80")]]
+		with_servers({ long, idn, wide }, certificate_of_servers(), function ()
+			local output = shell [[tlspolicy:show("s2sin", "width=80")]]
+			local suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no"
+			local tls13_suite = "  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no"
+			local cbc_suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   x25519  yes  no"
 			assert.equal(table.concat({
-				"Role    Who                       Encrypted       Authenticated       Verdict",
+				"Role   Name                  Encrypted  Authenticated       Verdict",
 				"  Version  Suite                                  Bits  Group   FS   Resumed",
-				"c2s     (127.0.0.1)               no              no                  not judged",
-				"c2s     (127.0.0.1)               yes             no                  ok",
-				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
-				"c2s     (127.0.0.1)               HTTPS (BOSH)    no                  not judged",
-				"c2s     (127.0.0.1)               no (WebSocket)  no                  not judged",
-				"s2sin   aaaaaaaaaaaaaaaaaaaaaaa\226\128\166  yes             no                  ok",
-				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
-				"s2sin   b\195\188cher.test for example\226\128\166  yes             no                  ok",
-				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
-				"s2sin   self.test for example.t\226\128\166  yes             no (dialback only)  ok",
-				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
-				"s2sin   \230\151\165\230\156\172.test for example.test  yes             no                  ok",
-				"  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
-				"s2sout  self.test for example.t\226\128\166  yes             no (EXTERNAL)       ok",
-				"  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
-				"OK: 9 connections",
+				"s2sin  aaaaaaaaaaaaaaaaaaa\226\128\166  yes        PKIX, EXTERNAL      ok", suite,
+				"s2sin  b\195\188cher.test for exa\226\128\166  yes        PKIX, EXTERNAL      ok", suite,
+				"s2sin  old.test for exampl\226\128\166  yes        PKIX, EXTERNAL      exception for old.t\226\128\166",
+				cbc_suite,
+				"s2sin  old.test for report\226\128\166  yes        PKIX, EXTERNAL      exception for old.t\226\128\166",
+				cbc_suite,
+				"s2sin  self.test for examp\226\128\166  yes        no (dialback only)  ok", tls13_suite,
+				"s2sin  valid.test for exam\226\128\166  yes        PKIX, EXTERNAL      ok", tls13_suite,
+				"s2sin  \230\151\165\230\156\172.test for example\226\128\166  yes        PKIX, EXTERNAL      ok", suite,
+				"OK: 7 connections",
 			}, "\n"), (output:gsub("%s+$", "")))
 		end)
 	end)
 
 	it("lines up in 200 columns, each connection in one line", function ()
-		with_servers({ long, idn }, function ()
+		with_servers({ long, idn }, certificate_of_servers(), function ()
 			local output = shell [[tlspolicy:show("s2sin", "width=200")]]
 			local suites = {
 				["TLSv1.2 CBC"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   x25519  yes  no",
 				["TLSv1.2"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
 				["TLSv1.3"] = "TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
 			}
-			local lines = { "Role   Who" .. (" "):rep(61) .. "Encrypted  Authenticated       Verdict                 "
+			local lines = { "Role   Name" .. (" "):rep(60) .. "Encrypted  Authenticated       Verdict                 "
 				.. "Version  Suite                                  Bits  Group   FS   Resumed" }
 			for index, row in ipairs {
-				{ long:sub(1, 61) .. "\226\128\166", 62, "no                ", "ok                    ", "TLSv1.2" },
-				{ idn .. " for example.test", 28, "no                ", "ok                    ", "TLSv1.2" },
+				{ long:sub(1, 61) .. "\226\128\166", 62, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.2" },
+				{ idn .. " for example.test", 28, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.2" },
 				{ "old.test for example.test", 25, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
 				{ "old.test for report.test", 24, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
 				{ "self.test for example.test", 26, "no (dialback only)", "ok                    ", "TLSv1.3" },
@@ -315,6 +340,7 @@ describe("the shell", function ()
 		peer:close()
 		assert.equal(1, #found)
 		assert.same({ "s2sin" }, found[1].offered)
+		assert.is_false(found[1].authenticated)
 		assert.is_true(found[1].days_left < 0)
 		local all = table.concat(found[1].problems, "; ")
 		assert.matches("^it expired on %d+%-%d+%-%d+; chain, depth 0: .*; it does not name wrong.test$", all)
@@ -387,11 +413,11 @@ describe("the shell", function ()
 					"connection", "mode", "statement"))
 		end
 		local output = shell [[tlspolicy:explain("version.tls10")]]
-		assert.matches("version.tls10, in draft%-saintandre%-xmpp%-tls%-02, level should %(all that have none of their own, "
+		assert.matches("version.tls10, in draft%-saintandre%-xmpp%-tls%-02, level should %(all other hosts, "
 			.. "example.test%):\n  draft%-saintandre%-xmpp%-tls%-02, section 4.2: SHOULD NOT: negotiate TLS 1.0\n"
-			.. "  enforced at level should: here yes\n  what breaks it is ruled out in the handshake; each connection is "
-			.. "judged by what was negotiated\n", output)
-		assert.matches("enforced at level should; here it is only reported on\n", output)
+			.. "  enforced at level should; enforced here: yes\n  the handshake rules a breach out; each connection is "
+			.. "judged by the result of its handshake\n", output)
+		assert.matches("enforced at level should; here in report mode: breaches are recorded only\n", output)
 	end)
 
 	it("lists the clauses of the profiles in force", function ()
@@ -399,20 +425,20 @@ describe("the shell", function ()
 		assert.matches("\n  negotiate SSL 3.0\n", output)
 		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +yes\n", output)
 		assert.matches("\nversion.tls11 +4.2 +MAY +no\n", output)
-		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +reported\n", output)
+		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +report\n", output)
 		assert.matches("\nOK: 62 clauses\n", output)
 	end)
 
 	---- Arguments ---------------------------------------------------------------
 
 	for command, message in pairs {
-		[ [[tlspolicy:show("a b@c@d")]] ] = [["a b@c@d" is no address, no role (c2s, s2s, s2sin, s2sout) and no verdict]],
-		[ [[tlspolicy:show("c2s", "s2s")]] ] = [[show takes one argument, what, and then "width=80" or "json"]],
-		[ [[tlspolicy:show("width=wide")]] ] = [["wide" is no width: a number from 40 on]],
-		[ [[tlspolicy:show("width=4")]] ] = [["4" is no width: a number from 40 on]],
-		[ [[tlspolicy:show(5)]] ] = [[5 is no text]],
+		[ [[tlspolicy:show("a b@c@d")]] ] = [["a b@c@d" is not a JID or domain, a role (c2s, s2s, s2sin, s2sout), or one of]],
+		[ [[tlspolicy:show("c2s", "s2s")]] ] = [[show takes one argument (filter), then "width=80" or "json"]],
+		[ [[tlspolicy:show("width=wide")]] ] = [["wide" is not a width: give a number of at least 40]],
+		[ [[tlspolicy:show("width=4")]] ] = [["4" is not a width: give a number of at least 40]],
+		[ [[tlspolicy:show(5)]] ] = [[5 is not a text in quotation marks]],
 		[ [[tlspolicy:cert()]] ] = "cert needs a domain",
-		[ [[tlspolicy:cert("a b", "json")]] ] = [["a b" is no domain]],
+		[ [[tlspolicy:cert("a b", "json")]] ] = [["a b" is not a domain]],
 		[ [[tlspolicy:cert("nowhere.test")]] ] = "no certificate of nowhere.test is known",
 		[ [[tlspolicy:explain("version.tls01")]] ] = [["version.tls01" is no clause of draft-saintandre-xmpp-tls-02; did]],
 		[ [[tlspolicy:refused("x")]] ] = [[refused takes no argument]],

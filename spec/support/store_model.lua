@@ -5,6 +5,8 @@
 -- of each session the model knows whether it was ever expired (`doubtful`); one that never
 -- was has to be found.
 
+local trial = require "xmpp_tls_policy.core".session_store_trial
+
 local Model = {}
 Model.__index = Model
 
@@ -73,21 +75,21 @@ end
 
 local function insert(self)
 	local id = new_id(self)
-	self.store:insert(id)
+	trial.insert(self.store, id)
 	remember(self, id)
 end
 
 local function replace(self)
 	local session = any(self)
 	if session then
-		self.store:insert(session.id)
+		trial.insert(self.store, session.id)
 		forget(self, session)
 		remember(self, session.id)
 	end
 end
 
 local function look_up(self, session)
-	local age, reason = self.store:find(session.id)
+	local age, reason = trial.find(self.store, session.id)
 	if age then
 		check(self, not is_expired(self, session), "an expired session is found")
 		check(self, age == age_of(self, session), "a session is %d s old instead of %d", age, age_of(self, session))
@@ -105,24 +107,24 @@ local function find(self)
 end
 
 local function find_none(self)
-	local age, reason = self.store:find(new_id(self))
+	local age, reason = trial.find(self.store, new_id(self))
 	check(self, not age and reason == "unknown", "a session is found that never was")
 end
 
 local function remove(self)
 	local session, before = any(self), self.store:stats().removals
 	if session then
-		self.store:remove(session.id)
+		trial.remove(self.store, session.id)
 		local removed = self.store:stats().removals - before
 		check(self, removed == 1 or removed == 0 and session.doubtful, "%d sessions are removed", removed)
 		forget(self, session)
-		check(self, select(2, self.store:find(session.id)) == "unknown", "a removed session is found")
+		check(self, select(2, trial.find(self.store, session.id)) == "unknown", "a removed session is found")
 	end
 end
 
 -- Puts in so many sessions that nobody knows.
 function Model:fill(count)
-	assert(self.store:fill(count))
+	assert(trial.fill(self.store, count))
 	for _ = 1, count do
 		remember(self, nil)
 	end
@@ -134,13 +136,13 @@ end
 
 local function pass_time(self)
 	self.clock = self.clock + self.random(self.random(50) == 1 and self.lifetime or 10)
-	self.store:set_clock(self.clock)
+	trial.set_clock(self.store, self.clock)
 	note_expired(self)
 end
 
 local function set_back(self)
 	self.clock = self.clock - self.random(100)
-	self.store:set_clock(self.clock)
+	trial.set_clock(self.store, self.clock)
 	self.in_order = false
 	note_expired(self)
 end
@@ -196,7 +198,7 @@ function model.new(store, random)
 		store = store, random = random, steps = 0, clock = 2 ^ 30, lifetime = stats.lifetime, capacity = stats.capacity,
 		made = 0, insertions = stats.insertions, least_evictions = stats.evictions, most_evictions = stats.evictions,
 	}, Model)
-	store:set_clock(self.clock)
+	trial.set_clock(store, self.clock)
 	flush(self)
 	return self
 end

@@ -1,54 +1,63 @@
 -- What is counted, where a live server cannot be made to show it.
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local adapter = require "support.adapter"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local metrics = require "xmpp_tls_policy.metrics"
+local pki = require "support.pki"
+local ssl = require "ssl"
 local suites = require "xmpp_tls_policy.policy.suites"
-
--- A metric's series, as { ["values"] = value }.
-local function series(name)
-	for _, metric in ipairs(metrics.list()) do
-		if metric.name == name then
-			local found = {}
-			for _, one in ipairs(metric.series) do
-				found[table.concat(one.values, " ")] = one.value
-			end
-			return found
-		end
-	end
-	error(name)
-end
-
-local function change(of, from)
-	local changed = {}
-	for key, value in pairs(of) do
-		changed[key] = value ~= (from[key] or 0) and value - (from[key] or 0) or nil
-	end
-	return changed
-end
+local tls_policy = require "xmpp_tls_policy"
 
 describe("the metrics", function ()
-	local sessions = contexts.sessions
+	local store, made
 
-	after_each(function ()
-		contexts.sessions = sessions
+	-- As far as the metrics look into the adopted contexts: a store that says what it is told to.
+	local adopted = {
+		sessions = function () return store end,
+		entries = function () return pairs {} end,
+	}
+
+	before_each(function ()
+		store = nil
+		made = metrics.new { adopted = adopted, server = adapter.new() }
 	end)
 
-	local function says(store, hits, refused)
-		store = store or {}
+	-- A metric's series, as { ["values"] = value }.
+	local function series(name)
+		for _, metric in ipairs(made:list()) do
+			if metric.name == name then
+				local found = {}
+				for _, one in ipairs(metric.series) do
+					found[table.concat(one.values, " ")] = one.value
+				end
+				return found
+			end
+		end
+		error(name)
+	end
+
+	-- Without what was never counted.
+	local function counted(name)
+		local found = {}
+		for key, value in pairs(series(name)) do
+			found[key] = value > 0 and value or nil
+		end
+		return found
+	end
+
+	local function says(another, hits, refused)
+		store = another or {}
 		function store.stats()
-			return { hits = hits, insertions = 0, evictions = 0, removals = 0, sessions = 0, bytes = 0,
+			return { hits = hits, insertions = 0, evictions = 0, removals = 0, sessions = 3, bytes = 4096,
 				misses = { unknown = 0, expired = 0, context = 0, refused = refused } }
 		end
-		contexts.sessions = function () return store end
-		return store
 	end
 
 	-- The store counts a hit, and takes it back when the handshake refuses the session.
 	it("never count backwards", function ()
-		local before = series "session_store_hits_total"
-		local store, last = nil, 0
+		local last = 0
 		for _, step in ipairs { { 1, 0, 1 }, { 2, 0, 2 }, { 1, 1, 2 }, { 2, 1, 2 }, { 5, 1, 5 } } do
-			store = says(store, step[1], step[2])
-			local hits = change(series "session_store_hits_total", before)[""]
+			says(store, step[1], step[2])
+			local hits = series "session_store_hits_total" [""]
 			assert.equal(step[3], hits)
 			assert.is_true(hits >= last)
 			last = hits
@@ -56,50 +65,76 @@ describe("the metrics", function ()
 	end)
 
 	it("go on from where they were with another store, and without one", function ()
-		local before = series "session_store_hits_total"
-		local misses = series "session_store_misses_total"
 		says(nil, 7, 2)
-		metrics.read_store()
+		made:read_store()
 		says(nil, 3, 1)
-		assert.same({ [""] = 10 }, change(series "session_store_hits_total", before))
-		contexts.sessions = function () return nil end
+		assert.same({ [""] = 10 }, counted "session_store_hits_total")
+		assert.same({ 3, 4096 }, { series "session_store_sessions" [""], series "session_store_bytes" [""] })
+		store = nil
 		collectgarbage()
 		collectgarbage()
-		assert.same({ [""] = 10 }, change(series "session_store_hits_total", before))
+		assert.same({ [""] = 10 }, counted "session_store_hits_total")
+		assert.equal(0, series "session_store_sessions" [""])
 		says(nil, 1, 0)
-		assert.same({ [""] = 11 }, change(series "session_store_hits_total", before))
-		assert.same({ refused = 3 }, change(series "session_store_misses_total", misses))
+		assert.same({ [""] = 11 }, counted "session_store_hits_total")
+		assert.same({ refused = 3 }, counted "session_store_misses_total")
+	end)
+
+	it("go on over a reload of the module", function ()
+		says(nil, 7, 2)
+		made:certificate_change "renewal"
+		made:read_store()
+		made = metrics.new { adopted = adopted, server = adapter.new(), kept = made }
+		says(store, 9, 2)
+		made:certificate_change "renewal"
+		assert.same({ renewal = 2 }, counted "certificate_changes_total")
+		assert.same({ [""] = 9 }, counted "session_store_hits_total")
+	end)
+
+	it("of two processes of the module are apart", function ()
+		local other = metrics.new { adopted = adopted, server = adapter.new() }
+		other:lost_handshakes(3)
+		assert.same({}, counted "handshakes_total")
 	end)
 
 	it("count certificate changes by kind", function ()
-		local before = series "certificate_changes_total"
-		assert.equal(0, before.change)
+		assert.equal(0, series "certificate_changes_total".change)
 		for _, kind in ipairs { "change", "renewal", "change", "as a stranger likes" } do
-			metrics.certificate_change(kind)
+			made:certificate_change(kind)
 		end
-		assert.same({ change = 2, renewal = 1, other = 1 }, change(series "certificate_changes_total", before))
+		assert.same({ change = 2, renewal = 1, other = 1 }, counted "certificate_changes_total")
 	end)
 
-	it("count handshakes that were lost", function ()
-		local before = series "handshakes_total"
-		metrics.lost_handshakes(5)
-		metrics.lost_handshakes(0)
-		assert.same({ ["none none none none none handshake_failed"] = 5 }, change(series "handshakes_total", before))
+	it("count refusals by clause, also where none was to blame", function ()
+		made:refusal("c2s", "handshake", { "version.tls10", "cipher.aead" })
+		made:refusal("s2sin", "stream", {})
+		made:would_refuse("s2sout", { "unauthenticated_s2s", "as a stranger likes" })
+		assert.same({
+			["c2s handshake version.tls10"] = 1, ["c2s handshake cipher.aead"] = 1, ["s2sin stream none"] = 1,
+		}, counted "refusals_total")
+		assert.same({ ["s2sout unauthenticated_s2s"] = 1, ["s2sout other"] = 1 }, counted "would_refuse_total")
+	end)
+
+	it("count handshakes that failed, and that were lost", function ()
+		made:failed_handshake("c2s", true)
+		made:failed_handshake(nil, false)
+		made:lost_handshakes(5)
+		made:lost_handshakes(0)
+		assert.same({
+			["c2s none none none none handshake_refused"] = 1, ["none none none none none handshake_failed"] = 6,
+		}, counted "handshakes_total")
 	end)
 
 	it("are bounded in all that a peer can choose", function ()
-		package.loaded["xmpp_tls_policy.metrics"] = nil
-		local fresh = require "xmpp_tls_policy.metrics"
-		package.loaded["xmpp_tls_policy.metrics"] = metrics
 		local total = 0
 		for name in pairs(suites.by_name) do
 			for _, group in ipairs(suites.groups) do
-				fresh.handshake("s2sin", { version = "TLSv1.2", cipher_suite = name, group = group.name, resumed = false },
+				made:handshake("s2sin", { version = "TLSv1.2", cipher_suite = name, group = group.name, resumed = false },
 					"would_refuse")
 				total = total + 1
 			end
 		end
-		local handshakes = fresh.list()[1]
+		local handshakes = made:list()[1]
 		for _, one in ipairs(handshakes.series) do
 			total = total - one.value
 		end
@@ -109,12 +144,104 @@ describe("the metrics", function ()
 	end)
 
 	it("know no group, suite or version but those of the policy's tables", function ()
-		local before = series "handshakes_total"
-		metrics.handshake("c2s", { version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", group = "X25519",
+		made:handshake("c2s", { version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", group = "X25519",
 			resumed = false }, "accepted")
-		metrics.handshake("c2s", { version = "TLSv9", cipher_suite = "x", group = "y", resumed = true }, "accepted")
+		made:handshake("c2s", { version = "TLSv9", cipher_suite = "x", group = "y", resumed = true }, "accepted")
 		assert.same({
 			["c2s TLSv1.3 TLS_AES_128_GCM_SHA256 x25519 false accepted"] = 1, ["c2s other other other true accepted"] = 1,
-		}, change(series "handshakes_total", before))
+		}, counted "handshakes_total")
+	end)
+
+	it("have a line of documentation each", function ()
+		local documented = {}
+		for name in metrics.documentation():gmatch "\n| `([%w_]+)` |" do
+			documented[#documented + 1] = name
+		end
+		local names = {}
+		for index, metric in ipairs(made:list()) do
+			names[index] = metric.name
+		end
+		assert.same(names, documented)
+	end)
+
+	describe("of our certificates", function ()
+		local authority, policy = nil, tls_policy.policy()
+		local contexts, server
+
+		setup(function ()
+			authority = pki.authority()
+		end)
+
+		teardown(pki.remove)
+
+		before_each(function ()
+			contexts = adopted_contexts.new()
+			server = adapter.new()
+			made = metrics.new { adopted = contexts, server = server }
+		end)
+
+		after_each(function ()
+			contexts:release()
+		end)
+
+		local function luasec(days)
+			local files = authority:issue { names = { "a.test" }, not_after = os.time() + days * 86400 }
+			return assert(ssl.newcontext {
+				mode = "server", protocol = "any", certificate = files.certificate, key = files.key, verify = "none",
+			})
+		end
+
+		local function enforce(context, more)
+			local given = { policy = policy, host = "a.test", role = "c2s", operator = {} }
+			for name, value in pairs(more or {}) do
+				given[name] = value or nil
+			end
+			return contexts:enforce(context, given)
+		end
+
+		-- Days that are left.
+		local function left()
+			local found = {}
+			for key, value in pairs(series "certificate_not_after_timestamp_seconds") do
+				found[key] = value == math.huge and "never" or math.floor((value - os.time()) / 86400 + 0.5)
+			end
+			return found
+		end
+
+		it("are those of the newest context for STARTTLS of each host and role, though it is gone", function ()
+			local older, newer, inward = luasec(5), luasec(3), luasec(7)
+			enforce(older)
+			enforce(inward, { role = "s2sin" })
+			assert.same({ ["a.test c2s"] = 5, ["a.test s2sin"] = 7 }, left())
+			enforce(newer)
+			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
+			newer = nil
+			collectgarbage()
+			collectgarbage()
+			assert.is_nil(newer)
+			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
+			made = metrics.new { adopted = contexts, server = server, kept = made }
+			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
+		end)
+
+		it("never expire where the host is none of ours any more", function ()
+			local context = luasec(5)
+			enforce(context)
+			left()
+			server.is_host = function () return false end
+			assert.same({ ["a.test c2s"] = "never" }, left())
+		end)
+
+		it("of direct TLS are those that are served now", function ()
+			local base, named = luasec(5), luasec(3)
+			local option = "c2s_direct_tls_ssl"
+			enforce(base, { host = false, option = option })
+			enforce(named, { option = option })
+			local listeners = { { context = { _inner = base }, service = "c2s_direct_tls", names = { ["a.test"] = named } } }
+			server.direct_tls_contexts = function () return listeners end
+			assert.same({ ["* c2s_direct_tls"] = 5, ["a.test c2s_direct_tls"] = 3 }, left())
+			listeners = {}
+			assert.same({ ["* c2s_direct_tls"] = "never", ["a.test c2s_direct_tls"] = "never" }, left())
+		end)
 	end)
 end)

@@ -1,20 +1,39 @@
---- The certificates of our own hosts: what is wrong with them is said at each load, and
--- when a day makes it worse.
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+--- Logs what is wrong with the certificates of our own hosts: at each load, and when a day makes
+-- it worse.
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
-local server = require "xmpp_tls_policy.servers.prosody.server"
 
-local own_certificates = {}
+local own_certificate_check = {}
 
--- What was said since the last load, by sentence.
-local said = {}
+local methods = {}
+local metatable = { __index = methods }
 
--- The day of the last look at all.
-local looked_on = date.of(os.time())
+local function clock()
+	return os.time()
+end
 
-local levels = { error = "error", warn = "warn", info = "info" }
+-- Roles in which a host shows its certificate. As a client (s2sout) it shows that of s2sin.
+local ROLES = { "c2s", "s2sin" }
+
+--- For one load of the module. `server`: the adapter; `adopted`: see adopted_contexts.lua; `queue`:
+-- a work_queue, in which the checks are done; `kept`: the object of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
+function own_certificate_check.new(options)
+	local kept, now = options.kept, options.now or clock
+	return setmetatable({
+		_server = options.server,
+		_adopted = options.adopted,
+		_queue = options.queue,
+		_now = now,
+		_configured = kept and kept._configured or {}, -- host -> role -> { source, inspected }, see configured
+		_replaced = kept and kept._replaced or 0, -- contexts up to this number were replaced by a reload
+		_logged = {}, -- problems that were logged since the last load
+		_checked_on = date.of(now()), -- the day of the last daily check
+		_hosts = {}, -- that wait for their check, in order
+		_waiting = {}, -- host -> "all": log each problem; "new": only those that were not logged
+	}, metatable)
+end
 
 local function facts_of(chain)
 	local list = {}
@@ -24,91 +43,140 @@ local function facts_of(chain)
 	return list
 end
 
--- Contexts up to this number were replaced by a reload.
-local replaced = 0
+---- Looking -------------------------------------------------------------------
 
--- What a host shows by STARTTLS in a role: what contexts in use have, and what the
--- configuration would give a new one. Of these the one that ends first counts: a file
--- that was renewed helps nobody before the server was reloaded.
-local function inspected(host, role)
-	local found = {}
-	-- That there is none, or that it cannot be loaded, the server says itself.
-	local made = server.own_context(host, role == "c2s" and "c2s_ssl" or "s2s_ssl")
-	local context = made and core.context.adopt(made)
+-- The certificate that the configuration gives a new context of a host: as context:inspect()
+-- returns it, or nil. A context is only made to look at where the file or the configuration may be
+-- another one than the last time. The server itself logs that there is no certificate, or that
+-- it cannot be loaded.
+local function configured(self, host, role)
+	local source = self._server.certificate_source(host, role)
+	local known = self._configured[host] or {}
+	self._configured[host] = known
+	for _, other in ipairs(ROLES) do
+		if source and known[other] and known[other].source == source then
+			known[role] = known[other]
+			return known[role].inspected
+		end
+	end
+	local luasec = self._server.own_context(host, role)
+	local context = luasec and core.context.adopt(self._server.luasec_context(luasec))
+	known[role] = { source = source, inspected = context and context:inspect() }
 	if context then
-		found[1] = context:inspect()
 		context:close()
 	end
-	contexts.each(function (entry, used)
-		if used and entry.given.host == host and entry.given.role == role and entry.number > replaced then
-			found[#found + 1] = used:inspect()
+	return known[role].inspected
+end
+
+-- The certificates of contexts in use, as context:inspect() returns them: a list. Second, whether
+-- one of them is for STARTTLS.
+local function in_use(self, host, role)
+	local list, has_starttls = {}, false
+	self._adopted:each_of(host, role, function (entry, context)
+		if context and entry.number > self._replaced then
+			list[#list + 1] = context:inspect()
+			has_starttls = has_starttls or not entry.given.option and not entry.policy.exception
 		end
 	end)
+	return list, has_starttls
+end
+
+-- The certificate that a host shows in a role. Of several, the one that expires first counts: a
+-- file that was renewed is of no use before the server has loaded it.
+local function shown(self, host, role)
+	local list, has_starttls = in_use(self, host, role)
+	if not has_starttls then
+		list[#list + 1] = configured(self, host, role)
+	end
 	local first, first_end
-	for _, own in ipairs(found) do
-		local ends = own.certificate and own.certificate:facts().not_after or math.huge
-		if own.certificate and (not first or ends < first_end) then
-			first, first_end = own, ends
+	for _, inspected in ipairs(list) do
+		local ends = inspected.certificate and inspected.certificate:facts().not_after or math.huge
+		if inspected.certificate and (not first or ends < first_end) then
+			first, first_end = inspected, ends
 		end
 	end
 	return first
 end
 
---- What is wrong with a host's certificate, `own` as context:inspect() returns it: a
--- list as of own_certificate.check; and the facts of what is sent after it.
-function own_certificates.problems(host, own)
-	local certificate, chain = own.certificate, facts_of(own.chain)
+--- What is wrong with a host's certificate, `inspected` as context:inspect() returns it: a list as
+-- of own_certificate.check; and the facts of the certificates that are sent after it.
+function methods:problems(host, inspected)
+	local certificate, chain = inspected.certificate, facts_of(inspected.chain)
 	local covers_for_clients
-	if server.serves_clients(host) ~= false then
+	if self._server.serves_clients(host) ~= false then
 		covers_for_clients = certificate:matches(host, "xmpp-client")
 	end
 	return own_certificate.check(certificate:facts(), {
-		domain = host, now = os.time(), chain = chain, roots = facts_of { own.issuer },
+		domain = host, now = self._now(), chain = chain, roots = facts_of { inspected.issuer },
 		matches_c2s = covers_for_clients,
 		matches_s2s = certificate:matches(host, "xmpp-server"),
 	}), chain
 end
 
-local function say(module, host, again)
-	local told = {}
-	for _, role in ipairs { "c2s", "s2sin" } do
-		local own = inspected(host, role)
-		local sha256 = own and own.certificate:facts().sha256
-		for _, problem in ipairs(own and not told[sha256] and own_certificates.problems(host, own) or {}) do
+---- Logging -------------------------------------------------------------------
+
+local function log_problems(self, host, again)
+	local seen = {} -- the two roles show the same certificate, as a rule
+	for _, role in ipairs(ROLES) do
+		local inspected = shown(self, host, role)
+		local sha256 = inspected and inspected.certificate:facts().sha256
+		for _, problem in ipairs(inspected and not seen[sha256] and self:problems(host, inspected) or {}) do
 			local key = table.concat({ host, problem.kind, problem.severity, sha256 }, " ")
-			if again or not said[key] then
-				said[key] = true
-				module:log(levels[problem.severity], "%s", problem.message)
+			if again or not self._logged[key] then
+				self._logged[key] = true
+				self._server.log("*", problem.severity, "%s", problem.message)
 			end
 		end
-		told[sha256 or "none"] = true
+		seen[sha256 or "none"] = true
 	end
 end
 
---- Says what is wrong with the certificate of a host. `module`: who says it.
-function own_certificates.check(module, host)
-	say(module, host, true)
+-- One host at a time.
+local function check_next(self)
+	local host = table.remove(self._hosts, 1)
+	if not host then
+		return false
+	end
+	local which = self._waiting[host]
+	self._waiting[host] = nil
+	log_problems(self, host, which == "all")
+	return self._hosts[1] ~= nil
 end
 
---- The same for a list of hosts, after the server has made all contexts anew, and before
--- any is used.
-function own_certificates.check_all(module, hosts)
-	said, replaced = {}, contexts.newest()
+local function check_later(self, hosts, which)
 	for _, host in ipairs(hosts) do
-		say(module, host, true)
+		if not self._waiting[host] then
+			self._hosts[#self._hosts + 1] = host
+		end
+		self._waiting[host] = self._waiting[host] == "all" and "all" or which
+	end
+	if self._hosts[1] then
+		self._queue:add("looking at the hosts' certificates", function ()
+			return check_next(self)
+		end)
 	end
 end
 
---- The same once a day, for what was not said yet.
-function own_certificates.check_daily(module, hosts)
-	local today = date.of(os.time())
-	if today == looked_on then
-		return
-	end
-	looked_on = today
-	for _, host in ipairs(hosts) do
-		say(module, host, false)
+--- Logs what is wrong with the certificate of a host, soon.
+function methods:check(host)
+	check_later(self, { host }, "all")
+end
+
+--- The same for a list of hosts, to be called when the server has loaded its configuration: it has
+-- made new contexts, or will, and none of those is adopted yet.
+function methods:check_all(hosts)
+	self._logged, self._replaced = {}, self._adopted:newest()
+	check_later(self, hosts, "all")
+end
+
+--- The same for the problems that were not logged since the last load. To be called now and then;
+-- it does something once a day.
+function methods:check_daily(hosts)
+	local today = date.of(self._now())
+	if today ~= self._checked_on then
+		self._checked_on = today
+		check_later(self, hosts, "new")
 	end
 end
 
-return own_certificates
+return own_certificate_check

@@ -1,90 +1,104 @@
---- The certificates of other servers: what is remembered of them, and who is told when
--- one changes (clause admin.change).
+--- The certificates of other servers, as each of our hosts remembers them, and the warnings when one
+-- changes (clause admin.change).
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
-local events = require "xmpp_tls_policy.servers.prosody.events"
-local hashes = require "util.hashes"
 local log_limit = require "xmpp_tls_policy.log_limit"
-local metrics = require "xmpp_tls_policy.metrics"
-local server = require "xmpp_tls_policy.servers.prosody.server"
-local storage = require "xmpp_tls_policy.servers.prosody.storage"
-local streams = require "xmpp_tls_policy.stream.admission"
 local text = require "xmpp_tls_policy.text"
 
-local certificates = {}
+local peer_certificates = {}
 
--- Host -> memory.
-local memories = {}
+local methods = {}
+local metatable = { __index = methods }
 
--- Somebody may own any number of domains. Those that no certificate vouches for are
--- remembered up to so many new ones a day on each host, and none for longer than this
--- after they were seen last (certificate_record.lua drops their certificates then).
+local function clock()
+	return os.time()
+end
+
+local STORE = "tls_policy_certificates"
+
+-- Anyone can own any number of domains. Domains that no certificate vouches for are remembered up
+-- to this number of new ones a day for each host, and for this long after they were seen last
+-- (certificates/record.lua drops their certificates then).
 local NEWCOMERS_A_DAY = 250
-local UNSEEN_LONGEST = 92 * 86400 -- seconds
+local UNSEEN_LONGEST = 92 * date.DAY
 
 -- Domains that are looked at each minute, to be forgotten.
 local SWEPT_A_MINUTE = 100
 
--- Lines a minute in the log, and messages an hour to each administrator: for changes of
--- what a certificate vouched for, and for all others, which strangers can make.
+-- Messages to each administrator, for changes of certificates that were verified before, and for
+-- all others, which strangers can cause.
 local MESSAGES_AN_HOUR = 20
 
-local function now()
-	return os.time()
+local LINES_PER_DOMAIN = 5 -- in the log, a minute
+
+--- For one load of the module. `server`: the adapter; `metrics`; `kept`: the certificates of the
+-- load before, or nil; `now`: function() -> UTC seconds, the system's by default.
+function peer_certificates.new(options)
+	local kept, now = options.kept, options.now or clock
+	return setmetatable({
+		_server = options.server,
+		_metrics = options.metrics,
+		_now = now,
+		_memories = {}, -- host -> memory
+		_newcomers = kept and kept._newcomers or {}, -- host -> { day, count }, of domains without a valid certificate
+		_sweeps = kept and kept._sweeps or {}, -- host -> { day, iterate }
+		_lines = kept and kept._lines or log_limit.new { now = now, lines_per_key = LINES_PER_DOMAIN },
+		-- Of this hour; by whether the certificate was verified before.
+		_messages = kept and kept._messages or { began = 0, [true] = 0, [false] = 0 },
+	}, metatable)
 end
 
-local lines = log_limit.new { now = now, lines_per_key = 5 }
-local messages = { began = 0, [true] = 0, [false] = 0 }
+---- Memories ------------------------------------------------------------------
 
--- Prosody's storage names files by the key, with three bytes for each that is no letter
--- or digit, and 255 are the most that a file's name has.
-local function key_of(domain)
-	return #domain:gsub("%W", "%%00") <= 200 and domain or "sha256-" .. hashes.sha256(domain, true)
-end
-
--- A store of Prosody's as the memory wants one: a domain is a user of it.
-local function domains_of(module)
-	local store = storage.open(module, "tls_policy_certificates", "The certificates of other servers")
+-- A store of the server as a memory wants one.
+local function domains_of(store)
 	return {
-		store = store,
 		get = function (_, domain)
-			return store:get(key_of(domain))
+			return store:get(domain)
 		end,
 		set = function (_, domain, record)
-			if record then
-				record.domain = domain
-			end
-			return store:set(key_of(domain), record)
+			return store:set(domain, record)
 		end,
 		domains = function ()
-			local iterate, state, control = store:keys()
-			if not iterate then
-				return nil, state
-			end
-			return function ()
-				control = iterate(state, control)
-				local record = control and control:match "^sha256%-%x+$" and store:get(control)
-				return record and record.domain or control
-			end
+			return store:keys()
 		end,
 	}
 end
 
-local function memory_of(module)
-	local memory = memories[module.host]
-	if not memory then
-		memory = certificate_memory.new { store = domains_of(module), now = now }
-		memories[module.host] = memory
-	end
-	memory.store.store.module = module
-	return memory
+--- Prepares the memory of a host.
+function methods:open(host)
+	local store = self._server.open_store(host, STORE, "The certificates of other servers")
+	self._memories[host] = certificate_memory.new { store = domains_of(store), now = self._now }
+	return self._memories[host]
 end
+
+--- Nothing is remembered for a host any more; its store stays.
+function methods:close(host)
+	self._memories[host] = nil
+end
+
+--- The memory of a host, or nil.
+function methods:memory(host)
+	return self._memories[host]
+end
+
+--- Hosts with a memory, sorted.
+function methods:hosts()
+	local names = {}
+	for host in pairs(self._memories) do
+		names[#names + 1] = host
+	end
+	table.sort(names)
+	return names
+end
+
+---- Telling people --------------------------------------------------------------
 
 local function day(seconds)
 	return seconds and date.of(seconds) or "unknown"
 end
 
--- What tells two certificates apart, as { label, value } pairs.
+-- The fields in which two certificates differ, as { label, value } pairs.
 local function fields_of(entry)
 	return {
 		{ "SHA-256", entry.sha256 },
@@ -107,129 +121,129 @@ local function side_by_side(result)
 	return both
 end
 
--- Who is an administrator, by configuration and by role.
-local function administrators(module)
-	local found = {}
-	for jid in module:get_option_set("admins", {}) do
-		found[jid] = true
+-- Whether one more message may be sent in this hour.
+local function may_send(self, verified)
+	local now = self._now()
+	if math.abs(now - self._messages.began) >= 3600 then
+		self._messages = { began = now, [true] = 0, [false] = 0 }
 	end
-	for _, role in ipairs { "prosody:admin", "prosody:operator" } do
-		for _, jid in ipairs(server.with_role(role, module.host)) do
-			found[jid] = true
-		end
-	end
-	return found
+	self._messages[verified] = self._messages[verified] + 1
+	return self._messages[verified] <= MESSAGES_AN_HOUR
 end
 
--- Whether there is room for a message of a kind.
-local function has_room(verified)
-	if math.abs(now() - messages.began) >= 3600 then
-		messages = { began = now(), [true] = 0, [false] = 0 }
-	end
-	messages[verified] = messages[verified] + 1
-	return messages[verified] <= MESSAGES_AN_HOUR
-end
-
-local function notify(module, subject, body)
-	for jid in pairs(administrators(module)) do
-		server.send_message(module.host, jid, subject, table.concat(body, "\n"))
-	end
-end
-
-local function tell(module, policy, session, domain, result)
+local function tell(self, policy, stream, host, domain, result)
+	local server, session = self._server, stream.session
 	local both = side_by_side(result)
-	if lines:allows(domain) then
-		session.log(result.severity, "The certificate of %s: %s", domain, result.message)
+	if self._lines:allows(domain) then
+		server.log_session(session, result.severity, "The certificate of %s: %s", domain, result.message)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
-			session.log("warn", "%s", line)
+			server.log_session(session, "warn", "%s", line)
 		end
 	end
 	if result.severity ~= "warn" then
 		return
 	end
-	events.fire(module.host, "tls-policy/certificate-changed", { domain = domain, session = session, result = result })
-	if policy.notify_admins and not result.failure and has_room(result.old ~= nil and result.old.verified) then
-		table.insert(both, 1, result.message)
-		notify(module, "The certificate of " .. domain, both)
+	server.fire(host, "tls-policy/certificate-changed", { domain = domain, session = session, result = result })
+	local was_verified = result.old ~= nil and result.old.verified
+	if policy.notify_admins and not result.failure and may_send(self, was_verified) then
+		local body = result.message .. "\n" .. table.concat(both, "\n")
+		for _, jid in ipairs(server.administrators(host)) do
+			server.send_message(host, jid, "The certificate of " .. domain, body)
+		end
 	end
 end
 
--- Host -> { day, count } of domains that were new today, and that no certificate vouches for.
-local newcomers = {}
+---- Seeing --------------------------------------------------------------------
 
-local function is_one_too_many(module, domain)
-	local _, _, code = memories[module.host]:get(domain)
+local function certificate_of(stream)
+	return stream:is_encrypted() and stream.facts and stream.facts.certificate
+end
+
+local function sight_of(policy, stream, verified)
+	return {
+		direction = stream.role == "s2sout" and "out" or "in",
+		verified = verified,
+		certificate_change = policy.mode ~= "report" and policy.certificate_change or "warn",
+	}
+end
+
+local function is_one_too_many(self, host, domain)
+	local _, _, code = self._memories[host]:get(domain)
 	if code ~= "missing" then
 		return false
 	end
-	local today = date.of(now())
-	if not newcomers[module.host] or newcomers[module.host].day ~= today then
-		newcomers[module.host] = { day = today, count = 0 }
+	local today = date.of(self._now())
+	local newcomers = self._newcomers[host]
+	if not newcomers or newcomers.day ~= today then
+		newcomers = { day = today, count = 0 }
+		self._newcomers[host] = newcomers
 	end
-	newcomers[module.host].count = newcomers[module.host].count + 1
-	return newcomers[module.host].count > NEWCOMERS_A_DAY
+	newcomers.count = newcomers.count + 1
+	return newcomers.count > NEWCOMERS_A_DAY
 end
 
---- Remembers the certificate of a session that has been authenticated for a domain,
--- by whatever means. True if the stream was closed, because the certificate has changed
--- and the policy wants that.
-function certificates.see(module, policy, session, domain)
-	local facts = session.secure and session.tls_policy and session.tls_policy.facts
-	if not facts or not facts.certificate then
-		return
+--- Remembers the certificate of a stream for a host of ours and a domain that the stream has been
+-- authenticated for, by whatever means. Returns the message with which the policy wants the stream
+-- closed, because the certificate has changed; else nil.
+function methods:see(policy, stream, host, domain)
+	local memory, certificate = self._memories[host] or self:open(host), certificate_of(stream)
+	if not certificate then
+		return nil
 	end
-	local memory, verified = memory_of(module), streams.is_authenticated(session, domain)
-	if not verified and is_one_too_many(module, domain) then
-		return
+	local verified = stream:vouched(domain) and true or false
+	if not verified and is_one_too_many(self, host, domain) then
+		return nil
 	end
-	local result = memory:see(domain, facts.certificate:facts(), {
-		direction = session.direction == "outgoing" and "out" or "in",
-		verified = verified,
-		certificate_change = policy.mode ~= "report" and policy.certificate_change or "warn",
-	})
+	local result = memory:see(domain, certificate:facts(), sight_of(policy, stream, verified))
 	if result.kind ~= "known" then
-		metrics.certificate_change(result.kind)
+		self._metrics:certificate_change(result.kind)
 	end
-	-- That the storage fails, it has said itself.
+	-- The store has logged itself that it fails.
 	if result.severity and not (result.failure and (result.kind == "unknown" or result.kind == "first")) then
-		tell(module, policy, session, domain, result)
+		tell(self, policy, stream, host, domain, result)
 	end
-	if result.refuse then
-		return streams.refuse(session, "policy-violation", result.message,
-			{ clauses = { "admin.change" }, facts = facts, policy = policy:name() })
-	end
+	return result.refuse and result.message or nil
 end
 
---- The same, once for each stream, for a host that a stanza reaches: each has a memory
--- of its own.
-function certificates.see_once(policy, session, host, domain)
-	local known, memory, key = session.secure and session.tls_policy, memories[host], ("%s %s"):format(host, domain)
-	if not known or not memory or known.seen and known.seen[key] then
-		return
-	end
-	local closed = certificates.see(memory.store.store.module, policy, session, domain)
-	known.seen = known.seen or {}
-	known.seen[key] = true
-	return closed
+-- A memory of the same records that stores nothing.
+local function trial_of(memory)
+	local store = memory.store
+	return certificate_memory.new {
+		now = memory.now,
+		store = {
+			get = function (_, domain)
+				return store:get(domain)
+			end,
+			set = function ()
+				return true
+			end,
+			domains = function ()
+				return store:domains()
+			end,
+		},
+	}
 end
 
---- The same for a stream that asks a server that is known whether a dialback key is its
--- own: that decides on others' streams, and is not authenticated itself.
-function certificates.see_known(policy, session, host, domain)
-	local memory = memories[host]
-	if not memory or not domain or policy.mode == "report" or policy.certificate_change ~= "refuse" then
-		return
+--- The message that `see` would return for a stream that may not be authenticated for the domain.
+-- Nothing is remembered, told or counted. nil for a domain of which nothing is remembered.
+function methods:would_refuse(policy, stream, host, domain)
+	local certificate = certificate_of(stream)
+	if not certificate or policy.mode == "report" or policy.certificate_change ~= "refuse" then
+		return nil
 	end
+	local memory = self._memories[host] or self:open(host)
 	local _, _, code = memory:get(domain)
-	if code ~= "missing" then
-		return certificates.see(memory.store.store.module, policy, session, domain)
+	if code == "missing" then
+		return nil
 	end
+	local verified = stream:vouched(domain) and true or false
+	local result = trial_of(memory):see(domain, certificate:facts(), sight_of(policy, stream, verified))
+	return result.refuse and result.message or nil
 end
 
--- Host -> { day, iterate }: who is being swept.
-local sweeps = {}
+---- Forgetting ------------------------------------------------------------------
 
-local function newest(record)
+local function last_seen(record)
 	local last = 0
 	for _, list in ipairs { record.certificates, record.pending } do
 		for _, entry in ipairs(list) do
@@ -239,55 +253,32 @@ local function newest(record)
 	return last
 end
 
-local function sweep_some(host, memory)
-	local sweep = sweeps[host]
+local function sweep_some(self, sweep, memory)
 	for _ = 1, SWEPT_A_MINUTE do
 		local domain, record = sweep.iterate()
 		if not domain then
 			sweep.iterate = nil
 			return
-		elseif record and now() - newest(record) > UNSEEN_LONGEST then
+		elseif record and self._now() - last_seen(record) > UNSEEN_LONGEST then
 			memory:forget(domain)
 		end
 	end
 end
 
---- Forgets, once a day and some each minute, the domains that were not seen for long.
-function certificates.sweep()
-	local today = date.of(now())
-	for host, memory in pairs(memories) do
-		if not sweeps[host] or sweeps[host].day ~= today then
-			sweeps[host] = { day = today, iterate = memory:list() }
+--- Forgets the domains that were not seen for long: all are looked at once a day, some of them at
+-- each call. To be called each minute.
+function methods:sweep()
+	local today = date.of(self._now())
+	for host, memory in pairs(self._memories) do
+		local sweep = self._sweeps[host]
+		if not sweep or sweep.day ~= today then
+			sweep = { day = today, iterate = memory:list() }
+			self._sweeps[host] = sweep
 		end
-		if sweeps[host].iterate then
-			sweep_some(host, memory)
+		if sweep.iterate then
+			sweep_some(self, sweep, memory)
 		end
 	end
 end
 
---- Prepares the memory of a host.
-function certificates.open(module)
-	memory_of(module)
-end
-
---- No more is remembered for a host.
-function certificates.close(module)
-	memories[module.host] = nil
-end
-
---- The memory of a host, or nil.
-function certificates.memory(host)
-	return memories[host]
-end
-
---- Hosts with a memory, sorted.
-function certificates.hosts()
-	local hosts = {}
-	for host in pairs(memories) do
-		hosts[#hosts + 1] = host
-	end
-	table.sort(hosts)
-	return hosts
-end
-
-return certificates
+return peer_certificates

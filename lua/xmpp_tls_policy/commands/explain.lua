@@ -1,28 +1,29 @@
---- What the clauses say, in the profiles in force: the command `explain` of the shell.
-local array = require "util.array"
+--- The command `explain`: the requirement of a clause in the policies of our hosts, and how it is
+-- enforced.
 local clauses = require "xmpp_tls_policy.policy.clauses"
-local in_force = require "xmpp_tls_policy.policy.policies"
+local counted = require "xmpp_tls_policy.text".counted
+local host_names = require "xmpp_tls_policy.commands.host_names"
 local render = require "xmpp_tls_policy.policy.render"
-local shell = require "xmpp_tls_policy.servers.prosody.shell"
 
-local explain = {}
-
--- The policies in force, each once, with the hosts where it is: a list of { policy, hosts }.
--- Policies of exceptions are not among them.
-local function distinct()
+-- The policies of our hosts, each once: a list of { policy, hosts }. Policies of exceptions are not
+-- among them.
+local function distinct_policies(service)
 	local list, by_name = {}, {}
-	in_force.each(function (host, policy)
-		local name = policy:name() .. policy.mode
-		if not by_name[name] then
-			by_name[name] = { policy = policy, hosts = array {} }
-			list[#list + 1] = by_name[name]
+	service.policies:each(function (host, policy)
+		local name = ("%s\0%s"):format(policy:name(), policy.mode)
+		local found = by_name[name]
+		if not found then
+			found = { policy = policy, hosts = service.server.list {} }
+			by_name[name] = found
+			list[#list + 1] = found
 		end
-		by_name[name].hosts:push(host)
+		table.insert(found.hosts, host)
 	end)
 	return list
 end
 
-local function entry_of(found, id)
+-- One clause in one of these policies; or nil and a message, if the policy does not have it.
+local function entry_of(service, found, id)
 	local explained, message = found.policy:explain(id)
 	if not explained then
 		return nil, message
@@ -33,20 +34,17 @@ local function entry_of(found, id)
 		document = explained.document, section = explained.section, level = explained.level,
 		statement = explained.statement, enforced_at = holding.enforced_at,
 		enforced = explained.enforced and holding.enforced_at ~= nil,
-		handshake = array(holding.handshake), connection = holding.connection,
+		handshake = service.server.list(holding.handshake), connection = holding.connection,
 	}
 end
 
--- One clause in each policy that has it, or nil and a message.
-local function entries_of(id)
-	local list, first_message = array {}, nil
-	for _, found in ipairs(distinct()) do
-		local entry, message = entry_of(found, id)
-		if entry then
-			list:push(entry)
-		else
-			first_message = first_message or message
-		end
+-- One clause in each policy that has it: a list, or nil and a message.
+local function entries_of(service, id)
+	local list, first_message = {}, nil
+	for _, found in ipairs(distinct_policies(service)) do
+		local entry, message = entry_of(service, found, id)
+		list[#list + 1] = entry
+		first_message = first_message or message
 	end
 	if not list[1] then
 		return nil, first_message
@@ -54,105 +52,95 @@ local function entries_of(id)
 	return list
 end
 
-local function all_entries()
-	local list = array {}
-	for _, found in ipairs(distinct()) do
+local function all_entries(service)
+	local list = {}
+	for _, found in ipairs(distinct_policies(service)) do
 		for _, clause in ipairs(found.policy.clauses) do
-			list:push((entry_of(found, clause.id)))
+			list[#list + 1] = assert(entry_of(service, found, clause.id))
 		end
 	end
 	return list
 end
 
----- For people ----------------------------------------------------------------
+---- Text ----------------------------------------------------------------------
 
--- "*" is the first.
-local function where(hosts)
-	local words = {}
-	for index, host in ipairs(hosts) do
-		words[index] = host ~= "*" and host or "all that have none of their own"
-	end
-	return table.concat(words, ", ")
-end
-
+-- The words of render.holding.
 local meanings = {
-	["ruled out"] = "what breaks it is ruled out in the handshake",
+	["ruled out"] = "the handshake rules a breach out",
 	arranged = "the handshake is arranged for it",
-	["kept on"] = "what it asks for is kept on",
-	judged = "each connection is judged by what was negotiated",
-	stream = "the stream is held to it",
-	server = "the server sees to it",
+	["kept on"] = "the features that it needs stay enabled",
+	judged = "each connection is judged by the result of its handshake",
+	stream = "each stream is checked",
+	server = "the server itself sees to it",
 }
 
-local function how(entry)
+local function means_of(entry)
 	local words = {}
 	for _, word in ipairs(entry.handshake) do
-		words[#words + 1] = meanings[word]
+		words[#words + 1] = assert(meanings[word], word)
 	end
-	words[#words + 1] = meanings[entry.connection]
-	return words[1] and table.concat(words, "; ") or "nothing is done about it"
+	words[#words + 1] = entry.connection and assert(meanings[entry.connection], entry.connection)
+	return words[1] and table.concat(words, "; ") or "nothing is done for it"
 end
 
-local function enforcement(entry)
+local function enforcement_of(entry)
 	if not entry.enforced_at then
-		return "never refused for"
+		return "no connection is refused for it"
 	elseif entry.mode == "report" then
-		return ("enforced at level %s; here it is only reported on"):format(entry.enforced_at)
+		return ("enforced at level %s; here in report mode: breaches are recorded only"):format(entry.enforced_at)
 	end
-	return ("enforced at level %s: here %s"):format(entry.enforced_at, entry.enforced and "yes" or "no")
+	return ("enforced at level %s; enforced here: %s"):format(entry.enforced_at, entry.enforced and "yes" or "no")
 end
 
-local function show_all(session)
+local function cell_of(entry)
+	return entry.enforced and (entry.mode == "report" and "report" or "yes") or "no"
+end
+
+local function show_all(out, service)
 	local total = 0
-	for _, found in ipairs(distinct()) do
+	for _, found in ipairs(distinct_policies(service)) do
 		local rows = {}
 		for index, clause in ipairs(found.policy.clauses) do
-			local entry = entry_of(found, clause.id)
-			rows[index] = { entry.clause, entry.section, entry.level,
-				entry.enforced and (entry.mode == "report" and "reported" or "yes") or "no", entry.statement }
+			local entry = assert(entry_of(service, found, clause.id))
+			rows[index] = { entry.clause, entry.section, entry.level, cell_of(entry), entry.statement }
 		end
-		shell.print(session, "%s (%s)", found.policy:name(), where(found.hosts))
-		shell.print_table(session, { "Clause", "Section", "Level", "Enforced", "Statement" }, rows, #rows[1])
+		out:print("%s (%s)", found.policy:name(), host_names(found.hosts))
+		out:table({ "Clause", "Section", "Level", "Enforced", "Statement" }, rows, 5)
 		total = total + #rows
 	end
-	return true, shell.counted(total, "clause")
+	return true, counted(total, "clause")
 end
 
-local function show(session, id)
-	if not id then
-		return show_all(session)
-	end
-	local entries, message = entries_of(id)
+local function show_one(out, service, id)
+	local entries, message = entries_of(service, id)
 	if not entries then
 		return nil, message
 	end
 	for _, entry in ipairs(entries) do
-		shell.print(session, "%s, in %s (%s):", entry.clause, entry.policy, where(entry.hosts))
-		shell.print(session, "  %s, section %s: %s: %s", entry.document, entry.section, entry.level, entry.statement)
-		shell.print(session, "  %s", enforcement(entry))
-		shell.print(session, "  %s", how(entry))
+		out:print("%s, in %s (%s):", entry.clause, entry.policy, host_names(entry.hosts))
+		out:print("  %s, section %s: %s: %s", entry.document, entry.section, entry.level, entry.statement)
+		out:print("  %s", enforcement_of(entry))
+		out:print("  %s", means_of(entry))
 	end
-	return true, ("in force in %s"):format(shell.counted(#entries, "profile"))
+	return true, ("in %s"):format(#entries == 1 and "1 policy" or #entries .. " policies")
 end
 
---- See shell.add.
-explain.commands = {
-	{
-		name = "explain",
-		argument = "clause",
-		help = "Show what a clause says in the profiles in force, and how it is held; or list all clauses",
-		data = function (id)
-			if not id then
-				return { clauses = all_entries() }
-			end
-			local list, message = entries_of(id)
-			if not list then
-				return nil, message
-			end
-			return { clauses = list }
-		end,
-		show = show,
-	},
+--- See run.lua.
+return {
+	name = "explain",
+	argument = "clause",
+	help = "Show the requirement of a clause and how it is enforced on our hosts; without a clause, list all clauses",
+	data = function (service, id)
+		local list, message = (id and entries_of or all_entries)(service, id)
+		if not list then
+			return nil, message
+		end
+		return { clauses = service.server.list(list) }
+	end,
+	show = function (out, service, id)
+		if id then
+			return show_one(out, service, id)
+		end
+		return show_all(out, service)
+	end,
 }
-
-return explain

@@ -1,28 +1,13 @@
---- Which policy is in force where, and what it overrides: the command `status` of the shell.
-local array = require "util.array"
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+--- The command `status`: the policy of each host, the TLS contexts as OpenSSL has them, and the
+-- settings of the operator that the policy overrides.
+local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
-local in_force = require "xmpp_tls_policy.policy.policies"
+local host_names = require "xmpp_tls_policy.commands.host_names"
 local overrides = require "xmpp_tls_policy.policy.overrides"
-local server = require "xmpp_tls_policy.servers.prosody.server"
-local shell = require "xmpp_tls_policy.servers.prosody.shell"
-local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
-local status = {}
+local DAY = date.DAY
 
-local DAY = 86400 -- seconds
-
----- Policies ------------------------------------------------------------------
-
-local function policies()
-	local list = array {}
-	in_force.each(function (host, policy)
-		list:push {
-			host = host, policy = policy:name(), mode = policy.mode, unauthenticated_s2s = policy.unauthenticated_s2s,
-		}
-	end)
-	return list
-end
+---- Lists that hosts share ----------------------------------------------------
 
 local function push_new(list, item)
 	for _, known in ipairs(list) do
@@ -30,55 +15,71 @@ local function push_new(list, item)
 			return
 		end
 	end
-	list:push(item)
+	list[#list + 1] = item
 end
 
--- Most hosts have the exceptions of all. Returns what is in the list for the key.
-local function once(list, seen, key, host, made)
-	if not seen[key] then
-		seen[key], made.hosts = made, array {}
-		list:push(made)
+-- A list of items, each of which has the list `hosts`. Most hosts have what all hosts have: so an
+-- item is added once for each key. Returns function(key, host, item) -> the item of the key.
+local function shared_list(server)
+	local list, by_key = server.list {}, {}
+	return list, function (key, host, item)
+		if not by_key[key] then
+			by_key[key], item.hosts = item, server.list {}
+			list[#list + 1] = item
+		end
+		push_new(by_key[key].hosts, host)
+		return by_key[key]
 	end
-	push_new(seen[key].hosts, host)
-	return seen[key]
 end
 
 local function by_domain(a, b)
 	return a.domain < b.domain
 end
 
-local function exceptions(now)
-	local list, seen = array {}, {}
-	in_force.each(function (host, policy)
+---- Policies ------------------------------------------------------------------
+
+local function policies(service)
+	local list = service.server.list {}
+	service.policies:each(function (host, policy)
+		list[#list + 1] = {
+			host = host, policy = policy:name(), mode = policy.mode, unauthenticated_s2s = policy.unauthenticated_s2s,
+		}
+	end)
+	return list
+end
+
+local function exceptions(service, now)
+	local list, add = shared_list(service.server)
+	service.policies:each(function (host, policy)
 		for domain, exception in pairs(policy.exceptions) do
 			local key = table.concat({ domain, exception.expires, exception.reason, exception.level or "",
 				exception.unauthenticated_s2s or "" }, "\0")
-			once(list, seen, key, host, {
+			add(key, host, {
 				domain = domain, level = exception.level, unauthenticated_s2s = exception.unauthenticated_s2s,
 				expires = exception.expires, reason = exception.reason, ended = now >= exception.ends,
 				days_left = math.max(0, math.floor((exception.ends - now) / DAY)),
 			})
 		end
 	end)
-	return list:sort(by_domain)
+	table.sort(list, by_domain)
+	return list
 end
 
-local function warnings(now)
-	local list, seen = array {}, {}
-	in_force.each(function (host, policy)
+local function warnings(service, now)
+	local list, add = shared_list(service.server)
+	service.policies:each(function (host, policy)
 		for _, warning in ipairs(policy:warnings(now)) do
-			once(list, seen, warning.message, host, {
-				domain = warning.domain, kind = warning.kind, message = warning.message,
-			})
+			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
 	end)
-	return list:sort(by_domain)
+	table.sort(list, by_domain)
+	return list
 end
 
 ---- Contexts ------------------------------------------------------------------
 
--- As OpenSSL says, not as we have told it.
-local function context_row(entry, context, now)
+-- Read back from OpenSSL. `entry`: see adopted_contexts.lua.
+local function context_row(server, entry, context, now)
 	local settings = context and context:settings()
 	local certificate = context and context:inspect().certificate
 	local ends = certificate and certificate:facts().not_after
@@ -91,7 +92,7 @@ local function context_row(entry, context, now)
 	if settings and not entry.failure then
 		row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
 		row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
-		row.groups, row.dh_bits = array(settings.groups or {}), settings.dh_bits
+		row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
 	end
 	return row
 end
@@ -100,160 +101,156 @@ local function sort_key(row)
 	return ("%s\0%s\0%s\0%s"):format(row.host or "", row.role, row.service, row.domain or "")
 end
 
--- Also what is in one twice: the server's old contexts are there until they are collected.
-local function context_rows(now)
-	local rows, seen, next_turn = array {}, {}, turns.new()
-	contexts.each(function (entry, context)
-		local row = context_row(entry, context, now)
+-- Equal rows appear once: the server may keep contexts that it has replaced for a while.
+local function context_rows(service, now)
+	local server = service.server
+	local rows, seen, next_turn = server.list {}, {}, server.turns()
+	service.adopted:each(function (entry, context)
+		local row = context_row(server, entry, context, now)
 		local key = ("%s\0%s\0%s\0%s"):format(sort_key(row), row.policy, row.failure or "", row.certificate_ends or "")
 		if not seen[key] then
 			seen[key] = true
-			rows:push(row)
+			rows[#rows + 1] = row
 		end
 		next_turn()
 	end)
-	return rows:sort(function (a, b)
+	table.sort(rows, function (a, b)
 		return sort_key(a) < sort_key(b)
 	end)
+	return rows
 end
 
--- Hosts whose context for STARTTLS has not been seen: it is made at the first connection.
-local function unused(rows)
-	local used, hosts = {}, array {}
+-- Hosts without a context for STARTTLS: the server makes it at the first connection.
+local function unused(service, rows)
+	local used, without = {}, service.server.list {}
 	for _, row in ipairs(rows) do
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
-	in_force.each(function (host)
-		if host ~= "*" and not used[host] then
-			hosts:push(host)
-		end
-	end)
-	return hosts
+	for _, host in ipairs(service.policies:hosts()) do
+		without[#without + 1] = not used[host] and host or nil
+	end
+	return without
 end
 
----- What is overridden --------------------------------------------------------
+---- Overridden settings -------------------------------------------------------
 
 local options_of_server = {
 	"c2s_require_encryption", "s2s_require_encryption", "require_encryption", "allow_unencrypted_plain_auth",
 	"s2s_secure_auth", "s2s_insecure_domains",
 }
 
-local function overridden()
-	local list, seen, next_turn = array {}, {}, turns.new()
-	in_force.each(function (host, policy)
+local function overridden(service)
+	local server = service.server
+	local list, add = shared_list(server)
+	service.policies:each(function (host, policy)
 		local options = {}
 		for _, name in ipairs(options_of_server) do
 			options[name] = server.option(host, name)
 		end
 		for _, message in ipairs(overrides.of_options(policy, options)) do
-			once(list, seen, message, host, { message = message })
+			add(message, host, { message = message })
 		end
 	end)
-	contexts.each(function (entry)
+	local next_turn = server.turns()
+	service.adopted:each(function (entry)
 		for _, message in ipairs(entry.policy.exception and {} or overrides.of_context(entry)) do
-			local item = once(list, seen, message, entry.given.host or "*", { message = message, roles = array {} })
+			local item = add(message, entry.given.host or "*", { message = message, roles = server.list {} })
 			push_new(item.roles, entry.given.role)
-			item.roles:sort()
-			item.hosts:sort()
+			table.sort(item.roles)
+			table.sort(item.hosts)
 		end
 		next_turn()
 	end)
 	return list
 end
 
-local function data()
+local function data(service)
 	local now = os.time()
-	local rows = context_rows(now)
+	local rows = context_rows(service, now)
 	return {
-		policies = policies(), contexts = rows, unused = unused(rows), overridden = overridden(),
-		exceptions = exceptions(now), warnings = warnings(now),
+		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
+		exceptions = exceptions(service, now), warnings = warnings(service, now),
 	}
 end
 
----- For people ----------------------------------------------------------------
+---- Tables --------------------------------------------------------------------
 
-local function named(host)
-	return host == "*" and "all others" or host
-end
-
-local function hosts_of(item)
-	return table.concat(array.map(item.hosts, named), ", ")
-end
-
-local function show_policies(session, found)
+local function print_policies(out, found)
 	local rows = {}
 	for index, row in ipairs(found.policies) do
-		rows[index] = { named(row.host), row.policy, row.mode, row.unauthenticated_s2s }
+		rows[index] = { host_names(row.host), row.policy, row.mode, row.unauthenticated_s2s }
 	end
-	shell.print_table(session, { "Host", "Policy", "Mode", "Unauthenticated s2s" }, rows)
+	out:table({ "Host", "Policy", "Mode", "Unauthenticated s2s" }, rows)
 end
 
 local function policy_of(row)
-	return row.failure and "no TLS" or row.policy .. (row.mode == "report" and ", only reported on" or "")
+	return row.failure and "no TLS" or (row.mode == "report" and "report mode: " or "") .. row.policy
 end
 
-local function show_contexts(session, found)
+local function certificate_of(row)
+	if not row.certificate_ends then
+		return "none"
+	end
+	return ("%s (%s)"):format(date.of(row.certificate_ends),
+		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
+end
+
+local function print_contexts(out, found)
 	local rows = {}
 	for index, row in ipairs(found.contexts) do
 		rows[index] = {
 			row.host or "any", row.role, row.service, policy_of(row), row.lowest or "",
-			row.highest or "", row.suites and ("%d"):format(row.suites) or "", row.groups and row.groups:concat " " or "",
-			row.dh_bits and ("%d"):format(row.dh_bits) or "", row.resumption and "yes" or "no",
-			row.certificate_ends and ("%s (%s)"):format(date.of(row.certificate_ends),
-				row.certificate_days_left < 0 and "over" or shell.counted(row.certificate_days_left, "day")) or "none",
+			row.highest or "", row.suites and ("%d"):format(row.suites) or "",
+			row.groups and table.concat(row.groups, " ") or "", row.dh_bits and ("%d"):format(row.dh_bits) or "",
+			row.resumption and "yes" or "no", certificate_of(row),
 		}
 	end
 	if rows[1] then
-		shell.print_table(session, { "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
+		out:table({ "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
 			"Resumption", "Certificate until" }, rows, 5)
 	end
 	for _, row in ipairs(found.contexts) do
 		if row.failure then
-			shell.print(session, "No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
+			out:print("No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
 		end
 	end
 	if found.unused[1] then
-		shell.print(session, "STARTTLS not used yet, so its context is not there to be looked at: %s",
-			found.unused:concat ", ")
+		out:print("No STARTTLS context yet, the server makes it at the first connection: %s", host_names(found.unused))
 	end
 end
 
-local function show_exceptions(session, found)
+local function print_exceptions(out, found)
 	local rows = {}
 	for index, row in ipairs(found.exceptions) do
 		rows[index] = { row.domain, row.level or "", row.unauthenticated_s2s or "", row.expires,
-			row.ended and "over" or ("%d"):format(row.days_left), row.reason, hosts_of(row) }
+			row.ended and "ended" or ("%d"):format(row.days_left), row.reason, host_names(row.hosts) }
 	end
 	if rows[1] then
-		shell.print_table(session,
-			{ "Exception for", "Level", "Unauthenticated s2s", "Until", "Days", "Reason", "On" }, rows, 6)
+		out:table({ "Exception for", "Level", "Unauthenticated s2s", "Until", "Days", "Reason", "On" }, rows, 6)
 	end
 end
 
-local function show(session)
-	local found = data()
-	show_policies(session, found)
-	show_contexts(session, found)
-	show_exceptions(session, found)
+local function show(out, service)
+	local found = data(service)
+	print_policies(out, found)
+	print_contexts(out, found)
+	print_exceptions(out, found)
 	for _, row in ipairs(found.overridden) do
-		shell.print(session, "Overridden: %s%s: %s", hosts_of(row),
-			row.roles and (" (%s)"):format(row.roles:concat ", ") or "", row.message)
+		out:print("Overridden: %s%s: %s", host_names(row.hosts),
+			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)
 	end
 	for _, row in ipairs(found.warnings) do
-		shell.print(session, "Warning: %s: %s", hosts_of(row), row.message)
+		out:print("Warning: %s: %s", host_names(row.hosts), row.message)
 	end
-	return true, ("%s, %s overridden, %s"):format(shell.counted(#found.contexts, "context"),
-		shell.counted(#found.overridden, "setting"), shell.counted(#found.warnings, "warning"))
+	return true, ("%s, %s overridden, %s"):format(counted(#found.contexts, "context"),
+		counted(#found.overridden, "setting"), counted(#found.warnings, "warning"))
 end
 
---- See shell.add.
-status.commands = {
-	{
-		name = "status",
-		help = "Show which policy is in force where, as OpenSSL has it, and what it overrides in the configuration",
-		data = data,
-		show = show,
-	},
+--- See run.lua.
+return {
+	name = "status",
+	help = "Show the policy of each host, the TLS contexts as OpenSSL has them, overridden settings, exceptions and "
+		.. "warnings",
+	data = data,
+	show = show,
 }
-
-return status

@@ -1,57 +1,77 @@
---- The contexts of a server that are under a policy: adopted, tightened, and
--- given back. One table for the process; it outlives a reload of the plugin.
+--- The LuaSec contexts of a server that are under a policy: they are adopted, brought under it
+-- and given back. One object for the process; it outlives a reload of the module.
 local core = require "xmpp_tls_policy.core"
 
-local contexts = {}
+local adopted_contexts = {}
 
--- LuaSec context -> what was done to it. The keys are weak: a context that the
--- server has dropped needs no giving back.
-local adopted = setmetatable({}, { __mode = "k" })
+local methods = {}
+local metatable = { __index = methods }
 
--- A userdata that Lua has finalised stays a key until the next cycle of its collector. That
--- context is gone: there is nothing to do to it, and nothing to tell.
-local function forget_closed()
-	for luasec in pairs(adopted) do
-		local context, _, code = core.context.adopt(luasec)
-		if context then
-			context:close()
-		elseif code == "closed" then
-			adopted[luasec] = nil
-		end
-	end
+-- The server drops contexts without a word, and those need no giving back.
+local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
+
+function adopted_contexts.new()
+	return setmetatable({
+		_entries = setmetatable({}, weak_keys), -- LuaSec context -> entry, see enforce
+		_index = {}, -- host ("*": none) -> role -> LuaSec context -> entry
+		_labels = setmetatable({}, weak_values), -- the core's number for a context -> entry
+		_last_label = 0,
+		_last_number = 0,
+		_kept = {}, -- LuaSec contexts that connections may have chosen by server name
+		_store = nil, -- sessions of all contexts, for resumption
+		_store_memory = nil, -- MiB
+	}, metatable)
 end
 
--- What was done by the number that the core knows a context by.
-local by_label, last_label = setmetatable({}, { __mode = "v" }), 0
+---- The index -----------------------------------------------------------------
 
--- In which order contexts were first seen.
-local last_number = 0
+local function remember(self, luasec, entry)
+	local host, role = entry.given.host or "*", entry.given.role
+	local by_role = self._index[host] or {}
+	self._index[host] = by_role
+	by_role[role] = by_role[role] or setmetatable({}, weak_keys)
+	self._entries[luasec], by_role[role][luasec] = entry, entry
+end
 
--- Where sessions are kept for resumption: one store for all contexts.
-local store, store_memory
+local function forget(self, luasec)
+	local given = self._entries[luasec].given
+	self._entries[luasec] = nil
+	self._index[given.host or "*"][given.role][luasec] = nil
+end
 
--- What the operator listed himself, as one word that can be compared.
+-- A userdata that Lua has finalised stays a key until the next cycle of its collector.
+local function is_closed(luasec)
+	local context, _, code = core.context.adopt(luasec)
+	if context then
+		context:close()
+	end
+	return code == "closed"
+end
+
+---- Bringing a context under a policy -------------------------------------------
+
+-- The lists that the operator wrote, as one word that can be compared.
 local function fingerprint(operator)
 	local words = {}
-	for _, list in ipairs { "ciphers", "ciphersuites", "groups" } do
-		words[#words + 1] = operator and operator[list] and list or "-"
+	for index, list in ipairs { "ciphers", "ciphersuites", "groups" } do
+		words[index] = operator and operator[list] and list or "-"
 	end
 	return table.concat(words, " ")
 end
 
--- Returns what was applied, what was dropped of it, and what was there before; or nil and
--- a message.
+-- Returns the settings that were applied, those of them that were dropped, and the settings
+-- from before; or nil and a message.
 local function apply(context, policy, operator)
 	local released, message = context:release()
 	if not released then
 		return nil, message
 	end
-	local in_force, settings, dropped
-	in_force, message = context:settings()
-	if not in_force then
+	local before, settings, dropped
+	before, message = context:settings()
+	if not before then
 		return nil, message
 	end
-	settings, message = policy:settings_for(in_force, operator)
+	settings, message = policy:settings_for(before, operator)
 	if not settings then
 		return nil, message
 	end
@@ -59,10 +79,10 @@ local function apply(context, policy, operator)
 	if not dropped then
 		return nil, message
 	end
-	return settings, dropped, in_force
+	return settings, dropped, before
 end
 
--- The context is either under the policy afterwards, or disabled.
+-- Afterwards the context is either under the policy or disabled.
 local function tighten(entry, context, operator)
 	local settings, result, before = apply(context, entry.policy, operator)
 	if settings then
@@ -77,15 +97,16 @@ local function tighten(entry, context, operator)
 	end
 end
 
--- What fails on the context is told with the entry's label. In report mode the context
--- stays as the server made it, and what finishes on it is remembered with its offer.
-local function observe(entry, context)
-	last_label = last_label + 1
-	entry.label = last_label
-	by_label[entry.label] = entry
+-- The core reports handshakes that fail on the context under the label. In report mode it also
+-- keeps the offers of those that finish.
+local function observe(self, entry, context)
+	self._last_label = self._last_label + 1
+	entry.label = self._last_label
+	self._labels[entry.label] = entry
 	return context:observe(entry.label, entry.policy.mode == "report")
 end
 
+-- In report mode the context stays as the server made it.
 local function leave(entry, context)
 	local released, message = context:release()
 	entry.settings, entry.dropped = context:settings(), {}
@@ -106,48 +127,50 @@ local function session_name(entry, host, role)
 	return table.concat(parts, "\0")
 end
 
--- A server's context without a certificate cannot finish a handshake, and what is
--- authenticated by a client's certificate is not resumed: so not as a client.
-local function start_resumption(entry, context, given)
-	if store and entry.certificate and given.role ~= "s2sout" then
+-- A server's context without a certificate cannot finish a handshake. Sessions of outgoing
+-- connections have the peer's certificate, and such sessions are not resumed.
+local function start_resumption(self, entry, context, given)
+	if self._store and entry.certificate and given.role ~= "s2sout" then
 		entry.session_name = session_name(entry, given.host, given.role)
-		local done, message = context:resume(store, entry.session_name)
+		local done, message = context:resume(self._store, entry.session_name)
 		entry.resumption_failure = not done and message or nil
 	end
 end
 
---- Brings a LuaSec context (or Prosody 13's table around one) under a policy.
--- `given`: policy; host, the one that it is for, nil if it is for any; role,
--- "c2s", "s2sin" or "s2sout"; operator, which lists the operator's own
--- configuration made: { ciphers = boolean, ciphersuites = boolean, groups =
--- boolean }. Nothing happens to a context that is under all this already.
--- Returns a table: given; policy; number (a context that was seen later has a higher
--- one); new (whether anything was done); settings (what was applied); before, those
--- of the server's own; dropped (see context:apply); certificate, the context's own, if it has one; session_name, where
--- its sessions can be resumed, or resumption_failure; failure, a message, where the
--- context could not be brought under the policy: no handshake on it succeeds then;
--- warning, a message, where it could not be observed. Under a policy that is only
--- reported on, the context is left as it is, and settings are those in force.
-function contexts.enforce(luasec, given)
-	luasec = type(luasec) == "table" and luasec._inner or luasec
-	local entry = adopted[luasec]
-	if entry and entry.given == given and entry.store == store then
-		entry.new = false
-		return entry
+-- The entry for a demand of another host than the context's; the context is not touched.
+local function refuse_host(entry, given)
+	local host = given.host or "*"
+	entry.refused = entry.refused or {}
+	local refused = entry.refused[host]
+	if refused and refused.policy == given.policy then
+		refused.new = false
+		return refused
 	end
-	local marks = fingerprint(given.operator)
-	if entry and entry.policy == given.policy and entry.marks == marks and entry.store == store then
-		entry.given, entry.new = given, false
-		return entry
+	refused = {
+		given = given, policy = given.policy, number = entry.number, new = true,
+		failure = ("it is a context of %s"):format(entry.given.host or "no host in particular"),
+	}
+	entry.refused[host] = refused
+	return refused
+end
+
+local function is_done(self, entry, given, marks)
+	return entry.policy == given.policy and entry.marks == marks and entry.store == self._store
+		and entry.given.role == given.role
+end
+
+local function enforce_anew(self, luasec, given, marks)
+	local known = self._entries[luasec]
+	local number = known and known.number
+	if known then
+		forget(self, luasec)
+	else
+		self._last_number = self._last_number + 1
+		number = self._last_number
 	end
-	local number = entry and entry.number
-	if not number then
-		last_number = last_number + 1
-		number = last_number
-	end
-	entry = {
-		given = given, policy = given.policy, marks = marks, host = given.host or "*", store = store, new = true,
-		number = number,
+	local entry = {
+		given = given, policy = given.policy, marks = marks, store = self._store, new = true, number = number,
+		service = known and known.service,
 	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
@@ -157,29 +180,93 @@ function contexts.enforce(luasec, given)
 	else
 		tighten(entry, context, given.operator)
 		if not entry.failure then
-			start_resumption(entry, context, given)
+			start_resumption(self, entry, context, given)
 		end
 	end
 	if context then
-		local observed, failure = observe(entry, context)
+		local observed, failure = observe(self, entry, context)
 		entry.warning = entry.warning or not observed and failure or nil
 		context:close()
 	end
-	adopted[luasec] = entry
+	remember(self, luasec, entry)
 	return entry
 end
 
---- The entry (see enforce) of the context that the core knows by a label, or nil.
-function contexts.by_label(label)
-	return by_label[label]
+--- Brings a LuaSec context under a policy. `given`: policy; host, whose context it is, nil for
+-- none in particular; role, "c2s", "s2sin" or "s2sout"; operator, the lists that the operator
+-- wrote: { ciphers = boolean, ciphersuites = boolean, groups = boolean }. Nothing happens to a
+-- context that is under all this already.
+-- Returns an entry, a table:
+--   given, policy
+--   number              a context that was seen later has a higher one
+--   new                 whether this call did anything
+--   service             for the caller: the listener whose context it is; nil for STARTTLS
+--   settings            those that were applied; in report mode those of the context
+--   before              those that the server had made
+--   dropped             see context:apply
+--   certificate         the context's own, if it has one
+--   session_name        nil: its sessions cannot be resumed
+--   resumption_failure  a message
+--   failure             a message: the context could not be brought under the policy, and no
+--                       handshake on it succeeds; or it is another host's, and was not touched
+--   warning             a message: the context could not be observed
+function methods:enforce(luasec, given)
+	local entry = self._entries[luasec]
+	if entry and entry.given == given and entry.store == self._store then
+		entry.new = false
+		return entry
+	elseif entry and entry.given.host ~= given.host then
+		return refuse_host(entry, given)
+	end
+	local marks = fingerprint(given.operator)
+	if entry and is_done(self, entry, given, marks) then
+		entry.given, entry.new = given, false
+		return entry
+	end
+	return enforce_anew(self, luasec, given, marks)
 end
 
---- Which server names (SNI) a context serves through which other contexts, as
--- { [name] = what enforce returned for its context }: their sessions are theirs.
--- Returns true, or nil and a message.
-function contexts.serve_names(luasec, entries)
-	luasec = type(luasec) == "table" and luasec._inner or luasec
-	local entry = adopted[luasec]
+--- Calls enforce again for each adopted context, with what `demand(given)` returns for what was
+-- given before, and tell(entry) for each that this changed.
+function methods:enforce_again(demand, tell)
+	local changed = {}
+	for luasec, entry in pairs(self._entries) do
+		local given = demand(entry.given)
+		if is_done(self, entry, given, fingerprint(given.operator)) then
+			entry.given, entry.new = given, false
+		else
+			changed[luasec] = given
+		end
+	end
+	for luasec, given in pairs(changed) do
+		if is_closed(luasec) then
+			forget(self, luasec)
+		else
+			tell(self:enforce(luasec, given))
+		end
+	end
+end
+
+---- Server names (SNI) -------------------------------------------------------------
+
+local function are_equal(a, b)
+	for key, value in pairs(a) do
+		if b[key] ~= value then
+			return false
+		end
+	end
+	for key in pairs(b) do
+		if a[key] == nil then
+			return false
+		end
+	end
+	return true
+end
+
+--- Tells a context through which other contexts it serves which server names, so that sessions
+-- belong to those: { [name] = entry }. Returns true, or nil and a message.
+function methods:serve_names(luasec, entries)
+	local entry = self._entries[luasec]
 	if not entry or not entry.session_name then
 		return true
 	end
@@ -187,17 +274,18 @@ function contexts.serve_names(luasec, entries)
 	for name, other in pairs(entries) do
 		names[name] = other.session_name
 	end
+	if entry.names and are_equal(entry.names, names) then
+		return true
+	end
 	local context, message = core.context.adopt(luasec)
 	if not context then
 		return nil, message
 	end
-	local done, failure = context:resume(store, entry.session_name, names)
+	local done, failure = context:resume(self._store, entry.session_name, names)
 	context:close()
+	entry.names = done and names or nil
 	return done, failure
 end
-
--- LuaSec contexts that connections may have chosen by server name.
-local kept = {}
 
 local function is_negotiating(luasec)
 	local context = core.context.adopt(luasec)
@@ -209,82 +297,77 @@ local function is_negotiating(luasec)
 	return negotiating
 end
 
---- Keeps the LuaSec contexts that a server serves by name now, a list, and of those of the
--- calls before the ones with which handshakes go on. LuaSec (1.2 to 1.3.2) goes through a
--- context's userdata at each step of a handshake, and nothing keeps the one that SNI brought:
--- when the server drops it, and Lua collects it, in the middle of a handshake, the next step
--- is taken in freed memory.
-function contexts.keep(list)
+--- Keeps the LuaSec contexts of a list, which the server serves by name now, and those of the
+-- calls before on which handshakes go on. LuaSec (1.2 to 1.3.2) uses the userdata of a context at
+-- each step of a handshake, and nothing references the one that SNI chose: if the server drops it
+-- and Lua collects it during a handshake, the next step reads freed memory.
+function methods:keep(list)
 	local now = {}
 	for _, luasec in ipairs(list) do
-		now[type(luasec) == "table" and luasec._inner or luasec] = true
+		now[luasec] = true
 	end
-	-- Which looks at all connections that there are, for each.
-	for luasec in pairs(kept) do
+	-- is_negotiating looks at all connections of the process.
+	for luasec in pairs(self._kept) do
 		now[luasec] = now[luasec] or is_negotiating(luasec) or nil
 	end
-	kept = now
+	self._kept = now
 end
 
---- Makes the store of the process what the options say: { enabled, lifetime
--- (seconds), memory (MiB) }. Sessions outlive a change of the lifetime; contexts
--- follow when they are enforced again. Returns true, or nil and a message: then
--- nothing is resumed.
-function contexts.keep_sessions(options)
+---- Sessions --------------------------------------------------------------------
+
+--- Makes the store of sessions what the options say: { enabled, lifetime (seconds), memory
+-- (MiB) }. Sessions outlive a change of the lifetime; contexts follow when they are enforced
+-- again. Returns true, or nil and a message: nothing is resumed then.
+function methods:keep_sessions(options)
 	if not options.enabled then
-		store = nil
+		self._store = nil
 		return true
 	end
-	if store and store_memory == options.memory then
-		store:set_lifetime(options.lifetime)
+	if self._store and self._store_memory == options.memory then
+		self._store:set_lifetime(options.lifetime)
 		return true
 	end
 	local message
-	store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
-	store_memory = options.memory
-	return store and true, message
+	self._store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
+	self._store_memory = options.memory
+	return self._store and true, message
 end
 
---- The store of the process, or nil.
-function contexts.sessions()
-	return store
+--- The store of sessions, or nil.
+function methods:sessions()
+	return self._store
 end
 
---- Calls enforce again for every adopted context, as `demand(given)` says that
--- it is given now.
-function contexts.enforce_again(demand)
-	local found = {}
-	forget_closed()
-	for luasec, entry in pairs(adopted) do
-		found[luasec] = entry.given
-	end
-	for luasec, given in pairs(found) do
-		contexts.enforce(luasec, demand(given))
-	end
+---- Questions -------------------------------------------------------------------
+
+--- The entry of a LuaSec context, or nil for one that is not adopted.
+function methods:get(luasec)
+	return self._entries[luasec]
 end
 
---- What enforce returned for a context, or nil for one that is not adopted.
-function contexts.get(luasec)
-	return adopted[type(luasec) == "table" and luasec._inner or luasec]
+--- The entry of the context that the core knows by a label, or nil.
+function methods:by_label(label)
+	return self._labels[label]
 end
 
 --- The number of the context that was seen last.
-function contexts.newest()
-	return last_number
+function methods:newest()
+	return self._last_number
 end
 
---- Iterates over the adopted contexts, and what enforce returned for each.
-function contexts.entries()
-	forget_closed()
-	return pairs(adopted)
+--- Iterates over the LuaSec contexts that are adopted, with their entries.
+function methods:entries()
+	for luasec in pairs(self._entries) do
+		if is_closed(luasec) then
+			forget(self, luasec)
+		end
+	end
+	return pairs(self._entries)
 end
 
---- Calls visit(entry, context) for each adopted context that the server still has, the
--- first adopted first: what enforce returned for it, and a Context of the core, which is
--- closed afterwards (nil if it cannot be had).
-function contexts.each(visit)
+local function visit_each(self, entries, visit)
 	local list = {}
-	for luasec, entry in pairs(adopted) do
+	for luasec, entry in pairs(entries) do
 		list[#list + 1] = { luasec, entry }
 	end
 	table.sort(list, function (a, b)
@@ -292,10 +375,10 @@ function contexts.each(visit)
 	end)
 	for _, found in ipairs(list) do
 		local context, _, code = core.context.adopt(found[1])
-		if code == "closed" then
-			adopted[found[1]] = nil
-		else
+		if code ~= "closed" then
 			visit(found[2], context)
+		elseif self._entries[found[1]] then
+			forget(self, found[1])
 		end
 		if context then
 			context:close()
@@ -303,7 +386,22 @@ function contexts.each(visit)
 	end
 end
 
--- Lua may finalise a context even while others are given back.
+--- Calls visit(entry, context) for each adopted context that the server still has, in the order
+-- in which they were first seen. `context`: a Context of the core, which is closed afterwards; nil
+-- if there is none to be had.
+function methods:each(visit)
+	visit_each(self, self._entries, visit)
+end
+
+--- The same for the contexts of one host (nil: of no host in particular) and role.
+function methods:each_of(host, role, visit)
+	local by_role = self._index[host or "*"]
+	visit_each(self, by_role and by_role[role] or {}, visit)
+end
+
+---- Giving back -----------------------------------------------------------------
+
+-- Lua may finalise a context while others are given back.
 local function give_back(luasec)
 	local context, message, code = core.context.adopt(luasec)
 	if not context then
@@ -314,20 +412,28 @@ local function give_back(luasec)
 	return released, failure
 end
 
---- Gives the contexts of one host (nil: all of them) back as they were. Returns a
--- list of messages, one for each that could not be.
-function contexts.release(host)
+--- Gives the contexts of one host (nil: all of them) back as they were. Returns a list of
+-- messages, one for each that could not be.
+function methods:release(host)
 	local messages = {}
-	for luasec, entry in pairs(adopted) do
-		if host == nil or entry.host == host then
-			local released, message = give_back(luasec)
-			if not released then
-				messages[#messages + 1] = message
+	local hosts = host == nil and self._index or { self._index[host] }
+	for _, by_role in pairs(hosts) do
+		for _, entries in pairs(by_role) do
+			for luasec in pairs(entries) do
+				local released, message = give_back(luasec)
+				if not released then
+					messages[#messages + 1] = message
+				end
+				self._entries[luasec] = nil
 			end
-			adopted[luasec] = nil
 		end
+	end
+	if host == nil then
+		self._index = {}
+	else
+		self._index[host] = nil
 	end
 	return messages
 end
 
-return contexts
+return adopted_contexts

@@ -1,177 +1,226 @@
---- The server's contexts under the policies: those of listeners for direct TLS, and what
--- mod_tls gives a session for STARTTLS. What cannot be brought under its policy has no TLS.
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
-local in_force = require "xmpp_tls_policy.policy.policies"
-local protected = require "xmpp_tls_policy.servers.prosody.safe_hooks"
-local server = require "xmpp_tls_policy.servers.prosody.server"
+--- The server's contexts under the policies: those of listeners for direct TLS, and those that
+-- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
+local tls_contexts = {}
 
-local policy_for = in_force.policy_for
+local methods = {}
+local metatable = { __index = methods }
 
-local enforcement = {}
-
--- The plugin, for its log and timers, from enforcement.start on.
-local module
-
--- What is asked of a context, by host, role and service; made anew with each
--- configuration.
-local demands, demanded = {}, nil
-
--- Whether a search for contexts is due.
-local looking = false
-
---- To be called when the plugin is loaded, before anything else here. `plugin`: the module.
-function enforcement.start(plugin)
-	module, looking, demands, demanded = plugin, false, {}, nil
+--- For one load of the module. `server`: the adapter; `policies`; `adopted`: see
+-- adopted_contexts.lua.
+function tls_contexts.new(options)
+	return setmetatable({
+		_server = options.server,
+		_policies = options.policies,
+		_adopted = options.adopted,
+		_demands = {}, -- see demand_of
+		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> the peer's domain
+		_search_is_due = false,
+	}, metatable)
 end
 
-local function demand(host, role, option, domain)
-	if demanded ~= in_force.generation() then
-		demands, demanded = {}, in_force.generation()
+---- One context -----------------------------------------------------------------
+
+-- What is demanded of a context (see adopted:enforce): the same table for the same host, role,
+-- option and policy until the configuration is loaded again. The table that leads to it is nested,
+-- because this is asked for each stream.
+local function demand_of(self, host, role, option, domain)
+	local policy = self._policies:policy_for(host, domain)
+	local by_role = self._demands[host or "*"]
+	if not by_role then
+		by_role = {}
+		self._demands[host or "*"] = by_role
 	end
-	local policy = policy_for(host, domain)
-	local key = ("%s %s %s %s"):format(host or "*", role, option or "", policy.exception and policy.exception.domain or "")
-	if not demands[key] then
-		demands[key] = {
+	local by_option = by_role[role]
+	if not by_option then
+		by_option = {}
+		by_role[role] = by_option
+	end
+	local by_policy = by_option[option or ""]
+	if not by_policy then
+		by_policy = setmetatable({}, { __mode = "k" })
+		by_option[option or ""] = by_policy
+	end
+	local demand = by_policy[policy]
+	if not demand then
+		demand = {
 			policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
-			operator = server.operator_lists(host, role, option),
+			operator = self._server.operator_lists(host, role, option),
 		}
+		by_policy[policy] = demand
 	end
-	return demands[key]
+	return demand
 end
 
--- `service`: of a listener's context; see server.direct_tls_contexts.
-local function enforce(context, given, service)
-	local entry = contexts.enforce(context, given)
-	entry.service = service
+-- Says what was done to a context.
+local function log(self, entry)
 	if not entry.new then
-		return entry
+		return
 	end
-	local host, role = given.host, given.role
-	local what = ("%s, %s%s"):format(host or "any host", role, service and " (" .. service .. ")" or "")
+	local server, given, service = self._server, entry.given, entry.service
+	local which = ("%s, %s%s"):format(given.host or "any host", given.role, service and " (" .. service .. ")" or "")
 	if entry.failure then
-		module:log("error", "%s: no TLS, because its context cannot be brought under %s: %s",
-			what, entry.policy:name(), entry.failure)
-		return entry
+		server.log("*", "error", "%s: no TLS, because its context cannot be brought under %s: %s",
+			which, entry.policy:name(), entry.failure)
+		return
 	end
 	if entry.warning then
-		module:log("warn", "%s: handshakes on the context are not all reported: %s", what, entry.warning)
+		server.log("*", "warn", "%s: handshakes on the context are not all reported: %s", which, entry.warning)
 	end
 	if entry.policy.mode == "report" then
-		module:log("debug", "%s: the context is left as it is; %s is only reported on", what, entry.policy:name())
-		return entry
+		server.log("*", "debug", "%s: the context is left as it is; %s is only reported on", which, entry.policy:name())
+		return
 	end
-	module:log("debug", "%s: the context is under %s", what, entry.policy:name())
+	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
-		module:log("info", "%s: by the server's own configuration: %s", what, entry.policy:sentence(lack))
+		server.log("*", "info", "%s: by the server's own configuration: %s", which, entry.policy:sentence(lack))
 	end
 	if entry.resumption_failure then
-		module:log("error", "%s: no session is resumed: %s", what, entry.resumption_failure)
+		server.log("*", "error", "%s: no session is resumed: %s", which, entry.resumption_failure)
 	end
 	if entry.dropped.dh_bits then
-		module:log("warn", "%s: the DH parameters of %d bits were replaced by stronger ones", what,
+		server.log("*", "warn", "%s: the DH parameters of %d bits were replaced by stronger ones", which,
 			entry.dropped.dh_bits)
 	end
+end
+
+-- `service`: of a listener; nil for STARTTLS.
+local function enforce(self, context, demand, service)
+	local entry = self._adopted:enforce(self._server.luasec_context(context), demand)
+	entry.service = service
+	log(self, entry)
 	return entry
 end
 
-local function enforce_names(found)
+---- Direct TLS --------------------------------------------------------------------
+
+-- The contexts that a listener's context serves by name. `host`: nil, all; else that host's, and
+-- those that are not adopted yet.
+local function enforce_names(self, found, host)
 	local entries = {}
-	for host, context in pairs(found.names) do
-		entries[host] = enforce(context, demand(host, found.role, found.option), found.service)
+	for name, context in pairs(found.names) do
+		local known = host and name ~= host and self._adopted:get(self._server.luasec_context(context))
+		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found.service)
 	end
-	local done, message = contexts.serve_names(found.context, entries)
+	local done, message = self._adopted:serve_names(self._server.luasec_context(found.context), entries)
 	if not done then
-		module:log("error", "%s: no session is resumed by server name: %s", found.service, message)
+		self._server.log("*", "error", "%s: no session is resumed by server name: %s", found.service, message)
 	end
 end
 
---- Keeps the contexts that direct TLS serves by name, and those that are not served any
--- more while handshakes go on with them (see contexts.keep).
-function enforcement.keep_named()
+--- Keeps the contexts that direct TLS serves by name, and those that are no longer served while
+-- handshakes go on with them (see adopted:keep).
+function methods:keep_named()
 	local list = {}
-	for _, found in ipairs(server.direct_tls_contexts()) do
+	for _, found in ipairs(self._server.direct_tls_contexts()) do
 		for _, context in pairs(found.names) do
-			list[#list + 1] = context
+			list[#list + 1] = self._server.luasec_context(context)
 		end
 	end
-	contexts.keep(list)
+	self._adopted:keep(list)
 end
 
---- The same as search, now and for direct TLS alone.
-function enforcement.search_direct_tls()
-	for _, found in ipairs(server.direct_tls_contexts()) do
-		enforce(found.context, demand(nil, found.role, found.option), found.service)
-		enforce_names(found)
+--- Brings the contexts of all listeners for direct TLS under their policies.
+function methods:search_direct_tls()
+	for _, found in ipairs(self._server.direct_tls_contexts()) do
+		enforce(self, found.context, demand_of(self, nil, found.role, found.option), found.service)
+		enforce_names(self, found)
 	end
-	enforcement.keep_named()
-	server.tolerate_any_name(function (context)
-		local entry = contexts.get(context)
+	self:keep_named()
+	self._server.tolerate_any_name(function (context)
+		local entry = self._adopted:get(self._server.luasec_context(context))
 		return entry and entry.policy.mode ~= "report" and not entry.failure and entry.certificate
 	end)
 end
 
-local function enforce_all()
-	contexts.enforce_again(function (given)
-		return demand(given.host, given.role, given.option, given.domain)
+---- All of them -------------------------------------------------------------------
+
+local function enforce_all(self)
+	self._adopted:enforce_again(function (given)
+		return demand_of(self, given.host, given.role, given.option, given.domain)
+	end, function (entry)
+		log(self, entry)
 	end)
-	enforcement.search_direct_tls()
+	self:search_direct_tls()
 end
 
---- Brings all contexts under their policies: at once, as connections may be accepted before
--- any timer; and again when the event that is being handled is over, as other modules may
--- still make contexts.
-function enforcement.search()
-	enforce_all()
-	if not looking then
-		looking = true
-		module:add_timer(0, function ()
-			looking = false
-			protected.call("the search for contexts", enforce_all)
+-- Other modules may still make contexts in the event that is being handled.
+local function search_again(self)
+	if not self._search_is_due then
+		self._search_is_due = true
+		self._server.later(0, "the search for contexts", function ()
+			self._search_is_due = false
+			enforce_all(self)
 		end)
 	end
 end
 
+--- Brings contexts under their policies: at once, as connections may be accepted before any
+-- timer, and once more when the event that is being handled is over. To be called without a host
+-- after the configuration was loaded or a listener was added; with a host after the server made
+-- the contexts of that host.
+function methods:search(host)
+	if host then
+		for _, found in ipairs(self._server.direct_tls_contexts()) do
+			enforce_names(self, found, host)
+		end
+		self:keep_named()
+	else
+		self._demands = {}
+		enforce_all(self)
+	end
+	search_again(self)
+end
+
 --- Makes the contexts of a host (nil: all) what they were.
-function enforcement.give_back(host)
-	for _, message in ipairs(contexts.release(host)) do
-		module:log("error", "A context stays under the policy: %s", message)
+function methods:give_back(host)
+	for _, message in ipairs(self._adopted:release(host)) do
+		self._server.log("*", "error", "A context stays under the policy: %s", message)
+	end
+	if host then
+		self._demands[host] = nil
+	else
+		self._demands = {}
 	end
 end
 
-local roles = { c2s_unauthed = "c2s", s2sin_unauthed = "s2sin", s2sout_unauthed = "s2sout" }
+---- STARTTLS --------------------------------------------------------------------
 
--- The context of an exception's policy takes the place of the one for all peers,
--- which stays as strict as it is.
-local function set_apart(host, session, given)
-	local exception = given.policy.exception
-	if session.ssl_ctx == session.tls_policy_context then
-		return
-	end
-	local context, message = server.context_like(session, exception.domain)
+-- Gives a stream a context of its own for the exception of its peer. The one for all peers stays
+-- as strict as it is. Returns it; nil if there is none.
+local function set_apart(self, stream, exception)
+	local context, message = self._server.context_like(stream.session, exception.domain)
 	if not context then
-		module:log("error", "%s: the exception for %s has no effect, because there is no context for it: %s",
-			host, exception.domain, message)
-		return
-	end
-	session.ssl_ctx, session.tls_policy_context = context, context
-end
-
---- The context that mod_tls gave a session for STARTTLS: nil if there is none,
--- else whether it is under the policy.
-function enforcement.starttls(host, session)
-	local role = roles[session.type]
-	if not session.ssl_ctx or not role then
+		self._server.log("*", "error", "%s: the exception for %s has no effect, because there is no context for it: %s",
+			stream:host() or "any host", exception.domain, message)
 		return nil
 	end
-	local given = demand(host, role, nil, server.peer(session))
-	if given.policy.exception and given.policy.mode ~= "report" then
-		set_apart(host, session, given)
-		if session.ssl_ctx ~= session.tls_policy_context then
-			given = demand(host, role)
+	self._apart[context] = exception.domain
+	self._server.set_starttls_context(stream.session, context)
+	return context
+end
+
+--- Brings the context that the server gave a stream for STARTTLS under the policy for its host and
+-- peer. Returns whether that succeeded; nil if the stream has no such context.
+function methods:starttls(stream)
+	local server, session = self._server, stream.session
+	local context, role = server.starttls_context(session), stream.role
+	if not context or not role or server.is_authenticated(session) then
+		return nil
+	end
+	local host = stream:host()
+	local demand = demand_of(self, host, role, nil, stream:peer())
+	local exception = demand.policy.exception
+	if exception and self._apart[context] ~= exception.domain then
+		-- In report mode the context stays as the server made it, for all peers.
+		local apart = demand.policy.mode ~= "report" and set_apart(self, stream, exception)
+		if apart then
+			context = apart
+		else
+			demand = demand_of(self, host, role)
 		end
 	end
-	local entry = enforce(session.ssl_ctx, given)
+	local entry = enforce(self, context, demand)
 	return entry.policy.mode == "report" or not entry.failure
 end
 
-return enforcement
+return tls_contexts

@@ -1,35 +1,43 @@
---- Who was refused: the latest handshakes and streams, in memory and in the log.
-local array = require "util.array"
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+--- The TLS handshakes that failed: the latest ones in memory, a line for each in the log, within
+-- bounds, and counts.
+local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
-local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local escaped = require "xmpp_tls_policy.text".escaped
+local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
-local metrics = require "xmpp_tls_policy.metrics"
-local offers = require "xmpp_tls_policy.policy.client_hello"
 local network = require "xmpp_tls_policy.network"
-local server = require "xmpp_tls_policy.servers.prosody.server"
-local time = require "util.time"
 
-local refused = {}
+local failed_handshakes = {}
 
-local function now()
+local methods = {}
+local metatable = { __index = methods }
+
+local function clock()
 	return os.time()
 end
 
--- They outlive a reload of the plugin. Who opens a stream is logged by the server
--- anyway: of one address there may be more lines.
-local handshakes, handshake_lines = latest_entries.new(), log_limit.new { now = now }
-local of_streams, stream_lines = latest_entries.new(), log_limit.new { now = now, lines_per_key = 60 }
+--- `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `metrics`; `kept`: the
+-- failed handshakes of the load before, or nil: the list goes on from there. `now`: function() ->
+-- UTC seconds, the system's by default.
+function failed_handshakes.new(options)
+	local kept = options.kept
+	return setmetatable({
+		_server = options.server,
+		_adopted = options.adopted,
+		_metrics = options.metrics,
+		_latest = kept and kept._latest or latest_entries.new(),
+		_lines = kept and kept._lines or log_limit.new { now = options.now or clock },
+	}, metatable)
+end
 
--- A record of the core as an entry, as far as that costs nothing: strangers can have
--- many made.
-local function entry_of(record)
+-- A record of the core as an entry. Peers can cause many, so only the cheap part is done here, and
+-- the rest in `explained`.
+local function entry_of(self, record)
 	local made = {
 		time = record.time, what = "handshake", address = record.address, port = record.port, alert = record.alert,
 		alert_sent = record.alert_sent, reason = record.reason,
-		_record = record, _context = record.label and contexts.by_label(record.label),
+		_record = record, _context = record.label and self._adopted:by_label(record.label),
 	}
 	if record.role == "client" then
 		made.domain = record.server_name and escaped(record.server_name)
@@ -37,32 +45,33 @@ local function entry_of(record)
 	return made
 end
 
--- An empty list is one in JSON, too.
-local function with_arrays(offer)
+-- An empty list has to be a list in JSON, too.
+local function marked_lists(self, offer)
 	for _, value in pairs(offer) do
 		if type(value) == "table" then
-			array(value)
+			self._server.list(value)
 		end
 	end
 	return offer
 end
 
--- The rest of it: why, and by which clauses. Returns the entry.
-local function explained(made)
+-- Adds to an entry why the handshake failed, and the clauses that it broke. Returns it.
+local function explained(self, made)
 	local record, context = made._record, made._context
 	made._record, made._context = nil, nil
 	if not record then
 		return made
 	end
-	made.offer = record.offer and with_arrays(offers.named(record.offer))
-	made.text, made.clauses = "failed in the handshake", array {}
+	made.offer = record.offer and marked_lists(self, client_hello.named(record.offer))
+	made.text, made.clauses = "failed in the handshake", self._server.list {}
 	if not context then
 		return made
 	end
 	made.host, made.role, made.policy = context.given.host, context.given.role, context.policy:name()
-	if not made.host and made.offer and server.is_host(made.offer.server_name) then
-		-- What is wrong with a hello is found before the name in it is looked up.
-		made.host = made.offer.server_name:lower()
+	-- Faults of a ClientHello are found before the server name in it is looked up.
+	local name = not made.host and made.offer and made.offer.server_name
+	if name and self._server.is_host(name:lower()) then
+		made.host = name:lower()
 	end
 	if context.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
@@ -73,13 +82,13 @@ local function explained(made)
 			key_type = context.certificate and context.certificate:facts().key_type,
 			direct_tls = context.given.option ~= nil,
 		})
-		made.clauses = array(clauses)
+		made.clauses = self._server.list(clauses)
 	end
 	return made
 end
 
---- One line about an entry.
-function refused.line(entry)
+--- An entry of the list as one line.
+function failed_handshakes.line(entry)
 	local words = { entry.role or "TLS", entry.host or "any host", entry.address or "unknown address" }
 	if entry.domain then
 		words[#words + 1] = entry.domain
@@ -91,68 +100,48 @@ function refused.line(entry)
 	return line
 end
 
--- To a peer that is gone OpenSSL sends an alert, too.
+-- OpenSSL also sends an alert when the peer has gone away.
 local function is_by_us(record)
 	return record.alert_sent and record.reason ~= "unexpected eof while reading"
 end
 
---- Takes in the handshakes that failed since the last call. `tell`: function(entry),
--- called for those that are worth a line in the log; `log`: function(level, format, ...).
-function refused.collect(log, tell)
+--- Takes in the handshakes that failed since the last call. `log`: function(level, format, ...);
+-- `tell`: function(entry), called for those that have a line in the log.
+function methods:collect(log, tell)
 	local records, lost = core.observer.refusals()
 	for _, record in ipairs(records) do
-		local entry = entry_of(record)
-		metrics.failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
-		handshakes:add(entry)
-		if handshake_lines:allows(network.of(entry.address)) then
-			log("info", "TLS handshake failed: %s", refused.line(explained(entry)))
-			metrics.refusal(entry.role, "handshake", entry.clauses)
+		local entry = entry_of(self, record)
+		self._metrics:failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
+		self._latest:add(entry)
+		if self._lines:allows(network.of(entry.address)) then
+			log("info", "TLS handshake failed: %s", failed_handshakes.line(explained(self, entry)))
+			self._metrics:refusal(entry.role, "handshake", entry.clauses)
 			tell(entry)
 		end
 	end
-	metrics.lost_handshakes(lost)
-	handshakes:count_lost(lost)
-	handshake_lines:suppress(lost)
-	for what, lines in pairs { ["TLS handshakes failed"] = handshake_lines, ["streams were refused"] = stream_lines } do
-		local silent = lines:turn()
-		if silent then
-			log("info", "%d more %s that are not logged one by one", silent, what)
-		end
+	self._metrics:lost_handshakes(lost)
+	self._latest:count_lost(lost)
+	self._lines:suppress(lost)
+	local suppressed = self._lines:turn()
+	if suppressed then
+		log("info", "%d more TLS handshakes failed that are not logged one by one", suppressed)
 	end
 end
 
---- Takes in a stream that is refused; see streams.lua.
-function refused.stream(session, host, role, domain, text, clauses)
-	metrics.refusal(role, "stream", clauses or {})
-	of_streams:add {
-		time = time.now(), what = "stream", address = session.ip, host = host, role = role, domain = domain,
-		text = escaped(text), clauses = array(clauses or {}),
-	}
-	if stream_lines:allows(network.of(session.ip)) then
-		session.log("info", "Stream refused by the TLS policy: %s", text)
-	end
-end
-
---- The entries, the latest first: { time (UTC seconds), what = "handshake" or "stream",
--- host (nil: any), role, domain (of a server), address, text, clauses = list of ids } and
--- of handshakes port, policy, alert, alert_sent, reason, offer (see offer.named).
-function refused.list()
-	local list = handshakes:list()
+--- The latest failed handshakes, the latest first: a list of { time (UTC seconds), what =
+-- "handshake", host (nil: none in particular), role, domain (of a server), address, port, policy,
+-- text, clauses = list of ids, alert, alert_sent, reason, offer (see client_hello.named) }.
+function methods:list()
+	local list = self._latest:list()
 	for _, entry in ipairs(list) do
-		explained(entry)
+		explained(self, entry)
 	end
-	for _, entry in ipairs(of_streams:list()) do
-		list[#list + 1] = entry
-	end
-	table.sort(list, function (a, b)
-		return a.time > b.time
-	end)
 	return list
 end
 
 --- How many there ever were in this process.
-function refused.total()
-	return handshakes:total() + of_streams:total()
+function methods:total()
+	return self._latest:total()
 end
 
-return refused
+return failed_handshakes

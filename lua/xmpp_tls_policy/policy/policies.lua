@@ -1,38 +1,75 @@
---- The policies in force, by host, as the configuration has them. They outlive a reload of
--- the plugin.
-local encodings = require "util.encodings"
-local server = require "xmpp_tls_policy.servers.prosody.server"
-local tls_policy = require "xmpp_tls_policy"
+--- The policies of our hosts, as the configuration has them.
+local new_policy = require "xmpp_tls_policy.policy".new
+local options = require "xmpp_tls_policy.policy.options"
 
-local in_force = {}
+local policies = {}
 
--- Host -> policy; "*": what holds for all others.
-local policies, generation = {}, 0
+local methods = {}
+local metatable = { __index = methods }
 
----- Options ------------------------------------------------------------------
-
--- The option of a module, with the domains of its exceptions as Prosody writes domains.
-local function configured(of)
-	local given = of:get_option "xmpp_tls_policy"
-	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
-		return given
-	end
-	local prepared, exceptions = {}, {}
-	for key, value in pairs(given) do
-		prepared[key] = value
-	end
-	for key, value in pairs(given.exceptions) do
-		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
-		-- That two are the same is for the library to complain of.
-		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
-	end
-	prepared.exceptions = exceptions
-	return prepared
+--- For one load of the module. `server`: the adapter; `kept`: the policies of the load before, or
+-- nil. They hold until the options are read.
+function policies.new(given)
+	local kept = given.kept
+	return setmetatable({
+		_server = given.server,
+		_policies = kept and kept._policies or {}, -- host -> policy; "*": for all others
+		_read = kept and kept._read or {}, -- see policy_of_host
+		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
+		_warned = {}, -- messages about exceptions that were logged since the options were read
+		_generation = kept and kept._generation or 0,
+	}, metatable)
 end
 
-local function report(module, host, errors)
+---- Options -------------------------------------------------------------------
+
+-- An operator's table may hold anything, itself included. Deeper than options go, tables count as
+-- different, and are checked.
+local DEEPEST = 6
+
+-- Whether two values are the same, or tables of the same, without metamethods.
+local function is_same(a, b, depth)
+	if rawequal(a, b) then
+		return true
+	elseif type(a) ~= "table" or type(b) ~= "table" or depth > DEEPEST then
+		return false
+	end
+	for key, value in next, a do
+		if not is_same(value, rawget(b, key), depth + 1) then
+			return false
+		end
+	end
+	for key in next, b do
+		if rawget(a, key) == nil then
+			return false
+		end
+	end
+	return true
+end
+
+-- The policy of options as the operator wrote them: the same object while it is used and the
+-- options come to the same. Or nil and a list of errors.
+local function policy_of(self, given)
+	local checked, errors = options.check(given)
+	if not checked then
+		return nil, errors
+	end
+	local key = options.fingerprint(checked)
+	local policy = self._known[key]
+	if not policy then
+		policy = new_policy(given)
+		self._known[key] = policy
+	end
+	return policy
+end
+
+local function named(host)
+	return host == "*" and "all hosts" or host
+end
+
+local function log_errors(self, host, errors)
 	for _, problem in ipairs(errors or {}) do
-		module:log("error", "%s: %s", host == "*" and "configuration" or host, problem.message)
+		self._server.log("*", "error", "%s: %s", host == "*" and "configuration" or host, problem.message)
 	end
 end
 
@@ -40,133 +77,153 @@ local function described(policy)
 	return policy:name() .. (policy.mode == "report" and ", only reported on" or "")
 end
 
-local function put_in_force(module, host, policy)
-	if not policies[host] or described(policies[host]) ~= described(policy) then
-		module:log("info", "%s: %s", host == "*" and "all hosts" or host, described(policy))
+local function put_in_force(self, host, policy)
+	local before = self._policies[host]
+	if before == policy then
+		return
 	end
-	policies[host] = policy
-	generation = generation + 1
+	if not before or described(before) ~= described(policy) then
+		self._server.log("*", "info", "%s: %s", named(host), described(policy))
+	end
+	if (before or self._policies["*"]) ~= policy then
+		self._generation = self._generation + 1
+	end
+	self._policies[host] = policy
 end
 
--- A bad option never weakens: the policy in force stays; at the start what is right
--- holds, and where nothing is, the default.
-local function put_instead(module, host, of_host, of_all)
-	local policy = policies[host] or of_host or of_all or tls_policy.policy()
-	module:log("error", "%s: because of the errors above, the policy is %s",
-		host == "*" and "all hosts" or host, described(policy))
-	put_in_force(module, host, policy)
+-- A wrong option never makes a policy weaker: the policy in force stays. At the start the host's
+-- valid options hold, or those for all, or the defaults.
+local function put_instead(self, host, of_host, of_all)
+	local policy = self._policies[host] or of_host or of_all or policy_of(self, nil)
+	self._server.log("*", "error", "%s: because of the errors above, the policy is %s", named(host), described(policy))
+	put_in_force(self, host, policy)
 end
 
-local function load_global(module)
-	local policy, errors = tls_policy.policy(configured(module))
-	report(module, "*", errors)
+local function load_all(self)
+	local given, read = self._server.policy_option "*", self._read["*"]
+	if read and is_same(read.given, given, 1) then
+		return put_in_force(self, "*", read.policy)
+	end
+	local policy, errors = policy_of(self, given)
+	log_errors(self, "*", errors)
+	self._read["*"] = policy and { given = given, policy = policy }
 	if policy then
-		put_in_force(module, "*", policy)
+		put_in_force(self, "*", policy)
 	else
-		put_instead(module, "*")
+		put_instead(self, "*")
 	end
 end
 
---- Reads the options of a host, and puts its policy in force. `module`: ours.
-function in_force.load_host(module, host)
-	local of_module = module:context(host)
-	if of_module:get_option "xmpp_tls_policy" == module:get_option "xmpp_tls_policy" then
-		return put_in_force(module, host, policies["*"])
+-- The policy of a host with options of its own. Options that were valid when they were read last
+-- are not checked again. Or nil, and the policy of the host's own options alone, if those are valid.
+local function policy_of_host(self, host, global, own)
+	local read = self._read[host]
+	if read and is_same(read.global, global, 1) and is_same(read.own, own, 1) then
+		return read.policy
 	end
-	local global, own = configured(module), configured(of_module)
-	local of_all = tls_policy.policy(global)
-	local merged, misplaced = tls_policy.merge(nil, own)
-	local of_host, errors = tls_policy.policy(merged)
-	report(module, host, misplaced)
-	report(module, host, errors)
-	if of_all and of_host then
-		put_in_force(module, host, tls_policy.policy((tls_policy.merge(global, merged))))
+	self._read[host] = nil
+	local merged, misplaced = options.merge(nil, own)
+	local of_host, errors = policy_of(self, merged)
+	log_errors(self, host, misplaced)
+	log_errors(self, host, errors)
+	local policy = of_host and policy_of(self, global) and policy_of(self, (options.merge(global, merged)))
+	if policy and not misplaced[1] then
+		self._read[host] = { global = global, own = own, policy = policy }
+	end
+	return policy, of_host
+end
+
+--- Reads the options of a host, and puts its policy in force. The options for all have to be
+-- loaded.
+function methods:load_host(host)
+	local global, own = self._server.policy_option "*", self._server.policy_option(host)
+	if rawequal(global, own) then
+		return put_in_force(self, host, self._policies["*"])
+	end
+	local policy, of_host = policy_of_host(self, host, global, own)
+	if policy then
+		put_in_force(self, host, policy)
 	else
-		put_instead(module, host, of_host, policies["*"])
+		put_instead(self, host, of_host, self._policies["*"])
 	end
 end
 
--- Of exceptions, what was said since the configuration was loaded.
-local warned = {}
+--- Reads all options, and puts the policies in force: the one for all, and those of the hosts
+-- that have one already.
+function methods:load()
+	self._warned = {}
+	load_all(self)
+	for _, host in ipairs(self:hosts()) do
+		self:load_host(host)
+	end
+	self:warn_of_exceptions()
+end
 
---- Says of exceptions what was not said yet: that they end, or have ended.
-function in_force.warn_of_exceptions(module)
-	for _, policy in pairs(policies) do
-		for _, warning in ipairs(policy:warnings(os.time())) do
-			if not warned[warning.message] then
-				warned[warning.message] = true
-				module:log("warn", "%s", warning.message)
+--- Logs warnings of exceptions that were not logged since the options were read: that one ends
+-- soon, has ended, or has no effect.
+function methods:warn_of_exceptions()
+	local seen, now = {}, os.time()
+	for _, policy in pairs(self._policies) do
+		-- Most hosts share a policy.
+		for _, warning in ipairs(seen[policy] and {} or policy:warnings(now)) do
+			if not self._warned[warning.message] then
+				self._warned[warning.message] = true
+				self._server.log("*", "warn", "%s", warning.message)
 			end
 		end
+		seen[policy] = true
 	end
 end
 
---- Reads all options, and puts the policies in force: for all hosts, and for those that
--- have one already.
-function in_force.load(module)
-	warned = {}
-	load_global(module)
-	for host in pairs(policies) do
-		if host ~= "*" then
-			in_force.load_host(module, host)
-		end
+--- A host has no policy any more.
+function methods:remove(host)
+	if self._policies[host] then
+		self._policies[host], self._read[host] = nil, nil
+		self._generation = self._generation + 1
 	end
-	in_force.warn_of_exceptions(module)
 end
 
---- No policy is in force for a host any more.
-function in_force.remove(host)
-	policies[host] = nil
+--- No host has one.
+function methods:clear()
+	self._policies, self._read = {}, {}
+	self._generation = self._generation + 1
 end
 
---- None is.
-function in_force.clear()
-	policies = {}
+---- Questions -----------------------------------------------------------------
+
+--- A number that changes whenever the policy for some host becomes another one.
+function methods:generation()
+	return self._generation
 end
 
----- Questions ----------------------------------------------------------------
-
---- A number that is another one after each change.
-function in_force.generation()
-	return generation
+--- Whether a host has a policy. Where the module is disabled, it has none.
+function methods:covers(host)
+	return host ~= nil and self._policies[host] ~= nil
 end
 
---- Whether a host has a policy: where the plugin is disabled, it has none.
-function in_force.covers(host)
-	return host ~= nil and policies[host] ~= nil
-end
-
---- The policy for a host of ours (nil, or one without: that for all) and a domain of a
--- peer's (nil: a client), which may have an exception.
-function in_force.policy_for(host, domain)
-	return (host and policies[host] or policies["*"]):for_peer(domain, os.time())
-end
-
---- The policy of the host of ours that a session is for; nil where the plugin is not in
--- force. A server's stream header may name no host.
-function in_force.of_session(session)
-	local host = server.host(session)
-	if in_force.covers(host) or not host and session.direction == "incoming" then
-		return in_force.policy_for(host, server.peer(session))
-	end
+--- The policy for a host of ours (nil, or without one: the policy for all) and a domain of a peer,
+-- which may have an exception (nil: a client).
+function methods:policy_for(host, domain)
+	local policy = host and self._policies[host] or self._policies["*"]
+	return domain and policy:for_peer(domain, os.time()) or policy
 end
 
 --- Hosts that have a policy, sorted.
-function in_force.hosts()
-	local hosts = {}
-	for host in pairs(policies) do
-		hosts[#hosts + 1] = host ~= "*" and host or nil
+function methods:hosts()
+	local names = {}
+	for host in pairs(self._policies) do
+		names[#names + 1] = host ~= "*" and host or nil
 	end
-	table.sort(hosts)
-	return hosts
+	table.sort(names)
+	return names
 end
 
 --- Calls visit(host, policy) for each host, sorted; "*", for all others, comes first.
-function in_force.each(visit)
-	visit("*", policies["*"])
-	for _, host in ipairs(in_force.hosts()) do
-		visit(host, policies[host])
+function methods:each(visit)
+	visit("*", self._policies["*"])
+	for _, host in ipairs(self:hosts()) do
+		visit(host, self._policies[host])
 	end
 end
 
-return in_force
+return policies

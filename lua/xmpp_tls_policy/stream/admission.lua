@@ -1,399 +1,620 @@
---- What is decided on streams, where a handshake cannot: what is offered, what was
--- negotiated, and how a stream ends. What passes on them is guard.lua's.
-local core = require "xmpp_tls_policy.core"
+--- Decides what a stream may do. Everything that a policy allows or refuses on a stream is decided
+-- here, by two rules:
+--   1. Unknown means no. Where a policy is enforced, nothing passes on a stream until the pair
+--      (host of ours, domain of the peer) that it concerns has been admitted under that host's
+--      policy. A host without a policy lends its freedom to no other.
+--   2. A stream belongs to the host that its header named. Before authentication, an element for
+--      another host of ours ends the stream. Dialback (XEP-0220) on an incoming stream is the one
+--      exception: it is judged for its own pair.
+-- The adapter of a server translates the server's events into the moments below, and does nothing
+-- else.
+local address_domains = require "xmpp_tls_policy.stream.address_domains"
 local escaped = require "xmpp_tls_policy.text".escaped
-local events = require "xmpp_tls_policy.servers.prosody.events"
-local metrics = require "xmpp_tls_policy.metrics"
+local new_stream = require "xmpp_tls_policy.stream.stream".new
 local quote = require "xmpp_tls_policy.text".quote
-local server = require "xmpp_tls_policy.servers.prosody.server"
-local stanza = require "util.stanza"
-local refused = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local starttls = require "xmpp_tls_policy.stream.starttls"
+local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
+local verdicts = require "xmpp_tls_policy.policy.verdict"
 
-local streams = {}
+local admission = {}
 
-local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
-local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
+local methods = {}
+local metatable = { __index = methods }
 
--- Policies give way to newer ones at a reload.
-local weak = { __mode = "k" }
+local xmlns_dialback = "jabber:server:dialback"
 
-local roles = {
-	c2s_unauthed = "c2s", c2s = "c2s",
-	s2sin_unauthed = "s2sin", s2sin = "s2sin",
-	s2sout_unauthed = "s2sout", s2sout = "s2sout",
-}
+-- Of one stream: a peer chooses for how many pairs it sends.
+local MOST_PAIRS = 1000
 
---- The role of a session: "c2s", "s2sin" or "s2sout"; nil for others.
-function streams.role(session)
-	return roles[session.type]
+--- `server`: the adapter; `policies`, `certificates` (those of other servers), `closing`,
+-- `metrics`: see there; `on_unobserved`: called when a connection turns up whose handshake was not
+-- observed, because the server uses contexts that were not found yet.
+function admission.new(options)
+	return setmetatable({
+		_server = options.server,
+		_policies = options.policies,
+		_certificates = options.certificates,
+		_closing = options.closing,
+		_metrics = options.metrics,
+		_on_unobserved = options.on_unobserved,
+		_domain_of = address_domains.new(options.server.split_jid),
+	}, metatable)
 end
 
---- To be called once when a stream is refused, before it is closed; the session is
--- stripped then. `details`: clauses = ids of those that it breaks, facts, verdict and
--- policy = its name, each as far as there is one. Returns a function to be called after
--- the stream was closed.
-local function tell(session, text, details)
-	local host, domain = server.host(session), server.peer(session)
-	refused.stream(session, host, roles[session.type], domain, text, details.clauses)
-	return function ()
-		events.fire(host, "tls-policy/refused", {
-			session = session, domain = domain, facts = details.facts, verdict = details.verdict,
-			policy = details.policy, text = text,
-		})
+--- The Stream of a session.
+function methods:stream(session)
+	local server = self._server
+	local stream = server.stream(session)
+	if not stream then
+		stream = new_stream(server, session)
+		server.set_stream(session, stream)
+	end
+	-- A reload of the module makes another adapter.
+	stream.server = server
+	return stream
+end
+
+-- The policy for a pair on streams of a role; nil where none is in force. The header of a server's
+-- stream may name no host: the policy for all others holds then.
+local function policy_for(self, role, host, domain)
+	if self._policies:covers(host) or not host and role == "s2sin" then
+		return self._policies:policy_for(host, domain)
 	end
 end
 
---- Ends a stream with an error (RFC 6120 4.9). `details` as in tell, nil for none.
--- Returns true.
-function streams.refuse(session, condition, text, details)
-	local told = tell(session, text, details or {})
-	session:close({ condition = condition, text = text }, nil, text)
-	told()
-	return true
+local function is_enforced(policy)
+	return policy ~= nil and policy.mode ~= "report"
 end
 
---- Ends a stream whose TLS the policy could not be brought to.
-function streams.refuse_without_tls(session)
-	return streams.refuse(session, "internal-server-error",
-		"TLS is not available; the log of the server says why")
+--- Whether a policy is enforced on a session, as its header names the pair.
+function methods:is_enforced_on(session)
+	local server = self._server
+	local policy = policy_for(self, server.role(session), server.host(session), server.peer(session))
+	return is_enforced(policy)
 end
 
--- A clause that only a stream can hold, as a sentence for its end.
-local function sentence(policy, id, text)
-	local clause = policy:explain(id)
-	if not clause then
-		return text
+---- Checks --------------------------------------------------------------------
+-- Each is function(self, stream, pair) -> a refusal (see closing.lua), or nil. `pair`: { host,
+-- domain (nil: a client), policy }.
+
+local checks = {}
+
+-- Clauses support.required, support.strict.
+function checks.is_encrypted(_, stream, pair)
+	if not stream:is_encrypted() and starttls.requires_tls(pair.policy) then
+		return starttls.plaintext_refusal(pair.policy)
 	end
-	clause.clause, clause.text = clause.id, text
-	return policy:sentence(clause)
 end
 
--- Whether a clause is held, and not only reported on.
-local function holds(policy, id)
-	return policy.mode ~= "report" and policy:enforces(id)
-end
-
--- The clause by which the policy wants TLS, or nil.
-local function wants_tls(policy)
-	return policy:enforces "support.required" and "support.required"
-		or policy:enforces "support.strict" and "support.strict" or nil
-end
-
---- The clause by which the policy lets nothing pass without TLS but what leads to it; nil
--- if it has none, or is only reported on.
-function streams.requires_tls(policy)
-	local id = wants_tls(policy)
-	return id and holds(policy, id) and id or nil
-end
-
---- Ends a stream on which something was to pass without TLS: an element, or (nil) all of it.
-function streams.refuse_plaintext(policy, session, element)
-	if element and element.name == "auth" and element.attr.xmlns == xmlns_sasl then
-		-- RFC 6120 6.5.4
-		local send = session.sends2s or session.send
-		send(stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
+-- The server takes a stream for encrypted as soon as it is opened anew, even in one packet with
+-- <starttls/> or <proceed/>.
+function checks.is_not_spoofed(_, stream)
+	if stream:is_spoofed() then
+		return {
+			condition = "policy-violation",
+			text = "a stream was opened after STARTTLS was agreed on, and before TLS was negotiated",
+		}
 	end
-	local id = streams.requires_tls(policy)
-	streams.refuse(session, "policy-violation",
-		sentence(policy, id, "nothing but <starttls/> is accepted on a stream without TLS"),
-		{ clauses = { id }, policy = policy:name() })
 end
 
----- What was negotiated ------------------------------------------------------
+function checks.was_observed(self, stream)
+	if not stream:is_encrypted() then
+		return nil
+	end
+	local facts, message = stream:read_facts()
+	if not facts then
+		self._on_unobserved()
+		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
+	end
+end
 
---- What a verdict refuses for, in one line.
-function streams.sentences(policy, verdict)
-	local list = {}
-	for _, breach in ipairs(verdict.broken) do
-		if breach.enforced then
-			list[#list + 1] = policy:sentence(breach)
+-- Other modules may object to a connection that the policy accepts, by returning a string from the
+-- event tls-policy/verdict. Nothing that they do makes the verdict milder.
+local function ask_others(self, stream, pair, verdict)
+	local function copy(fields)
+		local new = {}
+		for field, value in pairs(fields) do
+			new[field] = value
 		end
+		return new
 	end
-	return table.concat(list, "; ")
-end
-
---- The ids of the clauses that a verdict refuses for.
-function streams.clauses(verdict)
-	local ids = {}
-	for _, breach in ipairs(verdict.broken) do
-		ids[#ids + 1] = breach.enforced and breach.clause or nil
-	end
-	return ids
-end
-
-local function has_valid_certificate(session)
-	return session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
-end
-
--- Whether a server-to-server session's certificate covers a domain; nil if it showed
--- none. The server has looked for the one that the stream's header names.
-local function identity(session, domain)
-	if domain == server.peer(session) and session.tls_policy_identity ~= nil then
-		return session.tls_policy_identity
-	end
-	local certificate = session.tls_policy.facts.certificate
-	if certificate and domain then
-		return certificate:matches(domain, "xmpp-server")
-	end
-end
-
---- Whether a certificate vouches for a server-to-server session, for a domain of the
--- peer's: one that leads to a trusted root and covers it.
-function streams.is_authenticated(session, domain)
-	if domain == server.peer(session) then
-		return has_valid_certificate(session)
-	end
-	return session.cert_chain_status == "valid" and identity(session, domain) or false
-end
-
--- What the library is told of a session; see clauses.lua. A peer that is not
--- authenticated by its certificate may yet be by dialback.
-local function describe(session, domain)
-	return {
-		domain = domain,
-		service = "xmpp-server",
-		identity = identity(session, domain),
-		authenticated = streams.is_authenticated(session, domain),
-	}
-end
-
---- Prosody takes a session for secured as soon as its stream is opened anew, even
--- if that came in one packet with <starttls/> or <proceed/>, before any TLS.
-function streams.is_spoofed(session)
-	return session.secure and session.tls_policy_starttls and not server.connection(session)
-end
-
---- To be called when STARTTLS is agreed on: from now on only TLS makes the session
--- secure.
-function streams.expect_tls(session)
-	session.tls_policy_starttls = true
-end
-
-local function copy(fields)
-	local new = {}
-	for field, value in pairs(fields) do
-		new[field] = value
-	end
-	return new
-end
-
--- Others' modules may find a connection wanting that the policy does not, by returning
--- a string from this event; nothing that they do makes it milder.
-local function ask_others(session, host, domain, verdict, policy)
-	local objection = events.ask(host, "tls-policy/verdict", function ()
+	local objection = self._server.ask(pair.host, "tls-policy/verdict", function ()
 		local broken = {}
 		for index, breach in ipairs(verdict.broken) do
 			broken[index] = copy(breach)
 		end
 		return {
-			session = session, domain = domain, facts = copy(session.tls_policy.facts), policy = policy:name(),
+			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
 			verdict = { refuse = verdict.refuse, broken = broken },
 		}
 	end)
-	-- It may repeat what a stranger sent.
+	-- It may repeat bytes that a stranger sent.
 	return objection and escaped(objection)
 end
 
--- What was negotiated under an exception is always said to be.
-local function note_exception(policy, session, verdict)
+local function note_exception(self, stream, policy)
 	local exception = policy.exception
-	if exception and not verdict.refuse then
-		session.tls_policy.exception = exception
-		session.log("info", "Accepted under the exception for %s until %s (%s)",
+	stream.exception = exception
+	if exception then
+		self._server.log_session(stream.session, "info", "Accepted under the exception for %s until %s (%s)",
 			exception.domain, exception.expires, quote(exception.reason))
 	end
 end
 
--- Judges a session whose facts are known, for a host of ours and a domain of its peer's.
--- True if the stream was closed.
-local function judge_for(policy, session, host, domain)
-	local known = session.tls_policy
-	local verdict = policy:judge(known.facts, session.direction and describe(session, domain) or nil)
-	local objection = ask_others(session, host, domain, verdict, policy)
-	known.verdict, known.policy = verdict, policy:name()
-	if policy.mode == "report" then
-		known.objection = objection
-		return
+-- Judges the facts for a pair, and leaves the verdict with the stream. Returns it, and the
+-- objection of another module.
+local function judge_facts(self, stream, pair)
+	local policy, described = pair.policy, stream:described(pair.domain)
+	local verdict = policy:judge(stream.facts, described)
+	local objection = ask_others(self, stream, pair, verdict)
+	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
+	stream.exception = nil
+	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
+	stream.judged_vouched = described and described.authenticated
+	return verdict, objection
+end
+
+-- The server may check the certificate after a pair was judged.
+local function is_judged(stream, pair)
+	return stream.judged_policy == pair.policy and stream.judged_host == pair.host and stream.judged_domain == pair.domain
+		and (stream.role == "c2s" or stream.judged_vouched == stream:vouched(pair.domain))
+end
+
+function checks.keeps_the_clauses(self, stream, pair)
+	if not stream.facts or is_judged(stream, pair) then
+		return nil
 	end
+	local verdict, objection = judge_facts(self, stream, pair)
 	if verdict.refuse or objection then
-		return streams.refuse(session, "policy-violation",
-			verdict.refuse and streams.sentences(policy, verdict) or objection,
-			{ clauses = streams.clauses(verdict), facts = known.facts, verdict = verdict, policy = policy:name() })
-	end
-	note_exception(policy, session, verdict)
-end
-
--- The same, once for each policy, host and domain.
-local function judge_once(policy, session, host, domain)
-	local judged, key = session.tls_policy.judged, ("%s %s"):format(host or "", domain or "")
-	if judged[policy] and judged[policy][key] then
-		return
-	end
-	local closed = judge_for(policy, session, host, domain)
-	judged[policy] = judged[policy] or {}
-	judged[policy][key] = true
-	return closed
-end
-
--- What came of a handshake; see metrics.lua.
-local function outcome(policy, session, domain, closed)
-	if closed then
-		return "stream_refused"
-	end
-	local known = session.tls_policy
-	if policy.mode ~= "report" then
-		return known.exception and "exception" or "accepted"
-	end
-	local verdict = policy:judge_as_enforced(known.facts, session.direction and describe(session, domain) or nil,
-		core.observer.offer(known.connection))
-	return (verdict.refuse or known.objection) and "would_refuse" or "accepted"
-end
-
---- Judges what a secured session negotiated, and leaves facts and verdict in
--- session.tls_policy. Returns true if the stream was closed; and then, second,
--- true if nothing was known of the connection.
-function streams.judge(policy, session)
-	if streams.is_spoofed(session) and policy.mode ~= "report" then
-		return streams.refuse(session, "policy-violation",
-			"a stream was opened after STARTTLS was agreed on, and before TLS was negotiated")
-	end
-	local connection = session.secure and server.connection(session)
-	if not connection then
-		return
-	end
-	if not session.tls_policy or session.tls_policy.connection ~= connection then
-		local facts, message = core.observer.facts(connection)
-		if not facts and policy.mode == "report" then
-			return nil, true
-		elseif not facts then
-			return streams.refuse(session, "internal-server-error", message), true
-		end
-		session.tls_policy = {
-			connection = connection, facts = facts, mode = policy.mode, judged = setmetatable({}, weak),
+		-- A stream that is refused once is not admitted when it is asked again.
+		stream.judged_policy = nil
+		return {
+			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
+			policy = pair.policy:name(),
+			text = verdict.refuse and pair.policy:sentences(verdict) or objection,
 		}
 	end
-	local role, domain, known = roles[session.type], server.peer(session), session.tls_policy
-	local closed = judge_once(policy, session, server.host(session), domain)
-	if not known.counted then
-		known.counted = true
-		metrics.handshake(role, known.facts, outcome(policy, session, domain, closed))
-	end
-	return closed
+	note_exception(self, stream, pair.policy)
+	stream:publish()
 end
 
-local dialback_alone = "no valid certificate vouches for %s, and dialback alone is not accepted here"
-
---- Whose certificate vouches for a server-to-server session, after all that check
--- it. True if the stream was closed.
-function streams.judge_authentication(policy, session, domain)
-	if policy.mode == "report" or policy.unauthenticated_s2s ~= "refuse"
-		or streams.is_authenticated(session, domain) then
-		return
+-- Clause unauth.encrypt, with the option unauthenticated_s2s.
+function checks.is_vouched_for(_, stream, pair)
+	if stream.role == "c2s" or pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
+		return nil
 	end
-	return streams.refuse(session, "policy-violation",
-		sentence(policy, "unauth.encrypt", dialback_alone:format(domain or "the peer")),
-		{ clauses = { "unauth.encrypt" }, policy = policy:name() })
+	return {
+		condition = "policy-violation", clauses = { "unauth.encrypt" }, policy = pair.policy:name(),
+		text = starttls.sentence(pair.policy, "unauth.encrypt", cutoff_verdict.dialback_alone(pair.domain)),
+	}
 end
 
---- Judges a session for a domain that it has been authenticated for, and a host of ours
--- that it reaches: on one stream a server may speak for several, to several, and policy
--- and others' objections may be other ones for each. True if the stream was closed.
-function streams.judge_domain(policy, session, host, domain)
-	if not session.secure then
-		if streams.requires_tls(policy) then
-			streams.refuse_plaintext(policy, session)
-			return true
+local function certificate_refusal(pair, message)
+	return message and {
+		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
+	}
+end
+
+-- Clause admin.change. Nothing is remembered of a domain before the peer has authenticated as it.
+function checks.has_the_known_certificate(self, stream, pair)
+	if not stream.facts or not pair.domain then
+		return nil
+	elseif pair.authenticated or stream:speaks_for(pair.domain) then
+		return certificate_refusal(pair, self._certificates:see(pair.policy, stream, pair.host, pair.domain))
+	end
+	return certificate_refusal(pair, self._certificates:would_refuse(pair.policy, stream, pair.host, pair.domain))
+end
+
+-- A stream of ours that asks a known server whether a dialback key is its own decides about other
+-- streams, and is never authenticated itself.
+function checks.asks_the_known_server(self, stream, pair)
+	local certificates = self._certificates
+	if stream.role == "s2sout" and stream.facts and certificates:would_refuse(pair.policy, stream, pair.host, pair.domain)
+	then
+		return certificate_refusal(pair, certificates:see(pair.policy, stream, pair.host, pair.domain))
+	end
+end
+
+---- Moments -------------------------------------------------------------------
+
+local handshake = { checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses }
+
+local pair_of_a_server = {
+	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+	checks.has_the_known_certificate,
+}
+
+-- At which moment which checks apply, in this order; the first refusal ends the stream.
+local moments = {
+	-- Features are about to be offered or answered; an element came in before authentication.
+	opened = handshake,
+	-- The server has checked the certificate of another server.
+	certificate_checked = {
+		checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+		checks.asks_the_known_server,
+	},
+	-- Dialback came in, for a pair of its own.
+	dialback = {
+		checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+	},
+	-- A server has authenticated as a domain.
+	authenticated = pair_of_a_server,
+	-- A stanza came in from, or is to go to, another server.
+	stanza_in = pair_of_a_server,
+	stanza_out = pair_of_a_server,
+	-- Policies have changed, or an exception has ended.
+	reloaded = pair_of_a_server,
+}
+
+-- Of a policy that is only reported on: the verdict is there to be seen, nothing is refused.
+local function judge_for_report(self, stream, pair)
+	if not stream:is_encrypted() or not stream:read_facts() then
+		if stream:is_encrypted() then
+			self._on_unobserved()
 		end
 		return
 	end
-	if not session.tls_policy then
-		return
+	if not is_judged(stream, pair) then
+		judge_facts(self, stream, pair)
+		stream:publish()
 	end
-	return judge_once(policy, session, host, domain) or streams.judge_authentication(policy, session, domain)
 end
 
----- What is only reported on ---------------------------------------------------
-
--- The ways in which a stream breaks a clause that no facts tell of.
-local function breaches_of_stream(policy, session, domain)
-	local breaches = {}
-	if not session.secure then
-		local id = session.direction == "outgoing" and policy:enforces "support.abort" and "support.abort"
-			or wants_tls(policy)
-		breaches[1] = id and policy:breach(id, "the stream was authenticated without TLS")
-	elseif session.direction and policy.unauthenticated_s2s == "refuse"
-		and not streams.is_authenticated(session, domain) then
-		local sentence_of = dialback_alone:format(domain)
-		breaches[1] = policy:breach("unauth.encrypt", sentence_of)
-			or { clause = "unauthenticated_s2s", enforced = true, text = sentence_of }
+-- How a handshake ended; see metrics.lua.
+local function outcome(stream, pair, refusal)
+	if refusal then
+		return "stream_refused"
+	elseif pair.policy.mode ~= "report" then
+		return stream.exception and "exception" or "accepted"
 	end
-	return breaches
+	return cutoff_verdict.of_handshake(pair.policy, stream, pair.domain).refuse and "would_refuse" or "accepted"
 end
 
---- The verdict on an authenticated session if the policy were enforced, for a domain of a
--- server's (nil for a client).
-function streams.verdict_if_enforced(policy, session, domain)
-	local known = session.secure and session.tls_policy
-	local verdict = { refuse = false, broken = {} }
-	if known then
-		verdict = policy:judge_as_enforced(known.facts, session.direction and describe(session, domain) or nil,
-			core.observer.offer(known.connection))
-		if known.objection then
-			verdict.broken[#verdict.broken + 1] = { clause = "tls-policy/verdict", enforced = true, text = known.objection }
-			verdict.refuse = true
+local function count_handshake(self, stream, pair, refusal)
+	if stream.facts and not stream.counted then
+		stream.counted = true
+		self._metrics:handshake(stream.role, stream.facts, outcome(stream, pair, refusal))
+	end
+end
+
+-- Returns the refusal of a pair at a moment, or nil.
+local function refusal_at(self, moment, stream, pair)
+	for _, check in ipairs(moments[moment]) do
+		local refusal = check(self, stream, pair)
+		if refusal then
+			return refusal
 		end
 	end
-	for _, breach in ipairs(breaches_of_stream(policy, session, domain)) do
-		verdict.broken[#verdict.broken + 1] = breach
-		verdict.refuse = true
-	end
-	return verdict
 end
 
----- What is offered ----------------------------------------------------------
-
---- Where the policy requires TLS, its offer says so (RFC 6120 5.3.1) and stands
--- alone. The stanza that mod_tls adds is one for all streams, and not ours to
--- change.
-function streams.offer_only_starttls(policy, features)
-	if not streams.requires_tls(policy) then
-		return
+-- Judges a pair at a moment. Returns true if the stream was ended.
+local function judge(self, moment, stream, pair)
+	if pair.policy.mode == "report" then
+		judge_for_report(self, stream, pair)
+		count_handshake(self, stream, pair)
+		return false
 	end
-	features:maptags(function (feature)
-		if feature.name ~= "starttls" or feature.attr.xmlns ~= xmlns_tls then
-			return nil
-		elseif feature:get_child "required" then
-			return feature
-		end
-		return stanza.clone(feature):tag "required":up()
-	end)
+	local refusal = refusal_at(self, moment, stream, pair)
+	count_handshake(self, stream, pair, refusal)
+	return refusal ~= nil and self._closing:refuse(stream, refusal)
 end
 
---- The features of a remote server on a stream without TLS. True if the answer was
--- given.
-function streams.answer_features(policy, session, features)
-	if session.secure or features:get_child("starttls", xmlns_tls) then
-		return
-	end
-	return streams.answer_silence(policy, session)
+---- Admitted pairs ------------------------------------------------------------
+
+-- The pairs of an encrypted stream that were judged under the policies in force: host -> domain ->
+-- ADMITTED, or JUDGED while the server has not taken the peer for authenticated yet. Without TLS a pair
+-- is judged each time, as TLS may still come.
+local ADMITTED, JUDGED = 1, 2
+
+local function state_of(self, stream, host, domain)
+	local policies = self._policies
+	local domains = stream.admitted and stream.generation == policies:generation() and stream.policies == policies
+		and stream.admitted[host]
+	return domains and domains[domain]
 end
 
---- The same where a server of before XMPP 1.0 has no features.
-function streams.answer_silence(policy, session)
-	if session.secure then
+local function set_state(self, stream, host, domain, state)
+	if not stream:is_encrypted() then
 		return
-	elseif holds(policy, "support.abort") then
-		local text = sentence(policy, "support.abort", "the remote server offers no STARTTLS")
-		local told = tell(session, text, { clauses = { "support.abort" }, policy = policy:name() })
-		-- Without a stream error: nothing more is to be sent than what closes it.
-		session:close(nil, nil, text)
-		told()
+	end
+	local policies = self._policies
+	local generation = policies:generation()
+	if stream.generation ~= generation or stream.policies ~= policies or not stream.admitted
+		or stream.admitted_count >= MOST_PAIRS then
+		stream.admitted, stream.admitted_count = {}, 0
+		stream.generation, stream.policies = generation, policies
+	end
+	local domains = stream.admitted[host] or {}
+	stream.admitted[host] = domains
+	stream.admitted_count = stream.admitted_count + (domains[domain] and 0 or 1)
+	domains[domain] = state
+end
+
+-- Whether a pair may use a server's stream at a moment; the stream is ended otherwise.
+local function may_use(self, moment, stream, host, domain)
+	local state = state_of(self, stream, host, domain)
+	if state == ADMITTED then
 		return true
-	elseif holds(policy, "support.attempt") and session.ssl_ctx then
-		-- Whoever strips the offer may not strip the answer.
-		session.sends2s(stanza.stanza("starttls", { xmlns = xmlns_tls }))
+	end
+	local policy = policy_for(self, stream.role, host, domain)
+	if not policy then
+		-- Nothing is noted: the host may get a policy.
 		return true
+	elseif not state and judge(self, moment, stream, { host = host, domain = domain, policy = policy }) then
+		return false
+	end
+	if stream:speaks_for(domain) then
+		set_state(self, stream, host, domain, ADMITTED)
+	end
+	return true
+end
+
+---- What the adapter reports --------------------------------------------------
+
+--- Features are about to be offered on a stream, or were received. Returns true if the stream was
+-- ended.
+function methods:opened(session)
+	local stream = self:stream(session)
+	local host, domain = stream:host(), stream:peer()
+	local policy = policy_for(self, stream.role, host, domain)
+	return policy ~= nil and judge(self, "opened", stream, { host = host, domain = domain, policy = policy })
+end
+
+--- STARTTLS was agreed on: from now on only TLS makes the stream secure.
+function methods:starttls_agreed(session)
+	self:stream(session).tls_agreed = true
+end
+
+--- Ends a stream for a reason that is no pair's: `refusal` as in closing.lua. Returns true.
+function methods:refuse(session, refusal)
+	return self._closing:refuse(self:stream(session), refusal)
+end
+
+--- The policy that holds for a session, as its header names the pair; nil where none is in force.
+function methods:policy_of(session)
+	local server = self._server
+	return policy_for(self, server.role(session), server.host(session), server.peer(session))
+end
+
+--- The server has checked the certificate that a server showed. Returns true if the stream was
+-- ended.
+function methods:certificate_checked(session, domain)
+	local stream = self:stream(session)
+	local host = stream:host()
+	stream.certificate_checked_on = self._server.connection(session)
+	local policy = policy_for(self, stream.role, host, domain)
+	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
+end
+
+--- Whether the server's own check of a certificate took a name that RFC 6125 does not allow: the
+-- Common Name, or a wildcard for a top-level domain.
+function methods:certificate_names(session, domain)
+	local stream = self:stream(session)
+	local policy = policy_for(self, stream.role, stream:host(), domain)
+	if not policy or not domain or not stream:read_facts() then
+		return nil
+	end
+	local names = stream:identity(domain)
+	return names, is_enforced(policy)
+end
+
+--- A server has authenticated as a domain, for a host of ours. `mechanism`: of SASL, or
+-- "dialback"; the first one of a stream is kept. Returns true if the stream was ended.
+function methods:authenticated(session, host, domain, mechanism)
+	if self._server.is_destroyed(session) then
+		return false
+	end
+	local stream = self:stream(session)
+	stream.mechanism = stream.mechanism or mechanism
+	local policy = policy_for(self, stream.role, host, domain)
+	if not policy then
+		return false
+	end
+	local pair = { host = host, domain = domain, policy = policy, authenticated = true }
+	if judge(self, "authenticated", stream, pair) then
+		return true
+	end
+	set_state(self, stream, host, domain, JUDGED)
+	return false
+end
+
+--- A client has authenticated, by a mechanism of SASL.
+function methods:client_authenticated(session, mechanism)
+	local stream = self:stream(session)
+	stream.mechanism = stream.mechanism or mechanism
+end
+
+--- A client goes on with an old session on a new connection (XEP-0198). Harmless when it is called
+-- again.
+function methods:resumed(old, new)
+	local stream = self._server.stream(new)
+	if stream and stream.mechanism then
+		stream.session = old
+		self._server.set_stream(old, stream)
+		stream:publish()
 	end
 end
 
-return streams
+---- Elements ------------------------------------------------------------------
+
+local function foreign_refusal(policy, host, target)
+	return {
+		condition = "policy-violation", policy = policy:name(),
+		text = ("an element for %s came on a stream %s, before authentication"):format(target,
+			host and "to " .. host or "that names no host"),
+	}
+end
+
+-- Rule 2. The refusal of an element for `target`, a host of ours.
+local function refusal_of_foreign(self, stream, own, target)
+	local other = policy_for(self, stream.role, target, stream:peer())
+	local policy = is_enforced(own) and own or is_enforced(other) and other or nil
+	if not policy then
+		return nil
+	elseif stream.role == "s2sout" and not stream:is_encrypted() and starttls.aborts_without_offer(policy) then
+		local refusal = foreign_refusal(policy, stream:host(), target)
+		-- Clause support.abort: nothing further is sent.
+		refusal.condition = nil
+		return refusal
+	end
+	return foreign_refusal(policy, stream:host(), target)
+end
+
+-- The pair of the header is judged again where the event in which that happens was not reached: a
+-- handler of another module may have failed in it.
+local function judge_header(self, stream, own)
+	local server, session = self._server, stream.session
+	local connection = server.connection(session)
+	local moment = "opened"
+	if stream.role ~= "c2s" and connection and stream.certificate_checked_on ~= connection then
+		stream.certificate_checked_on, moment = connection, "certificate_checked"
+	end
+	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
+end
+
+-- An element of dialback, for a pair of its own. True if the stream was ended.
+local function judge_dialback(self, stream, target, element)
+	local domain = self._domain_of(element.attr.from) or stream:peer()
+	local policy = policy_for(self, stream.role, target, domain)
+	return policy ~= nil and judge(self, "dialback", stream, { host = target, domain = domain, policy = policy })
+end
+
+-- Any other element that says which server it is from. It may be handled after the peer has
+-- authenticated, so its pair is judged as if it had. True if the stream was ended.
+local function judge_ahead(self, stream, target, element)
+	local domain = stream.role ~= "c2s" and self._domain_of(element.attr.from)
+	local policy = domain and policy_for(self, stream.role, target, domain)
+	return policy and judge(self, "stanza_in", stream, { host = target, domain = domain, policy = policy }) or false
+end
+
+local function before_authentication(self, session, element)
+	local server, stream = self._server, self:stream(session)
+	local role, host = stream.role, stream:host()
+	local own = policy_for(self, role, host, stream:peer())
+	local target = self._domain_of(element.attr.to)
+	target = target and server.is_host(target) and target or nil
+	local is_dialback = element.attr.xmlns == xmlns_dialback
+	local has_own_pair = is_dialback and role == "s2sin"
+	if target and target ~= host and not has_own_pair then
+		local refusal = refusal_of_foreign(self, stream, own, target)
+		if refusal then
+			return not self._closing:refuse(stream, refusal)
+		end
+	end
+	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
+	if is_enforced(own) then
+		if not leads and not stream:is_encrypted() and starttls.requires_tls(own) then
+			return not self._closing:refuse(stream, starttls.plaintext_refusal(own, element))
+		elseif judge_header(self, stream, own) then
+			return false
+		end
+	end
+	if not target or leads or is_dialback and not has_own_pair then
+		return true
+	elseif is_dialback then
+		return not judge_dialback(self, stream, target, element)
+	end
+	return not judge_ahead(self, stream, target, element)
+end
+
+-- On a stream that is authenticated for some pair: the pair of each element counts, whether the
+-- peer has authenticated as its domain by now or not.
+local function from_server(self, session, element)
+	local attr = element.attr
+	local host = self._domain_of(attr.to)
+	if not host then
+		return true
+	end
+	local stream = self._server.stream(session)
+	local domain = self._domain_of(attr.from) or self._server.peer(session)
+	if stream and state_of(self, stream, host, domain) == ADMITTED then
+		return true
+	end
+	stream = stream or self:stream(session)
+	if attr.xmlns == xmlns_dialback then
+		if stream.role == "s2sout" and host ~= stream:host() then
+			local own = policy_for(self, stream.role, stream:host(), stream:peer())
+			local refusal = self._server.is_host(host) and refusal_of_foreign(self, stream, own, host)
+			return not refusal or not self._closing:refuse(stream, refusal)
+		end
+		return not judge_dialback(self, stream, host, element)
+	end
+	return may_use(self, "stanza_in", stream, host, domain)
+end
+
+--- An element came in on a stream: { name, attr = { to, from, xmlns } }. Returns true if it may go
+-- on to its handler; false if the stream was ended.
+function methods:may_pass(session, element)
+	local server = self._server
+	if server.is_authenticated(session) then
+		return server.role(session) == "c2s" or from_server(self, session, element)
+	elseif not server.role(session) or not server.speaks_xmpp_itself(session) then
+		return true
+	end
+	return before_authentication(self, session, element)
+end
+
+--- The domain of an address as the server compares domains; nil for none.
+function methods:domain_of(address)
+	return self._domain_of(address)
+end
+
+--- Whether a stanza from a host of ours may leave on a server's stream to a domain: the peer has
+-- authenticated as that domain, and the pair is admitted. A stream that breaks the policy of the
+-- host is ended; one that is only not authenticated as the domain stays, for its own. A stanza from
+-- no host of ours is its stream's.
+function methods:may_send(session, host, domain)
+	local stream = self._server.stream(session)
+	if stream and state_of(self, stream, host, domain) == ADMITTED then
+		return true
+	end
+	stream = stream or self:stream(session)
+	host = self._server.is_host(host) and host or stream:host()
+	if not is_enforced(policy_for(self, stream.role, host, domain)) then
+		return true
+	end
+	return stream:speaks_for(domain) and may_use(self, "stanza_out", stream, host, domain)
+end
+
+--- Whether a policy is enforced for a pair of servers.
+function methods:is_enforced_for(host, domain)
+	return is_enforced(policy_for(self, "s2sout", host, domain))
+end
+
+--- Policies have changed, or an exception has ended: each pair of each server's stream is judged
+-- anew, and streams that were accepted under the older policy end.
+function methods:policies_changed()
+	local server = self._server
+	for _, session in ipairs(server.sessions()) do
+		local role = server.role(session)
+		if role ~= "c2s" and server.is_authenticated(session) then
+			self:judge_again(session)
+		end
+	end
+end
+
+-- The hosts of ours that a stream was admitted for, with the one of its header.
+local function hosts_of(stream)
+	local hosts = { [stream:host() or ""] = true }
+	for host in pairs(stream.admitted or {}) do
+		hosts[host] = true
+	end
+	hosts[""] = nil
+	return hosts
+end
+
+--- Judges all pairs of a server's stream anew.
+function methods:judge_again(session)
+	local stream = self:stream(session)
+	local hosts, domains = hosts_of(stream), self._server.domains_of(session)
+	for host in pairs(hosts) do
+		for _, domain in ipairs(domains) do
+			local policy = policy_for(self, stream.role, host, domain)
+			if policy and judge(self, "reloaded", stream, { host = host, domain = domain, policy = policy }) then
+				return
+			end
+		end
+	end
+end
+
+return admission

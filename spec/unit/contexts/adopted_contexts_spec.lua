@@ -1,4 +1,4 @@
-local contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
@@ -7,16 +7,19 @@ local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
 
 describe("a server's contexts", function ()
-	local files
+	local files, contexts
 	local policy, other_policy = tls_policy.policy(), tls_policy.policy { profile = "rfc9325" }
 
 	setup(function ()
 		files = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
 	end)
 
+	before_each(function ()
+		contexts = adopted_contexts.new()
+	end)
+
 	after_each(function ()
-		contexts.release()
-		contexts.keep_sessions { enabled = false }
+		contexts:release()
 	end)
 
 	teardown(function ()
@@ -34,10 +37,11 @@ describe("a server's contexts", function ()
 		return assert(ssl.newcontext(options))
 	end
 
+	-- Fields that are false are left out.
 	local function given(more)
 		local demand = { policy = policy, host = "example.test", role = "c2s", operator = {} }
 		for name, value in pairs(more or {}) do
-			demand[name] = value
+			demand[name] = value or nil
 		end
 		return demand
 	end
@@ -48,78 +52,191 @@ describe("a server's contexts", function ()
 
 	it("are brought under the policy, once", function ()
 		local context, demand = luasec(), given()
-		local entry = contexts.enforce(context, demand)
+		local entry = contexts:enforce(context, demand)
 		assert.is_true(entry.new)
 		assert.is_nil(entry.failure)
 		assert.equal("TLSv1.2", settings_of(context).minimum_version)
 		assert.is_true(entry.certificate:matches("example.test", "xmpp-client"))
-		assert.is_false(contexts.enforce(context, demand).new)
-		assert.is_false(contexts.enforce(context, given()).new)
-		assert.equal(entry, contexts.get(context))
+		assert.is_false(contexts:enforce(context, demand).new)
+		assert.is_false(contexts:enforce(context, given()).new)
+		assert.equal(entry, contexts:get(context))
 	end)
 
-	it("are found in Prosody 13's table, too", function ()
-		local context = luasec()
-		contexts.enforce({ _inner = context }, given())
-		assert.equal("TLSv1.2", settings_of(context).minimum_version)
-		assert.is_false(contexts.enforce(context, given()).new)
+	-- Two demands on one context: a demand of another host never touches it, and otherwise it is
+	-- touched where anything differs.
+	local parts = {
+		policy = { policy, other_policy, tls_policy.policy { mode = "report" } },
+		host = { "example.test", "other.test", false },
+		role = { "c2s", "s2sin" },
+		operator = { {}, { ciphers = true } },
+	}
+
+	local function each_demand(visit)
+		for _, one_policy in ipairs(parts.policy) do
+			for _, host in ipairs(parts.host) do
+				for _, role in ipairs(parts.role) do
+					for _, operator in ipairs(parts.operator) do
+						visit { policy = one_policy, host = host, role = role, operator = operator }
+					end
+				end
+			end
+		end
+	end
+
+	it("of one host are never brought under a demand of another", function ()
+		local count = 0
+		each_demand(function (first)
+			each_demand(function (second)
+				local context = luasec()
+				local before = contexts:enforce(context, given(first))
+				local settings = settings_of(context)
+				local after = contexts:enforce(context, given(second))
+				local is_same_host = first.host == second.host
+				local differs = first.policy ~= second.policy or first.role ~= second.role
+					or first.operator ~= second.operator
+				assert.equal(not is_same_host or differs, after.new)
+				assert.equal(is_same_host and (differs and after or before) or before, contexts:get(context))
+				if is_same_host then
+					assert.is_nil(after.failure)
+				else
+					assert.equal("it is a context of " .. (first.host or "no host in particular"), after.failure)
+					assert.same(settings, settings_of(context))
+					assert.is_false(contexts:enforce(context, given(second)).new)
+				end
+				contexts:release()
+				count = count + 1
+			end)
+		end)
+		assert.equal(36 * 36, count)
+	end)
+
+	it("are found by host and role, and only while the server has them", function ()
+		local kept, dropped = {}, {}
+		for _, host in ipairs { "one.test", "other.test", false } do
+			for _, role in ipairs { "c2s", "s2sin", "s2sout" } do
+				kept[#kept + 1], dropped[#dropped + 1] = luasec(), luasec()
+				contexts:enforce(kept[#kept], given { host = host, role = role })
+				contexts:enforce(dropped[#dropped], given { host = host, role = role })
+			end
+		end
+		local function numbers(host, role)
+			local list = {}
+			contexts:each_of(host, role, function (entry, context)
+				assert.truthy(context:settings())
+				assert.same({ host, role }, { entry.given.host, entry.given.role })
+				list[#list + 1] = entry.number
+			end)
+			return list
+		end
+		assert.same({ 3, 4 }, numbers("one.test", "s2sin"))
+		assert.equal(9, #dropped)
+		for index in ipairs(dropped) do
+			dropped[index] = nil
+		end
+		collectgarbage()
+		collectgarbage()
+		assert.same({ 3 }, numbers("one.test", "s2sin"))
+		assert.same({ 17 }, numbers(nil, "s2sout"))
+		assert.same({}, numbers("none.test", "c2s"))
+		contexts:enforce(kept[2], given { host = "one.test", role = "c2s" })
+		assert.same({ 1, 3 }, numbers("one.test", "c2s"))
+		assert.same({}, numbers("one.test", "s2sin"))
+		contexts:release "one.test"
+		assert.same({}, numbers("one.test", "c2s"))
+		assert.same({ 7 }, numbers("other.test", "c2s"))
+	end)
+
+	it("are visited by host and role without a look at those of other hosts", function ()
+		local kept = {}
+		for number = 1, 20 do
+			kept[number] = luasec()
+			contexts:enforce(kept[number], given { host = number .. ".test" })
+		end
+		local adopt, adopted = core.context.adopt, 0
+		core.context.adopt = function (...)
+			adopted = adopted + 1
+			return adopt(...)
+		end
+		for number = 1, 20 do
+			contexts:each_of(number .. ".test", "c2s", function () end)
+		end
+		core.context.adopt = adopt
+		assert.equal(20, adopted)
+	end)
+
+	it("are enforced again where the demand changed, and only there", function ()
+		local same, changed = luasec(), luasec()
+		contexts:enforce(same, given())
+		contexts:enforce(changed, given { role = "s2sin" })
+		local told = {}
+		contexts:enforce_again(function (before)
+			return given { role = before.role, policy = before.role == "s2sin" and other_policy or policy }
+		end, function (entry)
+			told[#told + 1] = entry
+		end)
+		assert.same({ contexts:get(changed) }, told)
+		assert.is_true(told[1].new)
+		assert.equal(other_policy, told[1].policy)
+		assert.is_false(contexts:get(same).new)
 	end)
 
 	it("are brought under another policy from what they were, not from what they became", function ()
 		local context = luasec()
-		contexts.enforce(context, given { policy = other_policy })
+		contexts:enforce(context, given { policy = other_policy })
 		assert.is_nil(table.concat(settings_of(context).ciphers, " "):match "TLS_DHE")
-		assert.is_true(contexts.enforce(context, given()).new)
+		assert.is_true(contexts:enforce(context, given()).new)
 		assert.matches("TLS_DHE", table.concat(settings_of(context).ciphers, " "))
 	end)
 
 	it("follow the operator's own lists", function ()
 		local context = luasec { ciphers = "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA" }
 		assert.is_true(#settings_of(context).ciphers == 2)
-		contexts.enforce(context, given { operator = { ciphers = true } })
+		contexts:enforce(context, given { operator = { ciphers = true } })
 		assert.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, settings_of(context).ciphers)
-		assert.is_true(contexts.enforce(context, given()).new)
+		assert.is_true(contexts:enforce(context, given()).new)
 		assert.is_true(#settings_of(context).ciphers > 4)
 	end)
 
 	it("are disabled where nothing would be left, until they are given back", function ()
 		local context = luasec { protocol = "tlsv1_1" }
-		local entry = contexts.enforce(context, given())
+		local entry = contexts:enforce(context, given())
 		assert.matches("^no TLS version is left", entry.failure)
 		assert.is_nil(settings_of(context).minimum_version)
-		assert.same({}, contexts.release())
+		assert.same({}, contexts:release())
 		assert.equal("TLSv1.1", settings_of(context).minimum_version)
 	end)
 
 	it("that are closed fail with the reason", function ()
 		local context = luasec()
 		getmetatable(context).__gc(context)
-		assert.equal("the LuaSec context is closed", contexts.enforce(context, given()).failure)
+		assert.equal("the LuaSec context is closed", contexts:enforce(context, given()).failure)
 	end)
 
 	-- Lua finalises a userdata, and has it as a weak key for one more cycle of its collector.
 	it("are forgotten when they are closed: they need no giving back", function ()
 		local function closed()
 			local context = luasec()
-			assert.is_nil(contexts.enforce(context, given()).failure)
+			assert.is_nil(contexts:enforce(context, given()).failure)
 			getmetatable(context).__gc(context)
 			return context
 		end
 		local context = closed()
-		contexts.each(function (entry)
+		contexts:each(function (entry)
 			error("there is one: " .. entry.number)
 		end)
-		assert.is_nil(contexts.get(context))
+		assert.is_nil(contexts:get(context))
 		closed()
-		contexts.enforce_again(function ()
+		contexts:enforce_again(function ()
+			return given { policy = other_policy }
+		end, function ()
 			error "there is one"
 		end)
 		closed()
-		for _, entry in contexts.entries() do
+		for _, entry in contexts:entries() do
 			error("there is one: " .. entry.number)
 		end
 		closed()
-		assert.same({}, contexts.release())
+		assert.same({}, contexts:release())
 	end)
 
 	-- Both ends of a TCP connection.
@@ -152,7 +269,7 @@ describe("a server's contexts", function ()
 		local base, replaced = luasec(), luasec()
 		local names = { ["example.test"] = luasec() }
 		local watched = setmetatable({ names["example.test"] }, { __mode = "v" })
-		contexts.keep { names["example.test"] }
+		contexts:keep { names["example.test"] }
 		local near, far = connected()
 		local served = assert(ssl.wrap(far, base))
 		served:settimeout(0)
@@ -162,16 +279,16 @@ describe("a server's contexts", function ()
 		assert.same({ false, "wantread" }, { step(client, near, served) })
 		-- As Prosody does at a reload.
 		names["example.test"] = replaced
-		contexts.keep { replaced }
+		contexts:keep { replaced }
 		collectgarbage()
 		assert.truthy(watched[1])
 		assert.is_true((step(client, near, served)))
-		contexts.keep { replaced }
+		contexts:keep { replaced }
 		collectgarbage()
 		assert.is_nil(watched[1])
 		served:close()
 		near:close()
-		contexts.keep {}
+		contexts:keep {}
 	end)
 
 	it("that are still served are kept without a look at all connections", function ()
@@ -181,29 +298,29 @@ describe("a server's contexts", function ()
 			asked = asked + 1
 			return is_negotiating(...)
 		end
-		contexts.keep(list)
-		contexts.keep(list)
+		contexts:keep(list)
+		contexts:keep(list)
 		assert.equal(0, asked)
-		contexts.keep { list[1] }
+		contexts:keep { list[1] }
 		assert.equal(1, asked)
 		core.observer.is_negotiating = is_negotiating
-		contexts.keep {}
+		contexts:keep {}
 	end)
 
 	it("are given back host by host", function ()
 		local one, other = luasec(), luasec()
 		local before = settings_of(one)
-		contexts.enforce(one, given { host = "one.test" })
-		contexts.enforce(other, given { host = "other.test" })
-		contexts.release "one.test"
+		contexts:enforce(one, given { host = "one.test" })
+		contexts:enforce(other, given { host = "other.test" })
+		contexts:release "one.test"
 		assert.same(before, settings_of(one))
-		assert.is_nil(contexts.get(one))
+		assert.is_nil(contexts:get(one))
 		assert.equal("TLSv1.2", settings_of(other).minimum_version)
 	end)
 
 	it("are not kept alive", function ()
 		local watch = setmetatable({ (luasec()) }, { __mode = "v" })
-		contexts.enforce(watch[1], given())
+		contexts:enforce(watch[1], given())
 		collectgarbage()
 		collectgarbage()
 		assert.is_nil(watch[1])
@@ -219,9 +336,9 @@ describe("a server's contexts", function ()
 		end
 
 		it("share sessions where host, role, policy and certificate are the same, and only there", function ()
-			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
 			local context = luasec()
-			contexts.enforce(context, given())
+			contexts:enforce(context, given())
 			local _, session = meet(context)
 			local renewed = pki.authority():issue { names = { "example.test" }, key = "rsa2048", key_name = "renewed" }
 			for expected, makes in pairs {
@@ -236,38 +353,55 @@ describe("a server's contexts", function ()
 			} do
 				for index, make in ipairs(makes) do
 					local another, more = make()
-					assert.is_nil(contexts.enforce(another, given(more)).failure)
+					assert.is_nil(contexts:enforce(another, given(more)).failure)
 					assert.equal(expected, (meet(another, session)), tostring(index))
 				end
 			end
 		end)
 
 		it("do not resume as a client", function ()
-			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
-			assert.is_nil(contexts.enforce(luasec { mode = "client" }, given { role = "s2sout" }).session_name)
+			assert(contexts:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			assert.is_nil(contexts:enforce(luasec { mode = "client" }, given { role = "s2sout" }).session_name)
 		end)
 
 		it("follow when it comes, changes and goes", function ()
 			local context = luasec()
-			contexts.enforce(context, given())
+			contexts:enforce(context, given())
 			assert.equal(0, settings_of(context).tickets)
-			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 60 })
-			local store = contexts.sessions()
-			assert.is_true(contexts.enforce(context, given()).new)
+			assert(contexts:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			local store = contexts:sessions()
+			assert.is_true(contexts:enforce(context, given()).new)
 			assert.equal(1, settings_of(context).tickets)
-			assert(contexts.keep_sessions { enabled = true, memory = 1, lifetime = 120 })
-			assert.equal(store, contexts.sessions())
+			assert(contexts:keep_sessions { enabled = true, memory = 1, lifetime = 120 })
+			assert.equal(store, contexts:sessions())
 			assert.equal(120, store:stats().lifetime)
-			assert(contexts.keep_sessions { enabled = true, memory = 2, lifetime = 120 })
-			assert.are_not.equal(store, contexts.sessions())
-			assert(contexts.keep_sessions { enabled = false })
-			assert.is_nil(contexts.sessions())
-			contexts.enforce(context, given())
+			assert(contexts:keep_sessions { enabled = true, memory = 2, lifetime = 120 })
+			assert.are_not.equal(store, contexts:sessions())
+			assert(contexts:keep_sessions { enabled = false })
+			assert.is_nil(contexts:sessions())
+			contexts:enforce(context, given())
 			assert.equal(0, settings_of(context).tickets)
 		end)
 
+		it("serve names anew only where these lead to other sessions", function ()
+			assert(contexts:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			local base, named = luasec(), luasec()
+			contexts:enforce(base, given { host = false })
+			local served = { ["example.test"] = contexts:enforce(named, given()) }
+			local adopt, adopted = core.context.adopt, 0
+			core.context.adopt = function (...)
+				adopted = adopted + 1
+				return adopt(...)
+			end
+			for _, case in ipairs { { served, 1 }, { served, 1 }, { {}, 2 }, { served, 3 } } do
+				assert.is_true(contexts:serve_names(base, case[1]))
+				assert.equal(case[2], adopted)
+			end
+			core.context.adopt = adopt
+		end)
+
 		it("that serve names need not be adopted yet", function ()
-			assert.is_true(contexts.serve_names(luasec(), {}))
+			assert.is_true(contexts:serve_names(luasec(), {}))
 		end)
 	end)
 end)

@@ -336,6 +336,17 @@ describe("a context", function ()
 			assert.same(settings, in_force)
 		end)
 
+		it("reads groups of all kinds back in their order", function ()
+			for _, groups in ipairs {
+				{ "ffdhe3072", "secp521r1", "x448", "x25519" }, { "brainpoolP256r1", "ffdhe2048", "secp384r1" },
+				{ "secp256r1" }, { "brainpoolP384r1" },
+			} do
+				local made = server()
+				assert(made:apply { groups = groups, maximum_version = groups[2] and "TLSv1.3" or "TLSv1.2" })
+				assert.same(groups, made:settings().groups)
+			end
+		end)
+
 		it("sends as a client the key shares it is told to, where OpenSSL can send more than one", function ()
 			local groups = { "brainpoolP999r1", "x25519", "secp256r1", "secp384r1" } -- the first is unknown
 			for key_shares = 1, 4 do
@@ -382,6 +393,11 @@ describe("a context", function ()
 		for _, case in ipairs {
 			{ "a list of which nothing is left", { groups = { "one", "two" } }, "nothing is left of groups; asked: one, two",
 				"empty" },
+			{ "one of the lists of which nothing is left", { ciphers = { "TLS_FOO" }, groups = { "x25519" } },
+				"nothing is left of ciphers; asked: TLS_FOO", "empty" },
+			{ "the last of the lists of which nothing is left", { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" },
+				ciphersuites = { "TLS_AES_128_GCM_SHA256" }, groups = { "one" } },
+				"nothing is left of groups; asked: one", "empty" },
 			{ "an empty list", { ciphers = {} }, "nothing is left of ciphers; asked: nothing", "empty" },
 			{ "versions that exclude each other", { minimum_version = "TLSv1.3", maximum_version = "TLSv1.2" },
 				"no protocol version is left", "empty" },

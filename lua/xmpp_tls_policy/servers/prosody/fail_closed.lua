@@ -1,100 +1,98 @@
---- Who is let in where the policy ought to be in force and is not: nobody. Prosody goes on
--- without a module that fails to load, and takes connections under a policy of its own.
--- Needs nothing of the library, which may be what is missing.
+--- Fails closed: while the module ought to be active on a host and is not, clients and servers are
+-- refused there. Prosody goes on without a module that fails to load, and would take connections
+-- under its own TLS policy. This file needs nothing of the library, which may be missing.
 local filters = require "util.filters"
+local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
 local jid = require "util.jid"
 local log = require "util.logger".init "tls_policy"
 local log_limit = require "xmpp_tls_policy.log_limit"
-local server = require "xmpp_tls_policy.servers.prosody.server"
+local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 local timer = require "util.timer"
 
-local gate = {}
+local fail_closed = {}
 
 -- The module, and the name of its option.
 local name = "xmpp_tls_policy"
 
-local text = "the TLS policy of this server is not in force; its log says why"
+local text = "the TLS policy of this server is not active; its log says why"
 
-local advice = "Mend that and restart the server; or take " .. name .. " out of modules_enabled and reload the "
-	.. "configuration, to go on without it"
+local advice = "Fix that and restart the server. To go on without the policy, take " .. name
+	.. " out of modules_enabled and reload the configuration"
 
--- Before all others' handlers.
+-- Before all other handlers.
 local first = 1e6
 
-local unauthenticated = { c2s_unauthed = true, s2sin_unauthed = true, s2sout_unauthed = true }
-local servers = { s2sin = true, s2sout = true }
-
 -- Host -> true where the module came to the end of its loading; "*": its global part.
-local in_place = {}
+local active = {}
 -- Host -> true where an administrator unloaded it.
-local let_go = {}
--- Why the module is not in force, as far as it could say so itself.
+local released = {}
+-- Why the module is not active, as far as it could say so itself.
 local reason
 -- The module of an attempt to load that came to no end.
 local unfinished
--- What was said last.
+-- The lines that were logged last.
 local said
--- From gate.start to gate.stop.
+-- From fail_closed.start to fail_closed.stop.
 local watching = false
 
 ---- Questions ------------------------------------------------------------------
 
---- Whether the operator wants the policy only reported on, for a host (nil: for all). By
--- what is written, as what reads it may be what fails.
-function gate.only_reports(host)
-	local all, own = server.option("*", name), host and server.option(host, name)
+--- Whether the operator wants the policy only reported on, for a host (nil: for all). Reads the
+-- option as it is written, since the code that checks options may have failed.
+function fail_closed.only_reports(host)
+	local all, own = hosts.option("*", name), host and hosts.option(host, name)
 	all, own = type(all) == "table" and all or {}, type(own) == "table" and own or {}
 	return (own.mode or all.mode) == "report"
 end
 
 local function is_missing(host)
-	if not watching or in_place["*"] and (not host or in_place[host] or let_go[host]) then
+	if not watching or active["*"] and (not host or active[host] or released[host]) then
 		return false
 	end
-	return server.wants_module(host or "*", name)
+	return hosts.wants_module(host or "*", name)
 end
 
-local function is_shut(host)
-	return is_missing(host) and not gate.only_reports(host)
+local function is_closed(host)
+	return is_missing(host) and not fail_closed.only_reports(host)
 end
 
--- Whether no host is shut: asked for each element, and another only after a change.
+-- Whether no host is closed: asked for each element, worked out after a change only.
 local all_open
 
 local function is_all_open()
 	if all_open == nil then
-		all_open = not is_shut(nil)
+		all_open = not is_closed(nil)
 		for host in pairs(prosody.hosts) do
-			all_open = all_open and not is_shut(host)
+			all_open = all_open and not is_closed(host)
 		end
 	end
 	return all_open
 end
 
----- What is said ----------------------------------------------------------------
+---- The log --------------------------------------------------------------------
 
--- Of a message of many lines, as `require` has them, what it says first.
+-- The beginning of a message of many lines, as `require` has them.
 local function in_one_line(message)
 	local line = tostring(message):gsub("%s*stack traceback:.*", ""):gsub("^%S+%.lua:%d+: ", ""):gsub("%s+", " ")
 	return #line <= 300 and line or line:sub(1, 300) .. " ..."
 end
 
 local function why()
-	return reason and reason .. " (" .. server.versions() .. ")" or "the log says above what failed"
+	return reason and reason .. " (" .. hosts.versions() .. ")" or "the lines above say what failed"
 end
 
--- A line for each of what is and what is not refused, when it has changed.
+-- Says on which hosts connections are refused, when that has changed.
 local function tell()
 	local lists = { {}, {} }
 	for host in pairs(prosody.hosts) do
 		if is_missing(host) then
-			table.insert(lists[gate.only_reports(host) and 2 or 1], host)
+			table.insert(lists[fail_closed.only_reports(host) and 2 or 1], host)
 		end
 	end
 	local lines = {}
 	for index, sentence in ipairs {
-		"No client and no server is let in to %s, because mod_%s is not in force: %s. %s.",
-		"Nothing is reported on %s, because mod_%s is not in force: %s. %s.",
+		"Refusing all clients and servers on %s: mod_%s is not active: %s. %s.",
+		"No report is made on %s: mod_%s is not active: %s. %s.",
 	} do
 		table.sort(lists[index])
 		lines[#lines + 1] = lists[index][1] and sentence:format(table.concat(lists[index], ", "), name, why(), advice)
@@ -105,14 +103,14 @@ local function tell()
 			log("error", "%s", line)
 		end
 		if all == "" and said then
-			log("info", "Nobody is turned away any more: mod_%s is in force wherever modules_enabled has it", name)
+			log("info", "Accepting connections again: mod_%s is active wherever modules_enabled lists it", name)
 		end
 	end
 	said = (all ~= "" or said) and all
 end
 
--- To be called after each change. It is told of once the server has done what it is about,
--- which may be to try again on another host.
+-- To be called after each change. The log tells of it once the server has handled its event, in
+-- which it may still try another host.
 local telling = false
 local function note_change()
 	all_open = nil
@@ -127,9 +125,10 @@ end
 
 local lines = log_limit.new { now = function () return os.time() end, lines = math.huge }
 
---- Writes a line of some kind, one of a few strings, at level error: strangers may be able
--- to have it written as often as they like, so of each there is one a minute.
-function gate.tell_seldom(write, kind, message)
+--- Writes a line at level error, at most one a minute of each kind, since strangers may be able to
+-- cause any number. `write`: function(level, format, …); `kind`: one of a few strings, with which
+-- the line begins.
+function fail_closed.log_limited(write, kind, message)
 	local allowed, suppressed = lines:allows(kind)
 	if allowed then
 		local before = suppressed > 0 and (" (and %d times before)"):format(suppressed) or ""
@@ -139,51 +138,60 @@ end
 
 ---- Streams ----------------------------------------------------------------------
 
+local function is_unauthenticated(session)
+	return sessions.role(session) ~= nil and not sessions.is_authenticated(session)
+end
+
+local function is_server(session)
+	return session.type == "s2sin" or session.type == "s2sout"
+end
+
 --- Ends a session of which it is not known whether the policy allows it.
-function gate.refuse(session)
+function fail_closed.refuse(session)
 	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = text }, nil, text)
 	if not closed then
-		gate.tell_seldom(session.log, "The stream could not be closed", tostring(problem))
+		fail_closed.log_limited(session.log, "A stream could not be closed", tostring(problem))
 		if session.conn then
 			session.conn:close()
 		end
 	end
 end
 
-local function turn_away(session)
-	gate.tell_seldom(session.log, "Turned away", ("%s, %s, %s: mod_%s is not in force: %s"):format(
-		tostring(session.type):match "^%w*", server.host(session) or "any host",
-		server.peer(session) or session.ip or "unknown address", name, why()))
-	gate.refuse(session)
+local function refuse_session(session)
+	fail_closed.log_limited(session.log, "Refused a stream", ("%s, %s, %s: mod_%s is not active: %s"):format(
+		tostring(session.type):match "^%w*", sessions.host(session) or "any host",
+		sessions.peer(session) or session.ip or "unknown address", name, why()))
+	fail_closed.refuse(session)
 end
 
--- Whether an element is for a host that is shut, and not the one that its stream is to.
+-- Whether an element is for a closed host that is not the one of its stream.
 local function is_for_another(session, element)
 	local _, host = jid.prepped_split(element.attr.to)
-	return host and host ~= server.host(session) and prosody.hosts[host] and is_shut(host)
+	return host and host ~= sessions.host(session) and prosody.hosts[host] and is_closed(host)
 end
 
--- Whether an element may go no further.
-local function is_closed_to(session, element)
+-- Whether an element has to stop here.
+local function may_not_pass(session, element)
 	if is_all_open() then
 		return false
-	elseif unauthenticated[session.type] then
-		return server.speaks_xmpp_itself(session) and (is_shut(server.host(session)) or is_for_another(session, element))
+	elseif is_unauthenticated(session) then
+		return sessions.speaks_xmpp_itself(session)
+			and (is_closed(sessions.host(session)) or is_for_another(session, element))
 	end
-	return servers[session.type] and is_for_another(session, element)
+	return is_server(session) and is_for_another(session, element)
 end
 
 local function pass(element, session)
 	if all_open then
 		return element
 	end
-	local done, shut = pcall(is_closed_to, session, element)
-	if done and not shut then
+	local done, closed = pcall(may_not_pass, session, element)
+	if done and not closed then
 		return element
 	elseif not done then
-		gate.tell_seldom(session.log, "It cannot be told whether the policy is in force", tostring(shut))
+		fail_closed.log_limited(session.log, "Could not find out whether the policy is active", tostring(closed))
 	end
-	turn_away(session)
+	refuse_session(session)
 	return nil
 end
 
@@ -193,20 +201,20 @@ end
 
 local function refuse_stream(event)
 	local session = event.origin
-	if server.speaks_xmpp_itself(session) and unauthenticated[session.type] and is_shut(server.host(session)) then
-		turn_away(session)
+	if sessions.speaks_xmpp_itself(session) and is_unauthenticated(session) and is_closed(sessions.host(session)) then
+		refuse_session(session)
 		return true
 	end
 end
 
 local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate-legacy" }
 
--- Host -> handler of the event that a server is authenticated to reach it: on a stream that
--- is older than the failure, or is to another host, by dialback (XEP-0220).
+-- Host -> handler of the event that a server authenticates for it: on a stream that is older than
+-- the failure or belongs to another host, by dialback (XEP-0220).
 local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
 	handlers[host] = function (event)
-		if is_shut(host) then
-			turn_away(event.session)
+		if is_closed(host) then
+			refuse_session(event.session)
 			return false
 		end
 	end
@@ -222,10 +230,10 @@ local function watch(host)
 	note_change()
 end
 
--- Prosody unloads modules from a host that it deactivates, as an administrator would: who
--- activates it again wants what the configuration says.
+-- Prosody unloads modules from a host that it deactivates, as an administrator would. When the
+-- host is activated again, the configuration counts.
 local function forget(host)
-	in_place[host], let_go[host] = nil, nil
+	active[host], released[host] = nil, nil
 	note_change()
 end
 
@@ -239,18 +247,18 @@ local function clear_up(module)
 	module.loaded = false
 end
 
---- To be called first of all when the module is loaded, or loaded again: nobody is let in
--- from now on, where the configuration wants it, until gate.open was called for "*" and
--- for the host. `module`: ours.
-function gate.start(module)
+--- To be called first when the module is loaded or reloaded. Wherever the configuration enables the
+-- module, connections are refused from now on until fail_closed.open was called for "*" and for the
+-- host. `module`: ours.
+function fail_closed.start(module)
 	if unfinished then
 		clear_up(unfinished)
 	end
-	unfinished, reason, in_place["*"] = module, nil, nil
+	unfinished, reason, active["*"] = module, nil, nil
 	if not watching then
 		watching = true
 		filters.add_filter_hook(add_filter)
-		for _, session in ipairs(server.sessions(module)) do
+		for _, session in ipairs(sessions.all(module)) do
 			add_filter(session)
 		end
 		prosody.events.add_handler("host-activated", watch)
@@ -263,43 +271,43 @@ function gate.start(module)
 	note_change()
 end
 
---- The module does not load, for a reason that is known; it may be unloaded all the same.
-function gate.stay_shut(problem)
+--- The module does not load, for a known reason; it can be unloaded all the same.
+function fail_closed.stay_closed(problem)
 	unfinished, reason = nil, in_one_line(problem)
 	note_change()
 end
 
---- The module is in force on a host ("*": its global part).
-function gate.open(host)
+--- The module is active on a host ("*": its global part).
+function fail_closed.open(host)
 	if host == "*" then
 		unfinished = nil
 	end
-	in_place[host], let_go[host] = true, nil
+	active[host], released[host] = true, nil
 	note_change()
 end
 
---- It is about to be put in force on a host, again or not, which may fail.
-function gate.shut(host)
-	in_place[host], let_go[host] = nil, nil
+--- The module is about to become active on a host, which may fail.
+function fail_closed.close(host)
+	active[host], released[host] = nil, nil
 	note_change()
 end
 
 --- An administrator unloads the module from a host.
-function gate.let_go(host)
-	in_place[host], let_go[host] = nil, true
+function fail_closed.release(host)
+	active[host], released[host] = nil, true
 	note_change()
 end
 
---- Whether one did, and did not load it again.
-function gate.has_let_go(host)
-	return let_go[host] or false
+--- Whether an administrator unloaded the module from a host, and did not load it again.
+function fail_closed.was_released(host)
+	return released[host] or false
 end
 
---- An administrator unloads the module altogether: everybody is let in.
-function gate.stop()
-	log("info", "mod_%s is unloaded: everybody is let in, under the server's own TLS policy", name)
+--- An administrator unloads the module altogether: nothing is refused any more.
+function fail_closed.stop()
+	log("info", "mod_%s is unloaded: connections are accepted under the server's own TLS policy", name)
 	watching, unfinished, reason, said, all_open = false, nil, nil, nil, nil
-	in_place, let_go = {}, {}
+	active, released = {}, {}
 	filters.remove_filter_hook(add_filter)
 	prosody.events.remove_handler("host-activated", watch)
 	prosody.events.remove_handler("host-deactivated", forget)
@@ -312,4 +320,4 @@ function gate.stop()
 	end
 end
 
-return gate
+return fail_closed

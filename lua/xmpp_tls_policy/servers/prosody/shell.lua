@@ -1,34 +1,35 @@
 --- The section `tlspolicy` of the admin shell, on Prosody 0.12 and 13.
-local array = require "util.array"
-local columns = require "xmpp_tls_policy.commands.columns"
-local json = require "util.json"
-local text = require "xmpp_tls_policy.text"
-local turns = require "xmpp_tls_policy.servers.prosody.turns"
+local run = require "xmpp_tls_policy.commands.run"
 
 local shell = {}
 
 local SECTION = "tlspolicy"
-local DESCRIPTION = "The TLS policy: what is connected and how, what is in force where, and who was refused"
+local DESCRIPTION = "The TLS policy: connections, policies, contexts, certificates and refusals"
 
--- Since Prosody 13, whose modules are to be found by these names, too. Whether its shell is
--- loaded before us is a matter of chance.
+-- Prosody 13 takes commands as items of a module. Its modules can be loaded by these names, too.
+-- (Whether the shell is loaded already depends on the order in which Prosody loads modules.)
 local takes_items = pcall(require, "prosody.util.stanza")
 
--- Prosody 0.12 does not say how wide the terminal is.
+---- Output --------------------------------------------------------------------
+
+-- Prosody 0.12 does not know how wide the terminal is.
 local WIDTH_UNKNOWN = 132
 
----- Printing -----------------------------------------------------------------
+-- Each print costs an element: so lines are collected until they have this size.
+local AT_A_TIME = 4000 -- bytes of XML
 
--- Of long lists many lines are sent at a time, as each time costs; but Prosody 13 passes on
--- no more than 10,000 bytes, with what XML makes of them.
-local LONG, AT_A_TIME = 500, 4000
+-- Prosody 13 passes on no element of more than 10,000 bytes. It can print a text in pieces.
+local MOST = 9000 -- bytes of XML
+local PIECE = 1500 -- bytes of text, of which each becomes at most six in XML
 
--- Only Prosody 13 can, and has to, send a long text in pieces, each of whose bytes may
--- become six in XML.
-local PIECE = 1500
+-- The size of a text in XML, or a little more.
+local function size_in_xml(string)
+	local _, escaped = string:gsub("[&<>\"']", "")
+	return #string + 5 * escaped
+end
 
-local function print_text(session, string)
-	while session.write and #string > 2 * AT_A_TIME do
+local function print_in_pieces(session, string)
+	while #string > PIECE do
 		local last = PIECE
 		while string:find("^[\128-\191]", last + 1) do
 			last = last - 1
@@ -39,190 +40,58 @@ local function print_text(session, string)
 	session.print(string)
 end
 
--- Returns a function that prints lines, given as lists of strings with the end of line,
--- which it empties; called without, it prints what is left.
-local function printer(session, count)
-	local at_a_time, ready, size = count > LONG and AT_A_TIME or 1, {}, 0
+local function print_lines(session, string)
+	-- The session adds the last line break.
+	string = string:gsub("\n$", "")
+	if session.write and size_in_xml(string) > MOST then
+		print_in_pieces(session, string)
+	else
+		session.print(string)
+	end
+end
+
+--- A writer for a session of the shell, as commands/output.lua takes it; and a function that prints
+-- the lines that are still collected.
+local function writer(session)
+	local ready, size = {}, 0
 	local function flush()
-		if size > 0 then
-			print_text(session, (table.concat(ready):gsub("\n$", "")))
-			for index = #ready, 1, -1 do
-				ready[index] = nil
-			end
-			size = 0
+		if ready[1] then
+			local string = table.concat(ready)
+			ready, size = {}, 0
+			print_lines(session, string)
 		end
 	end
-	return function (parts)
-		for index, part in ipairs(parts or {}) do
-			ready[#ready + 1], size, parts[index] = part, size + #part, nil
+	local function write(string)
+		local more = size_in_xml(string)
+		if size + more > MOST then
+			flush()
 		end
-		if not parts or size >= at_a_time then
+		ready[#ready + 1], size = string, size + more
+		if size >= AT_A_TIME then
 			flush()
 		end
 	end
+	return { write = write, width = session.width or WIDTH_UNKNOWN }, flush
 end
 
---- Prints rows as a table that fits the terminal of a shell session; see columns.lua. The
--- rows are made printable. `fold`: from which column on what does not fit goes on in a
--- second line (nil: none).
-function shell.print_table(session, titles, rows, fold)
-	local made, next_turn, parts, add = columns.new(titles), turns.new(), {}, printer(session, #rows)
-	for _, row in ipairs(rows) do
-		for index = 1, #titles do
-			row[index] = text.shown(row[index] or "")
-		end
-		made:add(row)
-		next_turn()
-	end
-	made:fit(session.width or WIDTH_UNKNOWN, fold)
-	made:add_text(parts, titles)
-	add(parts)
-	for _, row in ipairs(rows) do
-		made:add_text(parts, row)
-		add(parts)
-		next_turn()
-	end
-	add()
-end
+---- Commands ------------------------------------------------------------------
 
---- Prints one line, whatever is in it.
-function shell.print(session, format, ...)
-	print_text(session, text.shown(format:format(...)))
-end
-
---- "1 host", "2 hosts".
-function shell.counted(number, noun)
-	return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
-end
-
--- The same value with strings that XML can hold.
-local function clean(value)
-	if type(value) == "string" then
-		return text.shown(value)
-	elseif type(value) ~= "table" then
-		return value
-	end
-	local new = setmetatable({}, getmetatable(value))
-	for key, item in pairs(value) do
-		new[clean(key)] = clean(item)
-	end
-	return new
-end
-
-local function is_list(value)
-	return getmetatable(value) == getmetatable(array())
-end
-
-local function sorted_names(result)
-	local names = {}
-	for name in pairs(result) do
-		names[#names + 1] = name
-	end
-	table.sort(names)
-	return names
-end
-
--- Each field, and of lists each item, has a line: Prosody 13 passes on none of 10,000 bytes.
-local function print_json(session, result)
-	local next_turn, count, names = turns.new(), 0, sorted_names(result)
-	local items = 0
-	for _, name in ipairs(names) do
-		items = items + (is_list(result[name]) and #result[name] or 1)
-	end
-	local print_parts = printer(session, items)
-	local function add(line, more)
-		print_parts { line, more and ",\n" or "\n" }
-		count = count + 1
-		next_turn()
-	end
-	local function encoded(value)
-		return json.encode_ordered(clean(value))
-	end
-	add "{"
-	for index, name in ipairs(names) do
-		local value, more = result[name], names[index + 1]
-		if is_list(value) then
-			add(encoded(name) .. ":[")
-			for number, item in ipairs(value) do
-				add(encoded(item), value[number + 1])
-			end
-			add("]", more)
-		else
-			add(encoded(name) .. ":" .. encoded(value), more)
-		end
-	end
-	add "}"
-	print_parts()
-	return true, shell.counted(count, "line") .. " of JSON"
-end
-
----- Commands -----------------------------------------------------------------
-
-local LEAST_WIDTH = 40
-
--- What a command was called with: a list of its own arguments; the width, if given; whether
--- JSON is wanted. Or nothing, nil, nil and a message.
-local function read_arguments(command, ...)
-	local words, count = { ... }, select("#", ...)
-	local width, wants_json
-	if words[count] == "json" then
-		wants_json, count = true, count - 1
-	end
-	local given = count > 0 and type(words[count]) == "string" and words[count]:match "^width=(.*)$"
-	if given then
-		width, count = tonumber(given:match "^%d+$"), count - 1
-		if not width or width < LEAST_WIDTH then
-			return nil, nil, nil, ("%s is no width: a number from %d on"):format(text.quote(given), LEAST_WIDTH)
-		end
-	end
-	local most = command.argument and (command.further and 2 or 1) or 0
-	if count > most then
-		return nil, nil, nil, ("%s takes %s, and then \"width=80\" or \"json\""):format(command.name,
-			most == 0 and "no argument" or most == 1 and "one argument, " .. command.argument
-			or ("%s and %s"):format(command.argument, command.further))
-	end
-	local arguments = {}
-	for index = 1, count do
-		if words[index] ~= nil and type(words[index]) ~= "string" then
-			return nil, nil, nil, ("%s is no text"):format(text.printable(words[index]))
-		end
-		arguments[index] = words[index]
-	end
-	return arguments, width, wants_json
-end
-
--- A command's handler as the shell calls it: what is printed for people, or, with "json"
--- for the last argument, the same as JSON. What a script gets is in the exit status, too.
-local function handler(module, command)
+-- A command as the shell calls it. If it fails, a script gets an exit status that is not 0.
+local function handler(service, command)
 	return function (self, ...)
-		local arguments, width, wants_json, wrong = read_arguments(command, ...)
-		if wrong then
-			return nil, wrong
-		end
-		local session = width and setmetatable({ width = width }, { __index = self.session }) or self.session
-		local done, message
-		if wants_json then
-			done, message = command.data(arguments[1], module, arguments[2])
-			if done ~= nil then
-				done, message = print_json(session, done)
-			end
-		else
-			done, message = command.show(session, arguments[1], module, arguments[2])
-		end
-		return done, message and text.shown(message)
+		local to_session, flush = writer(self.session)
+		local done, message = run(command, service, to_session, ...)
+		flush()
+		return done, message
 	end
-end
-
-local function signature(command)
-	return ("%s:%s(%s)"):format(SECTION, command.name,
-		command.further and ("%s, %s"):format(command.argument, command.further) or command.argument or "")
 end
 
 local function describe(command)
-	return ("%s - %s"):format(signature(command), command.help)
+	return ("%s:%s(%s) - %s"):format(SECTION, command.name,
+		command.further and ("%s, %s"):format(command.argument, command.further) or command.argument or "", command.help)
 end
 
--- Prosody 0.12 has no place for the help of others' commands.
+-- The help of Prosody 0.12 knows only its own sections.
 local function help_with(original, list)
 	return function (session, line)
 		local section = line:match "^help (%w+)"
@@ -236,17 +105,18 @@ local function help_with(original, list)
 		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
-		session.print [[With "json" for the last argument, each prints JSON; with "width=80", tables of so many columns.]]
+		session.print [[Arguments in parentheses are optional. "json" as the last argument prints JSON.]]
+		session.print [["width=80" as the last argument sets the width of tables.]]
 	end
 end
 
--- Puts the section into the environment that shells of Prosody 0.12 begin with. The
--- shell's own module makes its help anew whenever it loads.
-local function add_to_environment(module, list)
+-- Adds the section to the environment of each shell session of Prosody 0.12, and its help. The
+-- shell's module makes its help anew whenever it is loaded.
+local function add_to_environment(module, list, service)
 	local environment, shared = module:shared "/*/admin_shell/env", module:shared "/*/admin_shell/commands"
 	local section, original, help = {}, nil, nil
 	for _, command in ipairs(list) do
-		section[command.name] = handler(module, command)
+		section[command.name] = handler(service, command)
 	end
 	environment[SECTION] = section
 	local function add_help()
@@ -263,38 +133,38 @@ local function add_to_environment(module, list)
 		end
 	end)
 	return function ()
-		environment[SECTION] = nil
+		if environment[SECTION] == section then
+			environment[SECTION] = nil
+		end
 		if help and shared.help == help then
 			shared.help = original
 		end
 	end
 end
 
--- Prosody 13 takes them as items, which go when the module goes.
-local function add_items(module, list)
+local function argument_list(command)
+	local arguments = {}
+	for _, name in ipairs { command.argument or false, command.further or false, "format" } do
+		arguments[#arguments + 1] = name and { name = name, type = "string" } or nil
+	end
+	return arguments
+end
+
+-- Adds the commands as items, which Prosody 13 removes together with the module.
+local function add_items(module, list, service)
 	for _, command in ipairs(list) do
-		local arguments = { { name = "format", type = "string" } }
-		if command.argument then
-			table.insert(arguments, 1, { name = command.argument, type = "string" })
-		end
-		if command.further then
-			table.insert(arguments, 2, { name = command.further, type = "string" })
-		end
 		module:add_item("shell-command", {
 			section = SECTION, section_desc = DESCRIPTION, name = command.name, desc = command.help,
-			args = arguments, handler = handler(module, command),
+			args = argument_list(command), handler = handler(service, command),
 		})
 	end
 	return function () end
 end
 
---- Adds commands: a list of { name, help, argument = what its first argument is called
--- (nil: none), further = its second, data = function(argument, module, further) -> a table for JSON, in which lists
--- are arrays of util.array, or nil and a message; show = function(session, argument, module, further) ->
--- true and a message, or nil and one }. Strings may hold anything. Returns a function that
--- removes them.
-function shell.add(module, list)
-	return (takes_items and add_items or add_to_environment)(module, list)
+--- Adds a list of commands (see commands/run.lua) to the shell. `service`: the parts of the module.
+-- Returns a function that removes them.
+function shell.add(module, list, service)
+	return (takes_items and add_items or add_to_environment)(module, list, service)
 end
 
 return shell

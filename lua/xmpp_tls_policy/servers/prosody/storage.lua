@@ -1,55 +1,69 @@
---- A host's store in whatever storage the operator has configured. Nothing of it throws,
--- and the log says once that it fails, and once that it works again.
+--- Stores of our hosts, in whatever storage the operator has configured. Their methods never throw.
+-- The log says once that a store fails, and once that it works again.
+local hashes = require "util.hashes"
+
 local storage = {}
+
+local stores = {}
+local stores_metatable = { __index = stores }
 
 local methods = {}
 local metatable = { __index = methods }
 
--- Of a driver that is missing, Prosody's log tells each time that a store is opened.
+-- Prosody logs a missing driver each time that a store is opened.
 local OPENED_FOR = 60 -- seconds
 
--- Another one after each load of the configuration.
-local generation = 0
+-- A store in which single records fail works and fails in turns. It is logged again after this time.
+local LOGGED_AGAIN = 600 -- seconds
 
---- `module`: of a host (Prosody 0.12 has no storage for global ones); `what`: what is in
--- the store, as a sentence begins.
-function storage.open(module, name, what)
-	return setmetatable({ module = module, name = name, what = what, failed = {}, opened = {} }, metatable)
+-- Bytes of a file name that a key may take. Prosody's storage names files by the key, with three bytes
+-- for each byte that is no letter or digit, and a file name has 255 bytes at most.
+local LONGEST_NAME = 200
+
+--- `now`: function() -> UTC seconds.
+function storage.new(now)
+	return setmetatable({ _now = now, _generation = 0 }, stores_metatable)
 end
 
---- To be called when the configuration was loaded: the stores' drivers may be others.
-function storage.reopen()
-	generation = generation + 1
+--- Opens a store. `module`: of a host (Prosody 0.12 has no storage for global modules);
+-- `description`: of the contents, as a sentence begins.
+function stores:open(module, name, description)
+	return setmetatable({
+		_stores = self, _module = module, _name = name, _description = description,
+		_failed = {}, -- "read" or "stored" -> { logged, logged_at }
+		_opened = {}, -- kind -> { generation, since, store or message }
+	}, metatable)
+end
+
+--- To be called when the configuration was loaded: the stores may have other drivers.
+function stores:reopen()
+	self._generation = self._generation + 1
 end
 
 -- The store of some kind ("keyval", "map"); or nil and a message.
 local function opened(self, kind)
-	local known, now = self.opened[kind], os.time()
+	local known, now, generation = self._opened[kind], self._stores._now(), self._stores._generation
 	if not known or known.generation ~= generation or math.abs(now - known.since) >= OPENED_FOR then
-		local done, store, message = pcall(self.module.open_store, self.module, self.name, kind)
+		local done, store, message = pcall(self._module.open_store, self._module, self._name, kind)
 		known = { generation = generation, since = now, store = done and store or nil }
 		if not known.store then
 			known.message = tostring(done and message or store)
 		end
-		self.opened[kind] = known
+		self._opened[kind] = known
 	end
 	return known.store, known.message
 end
 
--- Where one of many records fails, it fails and works in turns: that is told again after
--- so many seconds.
-local TOLD_AGAIN = 600
-
--- `how`: "read" or "stored".
+-- `how`: "read" or "stored"; `failure`: nil if it worked.
 local function note(self, how, failure)
-	local known, now = self.failed[how] or {}, os.time()
-	self.failed[how] = known
-	if not failure and known.told then
-		self.module:log("info", "%s can be %s again", self.what, how)
-		known.told = false
-	elseif failure and not known.told and math.abs(now - (known.told_at or 0)) >= TOLD_AGAIN then
-		self.module:log("error", "%s cannot be %s: %s", self.what, how, failure)
-		known.told, known.told_at = true, now
+	local known, now = self._failed[how] or {}, self._stores._now()
+	self._failed[how] = known
+	if not failure and known.logged then
+		self._module:log("info", "%s can be %s again", self._description, how)
+		known.logged = false
+	elseif failure and not known.logged and math.abs(now - (known.logged_at or 0)) >= LOGGED_AGAIN then
+		self._module:log("error", "%s cannot be %s: %s", self._description, how, failure)
+		known.logged, known.logged_at = true, now
 	end
 end
 
@@ -66,11 +80,19 @@ local function call(self, kind, method, ...)
 	return result, failure
 end
 
---- What is stored under a key (nil: the host's own): a table; nil where there is
--- nothing; nil and a message where it cannot be read.
+-- The key under which Prosody stores a key, and whether it is another one.
+local function stored_key(key)
+	if key == nil or #key:gsub("%W", "%%00") <= LONGEST_NAME then
+		return key, false
+	end
+	return "sha256-" .. hashes.sha256(key, true), true
+end
+
+--- The table that is stored under a key (nil: the host's own); nil if there is none; nil and a
+-- message if it cannot be read.
 function methods:get(key)
-	local value, failure = call(self, "keyval", "get", key)
-	-- What Prosody has in the place of a driver that is missing returns false.
+	local value, failure = call(self, "keyval", "get", (stored_key(key)))
+	-- Prosody's substitute for a missing driver returns false.
 	if not value and failure ~= nil then
 		note(self, "read", tostring(failure))
 		return nil, tostring(failure)
@@ -79,9 +101,14 @@ function methods:get(key)
 	return value
 end
 
---- Stores a table under a key; nil removes it. True, or nil and a message.
+--- Stores a table under a key; nil removes it. True, or nil and a message. A table under a long key
+-- gets the key as its field `domain`, by which keys() finds it.
 function methods:set(key, value)
-	local done, failure = call(self, "keyval", "set", key, value)
+	local stored_as, is_another = stored_key(key)
+	if value and is_another then
+		value.domain = key
+	end
+	local done, failure = call(self, "keyval", "set", stored_as, value)
 	failure = not done and tostring(failure or "unknown reason") or nil
 	note(self, "stored", failure)
 	return not failure and true or nil, failure
@@ -111,7 +138,11 @@ function methods:keys()
 	if not done or not iterate then
 		return nil, tostring(not done and iterate or state or "it has no list")
 	end
-	return iterate, state, control
+	return function ()
+		control = iterate(state, control)
+		local value = control and control:match "^sha256%-%x+$" and self:get(control)
+		return value and value.domain or control
+	end
 end
 
 return storage

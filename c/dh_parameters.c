@@ -1,4 +1,4 @@
-/* Ephemeral Diffie-Hellman in TLS 1.2: whose parameters, and how large. */
+/* Parameters of ephemeral Diffie-Hellman: the groups of RFC 7919, and those in a PEM text. */
 #include "internal.h"
 
 #include <limits.h>
@@ -18,7 +18,7 @@ static struct {
 };
 #define GROUPS (sizeof groups / sizeof *groups)
 
-int ephemeral_dh_group_bits(int nid)
+int dh_group_bits(int nid)
 {
 	for (size_t i = 0; i < GROUPS; i++)
 		if (groups[i].nid == nid)
@@ -26,8 +26,7 @@ int ephemeral_dh_group_bits(int nid)
 	return 0;
 }
 
-/* The smallest of them with at least so many bits, or NULL. */
-static EVP_PKEY *finite_field_group(int least_bits)
+EVP_PKEY *dh_group_new(int least_bits)
 {
 	for (size_t i = 0; i < GROUPS; i++) {
 		if (groups[i].bits < least_bits)
@@ -47,7 +46,7 @@ static EVP_PKEY *finite_field_group(int least_bits)
 	return NULL;
 }
 
-static int bits_of_pem(const char *text, size_t length)
+int dh_pem_bits(const char *text, size_t length)
 {
 	BIO *pem = length > INT_MAX ? NULL : BIO_new_mem_buf(text, (int)length);
 	EVP_PKEY *dh = pem == NULL ? NULL : PEM_read_bio_Parameters(pem, NULL);
@@ -56,32 +55,4 @@ static int bits_of_pem(const char *text, size_t length)
 	BIO_free(pem);
 	ERR_clear_error();
 	return bits;
-}
-
-int ephemeral_dh_operator_bits(lua_State *L, SSL_CTX *context)
-{
-	int bits = 0, top = lua_gettop(L);
-	luaL_getmetatable(L, "SSL:DH:Registry");
-	if (lua_istable(L, -1)) {
-		lua_pushlightuserdata(L, context);
-		lua_rawget(L, -2);
-		/* LuaSec calls it with two arguments: export-grade, and bits. */
-		lua_pushboolean(L, 0);
-		lua_pushinteger(L, 0);
-		if (lua_isfunction(L, -3) && lua_pcall(L, 2, 1, 0) == 0 &&
-		    lua_type(L, -1) == LUA_TSTRING)
-			bits = bits_of_pem(lua_tostring(L, -1), lua_rawlen(L, -1));
-	}
-	lua_settop(L, top);
-	return bits;
-}
-
-bool ephemeral_dh_set(SSL_CTX *context, int least_bits, int operator_bits)
-{
-	if (operator_bits >= least_bits)
-		return adoption_set_dh(context, NULL, least_bits);
-	EVP_PKEY *group = finite_field_group(least_bits);
-	bool done = group != NULL && adoption_set_dh(context, group, least_bits);
-	EVP_PKEY_free(group);
-	return done;
 }

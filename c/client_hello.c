@@ -1,11 +1,11 @@
-/* What a client offered: its ClientHello, read within bounds. */
+/* A client's offer: its ClientHello, read within bounds. */
 #include "internal.h"
 
 #include <string.h>
 
 enum { VERSIONS, SUITES, GROUPS, SIGNATURE_SCHEMES };
 
-/* The lists of numbers: where each lies in `numbers`, and how many of it are kept. */
+/* The lists of numbers: the place of each in `numbers`, and the most that are kept of it. */
 static const struct list {
 	const char *field;
 	unsigned int extension, first, most;
@@ -17,7 +17,7 @@ static const struct list {
 };
 _Static_assert(192 + 48 == OFFER_NUMBERS, "the lists fill the numbers");
 
-/* RFC 8701 2: any client may strew these about, and means nothing by them. */
+/* RFC 8701 2: clients send these numbers at random, and servers ignore them. */
 static bool is_grease(unsigned int number)
 {
 	return (number & 0x0f0f) == 0x0a0a && number >> 8 == (number & 0xff);
@@ -36,17 +36,17 @@ static unsigned int read_integer(const unsigned char *bytes)
 
 /* ---- reading ------------------------------------------------------------- */
 
-static bool has_list(const struct offer *offer, unsigned int list)
+static bool has_list(const struct client_hello *hello, unsigned int list)
 {
-	return (offer->present >> list & 1) != 0;
+	return (hello->present >> list & 1) != 0;
 }
 
-/* A number has two bytes, and in a hello of SSLv2's form three, of which the first
- * is 0 for TLS (RFC 5246 E.2). */
-static void read_numbers(struct offer *offer, unsigned int list, const unsigned char *bytes,
+/* A number has two bytes. In a hello of SSLv2's form it has three, and the first is 0 for TLS
+ * (RFC 5246 E.2). */
+static void read_numbers(struct client_hello *hello, unsigned int list, const unsigned char *bytes,
 			 size_t length, size_t size)
 {
-	uint16_t *numbers = offer->numbers + lists[list].first;
+	uint16_t *numbers = hello->numbers + lists[list].first;
 	unsigned int count = 0;
 	for (; length >= size; bytes += size, length -= size) {
 		unsigned int number = read_integer(bytes + size - 2);
@@ -54,17 +54,17 @@ static void read_numbers(struct offer *offer, unsigned int list, const unsigned 
 		    (size == 3 && bytes[0] != 0))
 			continue;
 		if (count == lists[list].most) {
-			offer->cut = true;
+			hello->cut = true;
 			break;
 		}
 		numbers[count++] = (uint16_t)number;
 	}
-	offer->counts[list] = (unsigned char)count;
-	offer->present |= (unsigned char)(1U << list);
+	hello->counts[list] = (unsigned char)count;
+	hello->present |= (unsigned char)(1U << list);
 }
 
-/* The content of a vector behind its length; of a length that is too long, what
- * there is. OpenSSL refuses such a hello later. */
+/* Moves into a vector behind its length. If the length is too large, the vector ends with the
+ * bytes; OpenSSL refuses such a hello later. */
 static bool open_vector(const unsigned char **bytes, size_t *length, size_t size)
 {
 	if (*length < size)
@@ -78,31 +78,31 @@ static bool open_vector(const unsigned char **bytes, size_t *length, size_t size
 }
 
 /* RFC 8446 4.2.1, 4.2.3, 4.2.7: lists of numbers of two bytes. */
-static void read_list(struct offer *offer, unsigned int list, SSL *connection)
+static void read_list(struct client_hello *hello, unsigned int list, SSL *connection)
 {
 	const unsigned char *bytes;
 	size_t length;
-	if (!has_list(offer, list) &&
+	if (!has_list(hello, list) &&
 	    SSL_client_hello_get0_ext(connection, lists[list].extension, &bytes, &length) == 1 &&
 	    open_vector(&bytes, &length, list == VERSIONS ? 1 : 2))
-		read_numbers(offer, list, bytes, length, 2);
+		read_numbers(hello, list, bytes, length, 2);
 }
 
-static void read_suites(struct offer *offer, SSL *connection)
+static void read_suites(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *bytes;
 	size_t length = SSL_client_hello_get0_ciphers(connection, &bytes);
-	read_numbers(offer, SUITES, bytes, length, SSL_client_hello_isv2(connection) ? 3 : 2);
+	read_numbers(hello, SUITES, bytes, length, SSL_client_hello_isv2(connection) ? 3 : 2);
 }
 
-static void read_legacy_version(struct offer *offer, SSL *connection)
+static void read_legacy_version(struct client_hello *hello, SSL *connection)
 {
 	unsigned int version = SSL_client_hello_get0_legacy_version(connection);
 	unsigned char bytes[2] = { (unsigned char)(version >> 8), (unsigned char)version };
-	read_numbers(offer, VERSIONS, bytes, sizeof bytes, sizeof bytes);
+	read_numbers(hello, VERSIONS, bytes, sizeof bytes, sizeof bytes);
 }
 
-bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t *length)
+bool client_hello_find_server_name(SSL *connection, const unsigned char **name, size_t *length)
 {
 	if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, name, length) != 1 ||
 	    *length < 6 || (*name)[2] != TLSEXT_NAMETYPE_host_name)
@@ -115,93 +115,93 @@ bool offer_find_server_name(SSL *connection, const unsigned char **name, size_t 
 	return true;
 }
 
-static void read_server_name(struct offer *offer, SSL *connection)
+static void read_server_name(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *name;
 	size_t length;
-	if (offer->server_name_length > 0 || !offer_find_server_name(connection, &name, &length))
+	if (hello->server_name_length > 0 ||
+	    !client_hello_find_server_name(connection, &name, &length))
 		return;
-	if (length > sizeof offer->server_name) {
-		length = sizeof offer->server_name;
-		offer->cut = true;
+	if (length > sizeof hello->server_name) {
+		length = sizeof hello->server_name;
+		hello->cut = true;
 	}
-	memcpy(offer->server_name, name, length);
-	offer->server_name_length = (unsigned char)length;
+	memcpy(hello->server_name, name, length);
+	hello->server_name_length = (unsigned char)length;
 }
 
-/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Only whole
- * names are kept. */
-static void read_alpn(struct offer *offer, SSL *connection)
+/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Keeps only whole names. */
+static void read_alpn(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *bytes;
 	size_t length, kept = 0;
-	if (offer->has_alpn ||
+	if (hello->has_alpn ||
 	    SSL_client_hello_get0_ext(connection,
 				      TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes,
 				      &length) != 1 ||
 	    !open_vector(&bytes, &length, 2))
 		return;
-	offer->has_alpn = true;
+	hello->has_alpn = true;
 	while (length > 0 && *bytes < length) {
 		size_t size = 1 + (size_t)*bytes;
-		if (kept + size > sizeof offer->alpn) {
-			offer->cut = true;
+		if (kept + size > sizeof hello->alpn) {
+			hello->cut = true;
 			break;
 		}
 		if (size != 3 || !is_grease(read_integer(bytes + 1))) {
-			memcpy(offer->alpn + kept, bytes, size);
+			memcpy(hello->alpn + kept, bytes, size);
 			kept += size;
 		}
 		bytes += size;
 		length -= size;
 	}
-	offer->alpn_length = (unsigned char)kept;
+	hello->alpn_length = (unsigned char)kept;
 }
 
-void offer_read(struct offer *offer, SSL *connection)
+void client_hello_read(struct client_hello *hello, SSL *connection)
 {
-	read_list(offer, VERSIONS, connection);
-	if (!has_list(offer, VERSIONS))
-		read_legacy_version(offer, connection);
-	if (!has_list(offer, SUITES))
-		read_suites(offer, connection);
-	read_list(offer, GROUPS, connection);
-	read_list(offer, SIGNATURE_SCHEMES, connection);
-	read_server_name(offer, connection);
-	read_alpn(offer, connection);
+	read_list(hello, VERSIONS, connection);
+	if (!has_list(hello, VERSIONS))
+		read_legacy_version(hello, connection);
+	if (!has_list(hello, SUITES))
+		read_suites(hello, connection);
+	read_list(hello, GROUPS, connection);
+	read_list(hello, SIGNATURE_SCHEMES, connection);
+	read_server_name(hello, connection);
+	read_alpn(hello, connection);
 }
 
 /* ---- pushing ------------------------------------------------------------- */
 
-static void push_alpn(lua_State *L, const struct offer *offer)
+static void push_alpn(lua_State *L, const struct client_hello *hello)
 {
 	int count = 0;
 	lua_newtable(L);
-	for (size_t i = 0; i < offer->alpn_length; i += 1 + (size_t)offer->alpn[i]) {
-		lua_pushlstring(L, (const char *)offer->alpn + i + 1, offer->alpn[i]);
+	for (size_t i = 0; i < hello->alpn_length; i += 1 + (size_t)hello->alpn[i]) {
+		lua_pushlstring(L, (const char *)hello->alpn + i + 1, hello->alpn[i]);
 		lua_rawseti(L, -2, ++count);
 	}
 }
 
-void offer_push(lua_State *L, const struct offer *offer)
+void client_hello_push(lua_State *L, const struct client_hello *hello)
 {
 	lua_newtable(L);
 	for (unsigned int list = 0; list < OFFER_LISTS; list++) {
-		if (!has_list(offer, list))
+		if (!has_list(hello, list))
 			continue;
-		lua_createtable(L, offer->counts[list], 0);
-		for (int i = 0; i < offer->counts[list]; i++) {
-			lua_pushinteger(L, offer->numbers[lists[list].first + (unsigned int)i]);
+		lua_createtable(L, hello->counts[list], 0);
+		for (int i = 0; i < hello->counts[list]; i++) {
+			lua_pushinteger(L, hello->numbers[lists[list].first + (unsigned int)i]);
 			lua_rawseti(L, -2, i + 1);
 		}
 		lua_setfield(L, -2, lists[list].field);
 	}
-	if (offer->server_name_length > 0)
-		set_lstring(L, "server_name", offer->server_name, offer->server_name_length);
-	if (offer->has_alpn) {
-		push_alpn(L, offer);
+	if (hello->server_name_length > 0)
+		set_lstring(L, "server_name", hello->server_name, hello->server_name_length);
+	if (hello->has_alpn) {
+		push_alpn(L, hello);
 		lua_setfield(L, -2, "alpn");
 	}
-	if (offer->cut)
+	if (hello->cut)
 		set_boolean(L, "cut", true);
 }

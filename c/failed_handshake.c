@@ -1,5 +1,5 @@
-/* The handshakes that failed, kept until Lua asks for them: a ring of fixed size,
- * of which the oldest goes first. */
+/* Records of handshakes that failed, kept until Lua asks for them: a ring of fixed size, in
+ * which the newest takes the place of the oldest. */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -11,16 +11,16 @@
 #define RECORDS 128 /* a power of two */
 
 struct record {
-	struct refused_handshake refusal;
+	struct failed_handshake failure;
 	struct timespec time;
-	bool has_offer;
-	struct offer offer;
-	char server_name[256]; /* "": none; RFC 6066 3 has no longer ones */
+	bool has_hello;
+	struct client_hello hello;
+	char server_name[256]; /* "": none; RFC 6066 3 allows no longer one */
 };
 
 static struct record records[RECORDS];
 
-/* How many there ever were, and up to which Lua has them. */
+/* The numbers of records ever made, and of those that Lua got or lost. */
 static uint64_t recorded, taken;
 
 /* The number of a record, or of the oldest one that is still there. */
@@ -30,15 +30,15 @@ static uint64_t first_kept(uint64_t number)
 	return number > oldest ? number : oldest;
 }
 
-void refusal_record(const struct refused_handshake *refusal, const char *server_name,
-		    const struct offer *offer)
+void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
+			     const struct client_hello *hello)
 {
 	struct record *record = &records[recorded % RECORDS];
-	record->refusal = *refusal;
+	record->failure = *failure;
 	clock_gettime(CLOCK_REALTIME, &record->time);
-	record->has_offer = offer != NULL;
-	if (offer != NULL)
-		record->offer = *offer;
+	record->has_hello = hello != NULL;
+	if (hello != NULL)
+		record->hello = *hello;
 	size_t length =
 	    server_name == NULL ? 0 : strnlen(server_name, sizeof record->server_name - 1);
 	if (length > 0)
@@ -90,9 +90,9 @@ static const char *const alerts[] = {
 };
 #define ALERTS (int)(sizeof alerts / sizeof *alerts)
 
-static void set_alert(lua_State *L, const struct refused_handshake *refusal)
+static void set_alert(lua_State *L, const struct failed_handshake *failure)
 {
-	int alert = refusal->alert;
+	int alert = failure->alert;
 	if (alert < 0)
 		return;
 	if (alert < ALERTS && alerts[alert] != NULL)
@@ -100,45 +100,45 @@ static void set_alert(lua_State *L, const struct refused_handshake *refusal)
 	else
 		lua_pushfstring(L, "alert_%d", alert);
 	lua_setfield(L, -2, "alert");
-	set_boolean(L, "alert_sent", refusal->alert_sent);
+	set_boolean(L, "alert_sent", failure->alert_sent);
 }
 
-static void set_address(lua_State *L, const struct refused_handshake *refusal)
+static void set_address(lua_State *L, const struct failed_handshake *failure)
 {
 	char text[INET6_ADDRSTRLEN];
-	if (refusal->family == AF_UNSPEC ||
-	    inet_ntop(refusal->family, refusal->address, text, sizeof text) == NULL)
+	if (failure->family == AF_UNSPEC ||
+	    inet_ntop(failure->family, failure->address, text, sizeof text) == NULL)
 		return;
 	set_string(L, "address", text);
-	set_integer(L, "port", refusal->port);
+	set_integer(L, "port", failure->port);
 }
 
 static void push_record(lua_State *L, const struct record *record)
 {
-	const struct refused_handshake *refusal = &record->refusal;
+	const struct failed_handshake *failure = &record->failure;
 	lua_createtable(L, 0, 10);
 	lua_pushnumber(L, (lua_Number)record->time.tv_sec +
 			      (lua_Number)record->time.tv_nsec / (lua_Number)1e9);
 	lua_setfield(L, -2, "time");
-	set_string(L, "role", refusal->server ? "server" : "client");
-	if (refusal->label > 0)
-		set_integer(L, "label", refusal->label);
-	set_address(L, refusal);
-	set_alert(L, refusal);
-	if (refusal->error != 0)
-		set_string(L, "reason", ERR_reason_error_string(refusal->error));
+	set_string(L, "role", failure->server ? "server" : "client");
+	if (failure->label > 0)
+		set_integer(L, "label", failure->label);
+	set_address(L, failure);
+	set_alert(L, failure);
+	if (failure->error != 0)
+		set_string(L, "reason", ERR_reason_error_string(failure->error));
 	if (record->server_name[0] != '\0')
 		set_string(L, "server_name", record->server_name);
-	if (record->has_offer) {
-		offer_push(L, &record->offer);
+	if (record->has_hello) {
+		client_hello_push(L, &record->hello);
 		lua_setfield(L, -2, "offer");
 	}
 }
 
-/* Lua may run out of memory here: then nothing is taken, and all comes again. It
- * may run a finaliser that ends a connection, and the ring moves on: so a record is
+/* If Lua runs out of memory here, nothing counts as taken, and the next call returns it all.
+ * Lua may run a finaliser that ends a connection and moves the ring on, so each record is
  * copied first. */
-int refusals_push(lua_State *L)
+int failed_handshakes_push(lua_State *L)
 {
 	const uint64_t from = taken, until = recorded;
 	int count = 0;

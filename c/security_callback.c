@@ -1,0 +1,140 @@
+/* Our security callback on a context: it refuses ephemeral DH below a number of bits, or
+ * every handshake, and leaves all else to the callback that the context had before. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+struct security {
+	int (*callback)(const SSL *, const SSL_CTX *, int, int, int, void *, void *);
+	void *callback_data;
+	EVP_PKEY *dh;
+	int dh_bits;
+	bool disabled;
+};
+
+static int security_index = -1;
+
+/* The SSLs of a context have it as their callback's data, and each keeps the SSL_CTX: so it
+ * lives as long as the SSL_CTX. */
+static void security_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, int index, long argl,
+			  void *argp)
+{
+	struct security *security = data;
+	(void)parent, (void)ex_data, (void)index, (void)argl, (void)argp;
+	if (security == NULL)
+		return;
+	EVP_PKEY_free(security->dh);
+	free(security);
+}
+
+static struct security *security_of(const SSL_CTX *context)
+{
+	return security_index < 0 ? NULL : SSL_CTX_get_ex_data(context, security_index);
+}
+
+/* Ephemeral DH is compared by the bits of its prime, at every security level. */
+static int security_callback(const SSL *connection, const SSL_CTX *context, int operation, int bits,
+			     int nid, void *other, void *data)
+{
+	const struct security *security = data;
+	if (security->disabled || (operation == SSL_SECOP_TMP_DH && other != NULL &&
+				   EVP_PKEY_get_bits(other) < security->dh_bits))
+		return 0;
+	/* In TLS 1.3 finite fields are among the groups. */
+	int group_bits = ((unsigned int)operation & SSL_SECOP_OTHER_TYPE) == SSL_SECOP_OTHER_CURVE
+			     ? dh_group_bits(nid)
+			     : 0;
+	if (group_bits != 0 && group_bits < security->dh_bits)
+		return 0;
+	return security->callback(connection, context, operation, bits, nid, other,
+				  security->callback_data);
+}
+
+int security_permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
+		    void *other, void *data)
+{
+	(void)connection, (void)context, (void)operation, (void)bits, (void)nid, (void)other,
+	    (void)data;
+	return 1;
+}
+
+bool security_begin(SSL_CTX *context)
+{
+	struct security *security = security_of(context);
+	if (security_index < 0)
+		security_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, security_free);
+	if (security_index < 0)
+		return false;
+	if (security == NULL) {
+		security = calloc(1, sizeof *security);
+		if (security == NULL || !SSL_CTX_set_ex_data(context, security_index, security)) {
+			free(security);
+			return false;
+		}
+	}
+	security->callback = SSL_CTX_get_security_callback(context);
+	security->callback_data = SSL_CTX_get0_security_ex_data(context);
+	SSL_CTX_set0_security_ex_data(context, security);
+	SSL_CTX_set_security_callback(context, security_callback);
+	return true;
+}
+
+void security_end(SSL_CTX *context)
+{
+	struct security *security = security_of(context);
+	SSL_CTX_set_security_callback(context, security->callback);
+	SSL_CTX_set0_security_ex_data(context, security->callback_data);
+	security->disabled = false;
+}
+
+void security_disable(SSL_CTX *context)
+{
+	security_of(context)->disabled = true;
+}
+
+bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)
+{
+	struct security *security = security_of(context);
+	/* One reference is for us, and one for the context. */
+	if (dh != NULL && !EVP_PKEY_up_ref(dh))
+		return false;
+	if (dh != NULL && !EVP_PKEY_up_ref(dh)) {
+		EVP_PKEY_free(dh);
+		return false;
+	}
+	/* OpenSSL asks the security callback even for NULL, and takes NULL for weak. */
+	SSL_CTX_set_security_callback(context, security_permit);
+	bool done = SSL_CTX_set0_tmp_dh_pkey(context, dh) == 1;
+	SSL_CTX_set_security_callback(context, security_callback);
+	/* OpenSSL 3.5 leaves an error in its queue for NULL. */
+	ERR_clear_error();
+	if (!done) {
+		EVP_PKEY_free(dh);
+		EVP_PKEY_free(dh);
+		return false;
+	}
+	EVP_PKEY_free(security->dh);
+	security->dh = dh;
+	security->dh_bits = least_bits;
+	return true;
+}
+
+EVP_PKEY *security_dh(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	return security == NULL ? NULL : security->dh;
+}
+
+int security_dh_bits(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	return security == NULL ? 0 : security->dh_bits;
+}
+
+bool security_is_known(const SSL_CTX *context)
+{
+	return security_of(context) != NULL;
+}

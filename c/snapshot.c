@@ -1,0 +1,80 @@
+/* All of a context that settings change: read, and put back. */
+#include "internal.h"
+
+#include <string.h>
+
+/* Adds the names of the suites of one kind. */
+static bool add_suites(struct name_list *list, SSL_CTX *context, bool tls13)
+{
+	const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+		if ((SSL_CIPHER_get_kx_nid(suite) == NID_kx_any) == tls13 &&
+		    !name_list_add(list, "", SSL_CIPHER_get_name(suite)))
+			return false;
+	}
+	return true;
+}
+
+static bool add_groups(struct name_list *list, SSL_CTX *context)
+{
+	const char *names[GROUPS_MAX];
+	int count = readback_groups(context, names, GROUPS_MAX);
+	for (int i = 0; i < count; i++)
+		if (!name_list_add(list, "", names[i]))
+			return false;
+	return count >= 0;
+}
+
+bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
+{
+	EVP_PKEY *dh = security_dh(context);
+	memset(snapshot, 0, sizeof *snapshot);
+	snapshot->options = SSL_CTX_get_options(context);
+	snapshot->minimum_version = SSL_CTX_get_min_proto_version(context);
+	snapshot->maximum_version = SSL_CTX_get_max_proto_version(context);
+	snapshot->security_level = SSL_CTX_get_security_level(context);
+	snapshot->tickets = SSL_CTX_get_num_tickets(context);
+	snapshot->max_early_data = SSL_CTX_get_max_early_data(context);
+	snapshot->recv_max_early_data = SSL_CTX_get_recv_max_early_data(context);
+	snapshot->dh_bits = security_dh_bits(context);
+	if (dh != NULL && !EVP_PKEY_up_ref(dh))
+		return false;
+	snapshot->dh = dh;
+	if (add_suites(&snapshot->ciphers, context, false) &&
+	    add_suites(&snapshot->ciphersuites, context, true) &&
+	    add_groups(&snapshot->groups, context))
+		return true;
+	snapshot_free(snapshot);
+	return false;
+}
+
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
+{
+	bool done = true;
+	SSL_CTX_clear_options(context, ~snapshot->options);
+	SSL_CTX_set_options(context, snapshot->options);
+	done &= SSL_CTX_set_min_proto_version(context, (int)snapshot->minimum_version) == 1;
+	done &= SSL_CTX_set_max_proto_version(context, (int)snapshot->maximum_version) == 1;
+	done &= SSL_CTX_set_num_tickets(context, snapshot->tickets) == 1;
+	done &= SSL_CTX_set_max_early_data(context, snapshot->max_early_data) == 1;
+	done &= SSL_CTX_set_recv_max_early_data(context, snapshot->recv_max_early_data) == 1;
+	done &= SSL_CTX_set_ciphersuites(context, name_list_text(&snapshot->ciphersuites)) == 1;
+	if (snapshot->ciphers.length > 0)
+		done &= SSL_CTX_set_cipher_list(context, name_list_text(&snapshot->ciphers)) == 1;
+	if (snapshot->groups.length > 0)
+		done &= SSL_CTX_set1_groups_list(context, name_list_text(&snapshot->groups)) == 1;
+	if (security_is_known(context))
+		done &= security_set_dh(context, snapshot->dh, snapshot->dh_bits);
+	SSL_CTX_set_security_level(context, snapshot->security_level);
+	return done;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	name_list_free(&snapshot->ciphers);
+	name_list_free(&snapshot->ciphersuites);
+	name_list_free(&snapshot->groups);
+	EVP_PKEY_free(snapshot->dh);
+	memset(snapshot, 0, sizeof *snapshot);
+}

@@ -1,0 +1,112 @@
+--- What an adapter has to provide, so that the rest of the module can run on its server. An
+-- adapter is a table of functions. An element is a table { name, attr = { to, from, xmlns } }. A
+-- session, a context and a connection are whatever the server has: the rest of the module only hands
+-- them back to the adapter. (The LuaSec objects among them go to the core as well.)
+local contract = {}
+
+-- Name -> what it does. Roles are "c2s", "s2sin" and "s2sout"; `host` nil or "*" is no host in
+-- particular.
+contract.functions = {
+	-- Sessions
+	sessions = "() -> list of all sessions of clients and servers, each once",
+	role = "(session) -> role; nil for others",
+	host = "(session) -> the host of ours that the stream header names, or nil",
+	peer = "(session) -> the domain that a server's stream is to or from, as its header says; nil for clients",
+	client_jid = "(session) -> full or bare JID of an authenticated client, or nil",
+	client_bare_jid = "(session) -> bare JID of an authenticated client, or nil",
+	address = "(session) -> IP address, or nil",
+	is_authenticated = "(session) -> boolean",
+	is_secure = "(session) -> whether the server takes the stream for encrypted",
+	awaits_tls = "(session) -> whether STARTTLS was agreed on and no stream was opened since",
+	is_destroyed = "(session) -> boolean",
+	is_hibernating = "(session) -> whether it waits for its client to come back (XEP-0198)",
+	speaks_xmpp_itself = "(session) -> whether XMPP runs on its own connection, not on HTTP",
+	carrier = "(session) -> \"BOSH\", \"WebSocket\" or nil",
+	speaks_for = "(session, domain) -> whether a server's stream is authenticated for a domain",
+	domains_of = "(session) -> sorted list of those domains",
+	has_checked_chain = "(session) -> whether the server has checked the peer's certificate",
+	has_valid_chain = "(session) -> whether the peer's certificate leads to a trusted root",
+	has_valid_certificate = "(session) -> the same, and it is for the domain that the header names",
+	has_valid_identity = "(session) -> whether the server found that the certificate names that domain",
+	set_identity_invalid = "(session): the certificate is not for the domain that the header names",
+	chain_errors = "(session) -> list of { depth, message }",
+	vouched_by = "(session) -> \"PKIX\", \"DANE\", \"other\" or nil",
+	used_external = "(session) -> whether SASL EXTERNAL authenticated it",
+	connection = "(session) -> its LuaSec connection, or nil without TLS",
+	known_of = "(connection) -> { version, cipher, bits }, or nil",
+	descriptor = "(session) -> descriptor of its socket, or nil",
+	close = "(session, condition, text): ends the stream with an error",
+	close_silently = "(session, text): ends the stream without an error",
+	send_starttls = "(session): asks a remote server for TLS",
+	send_encryption_required = "(session): answers an attempt at SASL without TLS (RFC 6120 6.5.4)",
+	offers_starttls = "(features) -> whether stream features offer STARTTLS",
+	offer_only_starttls = "(features): leaves nothing but STARTTLS in stream features, as mandatory",
+	log_session = "(session, level, format, …)",
+	stream = "(session) -> the Stream that set_stream gave it, or nil",
+	set_stream = "(session, stream)",
+	publish = "(session, table): shows other modules what is known of its TLS",
+
+	-- TLS contexts
+	luasec_context = "(context) -> the LuaSec context in it",
+	new_context = "() -> a LuaSec context of no host; or nil, message",
+	own_context = "(host, role) -> a LuaSec context as the configuration has it now; or nil, message",
+	certificate_source = "(host, role) -> text that changes when own_context may get another certificate; nil: unknown",
+	context_like = "(session, name) -> a context made like its STARTTLS context, one for each name; or nil, message",
+	starttls_context = "(session) -> the context for STARTTLS, or nil",
+	set_starttls_context = "(session, context)",
+	direct_tls_contexts = "() -> list of { context, role, service, option, names = { [server name] = context } }",
+	tolerate_any_name = "(has_certificate): serves unknown server names with the context without a name",
+	refuse_unknown_names = "(): undoes it",
+	operator_lists = "(host, role, option) -> { ciphers, ciphersuites, groups }: true for each that the operator wrote",
+
+	-- Hosts, options, people
+	hosts = "() -> sorted list of our hosts and components",
+	is_host = "(domain) -> boolean",
+	serves_clients = "(host) -> whether clients can log in; nil where there is no such host",
+	is_anonymous = "(host) -> whether each login makes a new account",
+	wants_module = "(host, name) -> whether the configuration enables a module there",
+	option = "(host, name) -> value of an option of the server, or nil",
+	policy_option = "(host) -> value of our option for a host, exceptions' domains prepared as the server prepares them; "
+		.. "the very value of \"*\" where the host has none of its own",
+	administrators = "(host) -> sorted list of JIDs",
+	send_message = "(host, jid, subject, body)",
+	prepare_domain = "(text) -> the domain as the server compares domains, or nil",
+	split_jid = "(text) -> node, domain, resource, prepared; domain is nil for no JID",
+
+	-- The process
+	log = "(host, level, format, …)",
+	log_limited = "(kind, message): a line at level error, one a minute of each kind",
+	fire = "(host, event, data): tells other modules",
+	ask = "(host, event, make) -> the first string that a handler of make() returns, or nil",
+	open_store = "(host, name, description) -> a store: get(key), set(key, table), set_fields(key, fields), keys()",
+	later = "(seconds, name, action): calls action() once from the main loop; a failure in it is logged under the name",
+	monotonic = "() -> seconds of a clock that only goes forward",
+	turns = "() -> a function to call between steps of long work, which lets the server go on",
+	list = "(items) -> the same list, marked as one for encode_json",
+	is_list = "(value) -> whether list made it",
+	encode_json = "(value) -> text, keys sorted",
+	versions = "() -> the software that the module runs on, for the log",
+}
+
+--- The names that an adapter lacks: a sorted list.
+function contract.missing(adapter)
+	local names = {}
+	for name in pairs(contract.functions) do
+		if type(adapter[name]) ~= "function" then
+			names[#names + 1] = name
+		end
+	end
+	table.sort(names)
+	return names
+end
+
+--- Returns an adapter that provides everything; raises an error with what is missing otherwise.
+function contract.check(adapter)
+	local names = contract.missing(adapter)
+	if names[1] then
+		error("the adapter of this server lacks: " .. table.concat(names, ", "), 2)
+	end
+	return adapter
+end
+
+return contract

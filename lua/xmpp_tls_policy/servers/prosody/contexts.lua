@@ -1,0 +1,253 @@
+--- The TLS contexts that Prosody makes: for STARTTLS, and those of listeners for direct TLS.
+local certmanager = require "core.certmanager"
+local configmanager = require "core.configmanager"
+local hashes = require "util.hashes"
+local luasec = require "ssl"
+local portmanager = require "core.portmanager"
+local resolve_path = require "util.paths".resolve_relative_path
+
+local contexts = {}
+
+--- The LuaSec context in what Prosody hands around: Prosody 13 wraps it into a table.
+function contexts.luasec_context(context)
+	return type(context) == "table" and context._inner or context
+end
+
+-- Services that speak XMPP over direct TLS. On a multiplexed port the first bytes of the client
+-- decide.
+local direct_tls = {
+	c2s_direct_tls = "c2s",
+	legacy_ssl = "c2s",
+	multiplex_ssl = "c2s",
+	s2s_direct_tls = "s2sin",
+}
+
+-- The options in which the operator configures the TLS of each role.
+local ssl_options = {
+	c2s = { "ssl", "c2s_ssl" },
+	s2sin = { "ssl", "s2s_ssl" },
+	s2sout = { "ssl", "s2s_ssl" },
+}
+
+-- LuaSec's name of each list, by ours.
+local luasec_options = {
+	ciphers = { "ciphers" },
+	ciphersuites = { "ciphersuites" },
+	groups = { "curveslist", "curve" },
+}
+
+local function marks(lists, ssl)
+	if type(ssl) ~= "table" then
+		return
+	end
+	for list, names in pairs(luasec_options) do
+		for _, name in ipairs(names) do
+			lists[list] = lists[list] or ssl[name] ~= nil
+		end
+	end
+end
+
+-- Prosody also takes the TLS options of a host from its parent domain.
+local function ssl_tables(host, option)
+	local parent = host and host:match "%.(.*)$"
+	return {
+		configmanager.rawget("*", option) or false,
+		host and configmanager.rawget(host, option) or false,
+		parent and configmanager.rawget(parent, option) or false,
+	}
+end
+
+--- The lists that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
+-- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }.
+function contexts.operator_lists(host, role, listener_option)
+	local lists = {}
+	local options = { listener_option }
+	for _, option in ipairs(ssl_options[role]) do
+		options[#options + 1] = option
+	end
+	for _, option in ipairs(options) do
+		for _, ssl in ipairs(ssl_tables(host, option)) do
+			marks(lists, ssl)
+			-- By interface and by port.
+			for _, inner in pairs(type(ssl) == "table" and ssl or {}) do
+				marks(lists, inner)
+			end
+		end
+	end
+	return lists
+end
+
+-- The contexts with which a listener's connections begin. At a reload, Prosody 0.12 changes the
+-- second of these and goes on using the first.
+local function bases_of(listener)
+	local bases = {}
+	local current = type(listener.sslctx) == "function" and listener:sslctx()
+	for _, context in ipairs { listener.tls_ctx or false, listener._sslctx or false, current or false } do
+		if context and context ~= bases[1] then
+			bases[#bases + 1] = context
+		end
+	end
+	return bases
+end
+
+-- The contexts that take a base's place, by server name (SNI). LuaSec looks the name up in this table,
+-- and refuses the handshake if it is not there. Prosody 13 keeps the table with the base, 0.12 with
+-- the listener.
+local function names_of(listener, base)
+	return type(base) == "table" and base._sni_contexts or listener.hosts or {}
+end
+
+-- portmanager composes it in the same way.
+local function ssl_option(service, name)
+	local prefix = service.config_prefix or name
+	return (prefix == "" and "" or prefix .. "_") .. "ssl"
+end
+
+-- Calls visit(listener, base, role, service, option) for each.
+local function each_base(visit)
+	for name, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		for _, base in ipairs(direct_tls[name] and bases_of(active.server) or {}) do
+			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name))
+		end
+	end
+end
+
+--- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
+-- list of { context, role, service, option (in which the operator configures it),
+-- names = { [name asked for by SNI] = context } }.
+function contexts.direct_tls_contexts()
+	local list = {}
+	each_base(function (listener, base, role, service, option)
+		list[#list + 1] = {
+			context = base, role = role, service = service, option = option, names = names_of(listener, base),
+		}
+	end)
+	return list
+end
+
+-- Marks our metatables.
+local tolerant = {}
+
+--- Direct TLS with a server name that we do not serve gets the context without
+-- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
+-- decides. Names count in lower case (RFC 6066 3). Harmless to call again.
+function contexts.tolerate_any_name(has_certificate)
+	each_base(function (listener, base)
+		local names = names_of(listener, base)
+		local context = contexts.luasec_context(base)
+		if not getmetatable(names) then
+			setmetatable(names, {
+				tolerant = tolerant,
+				__index = function (_, name)
+					local known = type(name) == "string" and rawget(names, name:lower())
+					return known or has_certificate(context) and context or nil
+				end,
+			})
+		end
+	end)
+end
+
+--- Undoes tolerate_any_name.
+function contexts.refuse_unknown_names()
+	each_base(function (listener, base)
+		local names = names_of(listener, base)
+		local metatable = getmetatable(names)
+		if metatable and metatable.tolerant == tolerant then
+			setmetatable(names, nil)
+		end
+	end)
+end
+
+--- A context of LuaSec's that is no host's, or nil and a message.
+function contexts.new_context()
+	return luasec.newcontext { mode = "server", protocol = "any" }
+end
+
+-- The options from which a host's contexts for STARTTLS are made in a role: "c2s_ssl" or "s2s_ssl".
+local function own_option(role)
+	return role == "c2s" and "c2s_ssl" or "s2s_ssl"
+end
+
+--- A context like the one that a host's streams get for a role ("c2s", "s2sin"), as the
+-- configuration has it now, to look at. Or nil and a message.
+function contexts.own_context(host, role)
+	local option = own_option(role)
+	local parent = host:match "%.(.*)$"
+	local function of(name)
+		return configmanager.rawget(host, name) or parent and configmanager.rawget(parent, name) or {}
+	end
+	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
+		configmanager.rawget("*", option) or {})
+	return contexts.luasec_context(context), message
+end
+
+-- Adds the options of a table as text, and the certificates of the file that it names. Options for
+-- interfaces and ports are one table deeper.
+local function add_options(parts, ssl, depth)
+	local keys = {}
+	for key in pairs(ssl) do
+		keys[#keys + 1] = tostring(key)
+	end
+	table.sort(keys)
+	for _, key in ipairs(keys) do
+		local value = ssl[key]
+		if type(value) == "table" and depth < 3 then
+			parts[#parts + 1] = key .. "={"
+			add_options(parts, value, depth + 1)
+			parts[#parts + 1] = "}"
+		else
+			parts[#parts + 1] = key .. "=" .. tostring(value)
+		end
+	end
+	if type(ssl.certificate) == "string" then
+		local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
+		parts[#parts + 1] = file and file:read "*a" or "unreadable"
+		if file then
+			file:close()
+		end
+	end
+end
+
+--- A digest that is another one whenever own_context may return a context with another certificate:
+-- of the options, and of the files of certificates.
+function contexts.certificate_source(host, role)
+	local parts = {}
+	for _, option in ipairs { own_option(role), "ssl" } do
+		for _, ssl in ipairs(ssl_tables(host, option)) do
+			parts[#parts + 1] = "|"
+			if type(ssl) == "table" then
+				add_options(parts, ssl, 1)
+			end
+		end
+	end
+	local found = certmanager.find_host_cert(host)
+	if type(found) == "table" then
+		add_options(parts, found, 1)
+	end
+	return hashes.sha256(table.concat(parts, "\0"))
+end
+
+-- Context -> name -> another like it.
+local likes = setmetatable({}, { __mode = "k" })
+
+--- A context made like the one that a session was given for STARTTLS, from the same
+-- configuration; one for each name, as long as the first is in use. Or nil and a
+-- message.
+function contexts.context_like(session, name)
+	local context, message = likes[session.ssl_ctx] and likes[session.ssl_ctx][name], nil
+	if not context then
+		if type(session.ssl_ctx) == "table" then
+			context, message = session.ssl_ctx._builder:build()
+		elseif session.ssl_cfg then
+			context, message = luasec.newcontext(session.ssl_cfg)
+		end
+		if not context then
+			return nil, message or "the server does not say what its context was made of"
+		end
+		likes[session.ssl_ctx] = likes[session.ssl_ctx] or {}
+		likes[session.ssl_ctx][name] = context
+	end
+	return context
+end
+
+return contexts

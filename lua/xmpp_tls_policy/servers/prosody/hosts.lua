@@ -1,0 +1,59 @@
+--- What Prosody knows of our hosts, and what the operator configured.
+local configmanager = require "core.configmanager"
+local hosts = {}
+
+--- The names of all hosts and components: a list, sorted.
+function hosts.hosts()
+	local names = {}
+	for name in pairs(prosody.hosts) do
+		names[#names + 1] = name
+	end
+	table.sort(names)
+	return names
+end
+
+--- Whether a domain, as Prosody prepares it, is a host or component of ours.
+function hosts.is_host(domain)
+	return domain ~= nil and prosody.hosts[domain] ~= nil
+end
+
+--- Whether clients can log in to a host; nil where there is none.
+function hosts.serves_clients(host)
+	return prosody.hosts[host] and prosody.hosts[host].type == "local"
+end
+
+--- Whether each login to a host makes a new account (SASL ANONYMOUS).
+function hosts.is_anonymous(host)
+	return configmanager.get(host, "authentication") == "anonymous"
+end
+
+--- The value of an option of the server for a host ("*": all others); nil where none is set.
+function hosts.option(host, name)
+	return configmanager.get(host, name)
+end
+
+--- Whether modules_enabled has a module for a host, or for all without modules_disabled: a module
+-- that is disabled at the top may be enabled for a host. "*": for all.
+function hosts.wants_module(host, name)
+	local function lists(of, option)
+		local modules = configmanager.rawget(of, option)
+		for _, module in ipairs(type(modules) == "table" and modules or {}) do
+			if module == name then
+				return true
+			end
+		end
+		return false
+	end
+	local for_all = lists("*", "modules_enabled") and not lists("*", "modules_disabled")
+	if host == "*" then
+		return for_all
+	end
+	return (for_all or lists(host, "modules_enabled")) and not lists(host, "modules_disabled")
+end
+
+--- Versions of the software that the module runs on, for the log.
+function hosts.versions()
+	return ("Prosody %s, %s, LuaSec %s"):format(tostring(prosody.version), _VERSION, tostring((require "ssl")._VERSION))
+end
+
+return hosts

@@ -1,0 +1,383 @@
+--- The module on Prosody: translates Prosody's events into the moments of stream/admission.lua, and
+-- its life (load, reload, unload) into that of service.lua.
+local adapter = require "xmpp_tls_policy.servers.prosody"
+local commands = require "xmpp_tls_policy.commands"
+local core = require "xmpp_tls_policy.core"
+local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
+local metrics = require "xmpp_tls_policy.servers.prosody.metrics"
+local modulemanager = require "core.modulemanager"
+local new_service = require "xmpp_tls_policy.service".new
+local routes = require "xmpp_tls_policy.servers.prosody.routes"
+local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
+local shell = require "xmpp_tls_policy.servers.prosody.shell"
+local stanza_filter = require "xmpp_tls_policy.servers.prosody.stanza_filter"
+local starttls = require "xmpp_tls_policy.stream.starttls"
+
+local plugin = {}
+
+local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
+local xmlns_streams = "http://etherx.jabber.org/streams"
+
+-- The service of the load before: a reload goes on with its state.
+local kept
+
+---- Events of a host ----------------------------------------------------------
+
+-- Before all others: nothing is offered on a stream that breaks the policy.
+local FIRST = 1000
+-- After all others, mod_tls (0) among them, which chooses the session's context.
+local LAST = -1000
+
+local function hook_features(service, hooks, host_module)
+	local host, server, admission = host_module.host, service.server, service.admission
+	local function judge(event)
+		return admission:opened(event.origin) or nil
+	end
+	local function offer(event)
+		local session = event.origin
+		if server.is_secure(session) or not server.speaks_xmpp_itself(session) then
+			return nil
+		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+			return admission:refuse(session, starttls.no_tls_refusal())
+		end
+		local policy = admission:policy_of(session)
+		if policy and starttls.requires_tls(policy) then
+			server.offer_only_starttls(event.features)
+		end
+	end
+	for _, event in ipairs { "stream-features", "s2s-stream-features" } do
+		hooks:hook_decision(host_module, event, judge, FIRST, true)
+		hooks:hook_decision(host_module, event, offer, LAST, true)
+	end
+	-- After mod_tls (0), before the connection is made.
+	safe_hooks.hook(host_module, "s2sout-created", function (event)
+		if server.host(event.session) == host then
+			service.tls_contexts:starttls(admission:stream(event.session))
+		end
+	end, -1)
+end
+
+local function hook_starttls(service, hooks, host_module)
+	local host, server, admission = host_module.host, service.server, service.admission
+	-- A context belongs to one host: an element may be handled under another host than its stream's.
+	local function context_is_ready(session)
+		if server.host(session) == host then
+			return service.tls_contexts:starttls(admission:stream(session))
+		end
+	end
+	-- Before mod_tls (0): the context may have been made under an older policy. There is none yet
+	-- where STARTTLS was not offered, because the stream has no version='1.0'.
+	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":starttls", function (event)
+		local session = event.origin
+		local ready = context_is_ready(session)
+		if ready == false then
+			return admission:refuse(session, starttls.no_tls_refusal())
+		elseif ready == nil and admission:is_enforced_on(session) then
+			return admission:refuse(session, starttls.not_offered_refusal(admission:policy_of(session)))
+		end
+		admission:starttls_agreed(session)
+	end, 1, true)
+	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
+		local session = event.origin
+		local descriptor = server.descriptor(session)
+		admission:starttls_agreed(session)
+		if server.role(session) == "s2sout" and descriptor then
+			local done, message = core.observer.expect_server(descriptor, server.peer(session))
+			if not done then
+				server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s",
+					message)
+			end
+		end
+	end, 1, true)
+end
+
+-- What happens when a remote server offers no STARTTLS. True if that was answered.
+local function answer_without_offer(service, session)
+	local server, admission = service.server, service.admission
+	local policy = admission:policy_of(session)
+	local aborts = policy and starttls.aborts_without_offer(policy)
+	if aborts then
+		return admission:refuse(session, starttls.abort_refusal(policy))
+	elseif aborts == false and server.starttls_context(session) then
+		-- An attacker who strips the offer cannot strip the answer.
+		server.send_starttls(session)
+		return true
+	end
+end
+
+local function hook_remote_features(service, hooks, host_module)
+	local host, server, admission = host_module.host, service.server, service.admission
+	-- Before mod_tls (500) answers the offer of a remote server.
+	hooks:hook_decision(host_module, "stanza/" .. xmlns_streams .. ":features", function (event)
+		local session = event.origin
+		if server.role(session) ~= "s2sout" or server.host(session) ~= host then
+			return nil
+		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+			return admission:refuse(session, starttls.no_tls_refusal())
+		elseif admission:opened(session) then
+			return true
+		elseif not server.is_secure(session) and not server.offers_starttls(event.stanza) then
+			return answer_without_offer(service, session)
+		end
+	end, 501, true)
+	-- Before mod_tls (200) and mod_dialback (100). A server of before XMPP 1.0 has no features.
+	hooks:hook_decision(host_module, "s2sout-authenticate-legacy", function (event)
+		if not server.is_secure(event.origin) then
+			return answer_without_offer(service, event.origin)
+		end
+	end, 201, true)
+end
+
+local function hook_authentication(service, hooks, host_module)
+	local host, admission = host_module.host, service.admission
+	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
+	safe_hooks.hook(host_module, "authentication-success", function (event)
+		local handler = event.session.sasl_handler
+		admission:client_authenticated(event.session, handler and handler.selected)
+	end, 0)
+	-- Prosody 0.12: after mod_smacks has put the new connection into the old session, which it does
+	-- before all handlers (0). Prosody 13 has an event for all hosts.
+	safe_hooks.hook(host_module, "smacks-hibernation-end", function (event)
+		admission:resumed(event.resumed, event.origin)
+	end, 0)
+	-- Before mod_s2s (-1) makes use of it. By dialback a server may authenticate as more domains than
+	-- its stream's header names.
+	hooks:hook_decision(host_module, "s2s-authenticated", function (event)
+		if admission:authenticated(event.session, host, event.host, event.mechanism) then
+			return false
+		end
+	end, 0, false)
+end
+
+local function hook_reports(service, host_module)
+	local host, server, admission = host_module.host, service.server, service.admission
+	local function report_server(event)
+		for _, domain in ipairs(server.domains_of(event.session)) do
+			local policy = service.policies:policy_for(host, domain)
+			if policy.mode == "report" then
+				service.reports:see(policy, admission:stream(event.session), host, domain)
+			end
+		end
+	end
+	safe_hooks.hook(host_module, "s2sin-established", report_server)
+	safe_hooks.hook(host_module, "s2sout-established", report_server)
+	safe_hooks.hook(host_module, "resource-bind", function (event)
+		local policy, session = service.policies:policy_for(host), event.session
+		-- Anonymous clients have another name each time.
+		if policy.mode == "report" and server.speaks_xmpp_itself(session) and not server.is_anonymous(host) then
+			service.reports:see(policy, admission:stream(session), host)
+		end
+	end)
+end
+
+---- Hosts ---------------------------------------------------------------------
+
+-- Makes the module active on a host.
+local function activate(service, hooks, host_module)
+	service:add_host(host_module.host)
+	hook_features(service, hooks, host_module)
+	hook_starttls(service, hooks, host_module)
+	hook_remote_features(service, hooks, host_module)
+	hook_authentication(service, hooks, host_module)
+	hook_reports(service, host_module)
+end
+
+local function deactivate(service, host_module)
+	local host = host_module.host
+	safe_hooks.call("storing the report of " .. host, service.reports.store, service.reports, host)
+	safe_hooks.call("closing the certificate memory of " .. host, service.certificates.close, service.certificates, host)
+	if host_module.reloading then
+		return fail_closed.close(host)
+	end
+	safe_hooks.call("giving back the contexts of " .. host, service.tls_contexts.give_back, service.tls_contexts, host)
+	service.policies:remove(host)
+	fail_closed.release(host)
+end
+
+-- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
+-- module on hosts and globally in any order: hosts may have one of an older load.
+local function cover_hosts(module, server)
+	for host in pairs(prosody.hosts) do
+		local present = modulemanager.get_module(host, module.name)
+		if present and getmetatable(present).__index ~= module.environment then
+			modulemanager.reload(host, module.name)
+		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+			and not fail_closed.was_released(host) then
+			modulemanager.load(host, module.name)
+		end
+	end
+end
+
+-- Hosts without the module would go on with parts of it.
+local function unload_from_hosts(module)
+	for host in pairs(prosody.hosts) do
+		if modulemanager.is_loaded(host, module.name) then
+			modulemanager.unload(host, module.name)
+		end
+	end
+end
+
+---- Events of the server ------------------------------------------------------
+
+local function hook_certificates(service, hooks, module)
+	local server, admission = service.server, service.admission
+	-- After mod_s2s_auth_certs (509), whose answer we only make stricter: it takes the Common Name.
+	hooks:hook_decision(module, "s2s-check-certificate", function (event)
+		local session, domain = event.session, event.host
+		local names, enforced = admission:certificate_names(session, domain)
+		if enforced and names == false and server.has_valid_identity(session) then
+			server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
+				.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
+			server.set_identity_invalid(session)
+		end
+	end, 508, false)
+	-- After mod_s2s (-1) has decided. Every stream of whatever version comes here once it is secured.
+	hooks:hook_decision(module, "s2s-check-certificate", function (event)
+		if admission:certificate_checked(event.session, event.host) then
+			return false
+		end
+	end, -2, false)
+end
+
+-- Stanzas may be sent on hosts without the module, too.
+local function hook_routes(service, module)
+	local handler = routes.handler(service.admission)
+	local function watch(host)
+		module:hook_object_event(prosody.hosts[host].events, "route/remote", function (event)
+			local done, result = safe_hooks.call("route/remote", handler, event)
+			return done and result or nil
+		end, FIRST)
+	end
+	for host in pairs(prosody.hosts) do
+		watch(host)
+	end
+	safe_hooks.hook(module, "host-activated", watch, FIRST)
+end
+
+local function hook_life(service, module)
+	local server = service.server
+	local function covers()
+		cover_hosts(module, server)
+	end
+	safe_hooks.hook(module, "module-loaded", function (event)
+		if event.module == module.name then
+			covers()
+		end
+	end)
+	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
+	safe_hooks.hook(module, "host-activated", function (host)
+		covers()
+		service.tls_contexts:search(host)
+	end, -1)
+	-- While both sessions are whole, which is before all handlers (0).
+	safe_hooks.hook(module, "c2s-session-updated", function (event)
+		service.admission:resumed(event.session, event.from_session)
+	end, 0)
+	safe_hooks.hook(module, "host-deactivated", function (host)
+		service.policies:remove(host)
+		server.remove_host(host)
+	end)
+	safe_hooks.hook(module, "server-stopping", function ()
+		service.reports:store_all()
+	end)
+	-- After portmanager (0), which makes the contexts of a new listener.
+	safe_hooks.hook(module, "item-added/net-provider", function ()
+		service.tls_contexts:search()
+	end, -1)
+	-- After portmanager (-1), which makes the contexts anew.
+	module:hook("config-reloaded", function ()
+		safe_hooks.call("opening the storage", server.reopen_stores)
+		safe_hooks.call("loading the options", service.load_policies, service)
+		safe_hooks.call("covering all hosts", covers)
+		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
+		safe_hooks.call("judging streams again", service.admission.policies_changed, service.admission)
+		safe_hooks.call("checking our own certificates", service.check_certificates, service)
+	end, -2)
+end
+
+-- What is done each minute and each second; each is called on its own, so that none depends on
+-- another.
+local function start_timers(service, module)
+	module:add_timer(60, function ()
+		for _, task in ipairs(service:minutely()) do
+			safe_hooks.call(task.what, task.action)
+		end
+		return 60
+	end)
+	-- Handshakes fail where no event of Prosody tells of it.
+	module:add_timer(1, function ()
+		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
+		return 1
+	end)
+end
+
+---- Life ----------------------------------------------------------------------
+
+--- Starts the module. `module`: Prosody's object for ours, global. Sets its methods load, unload
+-- and add_host.
+function plugin.start(module)
+	local server = adapter.new(module)
+	local service = new_service(server, kept)
+	local hooks = safe_hooks.new(function (session)
+		return service.admission:is_enforced_on(session)
+	end)
+	kept = service
+	service:load_policies()
+	local remove_commands = shell.add(module, commands.list, service)
+	metrics.serve(module, service.metrics)
+	local end_filter = stanza_filter.start(service.admission, hooks, routes.reroute(service.admission), server.sessions())
+	hook_certificates(service, hooks, module)
+	hook_routes(service, module)
+	hook_life(service, module)
+
+	local function begin()
+		service.tls_contexts:search()
+		start_timers(service, module)
+		fail_closed.open "*"
+	end
+
+	local life = {}
+
+	-- Prosody would tell of a failure here at level warn only, and go on to the hosts.
+	function life.load()
+		local done, failure = safe_hooks.call("becoming active", begin)
+		if not done then
+			fail_closed.stay_closed(failure)
+		end
+		-- Where the last load came to no end, hosts have nothing of it, and no event says so.
+		if modulemanager.get_module("*", module.name) == module.environment then
+			safe_hooks.call("covering all hosts", cover_hosts, module, server)
+		end
+	end
+
+	function life.add_host(host_module)
+		local host = host_module.host
+		server.add_host(host_module)
+		function host_module.unload()
+			deactivate(service, host_module)
+		end
+		fail_closed.close(host)
+		if safe_hooks.call("becoming active on " .. host, activate, service, hooks, host_module) then
+			fail_closed.open(host)
+		end
+	end
+
+	-- A context that cannot be given back stays under the policy.
+	function life.unload()
+		safe_hooks.call("ending the stanza filter", end_filter)
+		safe_hooks.call("removing the shell's commands", remove_commands)
+		safe_hooks.call("storing reports", service.reports.store_all, service.reports)
+		-- A reload leaves no moment without the policy.
+		if module.reloading then
+			return
+		end
+		safe_hooks.call("unloading from hosts", unload_from_hosts, module)
+		safe_hooks.call("stopping", service.stop, service)
+		kept = nil
+		fail_closed.stop()
+	end
+
+	return life
+end
+
+return plugin

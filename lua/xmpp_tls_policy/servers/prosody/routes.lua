@@ -1,0 +1,51 @@
+--- Which stream a stanza takes to another server. Prosody may hold a stream for a domain as which
+-- its peer has not authenticated, and sends replies on the route of the stream that they answer.
+local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
+local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
+
+local routes = {}
+
+-- The pair that a stanza concerns by its own addresses.
+local function pair_of(admission, event)
+	local attr = event.stanza.attr
+	return admission:domain_of(attr.from) or event.from_host, admission:domain_of(attr.to) or event.to_host
+end
+
+-- Hands a stanza to the route of its own pair. Returns what the event returns.
+local function route(origin, host, domain, stanza)
+	return prosody.hosts[host].events.fire_event("route/remote", {
+		origin = origin, from_host = host, to_host = domain, stanza = stanza,
+	})
+end
+
+--- The handler of the event route/remote, before mod_s2s looks for a stream.
+function routes.handler(admission)
+	return function (event)
+		local from, to = event.from_host, event.to_host
+		local host, domain = pair_of(admission, event)
+		if (host ~= from or domain ~= to) and hosts.is_host(host) and not hosts.is_host(domain)
+			and admission:is_enforced_for(host, domain) then
+			return route(event.origin, host, domain, event.stanza)
+		end
+		local of_host = prosody.hosts[from]
+		local present = of_host and of_host.s2sout and of_host.s2sout[to]
+		if present and sessions.is_authenticated(present) and not admission:may_send(present, from, to)
+			and of_host.s2sout[to] == present then
+			-- mod_s2s opens a stream of its own then.
+			of_host.s2sout[to] = nil
+		end
+	end
+end
+
+--- Hands a stanza that may not leave on a session to the route of its own pair, if that is another.
+function routes.reroute(admission)
+	return function (session, stanza)
+		local host, domain = admission:domain_of(stanza.attr.from), admission:domain_of(stanza.attr.to)
+		if hosts.is_host(host) and domain and not hosts.is_host(domain)
+			and prosody.hosts[host].s2sout[domain] ~= session then
+			route(prosody.hosts[host], host, domain, stanza)
+		end
+	end
+end
+
+return routes

@@ -1,0 +1,255 @@
+--- What Prosody knows of a connection's session. Only this folder reads a session's fields.
+local modulemanager = require "core.modulemanager"
+
+local sessions = {}
+
+local roles = {
+	c2s_unauthed = "c2s", c2s = "c2s",
+	s2sin_unauthed = "s2sin", s2sin = "s2sin",
+	s2sout_unauthed = "s2sout", s2sout = "s2sout",
+}
+
+--- The role of our end: "c2s", "s2sin" or "s2sout"; nil for a component's session and others.
+function sessions.role(session)
+	return roles[session.type]
+end
+
+--- All sessions of clients and servers, each once: those on connections, over HTTP, and those that
+-- wait for their client to come back (XEP-0198). `module`: ours.
+function sessions.all(module)
+	local list, seen = {}, {}
+	local function add(found)
+		for _, session in pairs(found) do
+			if not seen[session] then
+				seen[session] = true
+				list[#list + 1] = session
+			end
+		end
+	end
+	add(module:shared "/*/c2s/sessions")
+	add(prosody.full_sessions)
+	add(module:shared "/*/bosh/sessions")
+	add(module:shared "/*/s2s/sessions")
+	return list
+end
+
+--- Whether a client or server has authenticated.
+function sessions.is_authenticated(session)
+	local kind = session.type
+	return kind == "c2s" or kind == "s2sin" or kind == "s2sout"
+end
+
+--- Whether Prosody takes the stream for encrypted. That it does so is no proof: it believes the
+-- next stream header after <starttls/> or <proceed/>.
+function sessions.is_secure(session)
+	return session.secure == true
+end
+
+--- Whether STARTTLS was agreed on, and the stream was not opened anew since.
+function sessions.awaits_tls(session)
+	return session.secure == false
+end
+
+--- Whether a session has ended; its fields are gone then.
+function sessions.is_destroyed(session)
+	return session.destroyed == true
+end
+
+--- The address of the peer, or nil.
+function sessions.address(session)
+	return session.ip
+end
+
+--- Writes a line to the log under the session's name.
+function sessions.log(session, level, format, ...)
+	session.log(level, format, ...)
+end
+
+--- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH, WebSocket),
+-- which has a TLS of its own.
+function sessions.speaks_xmpp_itself(session)
+	return session.conn ~= nil and not session.websocket_request and not session.bosh_wait
+end
+
+--- Whether a session waits for its client to come back on another connection (XEP-0198).
+function sessions.is_hibernating(session)
+	return session.conn == nil and sessions.carrier(session) == nil
+end
+
+--- The carrier of a session that does not speak XMPP on its own connection: "BOSH" or
+-- "WebSocket"; nil for one that does.
+function sessions.carrier(session)
+	return session.websocket_request and "WebSocket" or (session.bosh_wait or session.bosh_version) and "BOSH" or nil
+end
+
+--- The domain that a server-to-server session is to or from, as far as its header says; nil for
+-- clients. Of an incoming session it is a claim.
+function sessions.peer(session)
+	if session.direction == "outgoing" then
+		return session.to_host
+	end
+	return session.direction == "incoming" and session.from_host or nil
+end
+
+--- The host of ours that the session's stream header names; nil while it names none.
+function sessions.host(session)
+	if session.direction == "outgoing" then
+		return session.from_host
+	elseif session.direction == "incoming" then
+		return session.to_host
+	end
+	return session.host
+end
+
+--- The JID of a client that has authenticated: the full one, the bare one before it has bound a
+-- resource; nil before.
+function sessions.client_jid(session)
+	if session.full_jid then
+		return session.full_jid
+	end
+	return session.username and ("%s@%s"):format(session.username, session.host) or nil
+end
+
+--- The bare JID of a client that has authenticated, or nil.
+function sessions.client_bare_jid(session)
+	return session.username and ("%s@%s"):format(session.username, session.host) or nil
+end
+
+--- Whether a server-to-server session is authenticated for a domain of the peer.
+function sessions.speaks_for(session, domain)
+	if session.direction == "outgoing" then
+		return session.type == "s2sout" and domain == session.to_host
+	end
+	local of_domain = session.hosts and session.hosts[domain]
+	return of_domain and of_domain.authed or false
+end
+
+--- The domains of the peer that a server-to-server session is authenticated for: a list, sorted.
+function sessions.domains_of(session)
+	local list = {}
+	local domains = session.direction == "incoming" and session.hosts or { [session.to_host or ""] = true }
+	for domain in pairs(domains) do
+		list[#list + 1] = sessions.speaks_for(session, domain) and domain or nil
+	end
+	table.sort(list)
+	return list
+end
+
+--- Whether the chain of the peer's certificate leads to a trusted root, as the server found.
+function sessions.has_valid_chain(session)
+	return session.cert_chain_status == "valid"
+end
+
+--- Whether the server found the peer's certificate valid for the domain that the header names.
+function sessions.has_valid_certificate(session)
+	return session.cert_chain_status == "valid" and session.cert_identity_status == "valid"
+end
+
+--- Whether the server found that the peer's certificate names the domain of the header.
+function sessions.has_valid_identity(session)
+	return session.cert_identity_status == "valid"
+end
+
+--- Whether the server has checked the peer's certificate.
+function sessions.has_checked_chain(session)
+	return session.cert_chain_status ~= nil
+end
+
+--- Tells the server that the peer's certificate is not for the domain that the header names.
+function sessions.set_identity_invalid(session)
+	session.cert_identity_status = "invalid"
+end
+
+--- The errors in the chain of the peer's certificate: a list of { depth (from 0, or text), message }.
+function sessions.chain_errors(session)
+	local list = {}
+	for depth, errors in pairs(type(session.cert_chain_errors) == "table" and session.cert_chain_errors or {}) do
+		for _, problem in ipairs(type(errors) == "table" and errors or { errors }) do
+			list[#list + 1] = {
+				depth = type(depth) == "number" and ("%d"):format(depth - 1) or tostring(depth), message = tostring(problem),
+			}
+		end
+	end
+	return list
+end
+
+--- Who vouches for the certificate of a server that this server takes for valid: "PKIX", an
+-- authority, with the name in it; "DANE" (RFC 6698); "other", a module of the operator. nil
+-- where nobody does.
+function sessions.vouched_by(session)
+	if not sessions.has_valid_certificate(session) then
+		return nil
+	end
+	local extra, connection = session.conn and session.conn.extra, sessions.connection(session)
+	if session.direction == "outgoing" and type(extra) == "table" and extra.tlsa then
+		return "DANE"
+	elseif connection and connection.getpeerverification and connection:getpeerverification() then
+		return "PKIX"
+	end
+	return session.direction == "incoming" and modulemanager.is_loaded("*", "s2s_auth_dane_in") and "DANE" or "other"
+end
+
+--- Whether a server's session was authenticated by SASL EXTERNAL.
+function sessions.used_external(session)
+	return session.external_auth == "succeeded"
+end
+
+--- The descriptor of the socket beneath a session; nil where there is none.
+function sessions.descriptor(session)
+	local socket = session.conn and session.conn:socket()
+	local descriptor = socket and socket:getfd()
+	return descriptor and descriptor >= 0 and descriptor or nil
+end
+
+--- The LuaSec connection of a session whose TLS is XMPP's own, else nil.
+function sessions.connection(session)
+	local conn = session.conn
+	if not conn or session.websocket_request or session.bosh_wait or not conn.ssl or not conn:ssl() then
+		return nil
+	end
+	return conn:socket()
+end
+
+--- The TLS of a connection that was made without us: { version, cipher, bits }, or nil.
+function sessions.known_of(connection)
+	local known = connection:info()
+	return known and { version = known.protocol, cipher = known.cipher, bits = known.bits }
+end
+
+--- The context that the server chose for STARTTLS on a session, or nil.
+function sessions.starttls_context(session)
+	return session.ssl_ctx
+end
+
+--- Gives a session another context for STARTTLS.
+function sessions.set_starttls_context(session, context)
+	session.ssl_ctx = context
+end
+
+--- Ends a stream with an error (RFC 6120 4.9). `text` is also what the server logs.
+function sessions.close(session, condition, text)
+	session:close({ condition = condition, text = text }, nil, text)
+end
+
+--- Ends a stream without an error, so that nothing but the end is sent. `text`: for the log.
+function sessions.close_silently(session, text)
+	session:close(nil, nil, text)
+end
+
+--- The Stream of a session (see stream/stream.lua), or nil: the one reference that a session
+-- holds for us.
+function sessions.stream(session)
+	return session.tls_policy_stream
+end
+
+function sessions.set_stream(session, stream)
+	session.tls_policy_stream = stream
+end
+
+--- Shows other modules what is known of a session's TLS: the table `session.tls_policy` that
+-- README.md documents.
+function sessions.publish(session, public)
+	session.tls_policy = public
+end
+
+return sessions

@@ -1,0 +1,138 @@
+--- All that enforces policies on one server, made for one load of the module.
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
+local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local metrics = require "xmpp_tls_policy.metrics"
+local new_admission = require "xmpp_tls_policy.stream.admission".new
+local new_closing = require "xmpp_tls_policy.stream.closing".new
+local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
+local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
+local policies = require "xmpp_tls_policy.policy.policies"
+local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+local work_queue = require "xmpp_tls_policy.work_queue"
+
+local service = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+local function clock()
+	return os.time()
+end
+
+--- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
+-- reload forgets no session, no context and no count. Fields: server, policies, adopted,
+-- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
+-- reports, admission.
+function service.new(server, kept)
+	local self = setmetatable({ server = server }, metatable)
+	kept = kept or {}
+	self.policies = policies.new { server = server, kept = kept.policies }
+	self.adopted = kept.adopted or adopted_contexts.new()
+	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.failed_handshakes = failed_handshakes.new {
+		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+	}
+	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
+	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
+	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
+	self.own_certificates = own_certificate_check.new {
+		server = server, adopted = self.adopted, queue = work_queue.new { server = server }, kept = kept.own_certificates,
+	}
+	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
+	self.admission = new_admission {
+		server = server, policies = self.policies, certificates = self.certificates, closing = self.closing,
+		metrics = self.metrics,
+		on_unobserved = function ()
+			self.tls_contexts:search_direct_tls()
+		end,
+	}
+	return self
+end
+
+--- Reads all options again and brings policies and session store to them.
+function methods:load_policies()
+	self.policies:load()
+	self.metrics:read_store()
+	local done, message = self.adopted:keep_sessions(self.policies:policy_for().resumption)
+	if not done then
+		self.server.log("*", "error", "No session is resumed: %s", message)
+	end
+end
+
+--- Makes the policy of a host active: before its streams are judged.
+function methods:add_host(host)
+	self.policies:load_host(host)
+	self.certificates:open(host)
+	if self.policies:policy_for(host).mode == "report" then
+		self.reports:open(host)
+	end
+	self.own_certificates:check(host)
+end
+
+--- Says what is wrong with our own certificates.
+function methods:check_certificates()
+	self.own_certificates:check_all(self.policies:hosts())
+end
+
+--- Takes in the handshakes that failed since the last call: log, counters, events.
+function methods:collect_failures()
+	local server = self.server
+	self.failed_handshakes:collect(function (level, format, ...)
+		server.log("*", level, format, ...)
+	end, function (entry)
+		server.fire(entry.host, "tls-policy/refused", { refusal = entry, domain = entry.domain, text = entry.text })
+	end)
+	local suppressed = self.refusal_log:suppressed()
+	if suppressed then
+		server.log("*", "info", "%d more streams were refused, which are not logged one by one", suppressed)
+	end
+end
+
+-- Streams do not outlive the exception under which they were accepted.
+local function end_exceptions(self)
+	self.admission:policies_changed()
+end
+
+--- The work of each minute: a list of { what, action }.
+function methods:minutely()
+	return {
+		{ what = "sweeping the session store", action = function ()
+			-- Expired sessions are wiped even if no others come.
+			local store = self.adopted:sessions()
+			if store then
+				store:sweep()
+			end
+		end },
+		{ what = "keeping contexts by name", action = function ()
+			self.tls_contexts:keep_named()
+		end },
+		{ what = "warning of exceptions", action = function ()
+			self.policies:warn_of_exceptions()
+		end },
+		{ what = "ending exceptions", action = function ()
+			end_exceptions(self)
+		end },
+		{ what = "storing reports", action = function ()
+			self.reports:store_hourly()
+		end },
+		{ what = "sweeping the certificate memory", action = function ()
+			self.certificates:sweep()
+		end },
+		{ what = "checking our own certificates", action = function ()
+			self.own_certificates:check_daily(self.policies:hosts())
+		end },
+	}
+end
+
+--- Ends all of it, when the module is unloaded: gives back contexts and forgets policies.
+function methods:stop()
+	self.server.refuse_unknown_names()
+	self.adopted:keep {}
+	self.tls_contexts:give_back()
+	self.policies:clear()
+end
+
+return service

@@ -1,0 +1,32 @@
+--- The domains of addresses as they stand in stanzas, remembered: preparing an address costs more
+-- than anything else that is done for a stanza.
+local address_domains = {}
+
+-- Strangers choose addresses.
+local MOST_ADDRESSES = 2000
+local LONGEST_ADDRESS = 3 * 1023 + 2 -- bytes; RFC 7622 3.1
+
+--- Returns function(address) -> the prepared domain of a JID, or nil for none. `split_jid`:
+-- function(address) -> node, domain, resource, all prepared.
+function address_domains.new(split_jid)
+	local known, count = {}, 0
+	return function (address)
+		if not address then
+			return nil
+		end
+		local domain = known[address]
+		if domain == nil then
+			if count >= MOST_ADDRESSES then
+				known, count = {}, 0
+			end
+			local _, prepared = split_jid(address)
+			domain = prepared or false
+			if #address <= LONGEST_ADDRESS then
+				known[address], count = domain, count + 1
+			end
+		end
+		return domain or nil
+	end
+end
+
+return address_domains

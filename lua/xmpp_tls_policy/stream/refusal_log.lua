@@ -1,0 +1,58 @@
+--- The streams that were refused: the latest ones in memory, a line for each in the log, within
+-- bounds, and counts.
+local escaped = require "xmpp_tls_policy.text".escaped
+local latest_entries = require "xmpp_tls_policy.latest_entries"
+local log_limit = require "xmpp_tls_policy.log_limit"
+local network = require "xmpp_tls_policy.network"
+
+local refusal_log = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+-- The server logs each stream of an address anyway, so an address may have more lines than for
+-- failed handshakes.
+local LINES_PER_ADDRESS = 60
+
+--- A log that outlives a reload of the module. `now`: function() -> UTC seconds.
+function refusal_log.new(options)
+	return setmetatable({
+		_now = options.now,
+		_latest = latest_entries.new(),
+		_lines = log_limit.new { now = options.now, lines_per_key = LINES_PER_ADDRESS },
+	}, metatable)
+end
+
+--- Takes in a refusal (see closing.lua) of a stream.
+function methods:add(server, metrics, stream, refusal)
+	local session, clauses = stream.session, refusal.clauses or {}
+	metrics:refusal(stream.role, "stream", clauses)
+	local address = server.address(session)
+	self._latest:add {
+		time = self._now(), what = "stream", address = address, host = stream:host(), role = stream.role,
+		domain = stream:peer(), text = escaped(refusal.text), clauses = server.list(clauses),
+	}
+	if self._lines:allows(network.of(address)) then
+		server.log_session(session, "info", "Stream refused by the TLS policy: %s", refusal.text)
+	end
+end
+
+--- To be called now and then. Returns how many refusals had no line in the log since it last
+-- returned something, or nil.
+function methods:suppressed()
+	return self._lines:turn()
+end
+
+--- The latest refusals, the latest first: a list of { time (UTC seconds), what = "stream", host
+-- (nil: none named), role, domain (of a server, as its header says), address, text, clauses =
+-- list of ids }.
+function methods:list()
+	return self._latest:list()
+end
+
+--- How many there ever were in this process.
+function methods:total()
+	return self._latest:total()
+end
+
+return refusal_log

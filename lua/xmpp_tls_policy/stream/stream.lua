@@ -1,0 +1,117 @@
+--- One connection: what is known of it, in one object. A Stream asks its server for what the
+-- server knows, and keeps what we found out ourselves.
+local core = require "xmpp_tls_policy.core"
+
+local stream = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+--- A Stream for a session of a server. Its fields:
+--   session, role     "c2s", "s2sin" or "s2sout"
+--   connection        the LuaSec connection that facts belong to; nil before TLS
+--   facts             see README.md; nil: unknown
+--   verdict           of the pair that was judged last (see policy/verdict.lua)
+--   policy_name       of the policy behind the verdict
+--   exception         the exception under which the stream was accepted, or nil
+--   objection         the sentence by which another module objected, or nil
+--   mechanism         of SASL, or "dialback", by which it was authenticated first
+--   tls_agreed        true once STARTTLS was agreed on
+function stream.new(server, session)
+	return setmetatable({ server = server, session = session, role = server.role(session) }, metatable)
+end
+
+--- The host of ours that the stream belongs to: the one that its header named; nil if none.
+function methods:host()
+	return self.server.host(self.session)
+end
+
+--- The domain that the header names as the peer, which is a claim on incoming streams; nil for
+-- clients.
+function methods:peer()
+	return self.server.peer(self.session)
+end
+
+--- Whether the server takes the stream for encrypted although STARTTLS was only agreed on: its
+-- next header came before any TLS.
+function methods:is_spoofed()
+	local server, session = self.server, self.session
+	return self.tls_agreed and server.is_secure(session) and not server.connection(session) or false
+end
+
+--- Whether the stream runs over TLS.
+function methods:is_encrypted()
+	return self.server.is_secure(self.session) and not self:is_spoofed()
+end
+
+-- What belongs to a connection, and to its facts.
+local function forget_connection(self)
+	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
+	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
+end
+
+--- Reads the facts of the connection beneath. Returns them; nil without TLS; nil and a message
+-- where the handshake was not observed.
+function methods:read_facts()
+	local connection = self.server.connection(self.session)
+	if not connection then
+		return nil
+	elseif self.connection ~= connection then
+		forget_connection(self)
+		self.connection = connection
+	end
+	if not self.facts then
+		local facts, message = core.observer.facts(connection)
+		self.facts = facts
+		return facts, message
+	end
+	return self.facts
+end
+
+--- Whether the certificate that the peer showed names a domain, as RFC 6125 has it; nil if it
+-- showed none.
+function methods:identity(domain)
+	local certificate = self.facts and self.facts.certificate
+	if not certificate or not domain then
+		return nil
+	end
+	if domain ~= self.identified then
+		self.identified, self.is_identity = domain, certificate:matches(domain, "xmpp-server")
+	end
+	return self.is_identity
+end
+
+--- Whether a certificate vouches for the peer as a domain: one that leads to a trusted root and
+-- names it.
+function methods:vouched(domain)
+	local server, session = self.server, self.session
+	if domain == self:peer() then
+		return server.has_valid_certificate(session)
+	end
+	return server.has_valid_chain(session) and self:identity(domain) or false
+end
+
+--- Whether the peer has authenticated as a domain.
+function methods:speaks_for(domain)
+	return self.server.speaks_for(self.session, domain)
+end
+
+--- What policies are told of a server's stream beside its facts (see policy/clauses.lua), for a
+-- domain of the peer; nil for clients.
+function methods:described(domain)
+	if self.role == "c2s" then
+		return nil
+	end
+	return {
+		domain = domain, service = "xmpp-server", identity = self:identity(domain), authenticated = self:vouched(domain),
+	}
+end
+
+--- Shows other modules the facts and the verdict.
+function methods:publish()
+	self.server.publish(self.session, {
+		facts = self.facts, verdict = self.verdict, policy = self.policy_name, exception = self.exception,
+	})
+end
+
+return stream

@@ -1,0 +1,115 @@
+-- An adapter (see servers/contract.lua) that is a table of functions over plain tables, and keeps
+-- what it is told.
+local adapter = {}
+
+-- A new one. Fields of `more` take the place of its functions. Beside the functions it has:
+--   lines    of the log: a list of { host or session, level, text }
+--   options  host or "*" -> value of our option
+--   stores   name -> key (nil: "") -> table
+--   events, messages, failures   lists of the arguments of fire, send_message and log_limited
+--   time     seconds of the monotonic clock
+--   timers   those that wait: a list of { name, action }
+function adapter.new(more)
+	local server = {
+		lines = {}, options = {}, stores = {}, events = {}, messages = {}, failures = {}, time = 0, timers = {},
+	}
+
+	local function log(of, level, format, ...)
+		server.lines[#server.lines + 1] = { of, level, format:format(...) }
+	end
+	server.log, server.log_session = log, log
+	function server.log_limited(kind, message)
+		server.failures[#server.failures + 1] = { kind, message }
+	end
+	function server.policy_option(host)
+		local own = server.options[host]
+		if own == nil then
+			own = server.options["*"]
+		end
+		return own
+	end
+	function server.monotonic()
+		return server.time
+	end
+	function server.later(_, name, action)
+		server.timers[#server.timers + 1] = { name, action }
+	end
+	function server.list(items)
+		return items
+	end
+	function server.luasec_context(context)
+		return type(context) == "table" and context._inner or context
+	end
+	function server.operator_lists()
+		return {}
+	end
+	function server.direct_tls_contexts()
+		return {}
+	end
+	function server.tolerate_any_name() end
+	function server.is_host(domain)
+		return domain:match "%.test$" ~= nil
+	end
+	function server.serves_clients()
+		return true
+	end
+	function server.fire(host, event, data)
+		server.events[#server.events + 1] = { host, event, data }
+	end
+	function server.administrators()
+		return { "admin@example.test" }
+	end
+	function server.send_message(...)
+		server.messages[#server.messages + 1] = { ... }
+	end
+	function server.open_store(_, name)
+		local stored = server.stores[name] or {}
+		server.stores[name] = stored
+		local store = {}
+		function store.get(_, key)
+			return stored[key or ""]
+		end
+		function store.set(_, key, value)
+			stored[key or ""] = value
+			return true
+		end
+		function store.set_fields(_, key, fields)
+			local value = stored[key or ""] or {}
+			stored[key or ""] = value
+			for field, part in pairs(fields) do
+				value[field] = part or nil
+			end
+			return true
+		end
+		function store.keys()
+			return pairs(stored)
+		end
+		return store
+	end
+	for name, method in pairs(more or {}) do
+		server[name] = method
+	end
+
+	-- Runs the timers that wait, and those that these add, until none waits. Returns how many.
+	function server.run_timers()
+		local count = 0
+		while server.timers[1] do
+			count = count + 1
+			table.remove(server.timers, 1)[2]()
+		end
+		return count
+	end
+
+	-- The lines since the last call, as a list of "level text", and without those at level debug.
+	function server.take_lines()
+		local taken = {}
+		for _, line in ipairs(server.lines) do
+			taken[#taken + 1] = line[2] ~= "debug" and line[2] .. " " .. line[3] or nil
+		end
+		server.lines = {}
+		return taken
+	end
+	return server
+end
+
+return adapter

@@ -1,0 +1,271 @@
+--- A server of plain tables, with policies, a certificate memory and an admission, so that specs can
+-- put streams into any state. Its adapter is complete (see servers/contract.lua).
+local certificate_memory = require "xmpp_tls_policy.certificates.memory"
+local contract = require "xmpp_tls_policy.servers.contract"
+local new_admission = require "xmpp_tls_policy.stream.admission".new
+local new_closing = require "xmpp_tls_policy.stream.closing".new
+local new_refusal_log = require "xmpp_tls_policy.stream.refusal_log".new
+local tls_policy = require "xmpp_tls_policy"
+
+local stream_world = {}
+
+---- The adapter -----------------------------------------------------------------
+
+-- A session is a table: role, host, peer, secure (nil; false: STARTTLS was agreed on; true),
+-- authenticated (of clients), authed = { [domain] = true }, connection, chain_valid,
+-- identity_valid, is_over_http, destroyed.
+local session_functions = {}
+
+function session_functions.role(session) return session.role end
+function session_functions.host(session) return session.host end
+function session_functions.peer(session) return session.peer end
+function session_functions.address() return "192.0.2.1" end
+function session_functions.is_secure(session) return session.secure == true end
+function session_functions.awaits_tls(session) return session.secure == false end
+function session_functions.is_destroyed(session) return session.destroyed == true end
+function session_functions.speaks_xmpp_itself(session) return not session.is_over_http end
+function session_functions.speaks_for(session, domain) return session.authed[domain] == true end
+function session_functions.has_valid_chain(session) return session.chain_valid == true end
+function session_functions.has_valid_identity(session) return session.identity_valid == true end
+function session_functions.has_valid_certificate(session)
+	return session.chain_valid and session.identity_valid or false
+end
+function session_functions.has_checked_chain(session) return session.chain_valid ~= nil end
+function session_functions.connection(session) return session.connection end
+function session_functions.stream(session) return session.stream end
+function session_functions.set_stream(session, stream) session.stream = stream end
+
+function session_functions.is_authenticated(session)
+	return session.authenticated == true or next(session.authed) ~= nil
+end
+
+function session_functions.domains_of(session)
+	local list = {}
+	for domain in pairs(session.authed) do
+		list[#list + 1] = domain
+	end
+	table.sort(list)
+	return list
+end
+
+--- The parts of an address, prepared: ASCII alone, a dot at the end does not count.
+function stream_world.split_jid(text)
+	local bare, resource = text:match "^([^/]+)/(.+)$"
+	local node, domain = (bare or text):match "^([^@/]+)@([^@/]+)$"
+	domain = domain or (bare or text):match "^([^@/]+)$"
+	if not domain then
+		return nil
+	end
+	domain = domain:lower():gsub("%.$", "")
+	return node and node:lower(), domain ~= "" and domain or nil, resource
+end
+
+-- What happened to sessions is counted there.
+local function new_adapter(world)
+	local adapter = {}
+	for name, method in pairs(session_functions) do
+		adapter[name] = method
+	end
+	local function count(session, what)
+		session[what] = (session[what] or 0) + 1
+	end
+	function adapter.close(session, condition, text)
+		count(session, "closed")
+		session.condition, session.text = condition, text
+	end
+	function adapter.close_silently(session, text)
+		count(session, "closed")
+		session.text = text
+	end
+	function adapter.send_encryption_required(session)
+		count(session, "encryption_required")
+	end
+	function adapter.publish(session, public)
+		count(session, "published")
+		session.public = public
+	end
+	function adapter.log_session(session, level, format, ...)
+		session.lines = session.lines or {}
+		session.lines[#session.lines + 1] = level .. " " .. format:format(...)
+	end
+	function adapter.fire(host, event, data)
+		world.fired[#world.fired + 1] = { host = host, event = event, data = data }
+	end
+	function adapter.ask(host, event, make)
+		return world.objection and world.objection(host, event, make)
+	end
+	function adapter.is_host(domain)
+		return world.hosts[domain] or false
+	end
+	function adapter.sessions()
+		return world.sessions
+	end
+	function adapter.list(items)
+		return items
+	end
+	adapter.split_jid = stream_world.split_jid
+	for name in pairs(contract.functions) do
+		adapter[name] = adapter[name] or function ()
+			error("these specs need no " .. name)
+		end
+	end
+	return contract.check(adapter)
+end
+
+---- Policies ------------------------------------------------------------------
+
+local policies = {}
+policies.__index = policies
+
+function policies:covers(host) return host ~= nil and self.by_host[host] ~= nil end
+function policies:generation() return self.number end
+
+function policies:policy_for(host, domain)
+	return (host and self.by_host[host] or self.by_host["*"]):for_peer(domain, self.now)
+end
+
+--- Gives a host ("*": all others) a policy, or none.
+function policies:set(host, policy)
+	self.by_host[host] = policy
+	self.number = self.number + 1
+end
+
+-- Options -> policy, so that options that are alike give the same object.
+local made = {}
+
+--- The policy of options: { level, mode, unauthenticated_s2s, certificate_change, exceptions }.
+function stream_world.policy(options)
+	local key = {}
+	for name, value in pairs(options) do
+		key[#key + 1] = name .. tostring(value)
+	end
+	table.sort(key)
+	key = table.concat(key, " ")
+	if not made[key] then
+		made[key] = assert(tls_policy.policy(options))
+	end
+	return made[key]
+end
+
+---- Certificates of other servers -----------------------------------------------
+
+local certificates = {}
+certificates.__index = certificates
+
+local function copy(value)
+	if type(value) ~= "table" then
+		return value
+	end
+	local new = {}
+	for key, item in pairs(value) do
+		new[key] = copy(item)
+	end
+	return new
+end
+
+local function seen(stream, policy, domain)
+	return {
+		direction = stream.role == "s2sout" and "out" or "in", verified = stream:vouched(domain),
+		certificate_change = policy.certificate_change,
+	}
+end
+
+local function store_of(records, on_set)
+	return {
+		get = function (_, domain) return records[domain] end,
+		set = function (_, domain, record)
+			on_set(domain, record)
+			return true
+		end,
+		domains = function () return pairs(records) end,
+	}
+end
+
+local function look(self, policy, stream, host, domain, on_set)
+	assert(type(domain) == "string", "a certificate is remembered of a domain")
+	local certificate = stream.facts.certificate
+	if not certificate then
+		return nil
+	end
+	local memory = certificate_memory.new { store = store_of(self.records[host] or {}, on_set), now = os.time }
+	local result = memory:see(domain, certificate:facts(), seen(stream, policy, domain))
+	return result.refuse and result.message or nil
+end
+
+function certificates:see(policy, stream, host, domain)
+	return look(self, policy, stream, host, domain, function (of, record)
+		self.records[host] = self.records[host] or {}
+		self.records[host][of] = copy(record)
+		self.written[#self.written + 1] = host .. " " .. of
+	end)
+end
+
+function certificates:would_refuse(policy, stream, host, domain)
+	return look(self, policy, stream, host, domain, function () end)
+end
+
+--- What a memory holds of a domain whose certificate was seen once.
+function stream_world.record_of(certificate, domain)
+	local record
+	local memory = certificate_memory.new {
+		now = os.time, store = store_of({}, function (_, new) record = copy(new) end),
+	}
+	memory:see(domain, certificate:facts(), { direction = "in", verified = true, certificate_change = "refuse" })
+	return assert(record)
+end
+
+---- The world -------------------------------------------------------------------
+
+local world_methods = {}
+local world_metatable = { __index = world_methods }
+
+--- `hosts`: name -> policy, or false for a host without one; "*" is for all others.
+function stream_world.new(hosts)
+	local world = setmetatable({ hosts = {}, sessions = {}, fired = {}, unobserved = 0, handshakes = {}, refusals = {} },
+		world_metatable)
+	world.policies = setmetatable({ by_host = {}, number = 1, now = os.time() }, policies)
+	world.policies.by_host["*"] = stream_world.policy {}
+	for name, policy in pairs(hosts) do
+		world.hosts[name] = name ~= "*" or nil
+		world.policies.by_host[name] = policy or nil
+	end
+	world.certificates = setmetatable({ records = {}, written = {} }, certificates)
+	world.server = new_adapter(world)
+	world.refusal_log = new_refusal_log { now = os.time }
+	world.metrics = {
+		handshake = function (_, role, _, outcome)
+			world.handshakes[#world.handshakes + 1] = assert(role) .. " " .. outcome
+		end,
+		refusal = function (_, role, stage, clauses)
+			world.refusals[#world.refusals + 1] = { role = assert(role), stage = stage, clauses = clauses }
+		end,
+	}
+	world:load_again()
+	return world
+end
+
+--- As a reload of the module: the parts that do not outlive it are made anew.
+function world_methods:load_again()
+	self.closing = new_closing { server = self.server, refusal_log = self.refusal_log, metrics = self.metrics }
+	self.admission = new_admission {
+		server = self.server, policies = self.policies, certificates = self.certificates, closing = self.closing,
+		metrics = self.metrics,
+		on_unobserved = function ()
+			self.unobserved = self.unobserved + 1
+		end,
+	}
+end
+
+--- A session with the given fields.
+function world_methods:session(fields)
+	fields.authed = fields.authed or {}
+	self.sessions[#self.sessions + 1] = fields
+	return fields
+end
+
+--- An element: `name`, `xmlns`, `to`, `from`, each may be nil.
+function stream_world.element(name, xmlns, to, from)
+	return { name = name, attr = { xmlns = xmlns, to = to, from = from } }
+end
+
+return stream_world

@@ -1,0 +1,234 @@
+local adapter = require "support.adapter"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local core = require "xmpp_tls_policy.core"
+local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
+local pki = require "support.pki"
+local ssl = require "ssl"
+local tls_policy = require "xmpp_tls_policy"
+local work_queue = require "xmpp_tls_policy.work_queue"
+
+local DAY = 86400
+
+describe("the check of our own certificates", function ()
+	local authority, certificates
+	local policy, mild = tls_policy.policy(), tls_policy.policy { exceptions = {
+		["old.test"] = { level = "must", expires = "2999-01-01", reason = "old" },
+	} }:for_peer("old.test", os.time())
+	local server, adopted, queue, check, configured, made
+
+	setup(function ()
+		authority = pki.authority():intermediate {}
+		certificates = {}
+		for days, name in pairs { [300] = "good", [5] = "soon", [3] = "sooner" } do
+			certificates[name] = authority:issue { names = { "a.test", "b.test" }, key_name = name,
+				not_before = os.time() - 100 * DAY, not_after = os.time() + days * DAY + DAY / 2 }
+		end
+	end)
+
+	teardown(pki.remove)
+
+	local function luasec(name)
+		return assert(ssl.newcontext {
+			mode = "server", protocol = "any", certificate = certificates[name].certificate,
+			key = certificates[name].key, verify = "none",
+		})
+	end
+
+	before_each(function ()
+		configured, made = { c2s = "good", s2sin = "good" }, 0
+		server = adapter.new {
+			certificate_source = function (host, role)
+				return configured[role] and host .. configured[role]
+			end,
+			own_context = function (_, role)
+				made = made + 1
+				if not configured[role] then
+					return nil, "no certificate"
+				end
+				return luasec(configured[role])
+			end,
+		}
+		adopted, queue = adopted_contexts.new(), work_queue.new { server = server }
+		check = own_certificate_check.new { server = server, adopted = adopted, queue = queue }
+	end)
+
+	after_each(function ()
+		adopted:release()
+	end)
+
+	local function said()
+		server.run_timers()
+		return table.concat(server.take_lines(), "\n")
+	end
+
+	local SOON = 'warn the certificate of "a.test" expires in 5 days: renew it'
+	local SOONER = 'warn the certificate of "a.test" expires in 3 days: renew it'
+
+	it("says nothing of a certificate that is as it should be", function ()
+		check:check "a.test"
+		assert.equal("", said())
+	end)
+
+	it("is done after the event in which it is asked for", function ()
+		configured.c2s = "soon"
+		check:check "a.test"
+		assert.same({}, server.take_lines())
+		assert.equal(0, made)
+		assert.equal(SOON, said())
+	end)
+
+	it("says the same of both roles once", function ()
+		configured = { c2s = "soon", s2sin = "soon" }
+		check:check "a.test"
+		assert.equal(SOON, said())
+		configured.s2sin = "sooner"
+		check:check "a.test"
+		assert.equal(SOON .. "\n" .. SOONER, said())
+	end)
+
+	it("bears that there is no certificate", function ()
+		configured = {}
+		check:check "a.test"
+		assert.equal("", said())
+	end)
+
+	it("makes a context once for each certificate that may be another one", function ()
+		for _, step in ipairs {
+			{ "good", "good", 1 }, { "good", "good", 1 }, { "soon", "good", 2 }, { "soon", "soon", 2 },
+			{ "good", "sooner", 4 }, { "good", "sooner", 4 },
+		} do
+			configured = { c2s = step[1], s2sin = step[2] }
+			check:check_all { "a.test" }
+			server.run_timers()
+			assert.equal(step[3], made)
+		end
+	end)
+
+	it("looks anew each time where the server cannot tell", function ()
+		server.certificate_source = function () end
+		for times = 1, 2 do
+			check:check_all { "a.test" }
+			server.run_timers()
+			assert.equal(2 * times, made)
+		end
+	end)
+
+	-- What is in use, and what is configured: of a role's own contexts for STARTTLS in use the
+	-- configuration has no say; those of direct TLS and of exceptions count beside it.
+	local kinds = {
+		{ name = "STARTTLS", makes = 0 },
+		{ name = "direct TLS", given = { option = "c2s_direct_tls_ssl" }, makes = 1 },
+		{ name = "an exception", given = { policy = mild }, makes = 1 },
+	}
+	local lengths = { good = math.huge, soon = 5, sooner = 3 }
+	for _, kind in ipairs(kinds) do
+		it("takes contexts in use into account: those of " .. kind.name, function ()
+			for used in pairs(lengths) do
+				for config in pairs(lengths) do
+					adopted = adopted_contexts.new()
+					check = own_certificate_check.new { server = server, adopted = adopted, queue = queue }
+					local given = { policy = policy, host = "a.test", role = "c2s", operator = {} }
+					for name, value in pairs(kind.given or {}) do
+						given[name] = value
+					end
+					local context = luasec(used)
+					adopted:enforce(context, given)
+					configured, made = { c2s = config }, 0
+					local least = kind.makes == 0 and lengths[used] or math.min(lengths[used], lengths[config])
+					check:check "a.test"
+					assert.equal(least == 5 and SOON or least == 3 and SOONER or "", said())
+					-- The other role has nothing in use, and no certificate.
+					assert.equal(kind.makes + 1, made)
+					adopted:release()
+				end
+			end
+		end)
+	end
+
+	it("does not count contexts that a load of the configuration replaced", function ()
+		local context = luasec "soon"
+		adopted:enforce(context, { policy = policy, host = "a.test", role = "c2s", operator = {} })
+		check:check "a.test"
+		assert.equal(SOON, said())
+		check:check_all { "a.test" }
+		assert.equal("", said())
+	end)
+
+	it("says what is wrong at each load, and in between only what is new, once a day", function ()
+		local days = 0
+		check = own_certificate_check.new { server = server, adopted = adopted, queue = queue, now = function ()
+			return os.time() + days * DAY
+		end }
+		configured.c2s = "soon"
+		local function daily()
+			check:check_daily { "a.test" }
+			return said()
+		end
+		check:check "a.test"
+		assert.equal(SOON, said())
+		assert.equal("", daily())
+		days = 1
+		assert.equal("", daily())
+		days = 5
+		assert.equal('warn the certificate of "a.test" expires in less than a day: renew it', daily())
+		assert.equal("", daily())
+		days = 7
+		assert.matches('error the certificate of "a.test" expired 1 day ago', daily())
+		check:check_all { "a.test" }
+		assert.matches("expired 1 day ago", said())
+	end)
+
+	it("says everything where a check for a load and a daily one wait together, in either order", function ()
+		configured.c2s = "soon"
+		for _, order in ipairs { { "check_daily", "check" }, { "check", "check_daily" } } do
+			local days = 0
+			check = own_certificate_check.new { server = server, adopted = adopted, queue = queue, now = function ()
+				return os.time() + days * DAY
+			end }
+			check:check "a.test"
+			assert.equal(SOON, said())
+			days = 1
+			for _, method in ipairs(order) do
+				check[method](check, method == "check" and "a.test" or { "a.test" })
+			end
+			assert.equal('warn the certificate of "a.test" expires in 4 days: renew it', said())
+		end
+	end)
+
+	it("of many hosts takes one in each step", function ()
+		local hosts = {}
+		for number = 1, 50 do
+			hosts[number] = ("host%d.test"):format(number)
+		end
+		server.own_context = function (_, role)
+			made, server.time = made + 1, server.time + 0.008
+			return luasec(configured[role])
+		end
+		check:check_all(hosts)
+		while server.timers[1] do
+			local began = server.time
+			table.remove(server.timers, 1)[2]()
+			assert.is_true(server.time - began < 0.02)
+		end
+		assert.equal(50, made)
+	end)
+
+	it("goes on over a reload of the module without a new look", function ()
+		check:check "a.test"
+		server.run_timers()
+		made = 0
+		local after = own_certificate_check.new { server = server, adopted = adopted, queue = queue, kept = check }
+		after:check "a.test"
+		server.run_timers()
+		assert.equal(0, made)
+	end)
+
+	it("knows what is wrong with a certificate, and what is sent after it", function ()
+		local problems, chain = check:problems("other.test", assert(core.context.adopt(luasec "good")):inspect())
+		assert.same({ "not-covering-c2s", "not-covering-s2s" }, { problems[1].kind, problems[2].kind })
+		assert.equal(1, #chain)
+		server.serves_clients = function () return false end
+		problems = check:problems("other.test", assert(core.context.adopt(luasec "good")):inspect())
+		assert.equal("not-covering-s2s", problems[1].kind)
+	end)
+end)

@@ -1,0 +1,224 @@
+local adapter = require "support.adapter"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local core = require "xmpp_tls_policy.core"
+local metrics = require "xmpp_tls_policy.metrics"
+local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
+local pki = require "support.pki"
+local tls_policy = require "xmpp_tls_policy"
+
+local DAY = 86400
+local STORE = "tls_policy_certificates"
+
+describe("the certificates of other servers", function ()
+	local certificates, server, counted, peers, now
+	local policies = {
+		warn = tls_policy.policy(), refuse = tls_policy.policy { certificate_change = "refuse" },
+		report = tls_policy.policy { certificate_change = "refuse", mode = "report" },
+		notify = tls_policy.policy { notify_admins = true },
+	}
+
+	setup(function ()
+		local authority = pki.authority()
+		certificates = {}
+		for _, name in ipairs { "first", "second" } do
+			local files = authority:issue { names = { "far.test" }, key_name = name, days = 300 }
+			certificates[name] = assert(core.certificate.from_pem(files.pem))
+		end
+	end)
+
+	teardown(pki.remove)
+
+	before_each(function ()
+		now = 1800000000
+		server = adapter.new()
+		counted = metrics.new { adopted = adopted_contexts.new(), server = server }
+		peers = peer_certificates.new { server = server, metrics = counted, now = function () return now end }
+		peers:open "a.test"
+	end)
+
+	-- A stream with a certificate (nil: none). `vouched`: whether an authority vouches for the domain.
+	local function stream(name, more)
+		local one = {
+			session = {}, role = "s2sin", facts = { certificate = name and certificates[name] },
+			is_encrypted = function () return true end,
+			vouched = function () return true end,
+		}
+		for field, value in pairs(more or {}) do
+			one[field] = value
+		end
+		return one
+	end
+
+	local unvouched = { vouched = function () return false end }
+
+	local function changes()
+		for _, metric in ipairs(counted:list()) do
+			if metric.name == "certificate_changes_total" then
+				local found = {}
+				for _, one in ipairs(metric.series) do
+					found[one.values[1]] = one.value > 0 and one.value or nil
+				end
+				return found
+			end
+		end
+	end
+
+	local function remembered(domain)
+		local record = peers:memory("a.test"):get(domain or "far.test")
+		local list = {}
+		for _, entry in ipairs(record and record.certificates or {}) do
+			list[#list + 1] = entry.sha256
+		end
+		for _, entry in ipairs(record and record.pending or {}) do
+			list[#list + 1] = "pending " .. entry.sha256
+		end
+		return list
+	end
+
+	local function sha256(name)
+		return certificates[name]:facts().sha256
+	end
+
+	it("are remembered of an authenticated stream", function ()
+		assert.is_nil(peers:see(policies.refuse, stream "first", "a.test", "far.test"))
+		assert.same({ sha256 "first" }, remembered())
+		assert.same({ first = 1 }, changes())
+		assert.same({}, server.take_lines())
+		assert.is_nil(peers:see(policies.refuse, stream "first", "a.test", "far.test"))
+		assert.same({ first = 1 }, changes())
+	end)
+
+	it("are not remembered of a stream without TLS, without facts or without a certificate", function ()
+		local plain = stream("first", { is_encrypted = function () return false end })
+		local unknown = stream("first")
+		unknown.facts = nil
+		for _, one in ipairs { plain, unknown, stream() } do
+			assert.is_nil(peers:see(policies.refuse, one, "a.test", "far.test"))
+			assert.is_nil(peers:would_refuse(policies.refuse, one, "a.test", "far.test"))
+		end
+		assert.same({}, remembered())
+	end)
+
+	-- What is known of the domain, under each policy, for each certificate that is shown now. A
+	-- change is refused where the policy says so, and a trial changes nothing.
+	local known = { nothing = {}, first = { "first" }, second = { "second" }, both = { "first", "second" } }
+	for policy_name, policy in pairs(policies) do
+		for known_name, before in pairs(known) do
+			it(("are judged under %s with %s known"):format(policy_name, known_name), function ()
+				for _, shows in ipairs { "first", "second" } do
+					peers = peer_certificates.new { server = server, metrics = counted, now = function () return now end }
+					server.stores = {}
+					peers:open "a.test"
+					local is_known = not before[1]
+					for _, name in ipairs(before) do
+						peers:see(policies.warn, stream(name), "a.test", "far.test")
+						is_known = is_known or name == shows
+					end
+					local list, lines, fired = remembered(), #server.lines, #server.events
+					local count = changes()
+					local refused = policy_name == "refuse" and not is_known
+					local trial = peers:would_refuse(policy, stream(shows), "a.test", "far.test")
+					assert.equal(refused, trial ~= nil)
+					assert.same({ list, lines, fired, count }, { remembered(), #server.lines, #server.events, changes() })
+					local message = peers:see(policy, stream(shows), "a.test", "far.test")
+					assert.equal(trial, message)
+					assert.equal(refused, message ~= nil and message:find "it is refused until it is accepted" ~= nil)
+					list = remembered()
+					assert.equal((refused and "pending " or "") .. sha256(shows), list[#list])
+				end
+			end)
+		end
+	end
+
+	it("that change are told in the log, by an event and, if the policy says so, to administrators", function ()
+		peers:see(policies.notify, stream "first", "a.test", "far.test")
+		peers:see(policies.notify, stream "second", "a.test", "far.test")
+		local lines = server.take_lines()
+		assert.matches("^warn The certificate of far.test: ", lines[1])
+		assert.equal(("warn SHA-256: %s (before: %s)"):format(sha256 "second", sha256 "first"), lines[2])
+		local event = server.events[1]
+		assert.same({ "a.test", "tls-policy/certificate-changed", "far.test", "change" },
+			{ event[1], event[2], event[3].domain, event[3].result.kind })
+		local message = server.messages[1]
+		assert.same({ "a.test", "admin@example.test", "The certificate of far.test" }, { message[1], message[2], message[3] })
+		assert.truthy(message[4]:find(lines[2]:gsub("^warn ", ""), 1, true))
+		assert.equal(1, #server.messages)
+	end)
+
+	it("that change are told of to administrators within bounds, by whether they were verified", function ()
+		for _, verified in ipairs { true, false } do
+			server.messages = {}
+			for number = 1, 30 do
+				local domain = ("%s%d.test"):format(tostring(verified), number)
+				peers:see(policies.notify, stream("first", not verified and unvouched or nil), "a.test", domain)
+				peers:see(policies.notify, stream("second", not verified and unvouched or nil), "a.test", domain)
+			end
+			assert.equal(20, #server.messages)
+		end
+		now = now + 3600
+		peers:see(policies.notify, stream "first", "a.test", "later.test")
+		peers:see(policies.notify, stream "second", "a.test", "later.test")
+		assert.equal(21, #server.messages)
+	end)
+
+	it("that nobody vouches for are remembered of a bounded number of new domains a day", function ()
+		for number = 1, 260 do
+			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
+		end
+		assert.same({ { sha256 "first" }, {} }, { remembered "250.test", remembered "251.test" })
+		-- Those that are known are judged all the same.
+		assert.truthy(peers:see(policies.refuse, stream("second", unvouched), "a.test", "1.test"))
+		peers:see(policies.refuse, stream "first", "a.test", "verified.test")
+		assert.same({ sha256 "first" }, remembered "verified.test")
+		now = now + DAY
+		peers:see(policies.refuse, stream("first", unvouched), "a.test", "251.test")
+		assert.same({ sha256 "first" }, remembered "251.test")
+	end)
+
+	it("are refused where the store fails and changes are refused", function ()
+		peers:see(policies.refuse, stream "first", "a.test", "far.test")
+		server.open_store = function ()
+			return { get = function () return nil, "disk full" end, set = function () return nil, "disk full" end }
+		end
+		peers:open "a.test"
+		for policy_name, refused in pairs { warn = false, refuse = true, report = false } do
+			assert.equal(refused, peers:see(policies[policy_name], stream "first", "a.test", "far.test") ~= nil)
+			assert.equal(refused, peers:would_refuse(policies[policy_name], stream "first", "a.test", "far.test") ~= nil)
+		end
+		-- The store has logged that itself.
+		assert.same({}, server.take_lines())
+	end)
+
+	it("are remembered by each host of ours on its own", function ()
+		peers:open "b.test"
+		assert.same({ "a.test", "b.test" }, peers:hosts())
+		peers:close "a.test"
+		assert.same({ "b.test" }, peers:hosts())
+		assert.is_nil(peers:memory "a.test")
+		-- A host whose memory was not opened is not let off.
+		peers:see(policies.refuse, stream "first", "a.test", "far.test")
+		assert.same({ sha256 "first" }, remembered())
+	end)
+
+	it("that were not seen for long are forgotten, some each minute", function ()
+		for number = 1, 150 do
+			peers:see(policies.warn, stream "first", "a.test", ("%03d.test"):format(number))
+		end
+		now = now + 93 * DAY
+		peers:see(policies.warn, stream "first", "a.test", "new.test")
+		peers:sweep()
+		assert.same({ {}, { sha256 "first" } }, { remembered "100.test", remembered "101.test" })
+		peers:sweep()
+		assert.same({ {}, { sha256 "first" } }, { remembered "150.test", remembered "new.test" })
+	end)
+
+	it("have bounds that go on over a reload of the module", function ()
+		for number = 1, 250 do
+			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
+		end
+		peers = peer_certificates.new { server = server, metrics = counted, kept = peers, now = function () return now end }
+		peers:see(policies.refuse, stream("first", unvouched), "a.test", "251.test")
+		assert.same({}, remembered "251.test")
+		assert.truthy(server.stores[STORE]["1.test"])
+	end)
+end)

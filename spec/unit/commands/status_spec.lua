@@ -1,0 +1,172 @@
+-- The command `status`: policies, contexts, and settings that a policy overrides.
+local command_service = require "support.command_service"
+local core = require "xmpp_tls_policy.core"
+local date = require "xmpp_tls_policy.date"
+local pki = require "support.pki"
+local ssl = require "ssl"
+local tls_policy = require "xmpp_tls_policy"
+
+describe("the command status", function ()
+	local certificate
+	local ends = date.of(os.time() + 9 * date.DAY)
+	local exceptions = {
+		["old.test"] = { level = "must", expires = ends, reason = "being replaced" },
+		["gone.test"] = { level = "must", expires = "2020-01-01", reason = "\27was" },
+	}
+	local usual = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = exceptions })
+	local report = assert(tls_policy.policy { mode = "report" })
+	local rfc9325 = assert(tls_policy.policy { profile = "rfc9325" })
+
+	setup(function ()
+		certificate = pki.authority():issue { names = { "a.test" }, key = "rsa2048",
+			not_after = os.time() + 30 * date.DAY + 3600 }
+	end)
+
+	teardown(pki.remove)
+
+	-- A context under a policy, as adopted_contexts.lua has it: the entry, and the LuaSec context.
+	local function adopted(policy, host, role, more)
+		local luasec = assert(ssl.newcontext {
+			mode = "server", protocol = "any", certificate = certificate.certificate, key = certificate.key, verify = "none",
+			ciphers = "ALL:@SECLEVEL=0",
+		})
+		local context = assert(core.context.adopt(luasec))
+		local before = assert(context:settings())
+		local operator = { ciphers = true }
+		local settings = policy.mode == "report" and before or assert(policy:settings_for(before, operator))
+		if policy.mode ~= "report" then
+			assert(context:apply(settings))
+		end
+		context:close()
+		local entry = {
+			given = { host = host, role = role, operator = operator }, policy = policy, settings = settings,
+			before = policy.mode ~= "report" and before or nil, dropped = {},
+		}
+		for name, value in pairs(more or {}) do
+			entry[name] = value
+		end
+		return { entry, luasec }
+	end
+
+	local function service_of(by_host, list, options)
+		return {
+			server = command_service.server { options = options },
+			policies = command_service.policies(by_host),
+			adopted = {
+				each = function (_, visit)
+					for _, found in ipairs(list or {}) do
+						local context = assert(core.context.adopt(found[2]))
+						visit(found[1], context)
+						context:close()
+					end
+				end,
+			},
+		}
+	end
+
+	it("names the policy of each host", function ()
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report, ["c.test"] = rfc9325 }
+		local name = "draft-saintandre-xmpp-tls-02, level should"
+		assert.same({
+			{ host = "*", policy = name, mode = "enforce", unauthenticated_s2s = "refuse" },
+			{ host = "a.test", policy = name, mode = "enforce", unauthenticated_s2s = "refuse" },
+			{ host = "b.test", policy = name, mode = "report", unauthenticated_s2s = "dialback" },
+			{ host = "c.test", policy = "rfc9325, level should", mode = "enforce", unauthenticated_s2s = "dialback" },
+		}, command_service.json(service, "status").policies)
+		local text, done, message = command_service.run(service, "status")
+		assert.same({ true, "0 contexts, 0 settings overridden, 2 warnings" }, { done, message })
+		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
+	end)
+
+	it("reads the contexts back from OpenSSL", function ()
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }, {
+			adopted(report, "b.test", "s2sin"),
+			adopted(usual, "a.test", "c2s", { session_name = "x" }),
+			adopted(usual, "a.test", "c2s", { session_name = "x" }),
+			adopted(usual, nil, "c2s", { service = "c2s_direct_tls" }),
+		})
+		local contexts = command_service.json(service, "status").contexts
+		assert.equal(3, #contexts)
+		assert.same({ { nil, "c2s_direct_tls" }, { "a.test", "STARTTLS" }, { "b.test", "STARTTLS" } }, {
+			{ contexts[1].host, contexts[1].service }, { contexts[2].host, contexts[2].service },
+			{ contexts[3].host, contexts[3].service },
+		})
+		assert.same({ "TLSv1.2", "TLSv1.3", 2048, true, 30, "enforce" }, {
+			contexts[2].lowest, contexts[2].highest, contexts[2].dh_bits, contexts[2].resumption,
+			contexts[2].certificate_days_left, contexts[2].mode,
+		})
+		assert.is_true(contexts[2].suites >= 4 and #contexts[2].groups >= 1)
+		assert.same({ "report", false }, { contexts[3].mode, contexts[3].resumption })
+		assert.is_true(contexts[3].suites > contexts[2].suites)
+		local text, done, message = command_service.run(service, "status")
+		assert.is_true(done)
+		assert.matches("^3 contexts, ", message)
+		assert.matches("\na.test +c2s +STARTTLS +draft%-saintandre%-xmpp%-tls%-02, level should", text)
+		assert.matches("\nb.test +s2sin +STARTTLS +report mode: draft%-saintandre%-xmpp%-tls%-02, level", text)
+		assert.truthy(text:find(date.of(contexts[2].certificate_ends) .. " (30 days)", 1, true))
+		assert.matches("\nNo STARTTLS context yet, the server makes it at the first connection: [^\n]+\n",
+			(command_service.run(service_of({ ["*"] = usual, ["idle.test"] = usual }), "status")))
+	end)
+
+	it("shows which hosts have no context for STARTTLS", function ()
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = usual }, {
+			adopted(usual, "a.test", "c2s"), adopted(usual, "b.test", "c2s", { service = "c2s_direct_tls" }),
+		})
+		assert.same({ "b.test", "c.test" }, command_service.json(service, "status").unused)
+	end)
+
+	it("shows contexts that could not be brought under the policy", function ()
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual }, {
+			adopted(usual, "a.test", "c2s", { failure = "no TLS version is left" }),
+		})
+		local row = command_service.json(service, "status").contexts[1]
+		assert.same({ "no TLS version is left", nil, nil }, { row.failure, row.lowest, row.suites })
+		assert.matches("\nNo TLS: a.test, c2s %(STARTTLS%): no TLS version is left\n",
+			(command_service.run(service, "status")))
+	end)
+
+	it("shows overridden settings once, with all hosts and roles", function ()
+		local options = { s2s_secure_auth = false, allow_unencrypted_plain_auth = true }
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }, {
+			adopted(usual, "a.test", "s2sin"), adopted(usual, "a.test", "c2s"), adopted(usual, "c.test", "c2s"),
+		}, { ["*"] = options, ["a.test"] = options, ["b.test"] = options })
+		local found = {}
+		for _, item in ipairs(command_service.json(service, "status").overridden) do
+			found[item.message] = { item.hosts, item.roles }
+		end
+		assert.same({ { "*", "a.test" } },
+			found["allow_unencrypted_plain_auth has no effect: the policy requires TLS before authentication"])
+		assert.same({ { "a.test", "c.test" }, { "c2s", "s2sin" } },
+			found["ssl has OpenSSL's security level 0; 2 is in force"])
+		assert.matches("\nOverridden: a.test, c.test %(c2s, s2sin%): ssl has OpenSSL's security level 0; 2 is in force\n",
+			(command_service.run(service, "status")))
+		assert.matches("\nOverridden: all other hosts, a.test: allow_unencrypted_plain_auth has no effect",
+			(command_service.run(service, "status")))
+	end)
+
+	it("shows exceptions with their ends, and warnings", function ()
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }
+		local found = command_service.json(service, "status")
+		assert.same({ "gone.test", "old.test" }, { found.exceptions[1].domain, found.exceptions[2].domain })
+		assert.same({ "must", ends, false, "being replaced", { "*", "a.test" } }, {
+			found.exceptions[2].level, found.exceptions[2].expires, found.exceptions[2].ended, found.exceptions[2].reason,
+			found.exceptions[2].hosts,
+		})
+		assert.same({ true, 0 }, { found.exceptions[1].ended, found.exceptions[1].days_left })
+		assert.same({ "ended", "ending" }, { found.warnings[1].kind, found.warnings[2].kind })
+		local text = command_service.run(service, "status", "width=200")
+		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
+		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
+		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("lets the server go on between contexts", function ()
+		local list = {}
+		for index = 1, 20 do
+			list[index] = adopted(report, ("%d.test"):format(index), "c2s")
+		end
+		local service = service_of({ ["*"] = report }, list)
+		command_service.json(service, "status")
+		assert.is_true(service.server.turn_count >= 40)
+	end)
+end)

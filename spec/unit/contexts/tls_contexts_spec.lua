@@ -1,0 +1,275 @@
+local adapter = require "support.adapter"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local core = require "xmpp_tls_policy.core"
+local date = require "xmpp_tls_policy.date"
+local pki = require "support.pki"
+local policies = require "xmpp_tls_policy.policy.policies"
+local ssl = require "ssl"
+local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+
+describe("the server's TLS contexts", function ()
+	local oldest -- the lowest version of a context that is under no policy
+	local files, server, found, adopted, contexts, listeners
+
+	setup(function ()
+		files = pki.authority():issue { names = { "a.test" }, key = "p256" }
+	end)
+
+	teardown(pki.remove)
+
+	local function luasec(more)
+		local options = {
+			mode = "server", protocol = "any", certificate = files.certificate, key = files.key, verify = "none",
+			options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0",
+		}
+		for name, value in pairs(more or {}) do
+			options[name] = value
+		end
+		return assert(ssl.newcontext(options))
+	end
+
+	local function expires(days)
+		return date.of(os.time() + days * 86400)
+	end
+
+	before_each(function ()
+		listeners = {}
+		server = adapter.new {
+			direct_tls_contexts = function () return listeners end,
+			starttls_context = function (session) return session.context end,
+			set_starttls_context = function (session, context) session.context = context end,
+			is_authenticated = function (session) return session.authenticated or false end,
+			context_like = function (_, name) return luasec(), name end,
+		}
+		server.options = {
+			["*"] = { exceptions = { ["old.test"] = { level = "must", expires = expires(90), reason = "old" } } },
+			["report.test"] = { mode = "report" },
+		}
+		found = policies.new { server = server }
+		found:load()
+		for _, host in ipairs { "a.test", "b.test", "report.test" } do
+			found:load_host(host)
+		end
+		adopted = adopted_contexts.new()
+		contexts = tls_contexts.new { server = server, policies = found, adopted = adopted }
+		server.lines = {}
+		oldest = assert(core.context.adopt(luasec())):settings().minimum_version
+		assert.are_not.equal("TLSv1.2", oldest)
+	end)
+
+	after_each(function ()
+		adopted:release()
+	end)
+
+	local function lowest(context)
+		return assert(core.context.adopt(context)):settings().minimum_version
+	end
+
+	-- A stream to a host of ours; `peer`: nil for a client.
+	local function stream(role, host, peer, context)
+		return {
+			session = { context = context }, role = role,
+			host = function () return host end,
+			peer = function () return peer end,
+		}
+	end
+
+	describe("for STARTTLS", function ()
+		it("are brought under the policy, and said to be so once", function ()
+			local context = luasec { ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256" }
+			server.operator_lists = function () return { ciphers = true } end
+			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
+			assert.equal("TLSv1.2", lowest(context))
+			assert.matches("^info a.test, c2s: by the server's own configuration: draft%-saint", server.take_lines()[1])
+			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
+			assert.same({}, server.take_lines())
+		end)
+
+		it("may be wrapped by the server", function ()
+			local context = luasec()
+			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, { _inner = context })))
+			assert.equal("TLSv1.2", lowest(context))
+		end)
+
+		it("need not be there, and are of no use to an authenticated stream", function ()
+			assert.is_nil(contexts:starttls(stream("c2s", "a.test")))
+			assert.is_nil(contexts:starttls(stream(nil, "a.test", nil, luasec())))
+			local authenticated = stream("s2sin", "a.test", "far.test", luasec())
+			authenticated.session.authenticated = true
+			assert.is_nil(contexts:starttls(authenticated))
+		end)
+
+		it("that cannot be brought under the policy have no TLS", function ()
+			local context = luasec { protocol = "tlsv1_1" }
+			assert.is_false(contexts:starttls(stream("c2s", "a.test", nil, context)))
+			assert.matches("^error a.test, c2s: no TLS, because its context cannot be brought under draft%-saint[^:]*: "
+				.. "no TLS version", server.take_lines()[1])
+			assert.is_true(contexts:starttls(stream("c2s", "report.test", nil, luasec { protocol = "tlsv1_1" })))
+		end)
+
+		-- Hosts of each kind ask for the context of a host of each kind.
+		it("of one host are never changed for another host", function ()
+			local hosts = { "a.test", "b.test", "report.test", "uncovered.test" }
+			for _, owner in ipairs(hosts) do
+				for _, other in ipairs(hosts) do
+					for _, role in ipairs { "c2s", "s2sin", "s2sout" } do
+						local context = luasec()
+						local peer = role ~= "c2s" and "far.test" or nil
+						assert.is_true(contexts:starttls(stream(role, owner, peer, context)))
+						local before, entry = lowest(context), adopted:get(context)
+						assert.equal(owner ~= "report.test" and "TLSv1.2" or oldest, before)
+						assert.equal(owner == other or other == "report.test",
+							contexts:starttls(stream(role, other, peer, context)))
+						assert.equal(before, lowest(context))
+						assert.equal(entry, adopted:get(context))
+					end
+				end
+			end
+			assert.matches("error b.test, c2s: no TLS, because its context cannot be brought under [^:]*: "
+				.. "it is a context of a.test", table.concat(server.take_lines(), "\n"))
+		end)
+
+		it("are another for each peer that has an exception, and only for that", function ()
+			for host, is_apart in pairs { ["a.test"] = true, ["report.test"] = false } do
+				local shared = luasec()
+				local old, new = stream("s2sin", host, "old.test", shared), stream("s2sin", host, "new.test", shared)
+				assert.is_true(contexts:starttls(old))
+				assert.is_true(contexts:starttls(new))
+				assert.equal(is_apart, old.session.context ~= shared)
+				assert.equal(shared, new.session.context)
+				assert.is_nil(adopted:get(shared).policy.exception)
+				local apart = old.session.context
+				assert.equal(is_apart, adopted:get(apart).policy.exception ~= nil)
+				assert.is_true(contexts:starttls(old))
+				assert.equal(apart, old.session.context)
+			end
+		end)
+
+		it("stay strict where there is none for the exception", function ()
+			server.context_like = function () return nil, "no such file" end
+			local one = stream("s2sin", "a.test", "old.test", luasec())
+			assert.is_true(contexts:starttls(one))
+			assert.is_nil(adopted:get(one.session.context).policy.exception)
+			assert.matches("^error a.test: the exception for old.test has no effect, because there is no context for it: "
+				.. "no such", server.take_lines()[1])
+		end)
+
+		it("are asked for without a look at the configuration for each stream", function ()
+			local asked = 0
+			server.operator_lists = function ()
+				asked = asked + 1
+				return {}
+			end
+			local context = luasec()
+			for _ = 1, 10 do
+				contexts:starttls(stream("c2s", "a.test", nil, context))
+			end
+			assert.equal(1, asked)
+			contexts:search()
+			contexts:starttls(stream("c2s", "a.test", nil, context))
+			assert.equal(2, asked)
+		end)
+	end)
+
+	describe("for direct TLS", function ()
+		local base, names
+
+		before_each(function ()
+			base, names = luasec(), { ["a.test"] = luasec(), ["report.test"] = luasec() }
+			listeners = { { context = base, role = "c2s", service = "c2s_direct_tls", option = "c2s_direct_tls_ssl",
+				names = names } }
+		end)
+
+		it("are brought under the policy of their hosts at once, and once more after the event", function ()
+			local tolerated
+			server.tolerate_any_name = function (has_certificate)
+				tolerated = has_certificate
+			end
+			contexts:search()
+			assert.same({ "TLSv1.2", "TLSv1.2" }, { lowest(base), lowest(names["a.test"]) })
+			assert.equal(oldest, lowest(names["report.test"]))
+			assert.truthy(tolerated(base))
+			assert.falsy(tolerated(names["report.test"]))
+			assert.equal("c2s_direct_tls", adopted:get(base).service)
+			contexts:search()
+			assert.equal(1, #server.timers)
+			names["b.test"] = luasec()
+			server.run_timers()
+			assert.equal("TLSv1.2", lowest(names["b.test"]))
+		end)
+
+		it("are searched for a host without those that are known", function ()
+			contexts:search()
+			server.run_timers()
+			local enforced = 0
+			local enforce = adopted.enforce
+			adopted.enforce = function (...)
+				enforced = enforced + 1
+				return enforce(...)
+			end
+			names["b.test"], names["alias.test"] = luasec(), luasec()
+			contexts:search "b.test"
+			assert.equal(2, enforced)
+			assert.same({ "TLSv1.2", "TLSv1.2" }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
+		end)
+
+		it("give sessions to the host whose name was asked for, from the first moment", function ()
+			assert(adopted:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			contexts:search()
+			names["b.test"] = luasec()
+			contexts:search "b.test"
+			assert.equal(adopted:get(names["b.test"]).session_name, adopted:get(base).names["b.test"])
+			assert.equal(adopted:get(names["a.test"]).session_name, adopted:get(base).names["a.test"])
+		end)
+
+		it("follow a policy that changes, and stay untouched where it does not", function ()
+			contexts:search()
+			server.run_timers()
+			local entries = { adopted:get(base), adopted:get(names["a.test"]), adopted:get(names["report.test"]) }
+			server.lines = {}
+			found:load()
+			contexts:search()
+			assert.same(entries, { adopted:get(base), adopted:get(names["a.test"]), adopted:get(names["report.test"]) })
+			server.options["report.test"] = { profile = "rfc9325" }
+			found:load()
+			contexts:search()
+			assert.equal("TLSv1.2", lowest(names["report.test"]))
+			assert.equal("c2s_direct_tls", adopted:get(names["report.test"]).service)
+			assert.equal(entries[2], adopted:get(names["a.test"]))
+			assert.same({ "info report.test: rfc9325, level should" }, server.take_lines())
+		end)
+
+		it("that a new policy cannot be put on are said to have no TLS", function ()
+			names["report.test"] = luasec { protocol = "tlsv1_1" }
+			contexts:search()
+			server.lines = {}
+			server.options["report.test"] = {}
+			found:load()
+			contexts:search()
+			server.run_timers()
+			local lines = server.take_lines()
+			assert.equal(2, #lines)
+			assert.matches("^error report.test, c2s %(c2s_direct_tls%): no TLS, because", lines[2])
+		end)
+
+		it("are kept while they are served by name", function ()
+			contexts:search()
+			local watched = setmetatable({ names["a.test"] }, { __mode = "v" })
+			names["a.test"] = nil
+			collectgarbage()
+			assert.truthy(watched[1])
+			contexts:keep_named()
+			collectgarbage()
+			assert.is_nil(watched[1])
+		end)
+
+		it("are what they were once they are given back", function ()
+			contexts:search()
+			contexts:give_back "a.test"
+			assert.equal(oldest, lowest(names["a.test"]))
+			assert.equal("TLSv1.2", lowest(base))
+			contexts:give_back()
+			assert.equal(oldest, lowest(base))
+		end)
+	end)
+end)

@@ -1,0 +1,266 @@
+local adapter = require "support.adapter"
+local date = require "xmpp_tls_policy.date"
+local policies = require "xmpp_tls_policy.policy.policies"
+
+-- A deep copy: a load of the configuration makes all tables anew.
+local function copy(value)
+	if type(value) ~= "table" then
+		return value
+	end
+	local new = {}
+	for key, item in pairs(value) do
+		new[key] = copy(item)
+	end
+	return new
+end
+
+describe("the policies", function ()
+	local server, found
+
+	local function expires(days)
+		return date.of(os.time() + days * 86400)
+	end
+
+	before_each(function ()
+		server = adapter.new()
+		found = policies.new { server = server }
+	end)
+
+	local function load(options)
+		server.options = options
+		found:load()
+	end
+
+	-- Every option of two loads, for all and for one host. `name`: of the policy that it comes to.
+	local SHOULD, MUST, OTHER = "draft-saintandre-xmpp-tls-02, level should",
+		"draft-saintandre-xmpp-tls-02, level must", "rfc9325, level should"
+	local global_options = {
+		{ value = nil, name = SHOULD },
+		{ value = { level = "should" }, name = SHOULD },
+		{ value = { level = "must" }, name = MUST },
+		{ value = { level = "most" }, wrong = true },
+		{ value = "must", wrong = true },
+	}
+	-- Of these, a host's own; `extends`: what it says beside the options for all.
+	local host_options = {
+		{ none = true },
+		{ value = { profile = "rfc9325" }, extends = "profile" },
+		{ value = { level = "must" }, extends = "level" },
+		{ value = { level = "none" }, wrong = true },
+	}
+
+	-- The name of the policy for all after a load; `before`: nil at the start.
+	local function expected_for_all(option, before)
+		return option.name or before or SHOULD
+	end
+
+	-- The policy of a host, where the rules are: its own options over those for all; with an error in
+	-- either, the policy before; at the start, its own alone, or those for all.
+	local function expected_for_host(option, of_all, all_is_wrong, before)
+		if option.none then
+			return of_all
+		elseif option.wrong then
+			return before or of_all
+		elseif all_is_wrong then
+			return before or (option.extends == "profile" and OTHER or MUST)
+		elseif option.extends == "level" then
+			return MUST
+		end
+		return of_all == MUST and "rfc9325, level must" or OTHER
+	end
+
+	it("follow the options of all and of the host, over each two loads", function ()
+		local count = 0
+		for _, first_all in ipairs(global_options) do
+			for _, first_own in ipairs(host_options) do
+				for _, second_all in ipairs(global_options) do
+					for _, second_own in ipairs(host_options) do
+						server = adapter.new()
+						found = policies.new { server = server }
+						load { ["*"] = copy(first_all.value), ["own.test"] = copy(first_own.value) }
+						found:load_host "own.test"
+						local all = expected_for_all(first_all)
+						local own = expected_for_host(first_own, all, first_all.wrong)
+						assert.same({ all, own }, { found:policy_for():name(), found:policy_for("own.test"):name() })
+						local objects = { found:policy_for(), found:policy_for "own.test" }
+						local generation = found:generation()
+						server.lines = {}
+
+						load { ["*"] = copy(second_all.value), ["own.test"] = copy(second_own.value) }
+						local all_after = expected_for_all(second_all, all)
+						local own_after = expected_for_host(second_own, all_after, second_all.wrong, own)
+						assert.same({ all_after, own_after },
+							{ found:policy_for():name(), found:policy_for("own.test"):name() })
+						-- The same options are the same object, and say nothing anew.
+						assert.equal(all == all_after, objects[1] == found:policy_for())
+						assert.equal(own == own_after, objects[2] == found:policy_for "own.test")
+						assert.equal(all == all_after and own == own_after, generation == found:generation())
+						if all == all_after and own == own_after and not second_all.wrong and not second_own.wrong then
+							assert.same({}, server.take_lines())
+						end
+						count = count + 1
+					end
+				end
+			end
+		end
+		assert.equal(400, count)
+	end)
+
+	it("are one object where the options come to the same", function ()
+		load { ["*"] = { level = "must" }, ["own.test"] = { level = "must", mode = "enforce" },
+			["other.test"] = { profile = "rfc9325" } }
+		for _, host in ipairs { "own.test", "other.test", "none.test" } do
+			found:load_host(host)
+		end
+		assert.equal(found:policy_for(), found:policy_for "own.test")
+		assert.equal(found:policy_for(), found:policy_for "none.test")
+		assert.are_not.equal(found:policy_for(), found:policy_for "other.test")
+	end)
+
+	it("are not checked again while the options are as they were", function ()
+		local options = require "xmpp_tls_policy.policy.options"
+		local check, checked = options.check, 0
+		options.check = function (...)
+			checked = checked + 1
+			return check(...)
+		end
+		local given = { ["*"] = { exceptions = { ["old.test"] = { level = "must", expires = expires(90), reason = "x" } } } }
+		for number = 1, 50 do
+			given[("%d.test"):format(number)] = { mode = number % 2 == 0 and "report" or "enforce" }
+		end
+		server.options = copy(given)
+		found:load()
+		for number = 1, 50 do
+			found:load_host(("%d.test"):format(number))
+		end
+		checked = 0
+		load(copy(given))
+		assert.equal(0, checked)
+		given["7.test"].mode = "report"
+		load(copy(given))
+		options.check = check
+		assert.is_true(checked > 0 and checked < 6)
+		assert.equal("report", found:policy_for("7.test").mode)
+	end)
+
+	it("bear an operator's table that holds itself", function ()
+		local own = { level = "must" }
+		own.exceptions = { ["old.test"] = own }
+		load { ["*"] = nil, ["own.test"] = own }
+		found:load_host "own.test"
+		assert.equal(SHOULD, found:policy_for("own.test"):name())
+		found:load()
+		assert.equal(SHOULD, found:policy_for("own.test"):name())
+	end)
+
+	it("log the errors of an option at each load", function ()
+		load { ["*"] = { level = "most" } }
+		local first = server.take_lines()
+		assert.matches('^error configuration: xmpp_tls_policy.level is "most"', first[1])
+		assert.equal("error all hosts: because of the errors above, the policy is " .. SHOULD, first[2])
+		found:load()
+		assert.same({ first[1], first[2] }, server.take_lines())
+	end)
+
+	it("log an option that belongs above the hosts, and do without it", function ()
+		load { ["*"] = nil, ["own.test"] = { level = "must", resumption = { enabled = false } } }
+		found:load_host "own.test"
+		assert.matches("own.test: xmpp_tls_policy.resumption is for the whole server",
+			table.concat(server.take_lines(), "\n"))
+		local own = found:policy_for "own.test"
+		assert.same({ MUST, true }, { own:name(), own.resumption.enabled })
+		found:load()
+		assert.matches("resumption is for the whole server", table.concat(server.take_lines(), "\n"))
+	end)
+
+	it("know which hosts they cover", function ()
+		load { ["*"] = nil }
+		assert.is_false(found:covers "own.test")
+		assert.is_false(found:covers(nil))
+		local generation = found:generation()
+		found:load_host "own.test"
+		found:load_host "a.test"
+		assert.is_true(found:covers "own.test")
+		-- They had this policy before.
+		assert.equal(generation, found:generation())
+		assert.same({ "a.test", "own.test" }, found:hosts())
+		local visited = {}
+		found:each(function (host)
+			visited[#visited + 1] = host
+		end)
+		assert.same({ "*", "a.test", "own.test" }, visited)
+		found:remove "own.test"
+		assert.is_false(found:covers "own.test")
+		assert.equal(found:policy_for(), found:policy_for "own.test")
+		assert.are_not.equal(generation, found:generation())
+		found:clear()
+		assert.same({}, found:hosts())
+	end)
+
+	it("have exceptions for peers, until these end", function ()
+		local function exception(days)
+			return { exceptions = { ["old.test"] = { level = "must", expires = expires(days), reason = "old" } } }
+		end
+		for days, name in pairs { [90] = MUST .. ", by exception for old.test until " .. expires(90), [-2] = SHOULD } do
+			load { ["*"] = exception(days) }
+			assert.equal(name, found:policy_for("a.test", "old.test"):name())
+			assert.equal(SHOULD, found:policy_for("a.test", "new.test"):name())
+			assert.equal(SHOULD, found:policy_for("a.test"):name())
+		end
+	end)
+
+	it("warn of exceptions once for each load, though hosts share them", function ()
+		local given = { ["*"] = { exceptions = { ["old.test"] = { level = "must", expires = expires(3), reason = "old" } } } }
+		load(copy(given))
+		found:load_host "a.test"
+		local function warnings()
+			local list = {}
+			for _, line in ipairs(server.take_lines()) do
+				list[#list + 1] = line:match "^warn .*"
+			end
+			return list
+		end
+		assert.matches("^warn the exception for old.test %(\"old\"%) ends with", warnings()[1])
+		found:warn_of_exceptions()
+		assert.same({}, warnings())
+		load(copy(given))
+		assert.equal(1, #warnings())
+	end)
+
+	it("go on over a reload of the module, until the options are read", function ()
+		load { ["*"] = { level = "must" } }
+		found:load_host "own.test"
+		local before = found:policy_for()
+		local after = policies.new { server = server, kept = found }
+		assert.equal(before, after:policy_for())
+		assert.is_true(after:covers "own.test")
+		server.options = { ["*"] = { level = "most" } }
+		after:load()
+		assert.equal(before, after:policy_for())
+		server.options = { ["*"] = { level = "must" } }
+		server.lines = {}
+		after:load()
+		assert.equal(before, after:policy_for())
+		assert.same({}, server.take_lines())
+	end)
+
+	it("read the unchanged options of 300 hosts again within 200 ms", function ()
+		local given = { ["*"] = { level = "must", exceptions = {} } }
+		for number = 1, 30 do
+			given["*"].exceptions[("peer%d.test"):format(number)] = { level = "must", expires = expires(90), reason = "old" }
+		end
+		given["*"].level = "should"
+		for number = 1, 300, 2 do
+			given[("%d.test"):format(number)] = { mode = "report" }
+		end
+		server.options = copy(given)
+		found:load()
+		for number = 1, 300 do
+			found:load_host(("%d.test"):format(number))
+		end
+		server.options = copy(given)
+		local before = os.clock()
+		found:load()
+		assert.is_true(os.clock() - before < 0.2, "it took " .. os.clock() - before .. " s")
+	end)
+end)

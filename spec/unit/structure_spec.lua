@@ -1,0 +1,123 @@
+-- What DESIGN.md says of the files, read from the files.
+local lfs = require "lfs"
+
+local ROOT = "lua"
+
+local function read(path)
+	local file = assert(io.open(path))
+	local text = file:read "*a"
+	file:close()
+	return text
+end
+
+local function each_file(folder, visit)
+	for name in lfs.dir(folder) do
+		local path = folder .. "/" .. name
+		if name:find "%.lua$" then
+			visit(path)
+		elseif name:sub(1, 1) ~= "." and lfs.attributes(path, "mode") == "directory" then
+			each_file(path, visit)
+		end
+	end
+end
+
+-- Module name -> { path, text (without comments) }.
+local function modules()
+	local found = {}
+	each_file(ROOT, function (path)
+		local name = path:sub(#ROOT + 2, -5):gsub("/", "."):gsub("%.init$", "")
+		found[name] = { path = path, text = read(path):gsub("%-%-[^\n]*", "") }
+	end)
+	return found
+end
+
+-- The modules of ours that a text requires.
+local function required(text)
+	local names = {}
+	for name in text:gmatch "require%s*%(?%s*[\"'](xmpp_tls_policy[%w_.]*)[\"']" do
+		names[#names + 1] = name
+	end
+	return names
+end
+
+-- By whom a module may be required: only by a higher layer, or by its own. The longest prefix counts.
+local layers = {
+	["xmpp_tls_policy.core"] = 0,
+	["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.date"] = 1, ["xmpp_tls_policy.log_limit"] = 1,
+	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.counters"] = 1,
+	["xmpp_tls_policy.policy"] = 2,
+	["xmpp_tls_policy.certificates"] = 3, ["xmpp_tls_policy.contexts"] = 3, ["xmpp_tls_policy.handshakes"] = 3,
+	["xmpp_tls_policy.metrics"] = 3,
+	["xmpp_tls_policy.stream"] = 4,
+	["xmpp_tls_policy.service"] = 5,
+	["xmpp_tls_policy.commands"] = 6,
+	["xmpp_tls_policy.servers.contract"] = 6,
+	["xmpp_tls_policy.servers"] = 7,
+	["mod_xmpp_tls_policy"] = 8,
+	-- The library as scripts load it.
+	["xmpp_tls_policy"] = 8,
+}
+
+local function layer_of(name)
+	while name do
+		if layers[name] then
+			return layers[name]
+		end
+		name = name:match "^(.*)%.[^.]+$"
+	end
+end
+
+-- What only servers/NAME/ may contain, and lua/mod_xmpp_tls_policy.lua, which a server loads.
+local knows_a_server = {
+	{ "a module of the server", "require%s*%(?%s*[\"']util%." },
+	{ "a module of the server", "require%s*%(?%s*[\"']core%." },
+	{ "a module of the server", "require%s*%(?%s*[\"']net%." },
+	{ "a module of the server", "require%s*%(?%s*[\"']prosody%." },
+	{ "a module of the server", "require%s*%(?%s*[\"']ssl[\"']" },
+	{ "the server's global", "%f[%w_]prosody%f[^%w_]%s*[.%[]" },
+	{ "the server's global", "%f[%w_]hosts%s*%[" },
+	{ "the API of modules", "%f[%w_]module:" },
+	{ "the API of modules", ":hook%s*%(" },
+	{ "the API of modules", ":get_option" },
+	{ "the API of modules", ":open_store" },
+	{ "a field of a session", "%f[%w_]session%.[%a_]+" },
+	{ "a field of a session", "%f[%w_]origin%.[%a_]+" },
+}
+
+describe("the files below lua/", function ()
+	local all = modules()
+
+	it("are installed under the module name that their path says", function ()
+		local spec = setmetatable({}, { __index = _G })
+		local chunk = assert(loadfile("rockspec/xmpp-tls-policy-scm-1.rockspec", "t", spec))
+		if setfenv then
+			setfenv(chunk, spec) -- luacheck: globals setfenv
+		end
+		chunk()
+		local installed = {}
+		for name, module in pairs(all) do
+			installed[name] = module.path
+		end
+		assert.same(installed, spec.build.install.lua)
+	end)
+
+	for name, module in pairs(all) do
+		if name:find "^xmpp_tls_policy" and not name:find "^xmpp_tls_policy%.servers%.%a+" then
+			it(name .. " knows no server", function ()
+				for _, sign in ipairs(knows_a_server) do
+					local found = module.text:match(sign[2])
+					assert.is_nil(found, ("%s: %s"):format(sign[1], tostring(found)))
+				end
+			end)
+		end
+
+		it(name .. " requires only lower layers and its own", function ()
+			local own = assert(layer_of(name), "no layer")
+			for _, other in ipairs(required(module.text)) do
+				assert.is_truthy(other == "xmpp_tls_policy.core" or all[other], other .. " is no file")
+				local layer = layer_of(other)
+				assert.is_true(layer <= own, ("%s, of layer %s, requires %s, of layer %s"):format(name, own, other, layer))
+			end
+		end)
+	end
+end)
