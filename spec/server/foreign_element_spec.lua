@@ -123,7 +123,9 @@ describe("an element before authentication", function ()
 	-- An open stream of a case, or nil and the text that came instead.
 	local function open(case)
 		local service = case.transport == "direct" and case.service .. "_direct_tls" or case.service
-		local peer = xmpp.connect(server:target(service, case.host), { from = case.service == "s2s" and "remote.test" or nil })
+		local peer = xmpp.connect(server:target(service, case.host), {
+			from = case.service == "s2s" and "remote.test" or nil,
+		})
 		peer.domain = case.host
 		if case.transport == "direct" then
 			assert(peer:secure { server_name = case.host or false })

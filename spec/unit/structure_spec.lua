@@ -35,39 +35,43 @@ end
 local function required(text)
 	local names = {}
 	for name in text:gmatch "require%s*%(?%s*[\"'](xmpp_tls_policy[%w_.]*)[\"']" do
-		names[#names + 1] = name
+		-- One that ends in a dot is put together when it runs.
+		names[#names + 1] = not name:find "%.$" and name or nil
 	end
 	return names
 end
 
--- By whom a module may be required: only by a higher layer, or by its own. The longest prefix counts.
+-- A module may be required by a higher layer, and by its own. Names with a dot at the end stand for
+-- a folder.
 local layers = {
 	["xmpp_tls_policy.core"] = 0,
-	["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.date"] = 1, ["xmpp_tls_policy.log_limit"] = 1,
-	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.counters"] = 1,
-	["xmpp_tls_policy.policy"] = 2,
-	["xmpp_tls_policy.certificates"] = 3, ["xmpp_tls_policy.contexts"] = 3, ["xmpp_tls_policy.handshakes"] = 3,
-	["xmpp_tls_policy.metrics"] = 3,
-	["xmpp_tls_policy.stream"] = 4,
-	["xmpp_tls_policy.service"] = 5,
-	["xmpp_tls_policy.commands"] = 6,
-	["xmpp_tls_policy.servers.contract"] = 6,
-	["xmpp_tls_policy.servers"] = 7,
-	["mod_xmpp_tls_policy"] = 8,
+	["xmpp_tls_policy.copy"] = 1, ["xmpp_tls_policy.counters"] = 1, ["xmpp_tls_policy.date"] = 1,
+	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.log_limit"] = 1, ["xmpp_tls_policy.network"] = 1,
+	["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.work_queue"] = 1,
+	["xmpp_tls_policy.policy"] = 2, ["xmpp_tls_policy.policy."] = 2,
 	-- The library as scripts load it.
-	["xmpp_tls_policy"] = 8,
+	["xmpp_tls_policy"] = 3,
+	["xmpp_tls_policy.certificates."] = 3, ["xmpp_tls_policy.contexts."] = 3, ["xmpp_tls_policy.handshakes."] = 3,
+	["xmpp_tls_policy.metrics"] = 3,
+	["xmpp_tls_policy.stream."] = 4,
+	["xmpp_tls_policy.service"] = 5,
+	["xmpp_tls_policy.commands"] = 6, ["xmpp_tls_policy.commands."] = 6,
+	["xmpp_tls_policy.servers.contract"] = 6,
+	["xmpp_tls_policy.servers."] = 7,
+	["mod_xmpp_tls_policy"] = 8,
 }
 
 local function layer_of(name)
-	while name do
-		if layers[name] then
-			return layers[name]
+	local folder = name
+	while folder do
+		if layers[folder] then
+			return layers[folder]
 		end
-		name = name:match "^(.*)%.[^.]+$"
+		folder = folder:gsub("%.$", ""):match "^(.*%.)[^.]+$"
 	end
 end
 
--- What only servers/NAME/ may contain, and lua/mod_xmpp_tls_policy.lua, which a server loads.
+-- Signs of a server, which only servers/NAME/ may contain, and lua/mod_xmpp_tls_policy.lua, which a server loads.
 local knows_a_server = {
 	{ "a module of the server", "require%s*%(?%s*[\"']util%." },
 	{ "a module of the server", "require%s*%(?%s*[\"']core%." },

@@ -137,7 +137,7 @@ local function add_judged(row, server, judged, refused, domains)
 	-- The name of the policy has the domain of the exception in it.
 	row.policy = (nameable or not exception) and judged.policy or nil
 	if judged.verdict.refuse then
-		row.verdict, row.clauses = refused, server.list(clauses_of(judged.verdict))
+		row.verdict, row.clauses = refused, server.list(clauses_of(judged.verdict.broken))
 	elseif exception then
 		row.verdict = "exception"
 		row.exception = nameable and { domain = exception.domain, expires = exception.expires } or nil

@@ -595,19 +595,22 @@ end
 
 -- The hosts of ours that a stream was admitted for, with the one of its header.
 local function hosts_of(stream)
-	local hosts = { [stream:host() or ""] = true }
+	local names = {}
 	for host in pairs(stream.admitted or {}) do
-		hosts[host] = true
+		names[host] = true
 	end
-	hosts[""] = nil
-	return hosts
+	local own = stream:host()
+	if own then
+		names[own] = true
+	end
+	return names
 end
 
 --- Judges all pairs of a server's stream anew.
 function methods:judge_again(session)
 	local stream = self:stream(session)
-	local hosts, domains = hosts_of(stream), self._server.domains_of(session)
-	for host in pairs(hosts) do
+	local domains = self._server.domains_of(session)
+	for host in pairs(hosts_of(stream)) do
 		for _, domain in ipairs(domains) do
 			local policy = policy_for(self, stream.role, host, domain)
 			if policy and judge(self, "reloaded", stream, { host = host, domain = domain, policy = policy }) then
