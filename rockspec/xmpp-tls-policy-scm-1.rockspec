@@ -43,6 +43,7 @@ build = {
 			["xmpp_tls_policy.certificates.own_certificate_check"] = "lua/xmpp_tls_policy/certificates/own_certificate_check.lua";
 			["xmpp_tls_policy.certificates.peer_certificates"] = "lua/xmpp_tls_policy/certificates/peer_certificates.lua";
 			["xmpp_tls_policy.certificates.record"] = "lua/xmpp_tls_policy/certificates/record.lua";
+			["xmpp_tls_policy.certificates.sighting"] = "lua/xmpp_tls_policy/certificates/sighting.lua";
 			["xmpp_tls_policy.commands"] = "lua/xmpp_tls_policy/commands/init.lua";
 			["xmpp_tls_policy.commands.accept"] = "lua/xmpp_tls_policy/commands/accept.lua";
 			["xmpp_tls_policy.commands.arguments"] = "lua/xmpp_tls_policy/commands/arguments.lua";

@@ -10,20 +10,14 @@
 --
 -- A domain is a key of the storage. The caller brings it into normal form (RFC 7622 3.2),
 -- and calls only for domains that have authenticated: other peers could fill the storage.
-local certificate_change = require "xmpp_tls_policy.certificates.change"
-local date = require "xmpp_tls_policy.date"
 local records = require "xmpp_tls_policy.certificates.record"
+local sighting = require "xmpp_tls_policy.certificates.sighting"
 local text = require "xmpp_tls_policy.text"
 
 local certificate_memory = {}
 
 local Memory = {}
 Memory.__index = Memory
-
--- So many new certificates of a domain are logged and remembered in a day: a server that
--- makes one for each connection fills neither the log nor the disk. A cluster whose
--- certificates fill the list is learnt in a day.
-local MOST_NEWCOMERS = records.MOST_CERTIFICATES - 1
 
 -- ---- arguments -----------------------------------------------------------------
 
@@ -78,98 +72,6 @@ local function save(memory, domain, record)
 end
 
 -- ---- sightings -----------------------------------------------------------------
--- Each function returns a result, and whether the record has to be written.
-
-local function is_within_a_day(past, now)
-	return past ~= nil and now >= past and now - past < date.DAY
-end
-
--- Of a certificate that cannot be judged. Where changes are refused, it is, too.
-local function unknown(seen, failure)
-	return { kind = "unknown", severity = "warn", message = failure, failure = failure, accepted = false,
-		refuse = seen.certificate_change == "refuse" }
-end
-
-local function first(domain, new, damage)
-	local message = text.quote(domain) .. " shows a certificate for the first time"
-	return {
-		kind = "first", severity = damage and "warn" or nil, damaged = damage and true or nil,
-		message = damage and ("%s; its present certificate counts as its first"):format(damage) or message,
-		new = records.copy(new), accepted = true, refuse = false,
-	}, true
-end
-
--- Nodes of a cluster may send one certificate with different chains, so that it is verified
--- now and then. That is logged at once, and then not again for a day.
-local function known(domain, record, index, seen, now)
-	local entry = record.certificates[index]
-	local result = { kind = "known", old = records.copy(entry), accepted = true, refuse = false,
-		message = text.quote(domain) .. " shows a certificate that it has shown before" }
-	local changed = records.seen_again(record.certificates, index, seen.direction, now)
-	if entry.verified ~= seen.verified and not is_within_a_day(entry.verified_changed, now) then
-		entry.verified, entry.verified_changed, changed = seen.verified, now, true
-		result.kind = seen.verified and "verified" or "unverified"
-		result.severity = seen.verified and "info" or "warn"
-		result.message = ("%s shows a certificate that it has shown before: it %s"):format(text.quote(domain),
-			seen.verified and "is verified now, and was not" or "is not verified any more")
-	end
-	result.new = records.copy(entry)
-	return result, changed
-end
-
-local function pending(domain, record, index, seen, now)
-	local entry = record.pending[index]
-	local result = { kind = "pending", old = records.copy(record.certificates[#record.certificates]),
-		accepted = false, refuse = true,
-		message = text.quote(domain) .. " shows a certificate that is refused until it is accepted" }
-	local changed = records.seen_again(record.pending, index, seen.direction, now)
-	if seen.certificate_change ~= "refuse" then
-		-- The log had a warning when the certificate came.
-		records.append(record.certificates, table.remove(record.pending, records.find(record.pending, entry.sha256)),
-			records.MOST_CERTIFICATES)
-		result.kind, result.severity, result.accepted, result.refuse, changed = "known", "info", true, false, true
-		result.message = text.quote(domain)
-			.. " shows a certificate that was refused; it is taken now, as changes are only warned about"
-	end
-	result.new = records.copy(entry)
-	return result, changed
-end
-
--- The number of new certificates of today, this one included.
-local function count_newcomer(record, now)
-	if not record.newcomers or not is_within_a_day(record.newcomers.since, now) then
-		record.newcomers = { since = now, count = 0 }
-	end
-	record.newcomers.count = record.newcomers.count + 1
-	return record.newcomers.count
-end
-
-local function newcomer(domain, record, new, seen, now)
-	-- If the clock was set back, its time would make the entry look unseen for long.
-	new.first_seen = math.max(now, record.certificates[#record.certificates].last_seen)
-	new.last_seen = new.first_seen
-	local verdict = certificate_change.judge(record.certificates, new, now)
-	local refuse = verdict.kind == "change" and seen.certificate_change == "refuse"
-	local count = count_newcomer(record, now)
-	local result = { kind = verdict.kind, old = records.copy(verdict.old), new = records.copy(new),
-		accepted = false, refuse = refuse,
-		message = ("%s %s%s"):format(text.quote(domain), verdict.reason,
-			refuse and "; it is refused until it is accepted" or "") }
-	if count > MOST_NEWCOMERS then
-		return result, false
-	end
-	result.severity, result.accepted = verdict.severity, not refuse
-	if count == MOST_NEWCOMERS then
-		result.message = result.message .. "; more new certificates of this domain are not logged today"
-	end
-	if refuse then
-		records.append(record.pending, new, records.MOST_PENDING)
-	else
-		verdict.old.replaced = true
-		records.append(record.certificates, new, records.MOST_CERTIFICATES)
-	end
-	return result, true
-end
 
 -- Judges and remembers the certificate that a domain's server shows.
 --   facts   as certificate:facts() returns them
@@ -207,26 +109,16 @@ function Memory:see(domain, facts, seen)
 	local now = time(self)
 	local new = records.entry(facts, seen, now)
 	if not new then
-		return unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
+		return sighting.unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
 	end
 	local record, message, code = load(self, domain, now)
 	if code == "storage" then
-		return unknown(seen, message)
+		return sighting.unknown(seen, message)
 	end
-	local result, changed
-	if not record then
-		record = records.new(new)
-		result, changed = first(domain, new, code == "damaged" and message or nil)
-	elseif records.find(record.certificates, new.sha256) then
-		result, changed = known(domain, record, records.find(record.certificates, new.sha256), seen, now)
-	elseif records.find(record.pending, new.sha256) then
-		result, changed = pending(domain, record, records.find(record.pending, new.sha256), seen, now)
-	else
-		result, changed = newcomer(domain, record, new, seen, now)
-	end
+	local result, changed = sighting.judge(domain, record, new, seen, now, code == "damaged" and message or nil)
 	local saved, failure = true, nil
 	if changed then
-		saved, failure = save(self, domain, record)
+		saved, failure = save(self, domain, changed)
 	end
 	if not saved then
 		result.failure, result.severity = failure, "warn"

@@ -248,13 +248,13 @@ describe("the certificate memory", function()
 			assert.are.same({ ["in"] = true, out = true }, memory:get("a.example").certificates[1].directions)
 		end)
 
-		it("warns once when it is not verified any more, and refuses nothing", function()
+		it("warns once when it is no longer verified, and refuses nothing", function()
 			learn("A")
 			local result = see("A", { direction = "out", verified = false, certificate_change = "refuse" })
 			assert.are.equal("unverified warn", word(result))
 			assert.is_true(result.accepted)
 			assert.are.same({ true, false }, { result.old.verified, result.new.verified })
-			assert.are.equal('"a.example" shows a certificate that it has shown before: it is not verified any more',
+			assert.are.equal('"a.example" shows a certificate that it has shown before: it is no longer verified',
 				result.message)
 			assert.are.equal("known", word(see("A", unverified)))
 		end)
@@ -710,7 +710,7 @@ describe("the certificate memory", function()
 			local result = see("B")
 			assert.are.equal("known info", word(result))
 			assert.is_true(result.accepted)
-			assert.are.equal('"a.example" shows a certificate that was refused; it is taken now, as changes are only '
+			assert.are.equal('"a.example" shows a certificate that was refused; it is accepted now, because changes are only '
 				.. "warned about", result.message)
 			assert.are.same({ "A B", "" }, { remembered() })
 			assert.are.equal("known", word(see("B", refusing)))
