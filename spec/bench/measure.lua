@@ -76,10 +76,11 @@ end
 
 local function line(row)
 	if not row.stock then
-		return ("%-62s %12s %-13s %s"):format(row.name, number(row.value), row.unit, goal(row))
+		return ("%-78s %12s %-13s %s"):format(row.name, number(row.value), row.unit, goal(row))
 	end
-	return ("%-50s %10s %10s %-12s %.4f (%.4f to %.4f, %d pairs) %s"):format(row.name, number(row.stock),
-		number(row.module), row.unit, row.value, row.lowest, row.highest, row.pairs, goal(row))
+	local spread = row.pairs > 1 and ("(%.4f to %.4f, %d pairs)"):format(row.lowest, row.highest, row.pairs) or ""
+	return ("%-46s %10s %10s %-12s %.4f %-26s %s"):format(row.name, number(row.stock), number(row.module), row.unit,
+		row.value, spread, goal(row))
 end
 
 -- Prints what was noted since the last call, and how long it took.
@@ -90,7 +91,7 @@ function measure.report(title, seconds)
 	for index = printed + 1, #measure.results do
 		local row = measure.results[index]
 		if row.stock and kind ~= "comparison" then
-			print(("%-50s %10s %10s %-12s %s"):format("", "stock", "module", "", "module/stock"))
+			print(("%-46s %10s %10s %-12s %s"):format("", "stock", "module", "", "module/stock"))
 		end
 		kind = row.stock and "comparison" or "value"
 		print(line(row))

@@ -7,11 +7,13 @@ local pair = {}
 
 pair.names = { "stock", "module" }
 
+-- Nothing is throttled, no password is hashed, and connections stay though they are silent.
+local options = { limits = {}, authentication = "internal_plain", c2s_timeout = 86400 }
+
 --- The specification (see support/prosody.lua) of one of the two.
 function pair.specification(name, fields)
 	return configuration.merged({ log_level = "info" }, fields, {
-		with_policy = name == "module", policy = name == "module" and fields.policy or nil,
-		options = configuration.merged({ limits = {}, authentication = "internal_plain" }, fields.options),
+		with_policy = name == "module", options = configuration.merged(options, fields.options),
 	})
 end
 

@@ -1,5 +1,6 @@
 -- The names of all measurements, in the order in which they run: files of rows/. Each returns
 -- { title = text, run = function(bench) }; bench: see run.lua.
 return {
-	"message", "iq", "login", "reconnect", "dialback",
+	"message", "iq", "login", "reconnect", "dialback", "same_tls",
+	"handshakes", "verdicts", "store", "refusals", "connections", "certificates", "walls",
 }

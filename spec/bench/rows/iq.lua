@@ -29,22 +29,20 @@ function iq.run(bench)
 			local other = start_other(bench)
 			local server = start {
 				hosts = { ["example.test"] = bench.certificate "rsa2048" }, ca = bench.authority.certificate,
-				users = { ["juliet@example.test"] = clients.password },
 				routes = { ["remote.test"] = { s2s = other.ports.s2s } },
 			}
 			other:configure { routes = { ["example.test"] = { s2s = server.ports.s2s } } }
 			other:reload()
 			local options = { context = clients.context() }
-			local crowd = clients.crowd(server, "juliet", 30, options)
+			local crowd = clients.crowd(server)
 			local romeo = clients.log_in(other, "romeo", options)
 			crowd[#crowd + 1] = romeo
-			local close = clients.closing(crowd)
 			return function (pings)
 				for number = 1, pings do
 					ping(romeo, number)
 				end
 			end, function ()
-				close()
+				clients.close(crowd)
 				other:stop()
 			end
 		end,

@@ -15,7 +15,7 @@ function message.run(bench)
 				users = { ["juliet@example.test"] = clients.password, ["romeo@example.test"] = clients.password },
 			}
 			local options = { context = clients.context() }
-			local crowd = clients.crowd(server, "juliet", 30, options)
+			local crowd = clients.crowd(server)
 			local juliet, romeo = clients.log_in(server, "juliet", options), clients.log_in(server, "romeo", options)
 			crowd[#crowd + 1], crowd[#crowd + 2] = juliet, romeo
 			return function (messages)
@@ -23,7 +23,9 @@ function message.run(bench)
 					assert(juliet:send(stanza:format(romeo.address, number)))
 					assert(romeo:read_until "</message>")
 				end
-			end, clients.closing(crowd)
+			end, function ()
+				clients.close(crowd)
+			end
 		end,
 	})
 end
