@@ -60,6 +60,22 @@ function measure.compare(comparison)
 		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios], pairs = #ratios })
 end
 
+--- Measures several things at once, so many times on a stock server and on one with the module,
+-- by pairs. run() -> { stock = { [field] = value }, module = likewise }. Returns
+-- { [field] = { stock = list, module = list } }, as compare() takes them.
+function measure.pairs(times, run)
+	local found = {}
+	for index = 1, times do
+		for name, result in pairs(run()) do
+			for field, value in pairs(result) do
+				found[field] = found[field] or { stock = {}, module = {} }
+				found[field][name][index] = value
+			end
+		end
+	end
+	return found
+end
+
 local function met(row)
 	return row.at_least and row.value >= row.limit or not row.at_least and row.value <= row.limit
 end

@@ -21,13 +21,13 @@ function pair.pid(server)
 	return assert(files.read(server.directory .. "/prosody.pid"):match "%d+")
 end
 
---- Calls action(name, server) -> result for both, in turn, and stops them, also after an error.
+--- Calls action(server) -> result for both, in turn, and stops them, also after an error.
 -- Returns { stock = result, module = result }.
 function pair.each(fields, action)
 	local results = {}
 	for _, name in ipairs(pair.names) do
 		local server = prosody.start(pair.specification(name, fields))
-		local ok, result = pcall(action, name, server)
+		local ok, result = pcall(action, server)
 		server:stop()
 		results[name] = ok and result or error(result, 0)
 	end
