@@ -143,9 +143,13 @@ lint: ## check C, Lua and the rockspec
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)
 
-bench: all ## measure: table on the terminal, JSON in build/bench.json
+# All take more than an hour; `make bench ROWS="message iq"` takes those of spec/bench/rows/.
+ROWS ?=
+
+bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json
+	$(call install,prosody valgrind)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
-		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json
+		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json $(ROWS)
 
 # Bounded: `make soak HANDSHAKES=3000 SECONDS=60` is a short one; SEED=… makes the same
 # handshakes again, STOCK=1 takes a server without the policy, to compare.

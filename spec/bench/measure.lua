@@ -1,76 +1,33 @@
--- How things are measured, and where the results go.
-local pki = require "support.pki"
-local process = require "support.process"
+-- What was measured: its table on the terminal, and its JSON.
+local files = require "support.files"
+local json = require "dkjson"
 
 local measure = { results = {} }
 
--- limit: the most that the value may be; at_least: it has to reach the limit.
+local row_name
+
+-- Adds a result of the row that runs.
+local function add(result)
+	result.row = row_name
+	table.insert(measure.results, result)
+end
+
+--- What is noted from now on belongs to the row of that name.
+function measure.begin(name)
+	row_name = name
+end
+
+--- Notes a value. limit: the most that it may be; at_least: it has to reach the limit.
 function measure.note(name, unit, value, limit, at_least)
-	table.insert(measure.results, { name = name, unit = unit, value = value, limit = limit, at_least = at_least })
+	add({ name = name, unit = unit, value = value, limit = limit, at_least = at_least })
 end
 
-local function met(row)
-	return row.at_least and row.value >= row.limit or not row.at_least and row.value <= row.limit
-end
-
--- Prints what was noted since the last call.
-local printed = 0
-function measure.report(title)
-	print("\n" .. title)
-	for index = printed + 1, #measure.results do
-		local row = measure.results[index]
-		print(("%-62s %12.6g %-13s %s"):format(row.name, row.value, row.unit, row.limit and ("%s %g%s"):format(
-			row.at_least and "at least" or "at most", row.limit, met(row) and "" or ": MISSED") or ""))
+function measure.mean(list)
+	local sum = 0
+	for _, value in ipairs(list) do
+		sum = sum + value
 	end
-	printed = #measure.results
-end
-
-function measure.write_json(path)
-	local rows = {}
-	for index, row in ipairs(measure.results) do
-		rows[index] = ("  {\"name\": %q, \"unit\": %q, \"value\": %.6g%s}"):format(row.name, row.unit, row.value,
-			row.limit and (", \"%s\": %g"):format(row.at_least and "at_least" or "at_most", row.limit) or "")
-	end
-	local file = assert(io.open(path, "w"))
-	assert(file:write("[\n", table.concat(rows, ",\n"), "\n]\n"))
-	file:close()
-end
-
--- All instructions in a file of callgrind's.
-function measure.callgrind_total(path)
-	local file = assert(io.open(path))
-	local text = file:read "*a"
-	file:close()
-	return assert(tonumber(text:match "\ntotals: (%d+)" or text:match "\nsummary: (%d+)"), "callgrind counted nothing")
-end
-
--- Instructions inside SSL_accept (the server's side of handshakes) while a script
--- runs with so many rounds; what happens once is left out by taking a difference.
-function measure.instructions(interpreter, script, rounds, ...)
-	local function run(count, mode, version, files)
-		local output = pki.path ".callgrind"
-		process.check({
-			"env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
-			"valgrind", "--tool=callgrind", "--toggle-collect=SSL_accept", "--callgrind-out-file=" .. output,
-			interpreter, script, mode, version, tostring(count), files.certificate, files.key,
-		}, { timeout = 600 })
-		return measure.callgrind_total(output)
-	end
-	local few = 5
-	return (run(few + rounds, ...) - run(few, ...)) / rounds
-end
-
--- The best of five runs, in µs a call.
-function measure.microseconds(count, action)
-	local best = math.huge
-	for _ = 1, 5 do
-		local start = os.clock()
-		for _ = 1, count do
-			action()
-		end
-		best = math.min(best, (os.clock() - start) / count * 1e6)
-	end
-	return best
+	return sum / #list
 end
 
 function measure.median(list)
@@ -83,11 +40,97 @@ function measure.median(list)
 end
 
 function measure.largest(list)
-	local largest = list[1]
-	for _, value in ipairs(list) do
-		largest = math.max(largest, value)
+	return math.max(table.unpack(list))
+end
+
+--- Notes a comparison of a stock server with one with the module:
+--   name, unit
+--   stock, module  lists of values, of which those at the same place were measured as a pair
+--   middle         function(list) -> value that stands for a list (default: measure.mean)
+--   goal           the most that module/stock may be
+function measure.compare(comparison)
+	local middle = comparison.middle or measure.mean
+	local ratios = {}
+	for index, value in ipairs(comparison.module) do
+		ratios[index] = value / comparison.stock[index]
 	end
-	return largest
+	table.sort(ratios)
+	local stock, module = middle(comparison.stock), middle(comparison.module)
+	add({ name = comparison.name, unit = comparison.unit, stock = stock, module = module,
+		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios], pairs = #ratios })
+end
+
+--- Measures several things at once, so many times on a stock server and on one with the module,
+-- by pairs. run() -> { stock = { [field] = value }, module = likewise }. Returns
+-- { [field] = { stock = list, module = list } }, as compare() takes them.
+function measure.pairs(times, run)
+	local found = {}
+	for index = 1, times do
+		for name, result in pairs(run()) do
+			for field, value in pairs(result) do
+				found[field] = found[field] or { stock = {}, module = {} }
+				found[field][name][index] = value
+			end
+		end
+	end
+	return found
+end
+
+local function met(row)
+	return row.at_least and row.value >= row.limit or not row.at_least and row.value <= row.limit
+end
+
+local function goal(row)
+	return row.limit and ("%s %g%s"):format(row.at_least and "at least" or "at most", row.limit,
+		met(row) and "" or ": MISSED") or ""
+end
+
+-- Large numbers whole.
+local function number(value)
+	return ("%.6g"):format(value):find "e" and ("%.0f"):format(value) or ("%.6g"):format(value)
+end
+
+local function line(row)
+	if not row.stock then
+		return ("%-78s %12s %-13s %s"):format(row.name, number(row.value), row.unit, goal(row))
+	end
+	local spread = row.pairs > 1 and ("(%.4f to %.4f, %d pairs)"):format(row.lowest, row.highest, row.pairs) or ""
+	return ("%-46s %10s %10s %-12s %.4f %-26s %s"):format(row.name, number(row.stock), number(row.module), row.unit,
+		row.value, spread, goal(row))
+end
+
+-- Prints what was noted since the last call, and how long it took.
+local printed = 0
+function measure.report(title, seconds)
+	print(("\n%s (%.0f s)"):format(title, seconds))
+	local kind
+	for index = printed + 1, #measure.results do
+		local row = measure.results[index]
+		if row.stock and kind ~= "comparison" then
+			print(("%-46s %10s %10s %-12s %s"):format("", "stock", "module", "", "module/stock"))
+		end
+		kind = row.stock and "comparison" or "value"
+		print(line(row))
+	end
+	io.stdout:flush()
+	printed = #measure.results
+end
+
+local order = { "row", "name", "unit", "stock", "module", "value", "lowest", "highest", "pairs", "at_most", "at_least" }
+
+--- Writes a list with an object for each result. `value` of a comparison is module/stock.
+function measure.write_json(path)
+	local list = {}
+	for index, row in ipairs(measure.results) do
+		local fields = {}
+		for field, value in pairs(row) do
+			fields[field] = value
+		end
+		fields.at_least, fields.at_most, fields.limit = row.at_least and row.limit, not row.at_least and row.limit, nil
+		fields.at_least, fields.at_most = fields.at_least or nil, fields.at_most or nil
+		list[index] = "  " .. json.encode(fields, { keyorder = order })
+	end
+	files.write(path, "[\n" .. table.concat(list, ",\n") .. "\n]\n")
 end
 
 return measure

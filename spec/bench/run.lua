@@ -1,90 +1,49 @@
--- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments:
--- the interpreter, and the file for the JSON.
-local connections = require "bench.connections"
-local contexts = require "bench.contexts"
-local core = require "xmpp_tls_policy.core"
-local certificate_bench = require "bench.certificates"
-local handshake = require "support.handshake"
-local logins = require "bench.logins"
+-- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments: the
+-- interpreter, the file for the JSON, and names of rows.lua (default: all).
 local measure = require "bench.measure"
 local pki = require "support.pki"
-local refusals = require "bench.refusals"
-local tls_policy = require "xmpp_tls_policy"
+local rows = require "bench.rows"
+local socket = require "socket"
 
 local interpreter, json_path = arg[1], arg[2]
-local authority = pki.authority()
-local certificates = {}
-for _, kind in ipairs { "rsa2048", "p256" } do
-	certificates[kind] = authority:issue { names = { "example.test" }, key = kind }
-end
 
-local function compare(what, script, version, kind, modes, limit)
-	local cost = {}
-	for _, mode in ipairs(modes) do
-		cost[mode] = measure.instructions(interpreter, script, 20, mode, version, certificates[kind])
-		measure.note(("%s, %s, %s, %s"):format(what, version, kind, mode), "instructions", cost[mode])
+local function selected()
+	local known, names = {}, {}
+	for _, name in ipairs(rows) do
+		known[name] = true
 	end
-	measure.note(("%s, %s, %s, ratio"):format(what, version, kind), modes[2] .. "/" .. modes[1],
-		cost[modes[2]] / cost[modes[1]], limit)
-end
-
-local function facts_and_verdict()
-	local policy = tls_policy.policy()
-	local files = certificates.rsa2048
-	local server = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
-	local client = assert(core.context.new { role = "client", verify = "none" })
-	assert(server:apply(policy:settings()))
-	assert(client:apply {})
-	local one, other = assert(handshake.between(client, server))
-	measure.note("facts, server", "µs", measure.microseconds(20000, function () other:facts() end), 10)
-	measure.note("facts, client, with a certificate unparsed", "µs",
-		measure.microseconds(20000, function () one:facts() end), 10)
-	local facts = other:facts()
-	measure.note("verdict", "µs", measure.microseconds(20000, function () policy:judge(facts) end))
-end
-
-local function store()
-	local trial = core.session_store_trial
-	local million = 1000000
-	local memory = 112
-	local full = assert(core.session_store.new { memory = memory, lifetime = 3600 })
-	trial.fill(full, million)
-	local stats = full:stats()
-	assert(stats.sessions == million, "the store holds no million sessions")
-	measure.note("sessions in a MiB, index included, of a store with a million", "sessions",
-		stats.capacity / memory, 8000, true)
-	full:close()
-	for _, count in ipairs { 1000, 10000, 100000, million } do
-		local made = assert(core.session_store.new { memory = memory, lifetime = 3600 })
-		trial.fill(made, count)
-		local inserting, finding = math.huge, math.huge
-		for _ = 1, 5 do
-			local insert, find = assert(trial.exercise(made, 10000))
-			inserting, finding = math.min(inserting, insert * 1e6), math.min(finding, find * 1e6)
-		end
-		measure.note(("insertion, with %d in it"):format(count), "µs", inserting, 1)
-		measure.note(("look-up, with %d in it"):format(count), "µs", finding, 1)
-		made:close()
+	for index = 3, #arg do
+		assert(known[arg[index]], ("no row %q; there are: %s"):format(arg[index], table.concat(rows, " ")))
+		names[#names + 1] = arg[index]
 	end
+	return #names > 0 and names or rows
 end
 
-for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
-	for _, kind in ipairs { "rsa2048", "p256" } do
-		compare("full handshake, server", "spec/bench/handshake.lua", version, kind, { "stock", "policy" }, 1.01)
-	end
-	compare("resumed handshake, server", "spec/bench/resumption.lua", version, "rsa2048", { "openssl", "store" }, 1.05)
+--- What the rows have in common: the interpreter of the servers, and certificates, each made
+-- once. kind: of the key, see pki.lua; name: of the host, example.test if nil.
+local bench = { interpreter = interpreter, authority = pki.authority() }
+
+local issued = {}
+
+local function once(how, kind, name, make)
+	local id = how .. kind .. name
+	issued[id] = issued[id] or make { names = { name }, key = kind }
+	return issued[id]
 end
-measure.report "Handshakes in memory"
-contexts.run(interpreter, certificates.rsa2048)
-facts_and_verdict()
-measure.report "Facts and verdicts"
-store()
-measure.report "Session store"
-local count = tonumber(os.getenv "PAIRS") or 10
-logins.beside_tls(certificates, interpreter)
-refusals.run(certificates, tonumber(os.getenv "REFUSALS") or 100000)
-connections.run(certificates, tonumber(os.getenv "CONNECTIONS") or 10000)
-certificate_bench.run(certificates.p256, 100000, 10000)
-logins.run(certificates, count)
-measure.write_json(json_path)
+
+function bench.certificate(kind, name)
+	return once("issued", kind, name or "example.test", function (options) return bench.authority:issue(options) end)
+end
+
+function bench.self_signed(kind, name)
+	return once("self-signed", kind, name or "example.test", pki.self_signed)
+end
+
+for _, name in ipairs(selected()) do
+	local row, start = require("bench.rows." .. name), socket.gettime()
+	measure.begin(name)
+	row.run(bench)
+	measure.report(row.title, socket.gettime() - start)
+	measure.write_json(json_path)
+end
 pki.remove()

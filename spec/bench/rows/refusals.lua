@@ -1,22 +1,13 @@
 -- Handshakes that a server refuses, one after the other: what stays of them in memory
 -- and in the log.
 local client_hello = require "support.client_hello"
-local files = require "support.files"
 local measure = require "bench.measure"
 local offers = require "support.offers"
+local pair = require "bench.pair"
 local prosody = require "support.prosody"
 local socket = require "socket"
 
-local refusals = {}
-
--- KiB of resident memory.
-local function resident(pid)
-	return tonumber(files.read("/proc/" .. pid .. "/status"):match "VmRSS:%s+(%d+)")
-end
-
-local function cpu_time(pid)
-	return tonumber(files.read("/proc/" .. pid .. "/schedstat"):match "^(%d+)")
-end
+local refusals = { title = "Refused handshakes" }
 
 local function refuse(port, bytes, count)
 	for number = 1, count do
@@ -33,40 +24,36 @@ local function refuse(port, bytes, count)
 	end
 end
 
-local function start(certificates, with_policy)
-	local server = prosody.start {
-		hosts = { ["example.test"] = certificates.p256 }, log_level = "info", with_policy = with_policy,
-		options = { limits = {} },
-	}
-	local pid = files.read(server.directory .. "/prosody.pid"):match "%d+"
-	return { server = server, pid = pid, port = server.ports.c2s_direct_tls, cpu = 0 }
+local function start(bench, name)
+	local server = prosody.start(pair.specification(name, { hosts = { ["example.test"] = bench.certificate "p256" } }))
+	return { server = server, port = server.ports.c2s_direct_tls, cpu = 0 }
 end
 
 -- So many refused handshakes to each server, in turns, after a tenth of that to warm up.
-function refusals.run(certificates, count)
+function refusals.run(bench)
+	local count = tonumber(os.getenv "REFUSALS") or 100000
 	local bytes, turns = client_hello.build(offers.cbc), 10
-	local subjects = { stock = start(certificates, false), module = start(certificates, true) }
+	local subjects = { stock = start(bench, "stock"), module = start(bench, "module") }
 	for _, subject in pairs(subjects) do
 		refuse(subject.port, bytes, math.ceil(count / turns))
-		subject.resident, subject.mark = resident(subject.pid), subject.server:mark()
+		subject.resident, subject.mark = pair.resident(subject.server), subject.server:mark()
 	end
 	for _ = 1, turns do
 		for _, subject in pairs(subjects) do
-			local before = cpu_time(subject.pid)
+			local before = pair.cpu_time(subject.server)
 			refuse(subject.port, bytes, math.ceil(count / turns))
-			subject.cpu = subject.cpu + cpu_time(subject.pid) - before
+			subject.cpu = subject.cpu + pair.cpu_time(subject.server) - before
 		end
 	end
 	for _, name in ipairs { "stock", "module" } do
 		local subject, what = subjects[name], ("%d refused handshakes, %s"):format(count, name)
 		local _, lines = subject.server:log(subject.mark):gsub("\n", "")
-		measure.note(what .. ", resident memory", "KiB more", resident(subject.pid) - subject.resident,
+		measure.note(what .. ", resident memory", "KiB more", pair.resident(subject.server) - subject.resident,
 			name == "module" and 2048 or nil)
 		measure.note(what .. ", log", "lines", lines)
 		measure.note(what .. ", server CPU", "µs each", subject.cpu / count / 1000)
 		subject.server:stop()
 	end
-	measure.report "Refused handshakes"
 end
 
 return refusals

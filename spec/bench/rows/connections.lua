@@ -1,16 +1,15 @@
 -- The shell's list of connections on a server with many of them: how long it takes, and how
 -- long others wait meanwhile.
-local core = require "xmpp_tls_policy.core"
+local clients = require "bench.clients"
 local files = require "support.files"
 local measure = require "bench.measure"
 local prosody = require "support.prosody"
 local socket = require "socket"
 local unix = require "socket.unix"
-local xmpp = require "support.xmpp"
 
-local connections = {}
+local connections = { title = "The shell's list of connections" }
 
-local USER, PASSWORD = "juliet", "secret"
+local USER = "juliet"
 
 -- How many descriptors this process may have, after it asked for as many as it can get.
 local function descriptor_limit()
@@ -18,22 +17,13 @@ local function descriptor_limit()
 	return tonumber(files.read "/proc/self/limits":match "Max open files%s+(%d+)")
 end
 
-local function log_in(server, context, number)
-	local peer, reason, text = xmpp.open(server:target "c2s", { tls = { context = context } })
-	assert(peer, ("connection %d: %s %s"):format(number, tostring(reason), tostring(text)))
-	assert(peer:login(USER, PASSWORD))
-	return peer
-end
-
 -- Descriptors that neither the server nor we have for connections.
 local SPARE = 200
 
 local function fill(server, count)
-	local context = assert(core.context.new { role = "client", verify = "none" })
-	assert(context:apply { maximum_version = "TLSv1.2" })
-	local peers = {}
+	local options, peers = { context = clients.context "TLSv1.2" }, {}
 	for number = 1, count do
-		peers[number] = log_in(server, context, number)
+		peers[number] = clients.log_in(server, USER, options)
 	end
 	return peers
 end
@@ -87,19 +77,19 @@ local function run(server, client, command)
 	return took, shell.lines, longest
 end
 
---- With so many connections of clients, or as many as there may be.
-function connections.run(certificates, wanted)
+-- With so many connections of clients, or as many as there may be.
+function connections.run(bench)
+	local wanted = tonumber(os.getenv "CONNECTIONS") or 10000
 	local count = math.min(wanted, descriptor_limit() - SPARE)
 	if count < wanted then
 		print(("Only %d connections instead of %d, because of the limit of open files"):format(count, wanted))
 	end
 	local server = prosody.start {
-		hosts = { ["example.test"] = certificates.p256 }, log_level = "info", with_policy = true,
-		users = { [USER .. "@example.test"] = PASSWORD }, options = { limits = {} },
+		hosts = { ["example.test"] = bench.certificate "p256" }, log_level = "info", with_policy = true,
+		users = { [USER .. "@example.test"] = clients.password }, options = { limits = {} },
 	}
 	local peers = fill(server, count)
-	local client = assert(xmpp.open(server:target "c2s"))
-	assert(client:login(USER, PASSWORD))
+	local client = clients.log_in(server, USER, { context = clients.context() })
 	run(server, client, "tlspolicy:show()") -- warm
 	for _, command in ipairs { 'tlspolicy:show()', 'tlspolicy:show("json")' } do
 		local times, waits = {}, {}
@@ -113,11 +103,8 @@ function connections.run(certificates, wanted)
 		measure.note(what .. ", another client waits at most", "ms", measure.largest(waits), limited and 250 or nil)
 	end
 	client:close()
-	for _, peer in ipairs(peers) do
-		peer:close()
-	end
+	clients.close(peers)
 	server:stop()
-	measure.report "The list of connections"
 end
 
 return connections

@@ -1,34 +1,18 @@
 -- Logins up to the second stream features, to a stock Prosody and to one with the
 -- module, in turn: wall time, the server's CPU time, share resumed.
-local core = require "xmpp_tls_policy.core"
-local files = require "support.files"
+local clients = require "bench.clients"
 local measure = require "bench.measure"
-local pki = require "support.pki"
+local pair = require "bench.pair"
 local prosody = require "support.prosody"
 local socket = require "socket"
-local xmpp = require "support.xmpp"
 
-local logins = {}
-
--- Nanoseconds that a process has run.
-local function cpu_time(pid)
-	return assert(tonumber(files.read("/proc/" .. pid .. "/schedstat"):match "^(%d+)"))
-end
-
-local function client_context(cell)
-	local context = assert(core.context.new { role = "client", verify = "none" })
-	assert(context:apply { maximum_version = cell.version })
-	return context
-end
+local walls = { title = "Logins, wall time (limits by the stock server of the same run)" }
 
 -- Returns wall ms, whether resumed, and the session.
 local function log_in(server, context, cell, session)
 	local start = socket.gettime()
-	local peer, features, text = xmpp.open(server:target "c2s", {
-		nagle = cell.nagle, tls = { context = context, session = session },
-	})
+	local peer = clients.open(server, { nagle = cell.nagle, context = context, session = session })
 	local wall = (socket.gettime() - start) * 1000
-	assert(peer, ("%s %s"):format(tostring(features), tostring(text)))
 	local resumed, next_session = peer:tls_info().resumed, peer.socket:session()
 	if cell.goodbye then
 		peer.socket:shutdown()
@@ -44,7 +28,6 @@ local batch = 5
 local function new_tally(server, context, cell)
 	local tally = {
 		server = server, wall = {}, cpu = {}, resumed = 0, context = context, cell = cell,
-		pid = files.read(server.directory .. "/prosody.pid"):match "%d+",
 	}
 	if cell.reconnect then
 		tally.session = select(3, log_in(server, context, cell))
@@ -53,16 +36,16 @@ local function new_tally(server, context, cell)
 end
 
 local function run_batch(tally)
-	local walls, before = {}, cpu_time(tally.pid)
+	local times, before = {}, pair.cpu_time(tally.server)
 	for index = 1, batch do
 		local wall, resumed, session = log_in(tally.server, tally.context, tally.cell,
 			tally.cell.reconnect and tally.session or nil)
-		walls[index] = wall
+		times[index] = wall
 		tally.resumed = tally.resumed + (resumed and 1 or 0)
 		tally.session = session or tally.session
 	end
-	table.insert(tally.wall, measure.median(walls))
-	table.insert(tally.cpu, (cpu_time(tally.pid) - before) / batch / 1e6)
+	table.insert(tally.wall, measure.median(times))
+	table.insert(tally.cpu, (pair.cpu_time(tally.server) - before) / batch / 1e6)
 end
 
 -- Fresh servers for each cell: a Prosody that has seen many logins keeps something of
@@ -81,7 +64,7 @@ end
 
 local function run_cell(hosts, cell, pairs_of_batches)
 	return with_servers(hosts, function (servers)
-		local context, tallies = client_context(cell), {}
+		local context, tallies = clients.context(cell.version), {}
 		for name, server in pairs(servers) do
 			tallies[name] = new_tally(server, context, cell)
 			run_batch(tallies[name]) -- warm
@@ -154,50 +137,10 @@ local function limits_of(cell, stock)
 	return limits
 end
 
--- Instructions of a server's for so many logins, its start and end among them.
-local function instructions(hosts, interpreter, context, with_policy, count)
-	local output = pki.path ".callgrind"
-	local server = prosody.start {
-		hosts = hosts, log_level = "info", with_policy = with_policy, policy = { resumption = { enabled = false } },
-		lua = { "valgrind", "--tool=callgrind", "--callgrind-out-file=" .. output, interpreter },
-	}
-	for _ = 1, count do
-		log_in(server, context, { goodbye = true })
-	end
-	server:stop()
-	return measure.callgrind_total(output)
-end
-
--- What the module costs beside TLS: the same suite on both servers, nothing resumed,
--- no tickets. Two servers that do the same differ by up to a tenth in time; so
--- instructions are counted.
-function logins.beside_tls(certificates, interpreter)
-	local hosts = { ["example.test"] = certificates.p256 }
-	local context = assert(core.context.new { role = "client", verify = "none" })
-	assert(context:apply {
-		maximum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" }, no_stateless_tickets = true,
-	})
-	local few, many, cost = 20, 220, {}
-	for _, name in ipairs { "stock", "module" } do
-		local function run(count)
-			return instructions(hosts, interpreter, context, name == "module", count)
-		end
-		-- When the collector runs makes some per cent.
-		local costs = {}
-		for index = 1, 3 do
-			costs[index] = (run(many) - run(few)) / (many - few)
-		end
-		cost[name] = measure.median(costs)
-		measure.note("login with the same TLS, server, " .. name, "instructions", cost[name])
-	end
-	measure.note("login with the same TLS, server, ratio", "module/stock", cost.module / cost.stock, 1.05)
-	measure.report "What the module costs beside TLS"
-end
-
--- `certificates`: { [kind] = files }; `count`: pairs of batches of logins in each cell.
-function logins.run(certificates, count)
+function walls.run(bench)
+	local count = tonumber(os.getenv "PAIRS") or 10
 	for _, kind in ipairs { "rsa2048", "p256" } do
-		local hosts = { ["example.test"] = certificates[kind] }
+		local hosts = { ["example.test"] = bench.certificate(kind) }
 		local stock = {
 			tls12 = run_cell(hosts, { version = "TLSv1.2" }, count).stock,
 			tls13 = run_cell(hosts, { version = "TLSv1.3" }, count).stock,
@@ -205,8 +148,7 @@ function logins.run(certificates, count)
 		each_cell(function (cell)
 			note(name_of(kind, cell), run_cell(hosts, cell, count), limits_of(cell, stock))
 		end)
-		measure.report("Logins, " .. kind .. " (limits by the stock server of the same run)")
 	end
 end
 
-return logins
+return walls

@@ -6,7 +6,7 @@ local files = require "support.files"
 local measure = require "bench.measure"
 local process = require "support.process"
 
-local certificates = {}
+local certificates = { title = "Certificate memory" }
 
 local day = 86400
 
@@ -39,8 +39,9 @@ local function resident()
 	return tonumber(files.read("/proc/self/status"):match "VmRSS:%s+(%d+)")
 end
 
--- So many domains, each with a certificate; then so many sightings of some of them.
-function certificates.run(certificate, domains, sightings)
+-- Many domains, each with a certificate; then sightings of some of them.
+function certificates.run(bench)
+	local domains, sightings, certificate = 100000, 10000, bench.certificate "p256"
 	local facts = assert(core.certificate.from_pem(files.read(certificate.certificate))):facts()
 	local manager = datamanager()
 	manager.set_data_path(process.scratch "data")
@@ -68,7 +69,6 @@ function certificates.run(certificate, domains, sightings)
 	look "days later, and written down"
 	collectgarbage()
 	measure.note("certificate memory, resident", "KiB more", resident() - before, 1024)
-	measure.report "Certificate memory"
 end
 
 return certificates

@@ -1,0 +1,19 @@
+-- Servers with 300 hosts, which share one certificate.
+local hosts = {}
+
+hosts.count = 300
+
+function hosts.name(number)
+	return ("host%d.example.test"):format(number)
+end
+
+--- Fields of a specification (see support/prosody.lua).
+function hosts.fields(bench)
+	local files, list = bench.certificate("rsa2048", "*.example.test"), {}
+	for number = 1, hosts.count do
+		list[hosts.name(number)] = files
+	end
+	return { hosts = list, domain = hosts.name(1) }
+end
+
+return hosts

@@ -1,0 +1,7 @@
+-- The names of all measurements, in the order in which they run: files of rows/. Each returns
+-- { title = text, run = function(bench) }; bench: see run.lua.
+return {
+	"message", "iq", "login", "reconnect", "dialback", "report", "memory",
+	"hosts_start", "hosts_reload", "hosts_login", "same_tls",
+	"handshakes", "verdicts", "store", "refusals", "connections", "certificates", "walls",
+}
