@@ -115,7 +115,7 @@ describe("where something is broken", function ()
 		return list
 	end
 
-	local not_let_in = "No client and no server is let in to (.-), because mod_xmpp_tls_policy is not in force: (.*)"
+	local not_let_in = "Refusing all clients and servers on (.-): mod_xmpp_tls_policy is not active: (.*)"
 
 	-- One line says for whom, why, and what to do.
 	local function assert_said(server, why, hosts)
@@ -194,8 +194,8 @@ describe("where something is broken", function ()
 				local server = without_core({}, case[1])
 				assert_refused(server)
 				assert_said(server, case[2])
-				assert.equal(1, #lines(server, "Turned away"))
-				assert.matches("\terror\tTurned away: c2s, example.test, 127.0.0.1: mod_xmpp_tls_policy is not in force: ",
+				assert.equal(1, #lines(server, "Refused a stream"))
+				assert.matches("\terror\tRefused a stream: c2s, example.test, 127.0.0.1: mod_xmpp_tls_policy is not active: ",
 					server:log())
 				assert.is_nil(server:log():match "Traceback")
 			end)
@@ -277,7 +277,7 @@ describe("where something is broken", function ()
 			end
 			assert_said(server, ".", "chat.test, example.test")
 			assert.matches("%[error%] Not in force; see the log", (server:shell 'module:info("xmpp_tls_policy")'))
-			server:wait_for_log "error\tNothing is reported on reported.test, because mod_xmpp_tls_policy is not in force"
+			server:wait_for_log "error\tNo report is made on reported.test: mod_xmpp_tls_policy is not active"
 			-- A stream to a free host does not carry anything to another.
 			local peer = xmpp.open(server:target("s2s", "free.test"), { from = "remote.test" })
 			inject(server, 'for session in pairs(prosody.incoming_s2s) do prosody.hosts["free.test"].events.fire_event('
@@ -322,7 +322,7 @@ describe("where something is broken", function ()
 			files_of.write(server.spec.tree .. core_file, core)
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert_under_policy(server)
-			server:wait_for_log "info\tNobody is turned away any more"
+			server:wait_for_log "info\tAccepting connections again"
 		end)
 
 		it("is missing: an administrator can do without, by the configuration or by unloading", function ()
@@ -332,14 +332,14 @@ describe("where something is broken", function ()
 			server:reload()
 			assert_served(server)
 			local mark = server:mark()
-			server:wait_for_log "info\tNobody is turned away any more"
+			server:wait_for_log "info\tAccepting connections again"
 			server:configure { with_policy = true }
 			server:reload()
 			assert_refused(server)
 			server:wait_for_log(not_let_in, mark)
 			server:shell [[module:unload("xmpp_tls_policy")]]
 			assert_served(server)
-			server:wait_for_log "info\tmod_xmpp_tls_policy is unloaded: everybody is let in"
+			server:wait_for_log "info\tmod_xmpp_tls_policy is unloaded: connections are accepted"
 		end)
 	end)
 
@@ -369,11 +369,11 @@ describe("where something is broken", function ()
 				"error\tError initializing module[^\n]*injected" },
 			["that fails in module.load"] = {
 				failing("xmpp_tls_policy/servers/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
-				"error\tA failure of the TLS policy's own, in coming into force: [^\n]*injected", "injected %(Prosody " },
+				"error\tInternal error of the TLS policy in becoming active: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
 				failing("xmpp_tls_policy/certificates/own_certificate_check",
 					"function own_certificates.check() error 'injected' end"),
-				"error\tA failure of the TLS policy's own, in putting the policy in force on example.test: [^\n]*injected" },
+				"error\tInternal error of the TLS policy in becoming active on example.test: [^\n]*injected" },
 		} do
 			it(what .. ": nobody is let in, and the log says why", function ()
 				local tree = copied_tree()
@@ -402,7 +402,7 @@ describe("where something is broken", function ()
 				assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
 				peer:close()
 			end
-			server:wait_for_log "error\t[^\n]*No client and no server is let in, because xmpp_tls_policy is only half installed"
+			server:wait_for_log "error\t[^\n]*Refusing all clients and servers: xmpp_tls_policy is only partly installed"
 		end)
 
 		it("that fails again and again leaves behind what one attempt did, at most", function ()
@@ -612,7 +612,7 @@ describe("where something is broken", function ()
 
 	---- Functions that fail while the server runs ----------------------------------
 
-	local own_failure = "A failure of the TLS policy's own, in (.-):"
+	local own_failure = "Internal error of the TLS policy in (.-):"
 
 	-- Makes a function of a Lua module of ours fail, in a running server.
 	local function fail(server, name, fields)
@@ -717,7 +717,7 @@ describe("where something is broken", function ()
 				assert.truthy(peer:read_all())
 				peer:close()
 			end
-			assert.equal(1, #lines(server, "The stream could not be closed: [^\n]*injected"))
+			assert.equal(1, #lines(server, "A stream could not be closed: [^\n]*injected"))
 		end)
 
 		it("refuses nothing where the policy is only reported on", function ()

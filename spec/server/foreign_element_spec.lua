@@ -134,7 +134,8 @@ describe("an element before authentication", function ()
 			if case.host then
 				return assert(peer:open())
 			end
-			peer:send(xmpp.stream_header("s2s", nil, "remote.test"))
+			-- Without version='1.0' no features are expected.
+			peer:send((xmpp.stream_header("s2s", nil, "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")))
 			assert(peer:read_until "<stream:stream[^>]*>")
 		end
 		open_stream()
@@ -206,7 +207,7 @@ describe("an element before authentication", function ()
 
 	it("leaves no trace in the log but its refusals", function ()
 		assert.is_nil(server:log():match "Internal error")
-		assert.is_nil(server:log():match "Traceback")
+		assert.is_nil(server:log():match "xmpp_tls_policy/[%w_/]+%.lua:%d+")
 		assert.is_true(server:alive())
 	end)
 end)

@@ -263,7 +263,7 @@ describe("the plugin", function ()
 			end
 			assert.truthy(evaluate [[
 				local watched = setmetatable({}, { __mode = "v" })
-				for _, found in ipairs(require "xmpp_tls_policy.servers.prosody.server".direct_tls_contexts()) do
+				for _, found in ipairs(require "xmpp_tls_policy.servers.prosody.contexts".direct_tls_contexts()) do
 					if found.service == "c2s_direct_tls" then watched[1] = found.names["example.test"] end
 				end
 				rawset(_G, "watched", watched)

@@ -354,6 +354,10 @@ end
 --- Features are about to be offered on a stream, or were received. Returns true if the stream was
 -- ended.
 function methods:opened(session)
+	if not self._server.speaks_xmpp_itself(session) then
+		-- The TLS is that of HTTP, and not ours to judge.
+		return false
+	end
 	local stream = self:stream(session)
 	local host, domain = stream:host(), stream:peer()
 	local policy = policy_for(self, stream.role, host, domain)

@@ -289,9 +289,10 @@ local function hook_life(service, module)
 		safe_hooks.call("opening the storage", server.reopen_stores)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
+		-- Before contexts are looked for: those that are adopted by now are the old ones.
+		safe_hooks.call("checking our own certificates", service.check_certificates, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.admission.policies_changed, service.admission)
-		safe_hooks.call("checking our own certificates", service.check_certificates, service)
 	end, -2)
 end
 
