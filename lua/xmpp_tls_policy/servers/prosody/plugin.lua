@@ -243,10 +243,7 @@ end
 local function hook_routes(service, module)
 	local handler = routes.handler(service.admission)
 	local function watch(host)
-		module:hook_object_event(prosody.hosts[host].events, "route/remote", function (event)
-			local done, result = safe_hooks.call("route/remote", handler, event)
-			return done and result or nil
-		end, FIRST)
+		module:hook_object_event(prosody.hosts[host].events, "route/remote", handler, FIRST)
 	end
 	for host in pairs(prosody.hosts) do
 		watch(host)
