@@ -1,5 +1,6 @@
 --- What a stream may do after something has changed: policies, TLS, the server's knowledge, the peer's
 -- claims.
+local core = require "xmpp_tls_policy.core"
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"
 local tls_policy = require "xmpp_tls_policy"
@@ -36,7 +37,7 @@ describe("an admitted pair", function ()
 			assert.is_true(world.admission:may_send(session, "strict.test", "a.test"))
 		end
 		assert.equal(1, judged)
-		assert.equal(1, #world.certificates.written)
+		assert.equal(1, #world.written)
 	end)
 
 	for _, way in ipairs { "in", "out" } do
@@ -89,6 +90,59 @@ describe("an admitted pair", function ()
 		assert.is_false(world.admission:may_pass(session, message()))
 	end)
 
+	-- A world that counts in world.seen how often a certificate was looked up for a pair.
+	local function counting()
+		local world, session = admitted({ ["strict.test"] = must }, "good")
+		local certificates = world.certificates
+		world.seen = 0
+		world.certificates = setmetatable({
+			see = function (_, ...)
+				world.seen = world.seen + 1
+				return certificates:see(...)
+			end,
+		}, { __index = function (_, name)
+			return function (_, ...)
+				return certificates[name](certificates, ...)
+			end
+		end })
+		world:load_again()
+		return world, session
+	end
+
+	it("is asked for once after each change", function ()
+		local world, session = counting()
+		local function twice(expected)
+			for _ = 1, 2 do
+				assert.is_true(world.admission:may_pass(session, message()))
+			end
+			assert.equal(expected, world.seen)
+		end
+		twice(1)
+		world.policies:set("strict.test", should)
+		twice(2)
+		local other = admitted({ ["strict.test"] = should }, "good")
+		other.policies.number = world.policies.number
+		world.policies = other.policies
+		world:load_again()
+		twice(3)
+	end)
+
+	it("was judged when its domain was authenticated, and is not judged again", function ()
+		local world, session = counting()
+		assert.is_false(world.admission:authenticated(session, "strict.test", "a.test", "dialback"))
+		assert.is_true(world.admission:may_pass(session, message()))
+		assert.is_true(world.admission:may_send(session, "strict.test", "a.test"))
+		assert.equal(1, world.seen)
+	end)
+
+	it("is one of a domain that the server, too, takes for authenticated", function ()
+		local world, session = admitted({ ["strict.test"] = should }, "good")
+		assert.is_false(world.admission:authenticated(session, "strict.test", "b.test", "dialback"))
+		assert.is_false(world.admission:may_send(session, "strict.test", "b.test"))
+		session.authed["b.test"] = true
+		assert.is_true(world.admission:may_send(session, "strict.test", "b.test"))
+	end)
+
 	it("of a host with a policy is not one of another host", function ()
 		for _, other in ipairs { false, report, must } do
 			local world, session = admitted({ ["strict.test"] = should, ["other.test"] = other }, "weak")
@@ -107,6 +161,8 @@ describe("an admitted pair", function ()
 		local world, session = admitted({ ["strict.test"] = excepting(1) }, "weak")
 		assert.is_true(world.admission:may_pass(session, message()))
 		assert.truthy(session.public.exception)
+		assert.same({ "s2sin exception" }, world.handshakes)
+		assert.matches('info Accepted under the exception for a.test until %d+%-%d+%-%d+ %("old server"%)', session.lines[1])
 		world.admission:policies_changed()
 		assert.is_nil(session.closed)
 		world.policies.now = now + 3 * 86400
@@ -135,6 +191,7 @@ describe("an admitted pair", function ()
 		function world.objection() return "no" end
 		assert.is_true(world.admission:may_pass(session, message()))
 		assert.same({ "s2sin would_refuse" }, world.handshakes)
+		assert.is_false(session.public.verdict.refuse)
 		assert.is_nil(session.closed)
 	end)
 end)
@@ -230,6 +287,23 @@ end)
 
 describe("a stream", function ()
 	teardown(stream_cases.close)
+
+	it("to a known server whose certificate has changed is ended, and an administrator can accept it", function ()
+		local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
+		local session = world:session {
+			role = "s2sout", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+			connection = connection_of("s2sout", "good", "a"),
+		}
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+		assert.same({}, world.written)
+		local older = connection_of("s2sin", "good", "older")
+		local record = stream_world.record_of(core.observer.facts(older).certificate, "a.test")
+		world.records["strict.test"] = { ["a.test"] = record }
+		assert.is_true(world.admission:certificate_checked(session, "a.test"))
+		assert.same({ "strict.test a.test" }, world.written)
+		assert.equal(1, world.certificates:memory "strict.test":accept "a.test")
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+	end)
 
 	it("that has ended before its domain was authenticated is not ended again", function ()
 		local world = stream_world.new { ["strict.test"] = should }
@@ -376,7 +450,7 @@ describe("an address", function ()
 			connection = connection_of("s2sin", "good", "a"),
 		}
 		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test")))
-		assert.same({}, world.certificates.written)
+		assert.same({}, world.written)
 		session.connection = connection_of("s2sin", "weak", "a")
 		assert.is_false(world.admission:may_pass(session, element("message", nil, "strict.test")))
 	end)
