@@ -305,6 +305,91 @@ describe("a stream", function ()
 		assert.is_false(world.admission:certificate_checked(session, "a.test"))
 	end)
 
+	it("of a client needs no certificate, whatever it says that it is from", function ()
+		local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+		local session = world:session {
+			role = "c2s", host = "strict.test", secure = true, connection = connection_of("c2s", "good", "none"),
+		}
+		local auth = element("auth", "urn:ietf:params:xml:ns:xmpp-sasl", "strict.test", "user@a.test")
+		assert.is_true(world.admission:may_pass(session, auth))
+		assert.is_nil(session.closed)
+	end)
+
+	it("that is encrypted has no element that leads to TLS", function ()
+		for domain, may in pairs { ["a.test"] = true, ["b.test"] = false } do
+			local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+			local session = world:session {
+				role = "s2sin", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+				connection = connection_of("s2sin", "good", "a"),
+			}
+			local given = element("starttls", "urn:ietf:params:xml:ns:xmpp-tls", "strict.test", domain)
+			assert.equal(may, world.admission:may_pass(session, given))
+		end
+	end)
+
+	it("to a server has the certificate looked up once, in whichever event", function ()
+		for _, is_event_reached in ipairs { true, false } do
+			local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
+			local session = world:session {
+				role = "s2sout", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+				connection = connection_of("s2sout", "good", "a"),
+			}
+			local looks = 0
+			function world.certificates.would_refuse()
+				looks = looks + 1
+			end
+			if is_event_reached then
+				assert.is_false(world.admission:certificate_checked(session, "a.test"))
+			end
+			for _ = 1, 3 do
+				assert.is_true(world.admission:may_pass(session, element("features", "http://etherx.jabber.org/streams")))
+			end
+			assert.equal(1, looks)
+		end
+	end)
+
+	it("has a policy as its header names the pair", function ()
+		local excepted = assert(tls_policy.policy { exceptions = { ["a.test"] = {
+			level = "must", expires = "2999-01-01", reason = "old server",
+		} } })
+		local world = stream_world.new { ["strict.test"] = excepted, ["weak.test"] = false, ["report.test"] = report }
+		local admission = world.admission
+		local function of(role, host, peer)
+			local session = world:session { role = role, host = host, peer = peer }
+			return admission:policy_of(session), admission:is_enforced_on(session)
+		end
+		assert.same({ excepted, true }, { of("c2s", "strict.test") })
+		assert.same({ excepted, true }, { of("s2sin", "strict.test", "b.test") })
+		assert.equal("must", of("s2sin", "strict.test", "a.test").level)
+		assert.same({ report, false }, { of("s2sin", "report.test", "a.test") })
+		assert.same({ nil, false }, { of("s2sin", "weak.test", "a.test") })
+		assert.same({ should, true }, { of("s2sin", nil, "a.test") })
+		assert.same({ nil, false }, { of("s2sout", nil, "a.test") })
+		assert.same({ nil, false }, { of("c2s", nil) })
+		for host, enforced in pairs { ["strict.test"] = true, ["weak.test"] = false, ["report.test"] = false } do
+			assert.equal(enforced, admission:is_enforced_for(host, "b.test"))
+		end
+	end)
+
+	it("has a certificate that names the peer or not, where a policy holds and TLS is known", function ()
+		local world = stream_world.new { ["strict.test"] = should, ["weak.test"] = false, ["report.test"] = report }
+		local function names(host, connection, domain)
+			local session = world:session {
+				role = "s2sin", host = host, peer = "a.test", secure = connection and true, connection = connection,
+			}
+			return world.admission:certificate_names(session, domain)
+		end
+		local of_a = connection_of("s2sin", "good", "a")
+		assert.same({ true, true }, { names("strict.test", of_a, "a.test") })
+		assert.same({ false, true }, { names("strict.test", of_a, "b.test") })
+		assert.same({ false, false }, { names("report.test", of_a, "b.test") })
+		assert.same({ nil, true }, { names("strict.test", connection_of("s2sin", "good", "none"), "a.test") })
+		assert.same({}, { names("weak.test", of_a, "b.test") })
+		assert.same({}, { names("strict.test", nil, "b.test") })
+		assert.same({}, { names("strict.test", connection_of("s2sin", "unobserved", "none"), "b.test") })
+		assert.same({}, { names("strict.test", of_a, nil) })
+	end)
+
 	it("that has ended before its domain was authenticated is not ended again", function ()
 		local world = stream_world.new { ["strict.test"] = should }
 		local session = world:session { destroyed = true }
