@@ -72,7 +72,7 @@ local function fill_memories(world, case, connection)
 	local shown = case.memory == "changed" or case.memory == "same" and facts and facts.certificate
 	for _, kind in ipairs(shown and { "should", "must", "report", "disabled" } or {}) do
 		for number = 1, 2 do
-			world.certificates.records[host_of(kind, number)] = {
+			world.records[host_of(kind, number)] = {
 				["a.test"] = record_of(case, connection, "a.test"), ["b.test"] = record_of(case, connection, "b.test"),
 			}
 		end
@@ -145,7 +145,7 @@ end
 -- Nothing is remembered of a domain that is not authenticated, and nothing is published twice. The
 -- one exception is a certificate that was refused on an outgoing stream.
 local function check_effects(world, session, case, authenticated)
-	for _, written in ipairs(world.certificates.written) do
+	for _, written in ipairs(world.written) do
 		local domain = written:match "^%S+ (%S+)$"
 		local refused = case.role == "s2sout" and domain == "a.test" and case.memory == "changed" and session.closed
 		check(true, refused ~= nil and refused ~= false or (authenticated or case.authed)[domain] or false, case,

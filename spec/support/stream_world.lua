@@ -4,10 +4,57 @@ local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local contract = require "xmpp_tls_policy.servers.contract"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
 local new_closing = require "xmpp_tls_policy.stream.closing".new
+local new_peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates".new
 local new_refusal_log = require "xmpp_tls_policy.stream.refusal_log".new
 local tls_policy = require "xmpp_tls_policy"
 
 local stream_world = {}
+
+---- Certificates of other servers -----------------------------------------------
+
+local function copy(value)
+	if type(value) ~= "table" then
+		return value
+	end
+	local new = {}
+	for key, item in pairs(value) do
+		new[key] = copy(item)
+	end
+	return new
+end
+
+-- What is stored of domains is in world.records, by host; what was written, in world.written.
+local function new_store(world, host)
+	local function records()
+		return world.records[host] or {}
+	end
+	return {
+		get = function (_, domain) return records()[domain] end,
+		set = function (_, domain, record)
+			world.records[host] = records()
+			world.records[host][domain] = copy(record)
+			world.written[#world.written + 1] = host .. " " .. domain
+			return true
+		end,
+		keys = function () return pairs(records()) end,
+	}
+end
+
+--- What a memory holds of a domain whose certificate was seen once.
+function stream_world.record_of(certificate, domain)
+	local record
+	local memory = certificate_memory.new {
+		now = os.time, store = {
+			get = function () end, domains = pairs,
+			set = function (_, _, new)
+				record = copy(new)
+				return true
+			end,
+		},
+	}
+	memory:see(domain, certificate:facts(), { direction = "in", verified = true, certificate_change = "refuse" })
+	return assert(record)
+end
 
 ---- The adapter -----------------------------------------------------------------
 
@@ -89,7 +136,8 @@ local function new_adapter(world)
 		session.lines[#session.lines + 1] = level .. " " .. format:format(...)
 	end
 	function adapter.fire(host, event, data)
-		world.fired[#world.fired + 1] = { host = host, event = event, data = data }
+		local list = event == "tls-policy/refused" and world.fired or world.other_events
+		list[#list + 1] = { host = host, event = event, data = data }
 	end
 	function adapter.ask(host, event, make)
 		return world.objection and world.objection(host, event, make)
@@ -102,6 +150,9 @@ local function new_adapter(world)
 	end
 	function adapter.list(items)
 		return items
+	end
+	function adapter.open_store(host)
+		return new_store(world, host)
 	end
 	adapter.split_jid = stream_world.split_jid
 	for name in pairs(contract.functions) do
@@ -147,73 +198,6 @@ function stream_world.policy(options)
 	return made[key]
 end
 
----- Certificates of other servers -----------------------------------------------
-
-local certificates = {}
-certificates.__index = certificates
-
-local function copy(value)
-	if type(value) ~= "table" then
-		return value
-	end
-	local new = {}
-	for key, item in pairs(value) do
-		new[key] = copy(item)
-	end
-	return new
-end
-
-local function seen(stream, policy, domain)
-	return {
-		direction = stream.role == "s2sout" and "out" or "in", verified = stream:vouched(domain),
-		certificate_change = policy.certificate_change,
-	}
-end
-
-local function store_of(records, on_set)
-	return {
-		get = function (_, domain) return records[domain] end,
-		set = function (_, domain, record)
-			on_set(domain, record)
-			return true
-		end,
-		domains = function () return pairs(records) end,
-	}
-end
-
-local function look(self, policy, stream, host, domain, on_set)
-	assert(type(domain) == "string", "a certificate is remembered of a domain")
-	local certificate = stream.facts.certificate
-	if not certificate then
-		return nil
-	end
-	local memory = certificate_memory.new { store = store_of(self.records[host] or {}, on_set), now = os.time }
-	local result = memory:see(domain, certificate:facts(), seen(stream, policy, domain))
-	return result.refuse and result.message or nil
-end
-
-function certificates:see(policy, stream, host, domain)
-	return look(self, policy, stream, host, domain, function (of, record)
-		self.records[host] = self.records[host] or {}
-		self.records[host][of] = copy(record)
-		self.written[#self.written + 1] = host .. " " .. of
-	end)
-end
-
-function certificates:would_refuse(policy, stream, host, domain)
-	return look(self, policy, stream, host, domain, function () end)
-end
-
---- What a memory holds of a domain whose certificate was seen once.
-function stream_world.record_of(certificate, domain)
-	local record
-	local memory = certificate_memory.new {
-		now = os.time, store = store_of({}, function (_, new) record = copy(new) end),
-	}
-	memory:see(domain, certificate:facts(), { direction = "in", verified = true, certificate_change = "refuse" })
-	return assert(record)
-end
-
 ---- The world -------------------------------------------------------------------
 
 local world_methods = {}
@@ -221,15 +205,16 @@ local world_metatable = { __index = world_methods }
 
 --- `hosts`: name -> policy, or false for a host without one; "*" is for all others.
 function stream_world.new(hosts)
-	local world = setmetatable({ hosts = {}, sessions = {}, fired = {}, unobserved = 0, handshakes = {}, refusals = {} },
-		world_metatable)
+	local world = setmetatable({
+		hosts = {}, sessions = {}, fired = {}, other_events = {}, unobserved = 0, handshakes = {}, refusals = {},
+	}, world_metatable)
 	world.policies = setmetatable({ by_host = {}, number = 1, now = os.time() }, policies)
 	world.policies.by_host["*"] = stream_world.policy {}
 	for name, policy in pairs(hosts) do
 		world.hosts[name] = name ~= "*" or nil
 		world.policies.by_host[name] = policy or nil
 	end
-	world.certificates = setmetatable({ records = {}, written = {} }, certificates)
+	world.records, world.written = {}, {}
 	world.server = new_adapter(world)
 	world.refusal_log = new_refusal_log { now = os.time }
 	world.metrics = {
@@ -239,7 +224,9 @@ function stream_world.new(hosts)
 		refusal = function (_, role, stage, clauses)
 			world.refusals[#world.refusals + 1] = { role = assert(role), stage = stage, clauses = clauses }
 		end,
+		certificate_change = function () end,
 	}
+	world.certificates = new_peer_certificates { server = world.server, metrics = world.metrics }
 	world:load_again()
 	return world
 end

@@ -183,7 +183,7 @@ local moments = {
 	stanza_in = pair_of_a_server,
 	stanza_out = pair_of_a_server,
 	-- Policies have changed, or an exception has ended.
-	reloaded = dialback,
+	reloaded = pair_of_a_server,
 }
 
 --- The refusal of a pair at a moment, or nil.

@@ -1,5 +1,6 @@
 --- What a stream may do after something has changed: policies, TLS, the server's knowledge, the peer's
 -- claims.
+local core = require "xmpp_tls_policy.core"
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"
 local tls_policy = require "xmpp_tls_policy"
@@ -36,7 +37,7 @@ describe("an admitted pair", function ()
 			assert.is_true(world.admission:may_send(session, "strict.test", "a.test"))
 		end
 		assert.equal(1, judged)
-		assert.equal(1, #world.certificates.written)
+		assert.equal(1, #world.written)
 	end)
 
 	for _, way in ipairs { "in", "out" } do
@@ -89,6 +90,59 @@ describe("an admitted pair", function ()
 		assert.is_false(world.admission:may_pass(session, message()))
 	end)
 
+	-- A world that counts in world.seen how often a certificate was looked up for a pair.
+	local function counting()
+		local world, session = admitted({ ["strict.test"] = must }, "good")
+		local certificates = world.certificates
+		world.seen = 0
+		world.certificates = setmetatable({
+			see = function (_, ...)
+				world.seen = world.seen + 1
+				return certificates:see(...)
+			end,
+		}, { __index = function (_, name)
+			return function (_, ...)
+				return certificates[name](certificates, ...)
+			end
+		end })
+		world:load_again()
+		return world, session
+	end
+
+	it("is asked for once after each change", function ()
+		local world, session = counting()
+		local function twice(expected)
+			for _ = 1, 2 do
+				assert.is_true(world.admission:may_pass(session, message()))
+			end
+			assert.equal(expected, world.seen)
+		end
+		twice(1)
+		world.policies:set("strict.test", should)
+		twice(2)
+		local other = admitted({ ["strict.test"] = should }, "good")
+		other.policies.number = world.policies.number
+		world.policies = other.policies
+		world:load_again()
+		twice(3)
+	end)
+
+	it("was judged when its domain was authenticated, and is not judged again", function ()
+		local world, session = counting()
+		assert.is_false(world.admission:authenticated(session, "strict.test", "a.test", "dialback"))
+		assert.is_true(world.admission:may_pass(session, message()))
+		assert.is_true(world.admission:may_send(session, "strict.test", "a.test"))
+		assert.equal(1, world.seen)
+	end)
+
+	it("is one of a domain that the server, too, takes for authenticated", function ()
+		local world, session = admitted({ ["strict.test"] = should }, "good")
+		assert.is_false(world.admission:authenticated(session, "strict.test", "b.test", "dialback"))
+		assert.is_false(world.admission:may_send(session, "strict.test", "b.test"))
+		session.authed["b.test"] = true
+		assert.is_true(world.admission:may_send(session, "strict.test", "b.test"))
+	end)
+
 	it("of a host with a policy is not one of another host", function ()
 		for _, other in ipairs { false, report, must } do
 			local world, session = admitted({ ["strict.test"] = should, ["other.test"] = other }, "weak")
@@ -107,6 +161,8 @@ describe("an admitted pair", function ()
 		local world, session = admitted({ ["strict.test"] = excepting(1) }, "weak")
 		assert.is_true(world.admission:may_pass(session, message()))
 		assert.truthy(session.public.exception)
+		assert.same({ "s2sin exception" }, world.handshakes)
+		assert.matches('info Accepted under the exception for a.test until %d+%-%d+%-%d+ %("old server"%)', session.lines[1])
 		world.admission:policies_changed()
 		assert.is_nil(session.closed)
 		world.policies.now = now + 3 * 86400
@@ -135,6 +191,7 @@ describe("an admitted pair", function ()
 		function world.objection() return "no" end
 		assert.is_true(world.admission:may_pass(session, message()))
 		assert.same({ "s2sin would_refuse" }, world.handshakes)
+		assert.is_false(session.public.verdict.refuse)
 		assert.is_nil(session.closed)
 	end)
 end)
@@ -230,6 +287,108 @@ end)
 
 describe("a stream", function ()
 	teardown(stream_cases.close)
+
+	it("to a known server whose certificate has changed is ended, and an administrator can accept it", function ()
+		local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
+		local session = world:session {
+			role = "s2sout", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+			connection = connection_of("s2sout", "good", "a"),
+		}
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+		assert.same({}, world.written)
+		local older = connection_of("s2sin", "good", "older")
+		local record = stream_world.record_of(core.observer.facts(older).certificate, "a.test")
+		world.records["strict.test"] = { ["a.test"] = record }
+		assert.is_true(world.admission:certificate_checked(session, "a.test"))
+		assert.same({ "strict.test a.test" }, world.written)
+		assert.equal(1, world.certificates:memory "strict.test":accept "a.test")
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+	end)
+
+	it("of a client needs no certificate, whatever it says that it is from", function ()
+		local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+		local session = world:session {
+			role = "c2s", host = "strict.test", secure = true, connection = connection_of("c2s", "good", "none"),
+		}
+		local auth = element("auth", "urn:ietf:params:xml:ns:xmpp-sasl", "strict.test", "user@a.test")
+		assert.is_true(world.admission:may_pass(session, auth))
+		assert.is_nil(session.closed)
+	end)
+
+	it("that is encrypted has no element that leads to TLS", function ()
+		for domain, may in pairs { ["a.test"] = true, ["b.test"] = false } do
+			local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+			local session = world:session {
+				role = "s2sin", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+				connection = connection_of("s2sin", "good", "a"),
+			}
+			local given = element("starttls", "urn:ietf:params:xml:ns:xmpp-tls", "strict.test", domain)
+			assert.equal(may, world.admission:may_pass(session, given))
+		end
+	end)
+
+	it("to a server has the certificate looked up once, in whichever event", function ()
+		for _, is_event_reached in ipairs { true, false } do
+			local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
+			local session = world:session {
+				role = "s2sout", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+				connection = connection_of("s2sout", "good", "a"),
+			}
+			local looks = 0
+			function world.certificates.would_refuse()
+				looks = looks + 1
+			end
+			if is_event_reached then
+				assert.is_false(world.admission:certificate_checked(session, "a.test"))
+			end
+			for _ = 1, 3 do
+				assert.is_true(world.admission:may_pass(session, element("features", "http://etherx.jabber.org/streams")))
+			end
+			assert.equal(1, looks)
+		end
+	end)
+
+	it("has a policy as its header names the pair", function ()
+		local excepted = assert(tls_policy.policy { exceptions = { ["a.test"] = {
+			level = "must", expires = "2999-01-01", reason = "old server",
+		} } })
+		local world = stream_world.new { ["strict.test"] = excepted, ["weak.test"] = false, ["report.test"] = report }
+		local admission = world.admission
+		local function of(role, host, peer)
+			local session = world:session { role = role, host = host, peer = peer }
+			return admission:policy_of(session), admission:is_enforced_on(session)
+		end
+		assert.same({ excepted, true }, { of("c2s", "strict.test") })
+		assert.same({ excepted, true }, { of("s2sin", "strict.test", "b.test") })
+		assert.equal("must", of("s2sin", "strict.test", "a.test").level)
+		assert.same({ report, false }, { of("s2sin", "report.test", "a.test") })
+		assert.same({ nil, false }, { of("s2sin", "weak.test", "a.test") })
+		assert.same({ should, true }, { of("s2sin", nil, "a.test") })
+		assert.same({ nil, false }, { of("s2sout", nil, "a.test") })
+		assert.same({ nil, false }, { of("c2s", nil) })
+		for host, enforced in pairs { ["strict.test"] = true, ["weak.test"] = false, ["report.test"] = false } do
+			assert.equal(enforced, admission:is_enforced_for(host, "b.test"))
+		end
+	end)
+
+	it("has a certificate that names the peer or not, where a policy holds and TLS is known", function ()
+		local world = stream_world.new { ["strict.test"] = should, ["weak.test"] = false, ["report.test"] = report }
+		local function names(host, connection, domain)
+			local session = world:session {
+				role = "s2sin", host = host, peer = "a.test", secure = connection and true, connection = connection,
+			}
+			return world.admission:certificate_names(session, domain)
+		end
+		local of_a = connection_of("s2sin", "good", "a")
+		assert.same({ true, true }, { names("strict.test", of_a, "a.test") })
+		assert.same({ false, true }, { names("strict.test", of_a, "b.test") })
+		assert.same({ false, false }, { names("report.test", of_a, "b.test") })
+		assert.same({ nil, true }, { names("strict.test", connection_of("s2sin", "good", "none"), "a.test") })
+		assert.same({}, { names("weak.test", of_a, "b.test") })
+		assert.same({}, { names("strict.test", nil, "b.test") })
+		assert.same({}, { names("strict.test", connection_of("s2sin", "unobserved", "none"), "b.test") })
+		assert.same({}, { names("strict.test", of_a, nil) })
+	end)
 
 	it("that has ended before its domain was authenticated is not ended again", function ()
 		local world = stream_world.new { ["strict.test"] = should }
@@ -376,7 +535,7 @@ describe("an address", function ()
 			connection = connection_of("s2sin", "good", "a"),
 		}
 		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test")))
-		assert.same({}, world.certificates.written)
+		assert.same({}, world.written)
 		session.connection = connection_of("s2sin", "weak", "a")
 		assert.is_false(world.admission:may_pass(session, element("message", nil, "strict.test")))
 	end)

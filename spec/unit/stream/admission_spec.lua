@@ -188,7 +188,7 @@ describe("a stream", function ()
 						local of = kind == "should" or kind == "must"
 						local shown = of and is_encrypted(case.tls) and case.certificate ~= "none"
 						if case.memory == "nothing" then
-							check(shown and host .. " " .. domain or nil, world.certificates.written[1], case, "remembered")
+							check(shown and host .. " " .. domain or nil, world.written[1], case, "remembered")
 						end
 						local handshakes, published = #world.handshakes, session.published
 						session.authed[domain] = true

@@ -289,7 +289,7 @@ local function hook_life(service, module)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
 		safe_hooks.call("checking our own certificates", service.check_certificates, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
-		safe_hooks.call("judging streams again", service.admission.policies_changed, service.admission)
+		safe_hooks.call("judging streams again", service.judge_streams_again, service)
 	end, -2)
 end
 
