@@ -14,11 +14,13 @@ local transports = {
 	{ transport = "direct", suite = "good" },
 }
 
--- Whether a host admits a connection.
+-- Whether a host admits a connection. The level must does not demand TLS.
 local function accepts(host, case)
 	if not host.level then
 		return true
-	elseif case.transport == "plain" or suites[case.suite].breaks[host.level] then
+	elseif case.transport == "plain" then
+		return host.level == "must" and not host.refuses
+	elseif suites[case.suite].breaks[host.level] then
 		return false
 	elseif case.transport == "starttls" and case.header.kind == "disabled" then
 		-- Nothing is known of that handshake.

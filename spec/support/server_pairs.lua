@@ -1,6 +1,6 @@
 -- Two real servers: "near", under the policy, with hosts of many kinds; and "far", stock Prosody that
--- vouches by dialback for its domains, a.test and b.test. And scripted servers that say they are one
--- of these.
+-- vouches by dialback for its domains, a.test and b.test. And scripted servers: they say that they are
+-- one of these, or listen for any other domain below out.test and other.test.
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -65,7 +65,12 @@ function server_pairs.start(hosts, modules)
 	end
 	local files = authority:issue { names = names, key = "rsa2048" }
 	self.theirs = authority:issue { names = { "a.test", "b.test" }, key = "rsa2048" }
-	self.theirs_alone = { a = authority:issue { names = { "a.test" }, key = "rsa2048" } }
+	self.scripted = {
+		out = authority:issue { names = { "*.out.test" }, key = "rsa2048" },
+		other = authority:issue { names = { "*.other.test" }, key = "rsa2048" },
+		both = authority:issue { names = { "*.out.test", "*.other.test" }, key = "rsa2048" },
+	}
+	self.listener = xmpp.listen "s2s"
 	for _, host in ipairs(hosts) do
 		near[host.name] = { certificate = files.certificate, key = files.key, options = options_of(host) }
 		users["juliet@" .. host.name] = "secret"
@@ -81,7 +86,7 @@ function server_pairs.start(hosts, modules)
 		modules = far_modules, options = open,
 	}
 	local to_far = { s2s = self.far.ports.s2s }
-	self.routes = { ["a.test"] = to_far, ["b.test"] = to_far }
+	self.routes = { ["a.test"] = to_far, ["b.test"] = to_far, ["*"] = { s2s = self.listener.port } }
 	self.near = self.servers.start {
 		hosts = near, users = users, domain = hosts[1].name, ca = authority.certificate, with_policy = true,
 		modules = near_modules, options = open, routes = self.routes,
@@ -99,6 +104,7 @@ function World:stop()
 	for _, client in pairs(self.clients) do
 		client:close()
 	end
+	self.listener:close()
 	self.servers.stop()
 	pki.remove()
 end
@@ -181,6 +187,62 @@ function World:client(host)
 		self.clients[host] = client
 	end
 	return self.clients[host]
+end
+
+--- Has a host of near's send a message to a domain. Returns its id.
+function World:send_from(host, domain)
+	local id = ("m%d"):format(self:number())
+	self:client(host):send(("<message to='%s' id='%s'/>"):format(domain, id))
+	return id
+end
+
+--- Returns when near has handled all that it had to, at the time of the call.
+function World:pass_turn(host)
+	for _ = 1, 2 do
+		local id = ("turn%d"):format(self:number())
+		self:client(host):send(("<iq type='get' id='%s'><ping xmlns='urn:xmpp:ping'/></iq>"):format(id))
+		assert(self:client(host):read_until("id='" .. id .. "'"))
+	end
+end
+
+--- Accepts a stream of near's, up to its header. Returns the peer, which knows the pair as host and
+-- domain.
+function World:accept()
+	local peer = assert(self.listener:accept())
+	local header = assert(peer:read_until "<stream:stream[^>]*>")
+	peer.host, peer.domain = header:match "%sfrom=['\"]([^'\"]*)", header:match "%sto=['\"]([^'\"]*)"
+	return peer
+end
+
+--- Answers the header of a stream of near's: with ours, and text behind it.
+function server_pairs.answer(peer, text)
+	peer:send(xmpp.stream_header("s2s", peer.host, peer.domain, "test") .. text)
+end
+
+--- Encrypts a stream of near's, up to its next header. `certificate`: files.
+function server_pairs.secure(peer, certificate)
+	server_pairs.answer(peer, ("<stream:features>%s</stream:features>"):format(xmpp.starttls_feature))
+	assert(peer:proceed())
+	assert(peer:secure { mode = "server", certificate = certificate.certificate, key = certificate.key })
+	assert(peer:read_until "<stream:stream[^>]*>")
+end
+
+--- Accepts a stream of near's and lets it authenticate by dialback. `features`: more of them.
+function World:accept_whole(certificate, features)
+	local peer = self:accept()
+	server_pairs.secure(peer, certificate)
+	server_pairs.answer(peer, ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'/>%s</stream:features>")
+		:format(features or ""))
+	assert(peer:read_until "<db:result[^>]*>.-</db:result>")
+	peer:send(("<db:result from='%s' to='%s' type='valid'/>"):format(peer.domain, peer.host))
+	return peer
+end
+
+--- Vouches for a dialback key that near asks about on a stream of its own.
+function server_pairs.vouch(peer, type)
+	local query = assert(peer:read_until "<db:verify[^>]*>")
+	peer:send(("<db:verify from='%s' to='%s' id='%s' type='%s'/>"):format(peer.domain, peer.host,
+		query:match "%sid=['\"]([^'\"]*)", type or "valid"))
 end
 
 return server_pairs
