@@ -1,6 +1,6 @@
 local adapter = require "support.adapter"
 local date = require "xmpp_tls_policy.date"
-local options = require "xmpp_tls_policy.policy.options"
+local option_rules = require "xmpp_tls_policy.policy.options"
 local policies = require "xmpp_tls_policy.policy.policies"
 
 -- A deep copy: a load of the configuration makes all tables anew.
@@ -119,9 +119,9 @@ describe("the policies", function ()
 	end)
 
 	it("are not checked again while the options are as they were", function ()
-		local options = require "xmpp_tls_policy.policy.options"
-		local check, checked = options.check, 0
-		options.check = function (...)
+		local option_rules = require "xmpp_tls_policy.policy.options"
+		local check, checked = option_rules.check, 0
+		option_rules.check = function (...)
 			checked = checked + 1
 			return check(...)
 		end
@@ -139,7 +139,7 @@ describe("the policies", function ()
 		assert.equal(0, checked)
 		given["7.test"].mode = "report"
 		load(copy(given))
-		options.check = check
+		option_rules.check = check
 		assert.is_true(checked > 0 and checked < 6)
 		assert.equal("report", found:policy_for("7.test").mode)
 	end)
@@ -259,8 +259,8 @@ describe("the policies", function ()
 			found:load_host(("%d.test"):format(number))
 		end
 		server.options = copy(given)
-		local check, checked = options.check, 0
-		options.check = function (...)
+		local check, checked = option_rules.check, 0
+		option_rules.check = function (...)
 			checked = checked + 1
 			return check(...)
 		end
@@ -268,7 +268,7 @@ describe("the policies", function ()
 		local unchanged = checked
 		server.options["*"].level = "must"
 		found:load()
-		options.check = check
+		option_rules.check = check
 		assert.equal(0, unchanged)
 		assert.is_true(checked > 0)
 	end)
