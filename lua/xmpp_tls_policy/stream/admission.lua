@@ -214,8 +214,8 @@ end
 function methods:certificate_checked(session, domain)
 	local stream = self:stream(session)
 	local host = stream:host()
-	stream.certificate_checked_on = self._server.connection(session)
 	local policy = policy_for(self, stream.role, host, domain)
+	stream.certificate_checked_on, stream.certificate_policy = self._server.connection(session), policy
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -293,14 +293,16 @@ local function refusal_of_foreign(self, stream, own, target)
 	return foreign_refusal(policy, stream:host(), target)
 end
 
--- The pair of the header is judged again where the event in which that happens was not reached: a
--- handler of another module may have failed in it.
+-- The pair of the header is judged again where the event in which that happens was not reached, as a
+-- handler of another module may have failed in it, or another policy held then.
 local function judge_header(self, stream, own)
 	local server, session = self._server, stream.session
 	local connection = server.connection(session)
 	local moment = "opened"
-	if stream.role ~= "c2s" and connection and stream.certificate_checked_on ~= connection then
-		stream.certificate_checked_on, moment = connection, "certificate_checked"
+	if stream.role ~= "c2s" and connection
+		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
+		stream.certificate_checked_on, stream.certificate_policy = connection, own
+		moment = "certificate_checked"
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
 end

@@ -348,6 +348,21 @@ describe("a stream", function ()
 		end
 	end)
 
+	it("is asked for a certificate anew after policies have changed", function ()
+		for _, before in ipairs { false, should } do
+			local world = stream_world.new { ["strict.test"] = before }
+			local session = world:session {
+				role = "s2sin", host = "strict.test", peer = "a.test", secure = true,
+				connection = connection_of("s2sin", "good", "none"),
+			}
+			local bidi = element("bidi", "urn:xmpp:bidi")
+			assert.is_false(world.admission:certificate_checked(session, "a.test"))
+			assert.is_true(world.admission:may_pass(session, bidi))
+			world.policies:set("strict.test", policy { unauthenticated_s2s = "refuse" })
+			assert.is_false(world.admission:may_pass(session, bidi))
+		end
+	end)
+
 	it("has a policy as its header names the pair", function ()
 		local excepted = assert(tls_policy.policy { exceptions = { ["a.test"] = {
 			level = "must", expires = "2999-01-01", reason = "old server",

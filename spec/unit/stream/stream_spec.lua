@@ -47,7 +47,9 @@ describe("a stream", function ()
 	end)
 
 	it("is encrypted if the server says so, and spoofed without a TLS connection after STARTTLS", function ()
-		local stream, session = stream_of { secure = false }
+		local stream, session = stream_of()
+		assert.same({ true, false }, { stream:is_encrypted(), stream:is_spoofed() })
+		session.secure = false
 		assert.same({ false, false }, { stream:is_encrypted(), stream:is_spoofed() })
 		stream.tls_agreed = true
 		assert.same({ false, false }, { stream:is_encrypted(), stream:is_spoofed() })
