@@ -770,7 +770,8 @@ describe("a server on which a part of the module is broken", function ()
 						.. 'prosody.log("info", "delivered: " .. event.stanza.attr.id) return true end, 10)')
 					local peer = assert(xmpp.open(server:target "s2s_direct_tls", { from = "remote.test", tls = {
 						certificate = theirs.certificate, key = theirs.key, protocol = "tlsv1_2",
-						ciphers = "DHE-RSA-AES256-GCM-SHA384",
+						-- In report mode Prosody's own context has no DHE.
+						ciphers = is_ended and "DHE-RSA-AES256-GCM-SHA384" or "ECDHE-RSA-AES256-GCM-SHA384",
 					} }))
 					peer:send(authenticate)
 					assert(peer:read_until "<success[^>]*>")
