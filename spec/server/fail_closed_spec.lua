@@ -989,6 +989,22 @@ describe("a server on which a part of the module is broken", function ()
 			assert_under_policy(server)
 		end)
 
+		it("when a component is activated again leaves it closed until the next reload", function ()
+			local server = start {
+				components = { ["chat.test"] = { module = "muc", options = {
+					ssl = { certificate = files.certificate, key = files.key },
+				} } },
+			}
+			-- After Prosody has loaded modules (0), before ours is loaded on components (-1).
+			fail_in(server, "*", "host-activated", -0.5)
+			server:shell [[host:deactivate("chat.test")]]
+			server:shell [[host:activate("chat.test")]]
+			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
+			assert_said(server, "the lines above say what failed", "chat.test")
+			server:reload()
+			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
+		end)
+
 		it("when the configuration is reloaded leaves no host open on which the module is enabled now", function ()
 			local own = { certificate = files.certificate, key = files.key }
 			local disabled = { certificate = files.certificate, key = files.key,
