@@ -44,7 +44,8 @@ function command_service.server(options)
 		client_jid = field "jid", carrier = field "carrier", connection = field "connection",
 		vouched_by = field "vouched_by", stream = field "stream",
 		is_destroyed = flag "destroyed", is_hibernating = flag "hibernating", is_secure = flag "secure",
-		has_valid_chain = flag "valid_chain", has_valid_certificate = flag "valid_certificate",
+		has_valid_chain = flag "valid_chain", has_trusted_chain = flag "valid_chain",
+		has_valid_certificate = flag "valid_certificate",
 		has_checked_chain = flag "checked_chain", used_external = flag "used_external",
 		prepare_domain = prepare_domain, split_jid = split_jid, list = list,
 	}

@@ -73,6 +73,9 @@ function session_functions.is_destroyed(session) return session.destroyed == tru
 function session_functions.speaks_xmpp_itself(session) return not session.is_over_http end
 function session_functions.speaks_for(session, domain) return session.authed[domain] == true end
 function session_functions.has_valid_chain(session) return session.chain_valid == true end
+function session_functions.has_trusted_chain(session)
+	return session.chain_valid == true and session.chain_untrusted ~= true
+end
 function session_functions.has_valid_identity(session) return session.identity_valid == true end
 function session_functions.has_valid_certificate(session)
 	return session.chain_valid and session.identity_valid or false

@@ -89,7 +89,7 @@ function methods:vouched(domain)
 	if domain == self:peer() then
 		return server.has_valid_certificate(session)
 	end
-	return server.has_valid_chain(session) and self:identity(domain) or false
+	return server.has_trusted_chain(session) and self:identity(domain) or false
 end
 
 --- Whether the peer has authenticated as a domain.

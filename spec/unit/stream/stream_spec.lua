@@ -150,6 +150,14 @@ describe("a stream", function ()
 			assert.is_false(stream:vouched "a.test")
 		end)
 
+		it("which domains it vouches for, where another proof than a trusted root makes the chain valid", function ()
+			for _, untrusted in ipairs { false, true } do
+				local stream = known("b", { chain_untrusted = untrusted })
+				-- The proof is one for the domain of the header.
+				assert.same({ true, not untrusted }, { stream:vouched "a.test", stream:vouched "b.test" })
+			end
+		end)
+
 		it("what policies are told of a server", function ()
 			assert.same({ domain = "b.test", service = "xmpp-server", identity = true, authenticated = true },
 				known "b":described "b.test")
