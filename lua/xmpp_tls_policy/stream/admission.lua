@@ -445,7 +445,14 @@ function methods:policies_changed()
 	for _, session in ipairs(server.sessions()) do
 		local role = server.role(session)
 		if role ~= "c2s" and server.is_authenticated(session) then
-			self:judge_again(session)
+			local done, problem = xpcall(function ()
+				self:judge_again(session)
+			end, debug.traceback)
+			if not done then
+				server.log_limited("Judging a stream again failed", problem)
+				-- Its next stanza is judged.
+				self:stream(session).admitted, self:stream(session).addresses = nil, nil
+			end
 		end
 	end
 end

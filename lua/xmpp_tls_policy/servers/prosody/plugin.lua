@@ -248,7 +248,8 @@ local function hook_routes(service, module)
 	for host in pairs(prosody.hosts) do
 		watch(host)
 	end
-	safe_hooks.hook(module, "host-activated", watch, FIRST)
+	-- Before all other handlers, one of which may fail.
+	safe_hooks.hook(module, "host-activated", watch, 1e6)
 end
 
 local function hook_life(service, module)
