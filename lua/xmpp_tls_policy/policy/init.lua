@@ -95,11 +95,13 @@ end
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, also its peer and
 -- its last day.
 function methods:name()
-	local name = ("%s, level %s"):format(self.profile, self.level)
-	if self.exception then
-		name = ("%s, by exception for %s until %s"):format(name, self.exception.domain, self.exception.expires)
+	if not self._name then
+		self._name = ("%s, level %s"):format(self.profile, self.level)
+		if self.exception then
+			self._name = ("%s, by exception for %s until %s"):format(self._name, self.exception.domain, self.exception.expires)
+		end
 	end
-	return name
+	return self._name
 end
 
 -- ---- milder policies -------------------------------------------------------------
