@@ -143,6 +143,16 @@ describe("an admitted pair", function ()
 		assert.is_true(world.admission:may_send(session, "strict.test", "b.test"))
 	end)
 
+	it("does not let dialback for another host come in on an outgoing stream", function ()
+		local hosts = { ["strict.test"] = should, ["other.test"] = should }
+		for _, is_used in ipairs { true, false } do
+			local world, session = admitted(hosts, "good", "s2sout")
+			assert.is_true(not is_used or world.admission:may_pass(session, message "other.test"))
+			assert.is_false(world.admission:may_pass(session,
+				element("verify", "jabber:server:dialback", "other.test", "a.test")))
+		end
+	end)
+
 	it("of a host with a policy is not one of another host", function ()
 		for _, other in ipairs { false, report, must } do
 			local world, session = admitted({ ["strict.test"] = should, ["other.test"] = other }, "weak")
@@ -361,6 +371,17 @@ describe("a stream", function ()
 			world.policies:set("strict.test", policy { unauthenticated_s2s = "refuse" })
 			assert.is_false(world.admission:may_pass(session, bidi))
 		end
+	end)
+
+	it("is asked for a certificate anew on another connection", function ()
+		local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+		local session = world:session {
+			role = "s2sin", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+			connection = connection_of("s2sin", "good", "a"),
+		}
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+		session.connection, session.chain_valid, session.identity_valid = connection_of("s2sin", "good", "none"), nil, nil
+		assert.is_false(world.admission:may_pass(session, element("bidi", "urn:xmpp:bidi")))
 	end)
 
 	it("has a policy as its header names the pair", function ()
