@@ -113,6 +113,7 @@ build = {
 			["xmpp_tls_policy.service"] = "lua/xmpp_tls_policy/service.lua";
 			["xmpp_tls_policy.stream.address_domains"] = "lua/xmpp_tls_policy/stream/address_domains.lua";
 			["xmpp_tls_policy.stream.admission"] = "lua/xmpp_tls_policy/stream/admission.lua";
+			["xmpp_tls_policy.stream.checks"] = "lua/xmpp_tls_policy/stream/checks.lua";
 			["xmpp_tls_policy.stream.closing"] = "lua/xmpp_tls_policy/stream/closing.lua";
 			["xmpp_tls_policy.stream.cutoff_report"] = "lua/xmpp_tls_policy/stream/cutoff_report.lua";
 			["xmpp_tls_policy.stream.cutoff_reports"] = "lua/xmpp_tls_policy/stream/cutoff_reports.lua";

@@ -29,6 +29,8 @@ function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
 	self.policies = policies.new { server = server, kept = kept.policies }
+	-- When streams were judged last: { generation (see policies), time }.
+	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
 	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
@@ -91,9 +93,15 @@ function methods:collect_failures()
 	end
 end
 
--- Streams do not outlive the exception under which they were accepted.
-local function end_exceptions(self)
-	self.admission:policies_changed()
+--- Judges streams anew if a policy has changed, or an exception has ended, since the last call: no
+-- stream outlives the exception under which it was accepted.
+function methods:judge_streams_again()
+	local generation, now = self.policies:generation(), os.time()
+	local since = self._judged
+	self._judged = { generation = generation, time = now }
+	if generation ~= since.generation or self.policies:has_ended_exception(since.time, now) then
+		self.admission:policies_changed()
+	end
 end
 
 --- The work of each minute: a list of { what, action }.
@@ -113,7 +121,7 @@ function methods:minutely()
 			self.policies:warn_of_exceptions()
 		end },
 		{ what = "ending exceptions", action = function ()
-			end_exceptions(self)
+			self:judge_streams_again()
 		end },
 		{ what = "storing reports", action = function ()
 			self.reports:store_hourly()

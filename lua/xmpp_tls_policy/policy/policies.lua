@@ -191,6 +191,18 @@ end
 
 ---- Questions -----------------------------------------------------------------
 
+--- Whether an exception of some policy has ended after a time, and by another (UTC seconds).
+function methods:has_ended_exception(since, now)
+	for _, policy in pairs(self._policies) do
+		for _, exception in pairs(policy.exceptions) do
+			if since < exception.ends and exception.ends <= now then
+				return true
+			end
+		end
+	end
+	return false
+end
+
 --- A number that changes whenever the policy for some host becomes another one.
 function methods:generation()
 	return self._generation

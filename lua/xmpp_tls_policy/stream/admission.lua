@@ -6,15 +6,13 @@
 --   2. A stream belongs to the host that its header named. Before authentication, an element for
 --      another host of ours ends the stream. Dialback (XEP-0220) on an incoming stream is the one
 --      exception: it is judged for its own pair.
--- The adapter of a server translates the server's events into the moments below, and does nothing
--- else.
+-- The adapter of a server translates the server's events into the moments of checks.lua, and does
+-- nothing else.
 local address_domains = require "xmpp_tls_policy.stream.address_domains"
-local escaped = require "xmpp_tls_policy.text".escaped
-local new_stream = require "xmpp_tls_policy.stream.stream".new
-local quote = require "xmpp_tls_policy.text".quote
-local starttls = require "xmpp_tls_policy.stream.starttls"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
-local verdicts = require "xmpp_tls_policy.policy.verdict"
+local new_checks = require "xmpp_tls_policy.stream.checks".new
+local new_stream = require "xmpp_tls_policy.stream.stream".new
+local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local admission = {}
 
@@ -23,20 +21,20 @@ local metatable = { __index = methods }
 
 local xmlns_dialback = "jabber:server:dialback"
 
--- Of one stream: a peer chooses for how many pairs it sends.
+-- Of one stream: a peer chooses for how many pairs it sends, and from and to which addresses.
 local MOST_PAIRS = 1000
+local MOST_ADDRESSES = 200
+local LONGEST_ADDRESS = 256 -- bytes
 
---- `server`: the adapter; `policies`, `certificates` (those of other servers), `closing`,
--- `metrics`: see there; `on_unobserved`: called when a connection turns up whose handshake was not
--- observed, because the server uses contexts that were not found yet.
+--- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
+-- `on_unobserved`: see checks.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
-		_certificates = options.certificates,
 		_closing = options.closing,
 		_metrics = options.metrics,
-		_on_unobserved = options.on_unobserved,
+		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
 end
@@ -73,192 +71,7 @@ function methods:is_enforced_on(session)
 	return is_enforced(policy)
 end
 
----- Checks --------------------------------------------------------------------
--- Each is function(self, stream, pair) -> a refusal (see closing.lua), or nil. `pair`: { host,
--- domain (nil: a client), policy }.
-
-local checks = {}
-
--- Clauses support.required, support.strict.
-function checks.is_encrypted(_, stream, pair)
-	if not stream:is_encrypted() and starttls.requires_tls(pair.policy) then
-		return starttls.plaintext_refusal(pair.policy)
-	end
-end
-
--- The server takes a stream for encrypted as soon as it is opened anew, even in one packet with
--- <starttls/> or <proceed/>.
-function checks.is_not_spoofed(_, stream)
-	if stream:is_spoofed() then
-		return {
-			condition = "policy-violation",
-			text = "a stream was opened after STARTTLS was agreed on, and before TLS was negotiated",
-		}
-	end
-end
-
-function checks.was_observed(self, stream)
-	if not stream:is_encrypted() then
-		return nil
-	end
-	local facts, message = stream:read_facts()
-	if not facts then
-		self._on_unobserved()
-		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
-	end
-end
-
--- Other modules may object to a connection that the policy accepts, by returning a string from the
--- event tls-policy/verdict. Nothing that they do makes the verdict milder.
-local function ask_others(self, stream, pair, verdict)
-	local function copy(fields)
-		local new = {}
-		for field, value in pairs(fields) do
-			new[field] = value
-		end
-		return new
-	end
-	local objection = self._server.ask(pair.host, "tls-policy/verdict", function ()
-		local broken = {}
-		for index, breach in ipairs(verdict.broken) do
-			broken[index] = copy(breach)
-		end
-		return {
-			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
-			verdict = { refuse = verdict.refuse, broken = broken },
-		}
-	end)
-	-- It may repeat bytes that a stranger sent.
-	return objection and escaped(objection)
-end
-
-local function note_exception(self, stream, policy)
-	local exception = policy.exception
-	stream.exception = exception
-	if exception then
-		self._server.log_session(stream.session, "info", "Accepted under the exception for %s until %s (%s)",
-			exception.domain, exception.expires, quote(exception.reason))
-	end
-end
-
--- Judges the facts for a pair, and leaves the verdict with the stream. Returns it, and the
--- objection of another module.
-local function judge_facts(self, stream, pair)
-	local policy, described = pair.policy, stream:described(pair.domain)
-	local verdict = policy:judge(stream.facts, described)
-	local objection = ask_others(self, stream, pair, verdict)
-	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
-	stream.exception = nil
-	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
-	stream.judged_vouched = described and described.authenticated
-	return verdict, objection
-end
-
--- The server may check the certificate after a pair was judged.
-local function is_judged(stream, pair)
-	return stream.judged_policy == pair.policy and stream.judged_host == pair.host and stream.judged_domain == pair.domain
-		and (stream.role == "c2s" or stream.judged_vouched == stream:vouched(pair.domain))
-end
-
-function checks.keeps_the_clauses(self, stream, pair)
-	if not stream.facts or is_judged(stream, pair) then
-		return nil
-	end
-	local verdict, objection = judge_facts(self, stream, pair)
-	if verdict.refuse or objection then
-		-- A stream that is refused once is not admitted when it is asked again.
-		stream.judged_policy = nil
-		return {
-			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
-			policy = pair.policy:name(),
-			text = verdict.refuse and pair.policy:sentences(verdict) or objection,
-		}
-	end
-	note_exception(self, stream, pair.policy)
-	stream:publish()
-end
-
--- Clause unauth.encrypt, with the option unauthenticated_s2s. Of streams of servers alone.
-function checks.is_vouched_for(_, stream, pair)
-	if pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
-		return nil
-	end
-	return {
-		condition = "policy-violation", clauses = { "unauth.encrypt" }, policy = pair.policy:name(),
-		text = starttls.sentence(pair.policy, "unauth.encrypt", cutoff_verdict.dialback_alone(pair.domain)),
-	}
-end
-
-local function certificate_refusal(pair, message)
-	return message and {
-		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
-	}
-end
-
--- Clause admin.change. Nothing is remembered of a domain before the peer has authenticated as it.
-function checks.has_the_known_certificate(self, stream, pair)
-	if not stream.facts or not pair.domain then
-		return nil
-	elseif pair.authenticated or stream:speaks_for(pair.domain) then
-		return certificate_refusal(pair, self._certificates:see(pair.policy, stream, pair.host, pair.domain))
-	end
-	return certificate_refusal(pair, self._certificates:would_refuse(pair.policy, stream, pair.host, pair.domain))
-end
-
--- A stream of ours that asks a known server whether a dialback key is its own decides about other
--- streams, and is never authenticated itself.
-function checks.asks_the_known_server(self, stream, pair)
-	local certificates = self._certificates
-	if stream.role == "s2sout" and stream.facts and certificates:would_refuse(pair.policy, stream, pair.host, pair.domain)
-	then
-		return certificate_refusal(pair, certificates:see(pair.policy, stream, pair.host, pair.domain))
-	end
-end
-
----- Moments -------------------------------------------------------------------
-
-local handshake = { checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses }
-
-local pair_of_a_server = {
-	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
-	checks.has_the_known_certificate,
-}
-
--- At which moment which checks apply, in this order; the first refusal ends the stream.
-local moments = {
-	-- Features are about to be offered or answered; an element came in before authentication.
-	opened = handshake,
-	-- The server has checked the certificate of another server.
-	certificate_checked = {
-		checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
-		checks.asks_the_known_server,
-	},
-	-- Dialback came in, for a pair of its own.
-	dialback = {
-		checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
-	},
-	-- A server has authenticated as a domain.
-	authenticated = pair_of_a_server,
-	-- A stanza came in from, or is to go to, another server.
-	stanza_in = pair_of_a_server,
-	stanza_out = pair_of_a_server,
-	-- Policies have changed, or an exception has ended.
-	reloaded = pair_of_a_server,
-}
-
--- Of a policy that is only reported on: the verdict is there to be seen, nothing is refused.
-local function judge_for_report(self, stream, pair)
-	if not stream:is_encrypted() or not stream:read_facts() then
-		if stream:is_encrypted() then
-			self._on_unobserved()
-		end
-		return
-	end
-	if not is_judged(stream, pair) then
-		judge_facts(self, stream, pair)
-		stream:publish()
-	end
-end
+---- Judging -------------------------------------------------------------------
 
 -- How a handshake ended; see metrics.lua.
 local function outcome(stream, pair, refusal)
@@ -277,24 +90,14 @@ local function count_handshake(self, stream, pair, refusal)
 	end
 end
 
--- Returns the refusal of a pair at a moment, or nil.
-local function refusal_at(self, moment, stream, pair)
-	for _, check in ipairs(moments[moment]) do
-		local refusal = check(self, stream, pair)
-		if refusal then
-			return refusal
-		end
-	end
-end
-
 -- Judges a pair at a moment. Returns true if the stream was ended.
 local function judge(self, moment, stream, pair)
 	if pair.policy.mode == "report" then
-		judge_for_report(self, stream, pair)
+		self._checks:judge_for_report(stream, pair)
 		count_handshake(self, stream, pair)
 		return false
 	end
-	local refusal = refusal_at(self, moment, stream, pair)
+	local refusal = self._checks:refusal_at(moment, stream, pair)
 	count_handshake(self, stream, pair, refusal)
 	return refusal ~= nil and self._closing:refuse(stream, refusal)
 end
@@ -321,13 +124,39 @@ local function set_state(self, stream, host, domain, state)
 	local generation = policies:generation()
 	if stream.generation ~= generation or stream.policies ~= policies or not stream.admitted
 		or stream.admitted_count >= MOST_PAIRS then
-		stream.admitted, stream.admitted_count = {}, 0
+		stream.admitted, stream.admitted_count, stream.addresses = {}, 0, nil
 		stream.generation, stream.policies = generation, policies
 	end
 	local domains = stream.admitted[host] or {}
 	stream.admitted[host] = domains
 	stream.admitted_count = stream.admitted_count + (domains[domain] and 0 or 1)
 	domains[domain] = state
+end
+
+-- Remembers that stanzas between two addresses belong to an admitted pair. `way`: "in" or "out".
+local function remember_addresses(stream, way, own, far)
+	local known = stream.addresses
+	if not own or not far or #own > LONGEST_ADDRESS or #far > LONGEST_ADDRESS or not stream.admitted then
+		return
+	elseif not known or known.count >= MOST_ADDRESSES then
+		known = { count = 0, ["in"] = {}, out = {} }
+		stream.addresses = known
+	end
+	local of_own = known[way][own] or {}
+	known[way][own] = of_own
+	known.count = known.count + (of_own[far] and 0 or 1)
+	of_own[far] = true
+end
+
+--- Whether a stanza on a server's stream belongs to a pair that was admitted already, by its
+-- addresses as they stand in it: of ours and of the peer. This is asked for each stanza. `way`: "in"
+-- or "out".
+function methods:is_known(session, way, own, far)
+	local stream, policies = self._server.stream(session), self._policies
+	local known = stream and stream.addresses
+	local of_own = known and own and known[way][own]
+	return of_own ~= nil and of_own[far] == true and stream.generation == policies:generation()
+		and stream.policies == policies
 end
 
 -- Whether a pair may use a server's stream at a moment; the stream is ended otherwise.
@@ -535,6 +364,7 @@ local function from_server(self, session, element)
 	local domain = self._domain_of(attr.from) or self._server.peer(session)
 	local is_dialback = attr.xmlns == xmlns_dialback
 	if stream and not is_dialback and state_of(self, stream, host, domain) == ADMITTED then
+		remember_addresses(stream, "in", attr.to, attr.from)
 		return true
 	end
 	stream = stream or self:stream(session)
@@ -566,7 +396,7 @@ function methods:domain_of(address)
 	return self._domain_of(address)
 end
 
---- Whether a stanza from a host of ours may leave on a server's stream to a domain: the peer has
+--- Whether stanzas from a host of ours may leave on a server's stream to a domain: the peer has
 -- authenticated as that domain, and the pair is admitted. A stream that breaks the policy of the
 -- host is ended; one that is only not authenticated as the domain stays, for its own. A stanza from
 -- no host of ours is its stream's.
@@ -581,6 +411,27 @@ function methods:may_send(session, host, domain)
 		return true
 	end
 	return stream:speaks_for(domain) and may_use(self, "stanza_out", stream, host, domain)
+end
+
+--- The pair that a stanza { attr = { from, to } } concerns: by its addresses; by `host` and `domain`
+-- where it has none.
+function methods:pair_of(stanza, host, domain)
+	local attr = stanza.attr
+	return self._domain_of(attr.from) or host, self._domain_of(attr.to) or domain
+end
+
+--- The same as may_send for one stanza, by its own addresses.
+function methods:may_send_stanza(session, stanza)
+	local server, attr = self._server, stanza.attr
+	local host, domain = self:pair_of(stanza, server.host(session), server.peer(session))
+	if not self:may_send(session, host, domain) then
+		return false
+	end
+	local stream = server.stream(session)
+	if stream and state_of(self, stream, host, domain) == ADMITTED then
+		remember_addresses(stream, "out", attr.from, attr.to)
+	end
+	return true
 end
 
 --- Whether a policy is enforced for a pair of servers.

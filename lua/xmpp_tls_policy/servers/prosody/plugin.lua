@@ -243,10 +243,7 @@ end
 local function hook_routes(service, module)
 	local handler = routes.handler(service.admission)
 	local function watch(host)
-		module:hook_object_event(prosody.hosts[host].events, "route/remote", function (event)
-			local done, result = safe_hooks.call("route/remote", handler, event)
-			return done and result or nil
-		end, FIRST)
+		module:hook_object_event(prosody.hosts[host].events, "route/remote", handler, FIRST)
 	end
 	for host in pairs(prosody.hosts) do
 		watch(host)
@@ -292,7 +289,7 @@ local function hook_life(service, module)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
 		safe_hooks.call("checking our own certificates", service.check_certificates, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
-		safe_hooks.call("judging streams again", service.admission.policies_changed, service.admission)
+		safe_hooks.call("judging streams again", service.judge_streams_again, service)
 	end, -2)
 end
 

@@ -1,15 +1,10 @@
 --- Which stream a stanza takes to another server. Prosody may hold a stream for a domain as which
 -- its peer has not authenticated, and sends replies on the route of the stream that they answer.
 local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
+local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 
 local routes = {}
-
--- The pair that a stanza concerns by its own addresses.
-local function pair_of(admission, event)
-	local attr = event.stanza.attr
-	return admission:domain_of(attr.from) or event.from_host, admission:domain_of(attr.to) or event.to_host
-end
 
 -- Hands a stanza to the route of its own pair. Returns what the event returns.
 local function route(origin, host, domain, stanza)
@@ -18,22 +13,37 @@ local function route(origin, host, domain, stanza)
 	})
 end
 
+-- The stream that mod_s2s would take.
+local function present_stream(from, to)
+	local of_host = prosody.hosts[from]
+	return of_host and of_host.s2sout and of_host.s2sout[to]
+end
+
+-- Sees to it that a stanza takes a stream that is admitted for its pair. True if it was sent.
+local function choose_stream(admission, event)
+	local from, to = event.from_host, event.to_host
+	local host, domain = admission:pair_of(event.stanza, from, to)
+	if (host ~= from or domain ~= to) and hosts.is_host(host) and not hosts.is_host(domain)
+		and admission:is_enforced_for(host, domain) then
+		return route(event.origin, host, domain, event.stanza)
+	end
+	local present = present_stream(from, to)
+	if present and sessions.is_authenticated(present) and not admission:may_send(present, from, to)
+		and present_stream(from, to) == present then
+		-- mod_s2s opens a stream of its own then.
+		prosody.hosts[from].s2sout[to] = nil
+	end
+end
+
 --- The handler of the event route/remote, before mod_s2s looks for a stream.
 function routes.handler(admission)
 	return function (event)
-		local from, to = event.from_host, event.to_host
-		local host, domain = pair_of(admission, event)
-		if (host ~= from or domain ~= to) and hosts.is_host(host) and not hosts.is_host(domain)
-			and admission:is_enforced_for(host, domain) then
-			return route(event.origin, host, domain, event.stanza)
+		local present, attr = present_stream(event.from_host, event.to_host), event.stanza.attr
+		if present and admission:is_known(present, "out", attr.from, attr.to) then
+			return nil
 		end
-		local of_host = prosody.hosts[from]
-		local present = of_host and of_host.s2sout and of_host.s2sout[to]
-		if present and sessions.is_authenticated(present) and not admission:may_send(present, from, to)
-			and of_host.s2sout[to] == present then
-			-- mod_s2s opens a stream of its own then.
-			of_host.s2sout[to] = nil
-		end
+		local done, result = safe_hooks.call("route/remote", choose_stream, admission, event)
+		return done and result or nil
 	end
 end
 

@@ -14,6 +14,7 @@ local stop
 local PRIORITY = 1000
 
 local is_stanza = stanza.is_stanza
+local is_server = { s2sin = true, s2sout = true }
 local stanza_names = { message = true, presence = true, iq = true }
 local stanza_namespaces = { ["jabber:client"] = true, ["jabber:server"] = true }
 
@@ -33,7 +34,11 @@ function stanza_filter.start(admission, hooks, reroute, present)
 
 	local function element_in(element, session)
 		local kind = session.type
-		if kind == "c2s" or not active or not sessions.role(session) or not is_stanza(element) then
+		if kind == "c2s" or not active or not is_stanza(element) then
+			return element
+		end
+		local attr = element.attr
+		if is_server[kind] and admission:is_known(session, "in", attr.to, attr.from) or not sessions.role(session) then
 			return element
 		end
 		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
@@ -44,12 +49,11 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 
 	local function stanza_out(element, session)
-		if not active or not is_sent_stanza(element) then
+		if not active or not is_sent_stanza(element)
+			or admission:is_known(session, "out", element.attr.from, element.attr.to) then
 			return element
 		end
-		local host = admission:domain_of(element.attr.from) or sessions.host(session)
-		local domain = admission:domain_of(element.attr.to) or sessions.peer(session)
-		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send, admission, session, host, domain)
+		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)
 		if done and not may then
 			safe_hooks.call("stanzas to other servers", reroute, session, element)
 		end

@@ -1,0 +1,211 @@
+--- The checks that a pair (host of ours, domain of the peer) has to pass on a stream, and the moments
+-- at which they apply.
+local copy = require "xmpp_tls_policy.copy"
+local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
+local escaped = require "xmpp_tls_policy.text".escaped
+local quote = require "xmpp_tls_policy.text".quote
+local starttls = require "xmpp_tls_policy.stream.starttls"
+local verdicts = require "xmpp_tls_policy.policy.verdict"
+
+local stream_checks = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+--- `server`: the adapter; `certificates`: those of other servers; `on_unobserved`: called when a
+-- connection turns up whose handshake was not observed, because the server uses contexts that were
+-- not found yet.
+function stream_checks.new(options)
+	return setmetatable({
+		_server = options.server, _certificates = options.certificates, _on_unobserved = options.on_unobserved,
+	}, metatable)
+end
+
+---- Checks --------------------------------------------------------------------
+-- Each is function(self, stream, pair) -> a refusal (see closing.lua), or nil. `pair`: { host,
+-- domain (nil: a client), policy, authenticated (true: the server is about to take the peer for
+-- authenticated) }.
+
+local checks = {}
+
+-- Clauses support.required, support.strict.
+function checks.is_encrypted(_, stream, pair)
+	if not stream:is_encrypted() and starttls.requires_tls(pair.policy) then
+		return starttls.plaintext_refusal(pair.policy)
+	end
+end
+
+-- The server takes a stream for encrypted as soon as it is opened anew, even in one packet with
+-- <starttls/> or <proceed/>.
+function checks.is_not_spoofed(_, stream)
+	if stream:is_spoofed() then
+		return {
+			condition = "policy-violation",
+			text = "a stream was opened after STARTTLS was agreed on, and before TLS was negotiated",
+		}
+	end
+end
+
+function checks.was_observed(self, stream)
+	if not stream:is_encrypted() then
+		return nil
+	end
+	local facts, message = stream:read_facts()
+	if not facts then
+		self._on_unobserved()
+		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
+	end
+end
+
+-- Other modules may object to a connection that the policy accepts, by returning a string from the
+-- event tls-policy/verdict. Nothing that they do makes the verdict milder.
+local function ask_others(self, stream, pair, verdict)
+	local objection = self._server.ask(pair.host, "tls-policy/verdict", function ()
+		return {
+			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
+			verdict = copy(verdict),
+		}
+	end)
+	-- It may repeat bytes that a stranger sent.
+	return objection and escaped(objection)
+end
+
+local function note_exception(self, stream, policy)
+	local exception = policy.exception
+	stream.exception = exception
+	if exception then
+		self._server.log_session(stream.session, "info", "Accepted under the exception for %s until %s (%s)",
+			exception.domain, exception.expires, quote(exception.reason))
+	end
+end
+
+-- Judges the facts for a pair, and leaves the verdict with the stream. Returns it, and the
+-- objection of another module.
+local function judge_facts(self, stream, pair)
+	local policy, described = pair.policy, stream:described(pair.domain)
+	local verdict = policy:judge(stream.facts, described)
+	local objection = ask_others(self, stream, pair, verdict)
+	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
+	stream.exception = nil
+	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
+	stream.judged_vouched = described and described.authenticated
+	return verdict, objection
+end
+
+-- The server may check the certificate after a pair was judged.
+local function is_judged(stream, pair)
+	return stream.judged_policy == pair.policy and stream.judged_host == pair.host and stream.judged_domain == pair.domain
+		and (stream.role == "c2s" or stream.judged_vouched == stream:vouched(pair.domain))
+end
+
+function checks.keeps_the_clauses(self, stream, pair)
+	if not stream.facts or is_judged(stream, pair) then
+		return nil
+	end
+	local verdict, objection = judge_facts(self, stream, pair)
+	if verdict.refuse or objection then
+		-- A stream that is refused once is not admitted when it is asked again.
+		stream.judged_policy = nil
+		return {
+			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
+			policy = pair.policy:name(),
+			text = verdict.refuse and pair.policy:sentences(verdict) or objection,
+		}
+	end
+	note_exception(self, stream, pair.policy)
+	stream:publish()
+end
+
+-- Clause unauth.encrypt, with the option unauthenticated_s2s. Of streams of servers alone.
+function checks.is_vouched_for(_, stream, pair)
+	if pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
+		return nil
+	end
+	return {
+		condition = "policy-violation", clauses = { "unauth.encrypt" }, policy = pair.policy:name(),
+		text = starttls.sentence(pair.policy, "unauth.encrypt", cutoff_verdict.dialback_alone(pair.domain)),
+	}
+end
+
+local function certificate_refusal(pair, message)
+	return message and {
+		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
+	}
+end
+
+-- Clause admin.change. Nothing is remembered of a domain before the peer has authenticated as it.
+function checks.has_the_known_certificate(self, stream, pair)
+	if not stream.facts or not pair.domain then
+		return nil
+	elseif pair.authenticated or stream:speaks_for(pair.domain) then
+		return certificate_refusal(pair, self._certificates:see(pair.policy, stream, pair.host, pair.domain))
+	end
+	return certificate_refusal(pair, self._certificates:would_refuse(pair.policy, stream, pair.host, pair.domain))
+end
+
+-- A stream of ours that asks a known server whether a dialback key is its own decides about other
+-- streams, and is never authenticated itself.
+function checks.asks_the_known_server(self, stream, pair)
+	local certificates = self._certificates
+	if stream.role == "s2sout" and stream.facts and certificates:would_refuse(pair.policy, stream, pair.host, pair.domain)
+	then
+		return certificate_refusal(pair, certificates:see(pair.policy, stream, pair.host, pair.domain))
+	end
+end
+
+---- Moments -------------------------------------------------------------------
+
+local handshake = { checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses }
+
+local dialback = {
+	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+}
+
+local pair_of_a_server = {
+	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+	checks.has_the_known_certificate,
+}
+
+-- At which moment which checks apply, in this order; the first refusal ends the stream.
+local moments = {
+	-- Features are about to be offered or answered; an element came in before authentication.
+	opened = handshake,
+	-- The server has checked the certificate of another server.
+	certificate_checked = {
+		checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+		checks.asks_the_known_server,
+	},
+	-- Dialback came in, for a pair of its own.
+	dialback = dialback,
+	-- A server has authenticated as a domain.
+	authenticated = pair_of_a_server,
+	-- A stanza came in from, or is to go to, another server.
+	stanza_in = pair_of_a_server,
+	stanza_out = pair_of_a_server,
+	-- Policies have changed, or an exception has ended.
+	reloaded = pair_of_a_server,
+}
+
+--- The refusal of a pair at a moment, or nil.
+function methods:refusal_at(moment, stream, pair)
+	for _, check in ipairs(moments[moment]) do
+		local refusal = check(self, stream, pair)
+		if refusal then
+			return refusal
+		end
+	end
+end
+
+--- Judges a pair whose policy is only reported on: the verdict is there to be seen.
+function methods:judge_for_report(stream, pair)
+	if not stream:is_encrypted() then
+		return
+	elseif not stream:read_facts() then
+		self._on_unobserved()
+	elseif not is_judged(stream, pair) then
+		judge_facts(self, stream, pair)
+		stream:publish()
+	end
+end
+
+return stream_checks
