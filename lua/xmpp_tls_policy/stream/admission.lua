@@ -362,12 +362,13 @@ local function from_server(self, session, element)
 	end
 	local stream = self._server.stream(session)
 	local domain = self._domain_of(attr.from) or self._server.peer(session)
-	if stream and state_of(self, stream, host, domain) == ADMITTED then
+	local is_dialback = attr.xmlns == xmlns_dialback
+	if stream and not is_dialback and state_of(self, stream, host, domain) == ADMITTED then
 		remember_addresses(stream, "in", attr.to, attr.from)
 		return true
 	end
 	stream = stream or self:stream(session)
-	if attr.xmlns == xmlns_dialback then
+	if is_dialback then
 		if stream.role == "s2sout" and host ~= stream:host() then
 			local own = policy_for(self, stream.role, stream:host(), stream:peer())
 			local refusal = self._server.is_host(host) and refusal_of_foreign(self, stream, own, host)
