@@ -143,6 +143,9 @@ lint: ## check C, Lua and the rockspec
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)
 
+conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
+
 # All take more than an hour; `make bench ROWS="message iq"` takes those of spec/bench/rows/.
 ROWS ?=
 
@@ -170,4 +173,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint bench soak install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help

@@ -120,7 +120,7 @@ describe("an exception", function ()
 		assert.matches("<stream:error><improper%-addressing", text) -- Prosody's own
 	end)
 
-	-- XEP-0220: on one stream a server may authenticate several domains.
+	-- xep0220.1.2.pair-of-domains: on one stream a server may authenticate several domains.
 	it("is not for another domain that dialback vouches for on the same stream", function ()
 		local modern = authority:issue { names = { "fresh.test" }, key = "rsa2048" }
 		local fresh = prosody.start {
@@ -195,6 +195,7 @@ describe("an exception", function ()
 		reload(policy)
 	end)
 
+	-- rfc7622.3.2.normal-form
 	for written, domain in pairs {
 		["B\195\156CHER.test"] = "b\195\188cher.test",
 		["xn--bcher-kva.test"] = "b\195\188cher.test",

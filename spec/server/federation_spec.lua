@@ -216,6 +216,7 @@ describe("an outgoing s2s connection", function ()
 		end
 	end)
 
+	-- rfc6125.6.4.4.no-common-name
 	it("cert.identity: is not authenticated by a Common Name alone", function ()
 		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
 		local _, mark = federate(files)

@@ -180,6 +180,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				assert.equal("null", answer.compression)
 			end)
 
+			-- rfc8446.4.6.1.ticket-is-a-name, rfc8446.4.6.1.number-of-tickets
 			it("resume.session-id: gives no ticket in TLS 1.2, and in TLS 1.3 one that holds a session ID", function ()
 				assert.equal(0, openssl({ "-tls1_2" }).tickets)
 				local answer = openssl {}

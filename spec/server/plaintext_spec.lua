@@ -58,6 +58,7 @@ describe("without TLS", function ()
 		["a message"] = "<message to='juliet@example.test'><body>x</body></message>",
 		["stream compression"] = "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>",
 	} do
+		-- rfc6120.5.3.1.starttls-alone
 		it("support.required: a client gets no further with " .. what, function ()
 			local peer, features = open "c2s"
 			assert.is_nil(features:match "<mechanisms")
@@ -146,6 +147,7 @@ describe("without TLS", function ()
 		assert.is_nil(server:log():match "Traceback")
 	end)
 
+	-- rfc6120.4.7.5.no-version-no-features
 	it("support.required: a server's stream of before XMPP 1.0 gets neither STARTTLS nor dialback", function ()
 		for _, element in ipairs { starttls, "<db:result from='remote.test' to='example.test'>key</db:result>" } do
 			local peer = xmpp.connect(server:target "s2s", { from = "remote.test" })
@@ -291,6 +293,7 @@ describe("without TLS", function ()
 			assert.is_nil(server:log(mark):match "Sending%[s2sout[^\n]*db:")
 		end)
 
+		-- rfc6120.5.4.3.3.nothing-before-tls-counts
 		it("a stream header in one packet with <proceed/> does not count as encrypted", function ()
 			local mark = server:mark()
 			meet("example.test", function (peer)

@@ -351,6 +351,7 @@ describe("the plugin", function ()
 		end)
 	end)
 
+	-- support.direct
 	it("holds on ports of other kinds on which XMPP is spoken over direct TLS", function ()
 		local ports = prosody.free_ports(2)
 		start {
@@ -380,6 +381,7 @@ describe("the plugin", function ()
 		assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 	end)
 
+	-- rfc6066.3.name-without-case
 	it("finds the host of a server name in capitals", function ()
 		local other = authority:issue { names = { "other.test" }, key = "p256", key_name = "other" }
 		local server = start { hosts = { ["example.test"] = files, ["other.test"] = other }, domain = "example.test" }

@@ -88,6 +88,7 @@ describe("a session", function ()
 				peer:close()
 			end)
 
+			-- rfc6066.3.no-resumption-under-another-name
 			it("is resumed on direct TLS with the server name that it was made with, and with no other", function ()
 				local server = start {}
 				local function direct(session, name, domain)
@@ -186,6 +187,7 @@ describe("a session", function ()
 				assert.is_false((meet(server, version, session)))
 			end)
 
+			-- resume.lifetime
 			it("ends when it is too old", function ()
 				local server = start { policy = { resumption = { lifetime = 1 } } }
 				local _, session = meet(server, version)

@@ -38,6 +38,7 @@ describe("a stream", function ()
 			c2s_require_encryption = false, s2s_require_encryption = false,
 		},
 	} do
+		-- rfc6120.5.3.1.starttls-alone
 		it("support.offer, support.required: offers STARTTLS as mandatory " .. description, function ()
 			local server = start { hosts = { ["example.test"] = files }, options = options }
 			for _, service in ipairs { "c2s", "s2s" } do

@@ -257,7 +257,7 @@ function methods:client_authenticated(session, mechanism)
 	stream.mechanism = stream.mechanism or mechanism
 end
 
---- A client goes on with an old session on a new connection (XEP-0198). Harmless when it is called
+--- A client goes on with an old session on a new connection (xep0198.5.resumption). Harmless when it is called
 -- again.
 function methods:resumed(old, new)
 	local stream = self._server.stream(new)
@@ -307,7 +307,7 @@ local function judge_header(self, stream, own)
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
 end
 
--- An element of dialback, for a pair of its own. True if the stream was ended.
+-- An element of dialback, for a pair of its own (xep0220.1.2.pair-of-domains). True if the stream was ended.
 local function judge_dialback(self, stream, target, element)
 	local domain = self._domain_of(element.attr.from) or stream:peer()
 	local policy = policy_for(self, stream.role, target, domain)

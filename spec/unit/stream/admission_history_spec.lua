@@ -484,7 +484,7 @@ describe("a stream", function ()
 		assert.equal("SCRAM-SHA-1", client.stream.mechanism)
 	end)
 
-	it("goes on on another connection when its client comes back", function ()
+	it("xep0198.5.resumption: goes on on another connection when its client comes back", function ()
 		local world = stream_world.new { ["strict.test"] = should }
 		local old = world:session { role = "c2s", host = "strict.test", authenticated = true }
 		local new = world:session { role = "c2s", host = "strict.test", secure = true,

@@ -46,6 +46,7 @@ describe("a stream", function ()
 		assert.same({ "other.test", "b.test", true }, { stream:host(), stream:peer(), stream:speaks_for "b.test" })
 	end)
 
+	-- rfc6120.5.4.3.3.nothing-before-tls-counts
 	it("is encrypted if the server says so, and spoofed without a TLS connection after STARTTLS", function ()
 		local stream, session = stream_of()
 		assert.same({ true, false }, { stream:is_encrypted(), stream:is_spoofed() })
@@ -139,7 +140,7 @@ describe("a stream", function ()
 			assert.is_true(stream:identity "a.test")
 		end)
 
-		it("which domains it vouches for", function ()
+		it("rfc6120.13.7.2.trusted-and-named: which domains it vouches for", function ()
 			local stream, session = known("b", { identity_valid = false })
 			assert.same({ false, true, false }, { stream:vouched "a.test", stream:vouched "b.test", stream:vouched "c.test" })
 			session.chain_valid = false

@@ -223,7 +223,7 @@ end
 local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate-legacy" }
 
 -- Host -> handler of the event that a server authenticates for it: on a stream that is older than
--- the failure or belongs to another host, by dialback (XEP-0220).
+-- the failure or belongs to another host, by dialback (xep0220.1.2.pair-of-domains).
 local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
 	handlers[host] = function (event)
 		if is_closed(host) then

@@ -71,7 +71,7 @@ function sessions.speaks_xmpp_itself(session)
 	return session.conn ~= nil and not session.websocket_request and not session.bosh_wait
 end
 
---- Whether a session waits for its client to come back on another connection (XEP-0198).
+--- Whether a session waits for its client to come back on another connection (xep0198.5.resumption).
 function sessions.is_hibernating(session)
 	return session.conn == nil and sessions.carrier(session) == nil
 end
@@ -234,7 +234,7 @@ function sessions.set_starttls_context(session, context)
 	session.ssl_ctx = context
 end
 
---- Ends a stream with an error (RFC 6120 4.9). `text` is also what the server logs.
+--- Ends a stream with an error (rfc6120.4.9.1.1.error-ends-stream). `text` is also what the server logs.
 function sessions.close(session, condition, text)
 	session:close({ condition = condition, text = text }, nil, text)
 end
