@@ -42,7 +42,7 @@ run() {
 if [[ $suites == *" unit "* ]]; then
 	# Only the specs that use the core. The specs of the certificate memory use only facts from it, which
 	# other specs cover.
-	mapfile -t of_core < <(grep -l 'xmpp_tls_policy\.core' spec/unit/*_spec.lua | grep -v certificate_memory)
+	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" spec/unit | grep -v certificates/memory)
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
 	run "Unit specs with LeakSanitizer" $leaks --run=unit
 fi
