@@ -1,5 +1,5 @@
--- The parts of the module as the commands see them, over a server that is a table: so a spec says
--- what each session is. Policies, certificates and the memory of certificates are real.
+-- The parts of the module that commands use, over a server of plain tables, so that a spec defines
+-- each session. Policies, certificates and the memory of certificates are real.
 local json = require "dkjson"
 local run = require "xmpp_tls_policy.commands.run"
 
@@ -159,7 +159,7 @@ function command_service.log_of(entries, total)
 	}
 end
 
---- A writer that keeps what it is given: its text, and how it was called.
+--- A writer that keeps its text and its calls.
 function command_service.writer(width)
 	local writer = { width = width, text = "", calls = {} }
 	function writer.write(text)
