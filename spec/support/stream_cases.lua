@@ -99,7 +99,7 @@ local function world_of(case)
 		identity_valid = connection and case.certificate == "a", authed = {},
 	}
 	for domain in pairs(case.authed) do
-		session.authed[domain] = true
+		world:authenticate(session, domain)
 	end
 	if case.tls == "awaited" or case.tls == "spoofed" then
 		world.admission:starttls_agreed(session)

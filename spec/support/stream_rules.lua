@@ -6,7 +6,7 @@
 --   others        kind of the policy for a header without a host
 --   target        kind of the host that the element is for; nil: its `to` is absent or invalid
 --   is_foreign    whether that host is another one than the header's
---   element       { leads = { [role] = true }, is_dialback }
+--   element       { leads = { [role] = true }, is_dialback, xmlns (nil: a stanza) }
 --   from          "a.test", "b.test" or nil
 --   tls           "plain", "awaited" (STARTTLS was agreed on), "spoofed" (and a header came since),
 --                 "unobserved" (it has no facts), "bad" (breaks the level must), "weak" (breaks
@@ -90,6 +90,11 @@ function stream_rules.ends_silently(case)
 	return applies and is_foreign(case) and case.role == "s2sout" and not is_encrypted(case)
 end
 
+-- A stanza needs a domain that is authenticated, for all hosts here.
+local function is_authenticated(case, domain)
+	return case.element.xmlns ~= nil or not enforced(case, case.target) or case.authed[domain] or false
+end
+
 local function before_authentication(case)
 	local element, level = case.element, header_level(case)
 	local has_own_pair = element.is_dialback and case.role == "s2sin"
@@ -109,6 +114,7 @@ local function before_authentication(case)
 	end
 	return not has_own_pair and element.is_dialback
 		or is_admitted(case, enforced(case, case.target), case.from, { memory = element.is_dialback })
+			and is_authenticated(case, case.from)
 end
 
 local function after_authentication(case)
@@ -118,6 +124,7 @@ local function after_authentication(case)
 		return false
 	end
 	return is_admitted(case, enforced(case, case.target), case.from or "a.test", { memory = case.element.is_dialback })
+		and is_authenticated(case, case.from or "a.test")
 end
 
 --- Whether an element may go on to its handler; the stream is ended otherwise.

@@ -246,11 +246,22 @@ function world_methods:load_again()
 	}
 end
 
---- A session with the given fields.
+--- A session with the given fields. Its domains are authenticated for all hosts.
 function world_methods:session(fields)
 	fields.authed = fields.authed or {}
 	self.sessions[#self.sessions + 1] = fields
+	for domain in pairs(fields.authed) do
+		self:authenticate(fields, domain)
+	end
 	return fields
+end
+
+--- The peer of a session has authenticated as a domain, for all hosts.
+function world_methods:authenticate(session, domain)
+	session.authed[domain] = true
+	for host in pairs(self.hosts) do
+		self.admission:stream(session):note_authenticated(host, domain)
+	end
 end
 
 --- An element with `name`, `xmlns`, `to` and `from`; each may be nil.

@@ -1,7 +1,8 @@
 --- What an adapter has to provide, so that the rest of the module can run on its server. An
--- adapter is a table of functions. An element is a table { name, attr = { to, from, xmlns } }. A
--- session, a context and a connection are whatever the server has: the rest of the module only hands
--- them back to the adapter. (The LuaSec objects among them go to the core as well.)
+-- adapter is a table of functions. An element is a table { name, attr = { to, from, xmlns } }; a
+-- stanza has no xmlns. A session, a context and a connection are whatever the server has: the rest
+-- of the module only hands them back to the adapter. (The LuaSec objects among them go to the core
+-- as well.)
 local contract = {}
 
 -- Name -> what it does. Roles are "c2s", "s2sin" and "s2sout"; `host` nil or "*" is no host in

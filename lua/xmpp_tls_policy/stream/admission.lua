@@ -172,7 +172,7 @@ local function may_use(self, moment, stream, host, domain)
 	elseif not state and judge(self, moment, stream, { host = host, domain = domain, policy = policy }) then
 		return false
 	end
-	if stream:speaks_for(domain) then
+	if stream:is_authenticated_for(host, domain) then
 		set_state(self, stream, host, domain, ADMITTED)
 	end
 	return true
@@ -239,6 +239,7 @@ function methods:authenticated(session, host, domain, mechanism)
 	end
 	local stream = self:stream(session)
 	stream.mechanism = stream.mechanism or mechanism
+	stream:note_authenticated(host, domain)
 	local policy = policy_for(self, stream.role, host, domain)
 	if not policy then
 		return false
@@ -314,12 +315,17 @@ local function judge_dialback(self, stream, target, element)
 	return policy ~= nil and judge(self, "dialback", stream, { host = target, domain = domain, policy = policy })
 end
 
+-- The moment at which an element comes in that is from a server.
+local function moment_of(element)
+	return element.attr.xmlns and "element_in" or "stanza_in"
+end
+
 -- Any other element that says which server it is from. It may be handled after the peer has
 -- authenticated, so its pair is judged as if it had. True if the stream was ended.
 local function judge_ahead(self, stream, target, element)
 	local domain = stream.role ~= "c2s" and self._domain_of(element.attr.from)
 	local policy = domain and policy_for(self, stream.role, target, domain)
-	return policy and judge(self, "stanza_in", stream, { host = target, domain = domain, policy = policy }) or false
+	return policy and judge(self, moment_of(element), stream, { host = target, domain = domain, policy = policy }) or false
 end
 
 local function before_authentication(self, session, element)
@@ -376,7 +382,7 @@ local function from_server(self, session, element)
 		end
 		return not judge_dialback(self, stream, host, element)
 	end
-	return may_use(self, "stanza_in", stream, host, domain)
+	return may_use(self, moment_of(element), stream, host, domain)
 end
 
 --- An element came in on a stream: { name, attr = { to, from, xmlns } }. Returns true if it may go
@@ -410,7 +416,7 @@ function methods:may_send(session, host, domain)
 	if not is_enforced(policy_for(self, stream.role, host, domain)) then
 		return true
 	end
-	return stream:speaks_for(domain) and may_use(self, "stanza_out", stream, host, domain)
+	return stream:is_authenticated_for(host, domain) and may_use(self, "stanza_out", stream, host, domain)
 end
 
 --- The pair that a stanza { attr = { from, to } } concerns: by its addresses; by `host` and `domain`
@@ -477,7 +483,7 @@ function methods:judge_again(session)
 	local domains = self._server.domains_of(session)
 	for host in pairs(hosts_of(stream)) do
 		for _, domain in ipairs(domains) do
-			local policy = policy_for(self, stream.role, host, domain)
+			local policy = stream:is_authenticated_for(host, domain) and policy_for(self, stream.role, host, domain)
 			if policy and judge(self, "reloaded", stream, { host = host, domain = domain, policy = policy }) then
 				return
 			end

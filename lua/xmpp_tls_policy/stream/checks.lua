@@ -4,6 +4,7 @@ local copy = require "xmpp_tls_policy.copy"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local escaped = require "xmpp_tls_policy.text".escaped
 local quote = require "xmpp_tls_policy.text".quote
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 local verdicts = require "xmpp_tls_policy.policy.verdict"
 
@@ -127,6 +128,16 @@ function checks.is_vouched_for(_, stream, pair)
 	}
 end
 
+-- A server takes a domain for authenticated on all of a stream, for whichever host of ours it was.
+function checks.is_authenticated(_, stream, pair)
+	if not stream:is_authenticated_for(pair.host, pair.domain) then
+		return {
+			condition = "not-authorized", policy = pair.policy:name(),
+			text = ("the peer has not authenticated as %s for %s"):format(shown(pair.domain or "a domain"), pair.host),
+		}
+	end
+end
+
 local function certificate_refusal(pair, message)
 	return message and {
 		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
@@ -137,7 +148,7 @@ end
 function checks.has_the_known_certificate(self, stream, pair)
 	if not stream.facts or not pair.domain then
 		return nil
-	elseif pair.authenticated or stream:speaks_for(pair.domain) then
+	elseif pair.authenticated or stream:is_authenticated_for(pair.host, pair.domain) then
 		return certificate_refusal(pair, self._certificates:see(pair.policy, stream, pair.host, pair.domain))
 	end
 	return certificate_refusal(pair, self._certificates:would_refuse(pair.policy, stream, pair.host, pair.domain))
@@ -179,8 +190,15 @@ local moments = {
 	dialback = dialback,
 	-- A server has authenticated as a domain.
 	authenticated = pair_of_a_server,
-	-- A stanza came in from, or is to go to, another server.
-	stanza_in = pair_of_a_server,
+	-- A stanza came in from another server. It may be handled later, when a domain has been
+	-- authenticated for another pair: so the pair has to be authenticated now.
+	stanza_in = {
+		checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+		checks.is_authenticated, checks.has_the_known_certificate,
+	},
+	-- Another element came in that says where it is from. It may belong to the authentication.
+	element_in = pair_of_a_server,
+	-- A stanza is to go to another server.
 	stanza_out = pair_of_a_server,
 	-- Policies have changed, or an exception has ended.
 	reloaded = pair_of_a_server,

@@ -7,6 +7,9 @@ local stream = {}
 local methods = {}
 local metatable = { __index = methods }
 
+-- Of one stream: a peer chooses for how many pairs it authenticates.
+local MOST_PAIRS = 1000
+
 --- A Stream for a session of a server. Its fields:
 --   session, role     "c2s", "s2sin" or "s2sout"
 --   connection        the LuaSec connection that facts belong to; nil before TLS
@@ -95,6 +98,27 @@ end
 --- Whether the peer has authenticated as a domain.
 function methods:speaks_for(domain)
 	return self.server.speaks_for(self.session, domain)
+end
+
+--- The peer has authenticated as a domain, for a host of ours.
+function methods:note_authenticated(host, domain)
+	local pairs_of = self.authenticated_for or { count = 0 }
+	self.authenticated_for = pairs_of
+	local domains = pairs_of[host] or {}
+	if not domains[domain] and pairs_of.count < MOST_PAIRS then
+		pairs_of[host], pairs_of.count = domains, pairs_of.count + 1
+		domains[domain] = true
+	end
+end
+
+--- Whether the peer has authenticated as a domain, and that counts for a host of ours: dialback is for
+-- one pair (XEP-0220), a certificate is for all hosts.
+function methods:is_authenticated_for(host, domain)
+	if not self:speaks_for(domain) then
+		return false
+	end
+	local domains = self.authenticated_for and self.authenticated_for[host]
+	return domains ~= nil and domains[domain] == true or self:vouched(domain)
 end
 
 --- What policies are told of a server's stream beside its facts (see policy/clauses.lua), for a

@@ -2,7 +2,8 @@
 --
 --   test_routes = { ["remote.test"] = { s2s = 45678, s2s_direct_tls = 45679 } }
 --
--- on 127.0.0.1. A domain or service without an entry does not resolve.
+-- on 127.0.0.1. The entry "*" is for all domains without one of their own. A domain or service
+-- without an entry does not resolve.
 -- luacheck: globals module
 
 module:set_global()
@@ -14,7 +15,8 @@ local services = { ["xmpp-server"] = "s2s", ["xmpps-server"] = "s2s_direct_tls" 
 local original = service.new
 
 function service.new(domain, name, connection_type, extra)
-	local ports = module:get_option("test_routes", {})[domain] or {}
+	local routes = module:get_option("test_routes", {})
+	local ports = routes[domain] or routes["*"] or {}
 	local port = ports[services[name]]
 	local targets = port and { { "tcp4", "127.0.0.1", port, extra } } or {}
 	module:log("debug", "Route to %s, %s: %s", domain, name, port or "none")

@@ -244,6 +244,57 @@ describe("an admitted pair", function ()
 	end)
 end)
 
+describe("a domain that has authenticated for one host", function ()
+	teardown(stream_cases.close)
+
+	-- Crossed: the policy of the host for which it has, the certificate, the direction.
+	local function stream(mild, certificate, role)
+		local world = stream_world.new { ["mild.test"] = mild, ["strict.test"] = should }
+		local session = world:session {
+			role = role, host = "mild.test", peer = "a.test", secure = true,
+			connection = connection_of(role, "good", certificate),
+			chain_valid = certificate ~= "none", identity_valid = certificate == "a",
+		}
+		if mild then
+			assert.is_false(world.admission:authenticated(session, "mild.test", "a.test", "dialback"))
+		end
+		session.authed["a.test"] = true
+		return world, session
+	end
+
+	for _, role in ipairs { "s2sin", "s2sout" } do
+		it("is for no other host without a certificate, in and out: " .. role, function ()
+			for _, mild in ipairs { should, must, report, false } do
+				for _, certificate in ipairs { "none", "a" } do
+					local is_vouched = certificate == "a"
+					local world, session = stream(mild, certificate, role)
+					assert.equal(is_vouched, world.admission:may_send(session, "strict.test", "a.test"))
+					assert.is_nil(session.closed)
+					assert.equal(is_vouched, world.admission:may_pass(session, element("message", nil, "strict.test", "a.test")))
+					assert.equal(is_vouched and 0 or 1, session.closed or 0)
+					assert.equal(not is_vouched and "not-authorized" or nil, session.condition)
+					assert.equal(is_vouched, (" " .. table.concat(world.written, " ")):find(" strict.test", 1, true) ~= nil)
+				end
+			end
+		end)
+	end
+
+	it("may authenticate for another one", function ()
+		local world, session = stream(report, "none", "s2sin")
+		local key = element("result", "jabber:server:dialback", "strict.test", "a.test")
+		assert.is_true(world.admission:may_pass(session, key))
+		assert.is_false(world.admission:authenticated(session, "strict.test", "a.test", "dialback"))
+		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test", "a.test")))
+	end)
+
+	it("is judged anew for that host alone", function ()
+		local world, session = stream(report, "none", "s2sin")
+		world.policies:set("strict.test", policy { unauthenticated_s2s = "refuse" })
+		world.admission:policies_changed()
+		assert.is_nil(session.closed)
+	end)
+end)
+
 describe("a verdict", function ()
 	teardown(stream_cases.close)
 
@@ -581,6 +632,7 @@ describe("an address", function ()
 						role = "s2sin", host = "strict.test", peer = "c.test", secure = true, authed = { ["a.test"] = true },
 						connection = connection_of("s2sin", "good", shown), chain_valid = true,
 					}
+					world:authenticate(session, "b.test")
 					assert.equal(certificate == shown, world.admission:may_pass(session,
 						element("message", nil, "strict.test", written(form, domain))), written(form, domain))
 				end
@@ -602,16 +654,17 @@ describe("an address", function ()
 		end
 	end)
 
-	it("and header that name no server are judged for nobody, and nothing is remembered", function ()
+	it("and header that name no server are nobody's, and nothing is remembered", function ()
 		local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
 		local session = world:session {
 			role = "s2sin", host = "strict.test", secure = true, authed = { ["a.test"] = true },
 			connection = connection_of("s2sin", "good", "a"),
 		}
-		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test")))
+		assert.is_true(world.admission:may_pass(session, element("bidi", "urn:xmpp:bidi", "strict.test")))
+		assert.is_false(world.admission:may_pass(session, element("message", nil, "strict.test")))
 		assert.same({}, world.written)
 		session.connection = connection_of("s2sin", "weak", "a")
-		assert.is_false(world.admission:may_pass(session, element("message", nil, "strict.test")))
+		assert.is_false(world.admission:may_pass(session, element("bidi", "urn:xmpp:bidi", "strict.test")))
 	end)
 
 	it("of no host of ours does not let a stanza leave for another domain", function ()
@@ -656,12 +709,16 @@ describe("what strangers choose is bounded:", function ()
 		local most = 0
 		for number = 1, 100000 do
 			local host = number % 2 == 0 and "strict.test" or number % 3 == 0 and ("host%d.test"):format(number) or "other.test"
-			assert.is_true(world.admission:may_pass(session, element("iq", nil, host, ("peer%d.test"):format(number))))
+			local peer = ("peer%d.test"):format(number)
+			assert.is_false(world.admission:authenticated(session, host, peer, "dialback"))
+			assert.is_true(world.admission:may_pass(session, element("iq", nil, host, peer)))
 			if number % 9999 == 0 then
-				most = math.max(most, (size_of { session.stream.admitted, session.stream.cutoffs }))
+				most = math.max(most, (size_of {
+					session.stream.admitted, session.stream.cutoffs, session.stream.authenticated_for,
+				}))
 			end
 		end
-		assert.is_true(most > 0 and most < 5000, tostring(most))
+		assert.is_true(most > 0 and most < 8000, tostring(most))
 		assert.is_true(session.stream.admitted_count <= 1000)
 	end)
 

@@ -95,7 +95,8 @@ function steps.authenticated(case, world, session, pick)
 	local may = stream_rules.pair(case, kind, domain) and true or false
 	local ended = world.admission:authenticated(session, host, domain, "dialback")
 	if may then
-		case.authed[domain], session.authed[domain] = true, true
+		case.authed[domain] = true
+		world:authenticate(session, domain)
 	end
 	return may, not ended
 end

@@ -1,0 +1,11 @@
+-- For tests only: the stanzas that arrive at a host, in the log.
+-- luacheck: globals module
+
+for _, kind in ipairs { "message", "iq", "presence" } do
+	for _, to in ipairs { "host", "bare", "full" } do
+		module:hook(kind .. "/" .. to, function (event)
+			local attr = event.stanza.attr
+			module:log("info", "Delivered: %s %s from %s to %s", kind, attr.id, attr.from, attr.to)
+		end, 1000)
+	end
+end
