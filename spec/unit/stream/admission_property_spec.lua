@@ -204,7 +204,8 @@ describe("no pair passes that the rules forbid,", function ()
 			local world, session = stream_cases.world_of(case)
 			world.favourite = pick(kinds)
 			if case.role ~= "c2s" and pick { true, false } then
-				case.authed["a.test"], session.authed["a.test"] = true, true
+				case.authed["a.test"] = true
+				world:authenticate(session, "a.test")
 			end
 			local done = {}
 			for _ = 1, LENGTH do
