@@ -5,7 +5,7 @@ LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
 TREE := build
-# Where the tests find the library; TREE only where Prosody has to.
+# Tests load the Lua files from the checkout and the library from TREE. Prosody loads both from TREE.
 CPATH := ./$(TREE)/lib/lua/$(LUA_VERSION)/?.so;;
 BUSTED := LUA_CPATH="$(CPATH)" $(LUA) $(shell command -v busted)
 
@@ -25,21 +25,21 @@ INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCD
 WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
 HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# The library stays mapped once loaded: OpenSSL keeps pointers to its callbacks
-# in every SSL_CTX and SSL.
+# nodelete: the library stays mapped, because each SSL_CTX and SSL keeps pointers to its
+# callbacks.
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
-# Debian's packages: to build and run the specs, and for what else developing takes.
+# Debian packages for building, for the specs and for development.
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
 	ca-certificates
 LINTERS := lua-check clang-format clang-tidy valgrind
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
-# Servers that ours federates with.
+# Servers of other projects that the specs federate with.
 PEERS := ejabberd
 
-# Installs those of a list that are missing.
+# Installs the missing packages of a list.
 define install
 	@missing=$$(for package in $(1); do \
 		dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || echo $$package; \
@@ -57,7 +57,7 @@ $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
 	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC) $(ROCK_VARIABLES)
 	@touch $@
 
-# What LuaRocks calls. Always made anew: what lies there may be for another Lua.
+# LuaRocks calls this target. It always compiles, because an old file may be for another Lua.
 core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
@@ -66,7 +66,7 @@ core:
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS))
 
-demo: deps all ## try real clients against a real server under the policy (KEEP=1 leaves it running)
+demo: deps all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
@@ -75,10 +75,10 @@ test: deps lint suite ## build, lint and run all specs
 suite: all
 	$(BUSTED)
 
-unit: all ## run the unit specs alone
+unit: all ## run only the unit specs
 	$(BUSTED) --run=unit
 
-matrix: luas trixie federation ## run the specs on every other Lua, Debian and server that is supported
+matrix: luas trixie federation ## run the specs on all other supported Luas, Debian releases and servers
 
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
@@ -87,23 +87,23 @@ luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	done
 	@$(MAKE) unit LUA_VERSION=5.1 LUA=luajit TREE=build/luajit ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
 
-# TRIXIE may lie anywhere, to be kept.
+# Set TRIXIE to keep the tree elsewhere.
 TRIXIE ?= build/trixie
 
-trixie: ## run all specs on Debian 13, in a tree of its own below build/
+trixie: ## run all specs on Debian 13, in a tree below build/
 	$(call install,debootstrap)
 	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
 
-federation: deps peers all ## let this Prosody, that of Debian 13 and ejabberd federate, as root
+federation: deps peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
 	$(call install,debootstrap)
 	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
 	@root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	$$root env TRIXIE_TREE="$(abspath $(TRIXIE))" $(BUSTED) spec/server/federation_*_spec.lua
 
-peers: ## install the servers to federate with, which are not started
+peers: ## install the servers for the federation specs, without starting them
 	spec/install_idle.sh $(PEERS)
 
-# A fault ends the process: nothing goes on with what it left behind.
+# A fault ends the process at once.
 SANITIZED := build/sanitized
 # SUITES=unit leaves out the server specs, which take more than 20 minutes.
 SUITES ?= unit server
@@ -121,12 +121,12 @@ memory: all
 		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \
 		$(LUA) $(shell command -v busted) --run=unit
 
-# How long, and what: FUZZ_TARGETS are scripts of spec/fuzz/, all if empty.
+# Seconds for each target. FUZZ_TARGETS: scripts of spec/fuzz/; all of them if empty.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 FUZZ := build/fuzz
 
-fuzz: deps all ## fuzz all that parses foreign bytes, FUZZ_SECONDS=60 for each target
+fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
 	$(call install,clang libclang-rt-dev llvm liblua5.4-dev)
 	@$(MAKE) $(FUZZ)/driver LUA_VERSION=5.4
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" FUZZ_SECONDS=$(FUZZ_SECONDS) \
@@ -143,6 +143,9 @@ lint: ## check C, Lua and the rockspec
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)
 
+conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
+	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
+
 # All take more than an hour; `make bench ROWS="message iq"` takes those of spec/bench/rows/.
 ROWS ?=
 
@@ -151,9 +154,9 @@ bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
 		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json $(ROWS)
 
-# Bounded: `make soak HANDSHAKES=3000 SECONDS=60` is a short one; SEED=… makes the same
-# handshakes again, STOCK=1 takes a server without the policy, to compare.
-soak: all $(TREE)/soak/malloc.so ## 100,000 handshakes of all kinds against a live server, in up to 15 minutes
+# `make soak HANDSHAKES=3000 SECONDS=60` is a short run. SEED=… repeats the handshakes of a run;
+# STOCK=1 uses a server without the policy, to compare.
+soak: all $(TREE)/soak/malloc.so ## make 100,000 handshakes of all kinds with a live server, up to 15 minutes
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" HANDSHAKES="$(HANDSHAKES)" \
 		SECONDS="$(SECONDS)" SEED="$(SEED)" STOCK="$(STOCK)" $(LUA) spec/soak/run.lua $(LUA) $(TREE)/soak/malloc.so
 
@@ -161,13 +164,13 @@ $(TREE)/soak/malloc.so: spec/soak/malloc.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) -isystem $(LUA_INCDIR) -shared -o $@ $<
 
-install: ## install with LuaRocks, for the system or into TREE of your own
+install: ## install with LuaRocks, for the system or into TREE
 	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
 
-clean: ## remove what was built
+clean: ## remove the built files
 	rm -rf build $(CORE)
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint bench soak install clean help
+.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help

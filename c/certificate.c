@@ -167,8 +167,8 @@ done:
 	return result;
 }
 
-/* Reads only the bytes between the two lines (RFC 7468 3). PEM_read_bio_X509 would also decode
- * private keys that stand before the certificate. */
+/* Reads only the bytes between the two lines (rfc7468.3.between-the-lines). PEM_read_bio_X509 would
+ * also decode private keys that stand before the certificate. */
 static int from_pem(lua_State *L)
 {
 	size_t length;

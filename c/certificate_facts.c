@@ -45,8 +45,8 @@ static void set_serial(lua_State *L, const ASN1_INTEGER *serial)
 	lua_setfield(L, -2, "serial");
 }
 
-/* In seconds since 1970. Uses neither the C library's time zones nor its time_t, which may have
- * 32 bits. */
+/* In seconds since 1970, up to rfc5280.4.1.2.5.no-end. Uses neither the C library's time zones nor
+ * its time_t, which may have 32 bits. */
 static void set_time(lua_State *L, const char *field, const ASN1_TIME *time)
 {
 	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
@@ -140,7 +140,8 @@ static void append(lua_State *L, int list)
 	lua_rawseti(L, list, (int)lua_rawlen(L, list) + 1);
 }
 
-/* An extension that cannot be read permits no use: then the list is empty, not nil. */
+/* rfc5280.4.2.1.12.only-listed-usages: an extension that cannot be read permits no use. Then the
+ * list is empty, not nil. */
 static void set_usages(lua_State *L, struct certificate_hold *hold)
 {
 	int critical = -1;
@@ -230,6 +231,7 @@ int certificate_facts_push(lua_State *L, struct certificate_hold *hold)
 	set_usages(L, hold);
 	set_identities(L, hold);
 	flags = X509_get_extension_flags(certificate);
+	/* rfc5280.3.2.self-issued-by-name */
 	set_boolean(L, "self_issued", (flags & EXFLAG_SI) != 0);
 	set_boolean(L, "ca", (flags & EXFLAG_CA) != 0);
 	ERR_clear_error();

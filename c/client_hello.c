@@ -17,13 +17,13 @@ static const struct list {
 };
 _Static_assert(192 + 48 == OFFER_NUMBERS, "the lists fill the numbers");
 
-/* RFC 8701 2: clients send these numbers at random, and servers ignore them. */
+/* rfc8701.2.grease-ignored: clients send these numbers at random. */
 static bool is_grease(unsigned int number)
 {
 	return (number & 0x0f0f) == 0x0a0a && number >> 8 == (number & 0xff);
 }
 
-/* RFC 5746 3.3, RFC 7507 2. */
+/* rfc5746.3.3.signal-is-no-suite, rfc7507.2.signal-is-no-suite */
 static bool is_signal(unsigned int suite)
 {
 	return suite == 0x00ff || suite == 0x5600;
@@ -42,7 +42,7 @@ static bool has_list(const struct client_hello *hello, unsigned int list)
 }
 
 /* A number has two bytes. In a hello of SSLv2's form it has three, and the first is 0 for TLS
- * (RFC 5246 E.2). */
+ * (rfc5246.E.2.sslv2-hello). */
 static void read_numbers(struct client_hello *hello, unsigned int list, const unsigned char *bytes,
 			 size_t length, size_t size)
 {
@@ -77,7 +77,7 @@ static bool open_vector(const unsigned char **bytes, size_t *length, size_t size
 	return true;
 }
 
-/* RFC 8446 4.2.1, 4.2.3, 4.2.7: lists of numbers of two bytes. */
+/* Numbers of two bytes: rfc8446.4.2.3.signature-schemes, rfc8446.4.2.7.supported-groups. */
 static void read_list(struct client_hello *hello, unsigned int list, SSL *connection)
 {
 	const unsigned char *bytes;
@@ -130,7 +130,7 @@ static void read_server_name(struct client_hello *hello, SSL *connection)
 	hello->server_name_length = (unsigned char)length;
 }
 
-/* RFC 7301 3.1: names of one to 255 bytes, each behind its length. Keeps only whole names. */
+/* rfc7301.3.1.protocol-names. Keeps only whole names. */
 static void read_alpn(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *bytes;
@@ -160,6 +160,7 @@ static void read_alpn(struct client_hello *hello, SSL *connection)
 
 void client_hello_read(struct client_hello *hello, SSL *connection)
 {
+	/* rfc8446.4.2.1.versions-in-extension */
 	read_list(hello, VERSIONS, connection);
 	if (!has_list(hello, VERSIONS))
 		read_legacy_version(hello, connection);

@@ -219,7 +219,7 @@ static int context_observe(lua_State *L)
 }
 
 /* context:settings()
- * Returns the settings in force, read back from OpenSSL, in the shape that apply takes, and
+ * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
  * `tickets`, the number of tickets after a TLS 1.3 handshake. The versions are nil if none can
  * be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)

@@ -5,7 +5,7 @@
 
 /* core.domain_name(name)
  * The form in which domain names are compared: lower case, internationalised labels
- * as A-labels (RFC 5890 2.3.2.1). Or nil if `name` is no domain name. */
+ * as A-labels (rfc5890.2.3.2.1.a-label). Or nil if `name` is no domain name. */
 static int domain_name(lua_State *L)
 {
 	size_t length = 0;

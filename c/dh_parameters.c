@@ -7,7 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-/* The groups of RFC 7919. OpenSSL takes the name by a pointer that is not const. */
+/* rfc7919.A.groups. OpenSSL takes the name by a pointer that is not const. */
 static struct {
 	int bits, nid;
 	char name[16];

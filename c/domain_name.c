@@ -5,13 +5,13 @@
 
 #include <openssl/asn1.h>
 
-/* RFC 1035 2.3.4. */
+/* rfc1035.2.3.4.lengths */
 #define LABEL_SIZE 63
 
 #define ACE_PREFIX      "xn--"
 #define ACE_PREFIX_SIZE (sizeof ACE_PREFIX - 1)
 
-/* Parameters of Punycode, RFC 3492 5. */
+/* rfc3492.5.parameters */
 enum {
 	PUNYCODE_BASE = 36,
 	PUNYCODE_T_MIN = 1,
@@ -54,8 +54,8 @@ static bool is_digit(uint32_t point)
 
 /* Whether a label may hold this character, which is in lower case. Outside ASCII the tables of
  * IDNA2008 (RFC 5892) are not needed: if no registry gives a label out, no certificate has its
- * A-label. The characters that other software may take for a dot (RFC 3490 3.1) are never part of
- * a label. */
+ * A-label. The characters that other software may take for a dot (rfc3490.3.1.other-dots) are never
+ * part of a label. */
 static bool is_label_point(unsigned long point)
 {
 	if (point < 0x80)
@@ -91,7 +91,7 @@ static bool label_decode(struct label *label, const char *text, size_t length)
 	       label->points[label->length - 1] != '-';
 }
 
-/* RFC 3492 6.1. */
+/* rfc3492.6.1.bias */
 static uint32_t punycode_adapt(uint32_t delta, uint32_t count, bool first)
 {
 	uint32_t k = 0;
@@ -141,7 +141,7 @@ static uint32_t label_smallest(const struct label *label, uint32_t from)
 	return smallest;
 }
 
-/* RFC 3492 6.3. */
+/* rfc3492.6.3.encoding */
 static bool punycode_encode(struct output *output, const struct label *label)
 {
 	uint32_t next = PUNYCODE_FIRST, delta = 0, bias = PUNYCODE_BIAS, basic = 0, done;
@@ -180,8 +180,8 @@ static bool punycode_encode(struct output *output, const struct label *label)
 	return true;
 }
 
-/* RFC 5891 4.2.3.1: a U-label has no "--" there. "xn--" before letters outside
- * ASCII would be an A-label of an A-label. */
+/* rfc5891.4.2.3.1.no-double-hyphen. "xn--" before letters outside ASCII would be an A-label of an
+ * A-label. */
 static bool label_looks_encoded(const struct label *label)
 {
 	return label->length >= 4 && label->points[2] == '-' && label->points[3] == '-';
@@ -230,8 +230,7 @@ static bool labels_normalise(struct output *output, const char *name, size_t len
 
 		if (!label_normalise(output, name, label_length))
 			return false;
-		/* RFC 1123 2.1: the last label of a name is never a number. An IPv4 address is no
-		 * name. */
+		/* rfc1123.2.1.last-label-is-no-number: an IPv4 address is no name. */
 		if (dot == NULL)
 			return !is_number(output->text + start, output->length - start);
 		if (!output_add(output, '.'))

@@ -39,7 +39,7 @@ static const char *name_of(const struct name *names, int nid)
 	return names->name;
 }
 
-/* Signature schemes of RFC 8446 4.2.3, by the three things that OpenSSL tells of a signature: its
+/* rfc8446.4.2.3.signature-schemes, by the three things that OpenSSL tells of a signature: its
  * kind, its hash, and the kind of the key. A plain RSA key signs as rsae, an RSASSA-PSS key as
  * pss. */
 static const struct scheme {
@@ -112,9 +112,9 @@ static void set_encryption(lua_State *L, const SSL_CIPHER *cipher)
 	set_string(L, "encryption", name);
 }
 
-/* In TLS 1.3 the suite does not tell the key exchange, but the key does. After a key encapsulation
- * OpenSSL no longer has the client's half; then the code point of the group tells (IANA's registry
- * of groups). */
+/* In TLS 1.3 the suite does not tell the key exchange (rfc8446.1.2.suite-without-key-exchange), but
+ * the key does. After a key encapsulation OpenSSL no longer has the client's half; then the code
+ * point of the group tells (IANA's registry of groups). */
 static const char *key_exchange_of(SSL *connection, EVP_PKEY *key)
 {
 	int group = (int)SSL_get_negotiated_group(connection);
@@ -128,7 +128,8 @@ static const char *key_exchange_of(SSL *connection, EVP_PKEY *key)
 	return EVP_PKEY_get_base_id(key) == EVP_PKEY_DH ? "DHE" : "ECDHE";
 }
 
-/* In TLS 1.3 a session may be resumed without a key exchange, if the option allows it. */
+/* In TLS 1.3 a session may be resumed without a key exchange, if the option allows it
+ * (rfc8446.4.2.9.psk-with-key-exchange). */
 static bool may_lack_key_exchange(SSL *connection)
 {
 	return SSL_session_reused(connection) &&
@@ -261,9 +262,11 @@ int facts_push(lua_State *L, SSL *connection)
 	set_authentication(L, connection);
 	set_compression(L, connection);
 	set_boolean(L, "resumed", SSL_session_reused(connection));
-	/* TLS 1.3 has neither, and needs neither (RFC 8446 appendix D, 4.1.2). */
+	/* TLS 1.3 has neither, and needs neither (rfc8446.D.ems-built-in,
+	 * rfc8446.4.1.2.no-renegotiation). */
 	if (SSL_version(connection) < TLS1_3_VERSION) {
 		set_boolean(L, "extended_master_secret", SSL_get_extms_support(connection) == 1);
+		/* rfc5746.3.secure-renegotiation */
 		set_boolean(L, "secure_renegotiation",
 			    SSL_get_secure_renegotiation_support(connection) == 1);
 	}

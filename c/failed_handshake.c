@@ -15,7 +15,7 @@ struct record {
 	struct timespec time;
 	bool has_hello;
 	struct client_hello hello;
-	char server_name[256]; /* "": none; RFC 6066 3 allows no longer one */
+	char server_name[256]; /* "": none; OpenSSL takes no longer one */
 };
 
 static struct record records[RECORDS];
@@ -49,7 +49,7 @@ void failed_handshake_record(const struct failed_handshake *failure, const char 
 
 /* ---- pushing ------------------------------------------------------------- */
 
-/* RFC 8446 6, RFC 5246 7.2; the rest as in IANA's registry of alerts. */
+/* rfc8446.6.alert-numbers */
 static const char *const alerts[] = {
 	[0] = "close_notify",
 	[10] = "unexpected_message",

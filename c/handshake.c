@@ -114,7 +114,7 @@ bool handshake_open(void)
 	return handshake_index >= 0;
 }
 
-/* Notes what a failure will report of the connection, as long as the socket is there. */
+/* Notes the parts of the connection that a failure reports, while the socket still exists. */
 static void note_peer(struct handshake *handshake, SSL *connection)
 {
 	struct failed_handshake *failure = &handshake->failure;

@@ -61,7 +61,8 @@ static void note_finished(SSL *connection)
 	handshake_finish(handshake, current_marks(connection, handshake) & MARKS_KEEP_OFFERS);
 }
 
-/* OpenSSL also sends an alert to a peer that went away without close_notify. */
+/* OpenSSL also sends an alert to a peer that went away without close_notify
+ * (rfc5246.7.2.1.missing-close-notify-keeps-session). */
 static bool is_cut_off(void)
 {
 #ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
@@ -71,9 +72,9 @@ static bool is_cut_off(void)
 #endif
 }
 
-/* RFC 5246 7.2.2: a fatal alert ends the session. Only after a finished handshake, in which
- * the peer proved that it knows the secret: session IDs of TLS 1.2 can be overheard, and must
- * not be enough to end the session of another client. */
+/* rfc5246.7.2.2.fatal-alert-ends-session: only after a finished handshake, in which the peer
+ * proved that it knows the secret. Session IDs of TLS 1.2 can be overheard, and must not be
+ * enough to end the session of another client. */
 static void note_fatal_alert(SSL *connection, bool sent, int alert)
 {
 	struct handshake *handshake = handshake_of(connection);
@@ -88,7 +89,7 @@ static void note_fatal_alert(SSL *connection, bool sent, int alert)
 }
 
 /* OpenSSL's error at the end of a failed handshake. In TLS 1.3 all alerts but two are fatal,
- * whatever their level says (RFC 8446 6). */
+ * whatever their level says (rfc8446.6.alerts-are-fatal). */
 static void note_error(struct failed_handshake *failure)
 {
 	failure->error = ERR_peek_last_error();

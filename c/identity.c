@@ -39,8 +39,8 @@ static void identity_set_text(struct identity *identity, const ASN1_STRING *stri
 	identity->length = (size_t)ASN1_STRING_length(string);
 }
 
-/* RFC 6125 6.4.3, RFC 9525 6.3: "*" may only be the whole left-most label; elsewhere it is no
- * part of a domain name. Internationalised names are A-labels here (RFC 5280 7.2). */
+/* rfc6125.6.4.3.wildcard-left-most-label: elsewhere "*" is no part of a domain name.
+ * Internationalised names are A-labels here (rfc5280.7.2.a-labels-in-certificates). */
 static bool identity_read_dns(struct identity *identity)
 {
 	const char *name = identity->text;
@@ -54,7 +54,7 @@ static bool identity_read_dns(struct identity *identity)
 	return is_ascii(name, length) && domain_name_normalise(name, length, identity->domain);
 }
 
-/* RFC 4985 2: "_Service.Name". */
+/* rfc4985.2.srv-name: "_Service.Name". */
 static bool identity_read_srv(struct identity *identity)
 {
 	const char *text = identity->text, *end = text + identity->length, *dot;
@@ -70,7 +70,7 @@ static bool identity_read_srv(struct identity *identity)
 	       domain_name_normalise(identity->text, identity->length, identity->domain);
 }
 
-/* RFC 6120 13.7.1.4. A JID with "@" or "/" is well-formed, and no domain name. */
+/* rfc6120.13.7.1.4.xmpp-addr. A JID with "@" or "/" is well-formed, and no domain name. */
 static bool identity_read_xmpp(struct identity *identity)
 {
 	domain_name_normalise(identity->text, identity->length, identity->domain);
@@ -116,6 +116,7 @@ GENERAL_NAMES *identity_names(X509 *certificate, bool *malformed)
 	int critical = -1;
 	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &critical, NULL);
 
+	/* rfc5280.4.2.extension-once */
 	*malformed = names == NULL && critical != -1;
 	ERR_clear_error();
 	return names;
@@ -125,7 +126,7 @@ static bool dns_matches(const struct identity *identity, const char *domain)
 {
 	if (!identity->wildcard)
 		return strcmp(identity->domain, domain) == 0;
-	/* A wildcard matches one label, and never the names right under a top-level domain. */
+	/* rfc6125.6.4.3.wildcard-one-label; and never the names right under a top-level domain. */
 	domain = strchr(domain, '.');
 	return domain != NULL && strchr(identity->domain, '.') != NULL &&
 	       strcmp(identity->domain, domain + 1) == 0;
@@ -138,7 +139,7 @@ static bool identity_matches(const struct identity *identity, const char *domain
 	case IDENTITY_DNS:
 		return dns_matches(identity, domain);
 	case IDENTITY_SRV:
-		/* Without wildcards: RFC 4985 has none, RFC 6125 6.4.3 does not demand them. */
+		/* rfc6125.6.5.1.srv-id-of-service; without wildcards (rfc4985.2.srv-name). */
 		return strcmp(identity->service, service) == 0 &&
 		       strcmp(identity->domain, domain) == 0;
 	case IDENTITY_XMPP:

@@ -89,15 +89,16 @@ bool library_has_made(const SSL_CTX *context, const char **ours, const char **ot
 
 /* ---- domain_name.c ----------------------------------------------------- */
 
-/* RFC 1035 2.3.4: 253 characters written out, and the terminating NUL. */
+/* rfc1035.2.3.4.lengths: 253 characters written out, and the terminating NUL. */
 #define DOMAIN_NAME_SIZE 254
 
-/* Brings a domain name into the form in which it is compared: lower case, each
- * internationalised label as an A-label (RFC 5890 2.3.2.1), without the dot of the root. False,
- * with `normal` empty, for anything else: empty or too long labels, characters outside letters,
- * digits and hyphen, NUL, malformed UTF-8; a last label of digits only, as in an IPv4 address.
- * U-labels are not mapped (RFC 5895): one with upper-case letters outside ASCII, or not in NFC,
- * equals only itself. */
+/* Brings a domain name into the form in which it is compared: lower case
+ * (rfc6125.6.4.1.domain-without-case), each internationalised label as an A-label
+ * (rfc6125.6.4.2.compared-as-a-labels, rfc5890.2.3.2.1.a-label), without the dot of the root.
+ * False, with `normal` empty, for anything else: empty or too long labels, characters outside
+ * letters, digits and hyphen, NUL, malformed UTF-8; a last label of digits only, as in an IPv4
+ * address. U-labels are not mapped (rfc5895.2.no-mapping): one with upper-case letters outside
+ * ASCII, or not in NFC, equals only itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
 
 /* ---- identity.c -------------------------------------------------------- */
@@ -128,8 +129,8 @@ GENERAL_NAMES *identity_names(X509 *certificate, bool *malformed);
 void identity_read(struct identity *identity, const GENERAL_NAME *name);
 
 /* Returns whether the certificate is for a service ("xmpp-client", "xmpp-server") at a domain,
- * which is normalised (RFC 6120 13.7, RFC 6125). Never looks at the Common Name: RFC 6125 6.4.4
- * makes it a last resort that may be left out, RFC 9525 2 forbids it. */
+ * which is normalised, by RFC 6120 and RFC 6125. Never looks at the Common Name
+ * (rfc6125.6.4.4.no-common-name). */
 bool identity_covers(X509 *certificate, const char *domain, const char *service);
 
 /* ---- certificate_facts.c ----------------------------------------------- */
@@ -338,8 +339,8 @@ void client_hello_read(struct client_hello *hello, SSL *connection);
 /* Pushes a table (shape: README.md). */
 void client_hello_push(lua_State *L, const struct client_hello *hello);
 
-/* RFC 6066 3: finds the name in a list with one name of type host_name: bytes of the hello's, at
- * least one. Only inside the client-hello callback. */
+/* Finds the name in a list as rfc6066.3.one-host-name has it: bytes of the hello's, at least one.
+ * Only inside the client-hello callback. */
 bool client_hello_find_server_name(SSL *connection, const unsigned char **name, size_t *length);
 
 /* ---- failed_handshake.c ------------------------------------------------ */
@@ -351,7 +352,7 @@ struct failed_handshake {
 	sa_family_t family; /* of the peer's address: AF_INET, AF_INET6; AF_UNSPEC: none */
 	in_port_t port;     /* in the host's byte order */
 	unsigned char address[sizeof(struct in6_addr)];
-	int alert;           /* its number (RFC 8446 6), or -1 */
+	int alert;           /* its number (rfc8446.6.alert-numbers), or -1 */
 	bool alert_sent;     /* by us */
 	unsigned long error; /* OpenSSL's, or 0 */
 };
@@ -371,14 +372,14 @@ int failed_handshakes_push(lua_State *L);
 void socket_write_at_once(const SSL *connection);
 void socket_acknowledge_at_once(const SSL *connection);
 
-/* Sets family, address and port to the peer's. An IPv4 address inside IPv6 (RFC 4291 2.5.5.2)
- * becomes an IPv4 address. */
+/* Sets family, address and port to the peer's. An IPv4 address inside IPv6
+ * (rfc4291.2.5.5.2.ipv4-mapped) becomes an IPv4 address. */
 void socket_note_peer(struct failed_handshake *failure, const SSL *connection);
 
 /* ---- session_kinds.c --------------------------------------------------- */
 
 #define SESSION_ID_SIZE         32 /* of every session that OpenSSL makes */
-#define SESSION_SECRET_SIZE     48 /* at most: RFC 5246 8.1, RFC 8446 with SHA-384 */
+#define SESSION_SECRET_SIZE     48 /* at most: rfc5246.8.1.secret-of-48-bytes */
 #define SESSION_ID_CONTEXT_SIZE 16 /* a digest */
 
 /* More than there are versions times suites times groups. */

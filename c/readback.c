@@ -57,7 +57,7 @@ static void read_groups(struct hello *hello, struct bytes list)
 	}
 }
 
-/* RFC 8446 4.1.2; OpenSSL made the message. */
+/* rfc8446.4.1.2.client-hello; OpenSSL made the message. */
 static void read_hello(struct hello *hello, struct bytes message)
 {
 	take(&message, 2 + 32); /* legacy_version, random */
@@ -109,8 +109,8 @@ static bool write_hello(SSL *client, struct hello *hello)
 
 /* ---- versions --------------------------------------------------------------- */
 
-/* Before TLS 1.2 every handshake is signed with SHA-1, and with RSA also MD5. If the
- * security level forbids that, OpenSSL finds out only after the ClientHello. */
+/* rfc4346.7.4.3.md5-and-sha1: if the security level forbids such signatures, OpenSSL finds out
+ * only after the ClientHello. */
 static bool may_sign_as_before_tls12(SSL_CTX *context)
 {
 	int bits_of_md5_sha1 = 67;

@@ -1,5 +1,5 @@
 /* Resumption by session ID: joins OpenSSL's callbacks to the store. In TLS 1.3 the session ID
- * is sent in a ticket (RFC 8446 4.6.1), which holds nothing else. */
+ * is sent in a ticket (rfc8446.4.6.1.ticket-is-a-name), which holds nothing else. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static struct handshake *resumable_handshake(const SSL *connection)
 }
 
 /* A resumed session lacks the chain of the client's certificate. A session without the
- * extended master secret may be another client's (RFC 7627 5.3). */
+ * extended master secret may be another client's (rfc7627.5.3.no-resumption-without-ems). */
 static bool may_be_resumed(SSL *connection, const SSL_SESSION *session)
 {
 	return SSL_get0_peer_certificate(connection) == NULL &&
@@ -159,8 +159,8 @@ static SSL_SESSION *get_session(SSL *connection, const unsigned char *id, int le
 	return session;
 }
 
-/* RFC 5246 7.2.2: a fatal alert ends the session. OpenSSL's own cache would also end sessions
- * of connections that were only cut off. */
+/* rfc5246.7.2.2.fatal-alert-ends-session. OpenSSL's own cache would also end sessions of
+ * connections that were only cut off (rfc5246.7.2.1.missing-close-notify-keeps-session). */
 void resumption_end_session(SSL *connection)
 {
 	const struct handshake *handshake = resumable_handshake(connection);
@@ -171,7 +171,8 @@ void resumption_end_session(SSL *connection)
 		return;
 	if (length == SESSION_ID_SIZE)
 		session_store_remove(handshake->resumption->store, id);
-	/* In TLS 1.3 a resumed connection has a new session beside the resumed one. */
+	/* In TLS 1.3 a resumed connection has a new session beside the resumed one
+	 * (rfc8446.6.2.fatal-alert-discards-tickets). */
 	if (handshake->offered_session && SSL_session_reused(connection))
 		session_store_remove(handshake->resumption->store, handshake->offered_id);
 }
@@ -189,7 +190,7 @@ void resumption_count_refused(SSL *connection)
 
 /* ---- server names --------------------------------------------------------------- */
 
-/* RFC 6066 3: names are compared without regard to case. */
+/* rfc6066.3.name-without-case */
 static int compare_names(const void *a, const void *b)
 {
 	return strcasecmp(((const struct server_name *)a)->name,
@@ -209,7 +210,8 @@ static bool read_server_name(SSL *connection, char *name, size_t size)
 }
 
 /* On direct TLS only SNI tells the host. OpenSSL looks sessions up before the server's own
- * callback chooses the context of the host, so the ID context is set before that. */
+ * callback chooses the context of the host, so the ID context is set before that
+ * (rfc6066.3.no-resumption-under-another-name). */
 static bool bind_to_server_name(SSL *connection, struct handshake *handshake)
 {
 	const struct resumption *resumption = handshake->resumption;
@@ -232,7 +234,7 @@ static bool bind_to_server_name(SSL *connection, struct handshake *handshake)
 }
 
 /* OpenSSL asks whether to keep the session before it tells whether the extended master secret
- * was negotiated. It negotiates it if the client offers it. */
+ * was negotiated. It negotiates it if the client offers it (rfc7627.5.2.ems-answered). */
 static void note_extended_master_secret(SSL *connection, struct handshake *handshake)
 {
 	const unsigned char *bytes;
@@ -303,6 +305,7 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 		resumption->psk_without_dhe =
 		    SSL_CTX_get_options(context) & SSL_OP_ALLOW_NO_DHE_KEX;
 	}
+	/* resume.psk-dhe, rfc8446.4.2.9.psk-with-key-exchange */
 	SSL_CTX_clear_options(context, SSL_OP_ALLOW_NO_DHE_KEX);
 	memcpy(resumption->id_context, id_context, sizeof id_context);
 	session_store_up_ref(store);
@@ -313,8 +316,8 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 	SSL_CTX_set_timeout(context, (long)session_store_lifetime(store));
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
 						    SSL_SESS_CACHE_NO_AUTO_CLEAR);
-	/* RFC 8446 4.6.1 allows more, for clients with parallel connections. A client of XMPP has
-	 * one. */
+	/* More would be for clients with parallel connections. A client of XMPP has one
+	 * (rfc8446.4.6.1.number-of-tickets). */
 	return SSL_CTX_set_num_tickets(context, 1) == 1;
 }
 

@@ -11,6 +11,8 @@ void session_kinds_free(struct session_kinds *kinds)
 	memset(kinds, 0, sizeof *kinds);
 }
 
+/* Known gaps: rfc6066.4.max-fragment-length-stays-with-its-session,
+ * rfc5246.7.4.1.4.only-offered-extensions. */
 static SSL_SESSION *make_model(const SSL_SESSION *session)
 {
 	static const unsigned char nothing[SESSION_SECRET_SIZE];

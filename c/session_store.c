@@ -101,6 +101,7 @@ static void unlink_record(struct session_store *store, uint32_t number)
 	store->statistics.sessions--;
 }
 
+/* resume.lifetime */
 static bool is_expired(const struct session_store *store, const struct record *record)
 {
 	/* Unsigned: if the clock is set back, sessions are too old, not valid for ever. */
@@ -274,8 +275,8 @@ static lua_Integer option_integer(lua_State *L, const char *name, lua_Integer le
 }
 
 /* session_store.new{ memory = MiB, lifetime = seconds }
- * The lifetime is at most seven days (RFC 8446 4.6.1). Returns a Store, or nil, message, code
- * ("memory"). */
+ * The lifetime is at most seven days (rfc8446.4.6.1.lifetime-seven-days). Returns a Store, or nil,
+ * message, code ("memory"). */
 static int store_new(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);

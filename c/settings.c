@@ -212,8 +212,8 @@ static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
 }
 
 /* OpenSSL refuses a list with a group that it does not know, so each is tried first. From
- * OpenSSL 3.5 on, a client sends a key share of each group with a mark; without marks it
- * sends one, of the first group. */
+ * OpenSSL 3.5 on, a client sends a key share of each group with a mark
+ * (rfc8446.4.2.8.key-shares); without marks it sends one, of the first group. */
 static bool set_groups(SSL_CTX *context, struct names *names, int key_shares)
 {
 	struct name_list list = { .text = NULL };
@@ -264,7 +264,7 @@ static void apply_lists(SSL_CTX *context, struct settings *settings, struct refu
 }
 
 /* From now on, ephemeral DH has at least so many bits: with the operator's parameters where
- * they suffice, else with the smallest group of RFC 7919 that does. */
+ * they suffice, else with the smallest named group that does (rfc7919.A.groups). */
 static bool set_dh(SSL_CTX *context, int least_bits, int operator_bits)
 {
 	if (operator_bits >= least_bits)
@@ -291,11 +291,12 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 		refuse(refusal, "tls", "dh_bits");
 	SSL_CTX_clear_options(context, settings->clear);
 	SSL_CTX_set_options(context, settings->set);
-	/* Under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets. Without a session store no
-	 * client could resume with one. */
+	/* resume.session-id: under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets. Without a
+	 * session store no client could resume with one. */
 	if (settings->no_stateless_tickets && !resumption_is_enabled(context) &&
 	    !SSL_CTX_set_num_tickets(context, 0))
 		refuse(refusal, "tls", "no_stateless_tickets");
+	/* rfc8446.E.5.no-early-data */
 	if (settings->no_early_data && (!SSL_CTX_set_max_early_data(context, 0) ||
 					!SSL_CTX_set_recv_max_early_data(context, 0)))
 		refuse(refusal, "tls", "no_early_data");

@@ -11,28 +11,50 @@ end
 
 local fail_closed_name = "xmpp_tls_policy.servers.prosody.fail_closed"
 
--- Refuses everything, where not even the file is there that fails closed.
+-- Refuses all clients and servers. The fallback if fail_closed.lua itself is missing or fails, so it
+-- requires no file of ours.
 local function refuse_all(problem)
 	local filters = require "util.filters"
-	local function is_enabled(host)
-		return module:context(host):get_option_set("modules_enabled", {}):contains "xmpp_tls_policy"
+	local function mode_of(host)
+		local options = module:context(host):get_option(module.name)
+		return type(options) == "table" and options.mode or nil
 	end
-	-- Until the file was loaded after all, or no configuration enables the module any more.
+	local function is_enforced(host)
+		return module:context(host):get_option_set("modules_enabled", {}):contains(module.name)
+			and (mode_of(host) or mode_of "*") ~= "report"
+	end
+	-- Until fail_closed.lua has started after all, or no configuration enables the module any more.
 	local function is_closed()
-		local wanted = is_enabled "*"
+		local wanted = is_enforced "*"
 		for host in pairs(prosody.hosts) do
-			wanted = wanted or is_enabled(host)
+			wanted = wanted or is_enforced(host)
 		end
-		return wanted and not package.loaded[fail_closed_name]
+		local fail_closed = package.loaded[fail_closed_name]
+		return wanted and not (type(fail_closed) == "table" and fail_closed.has_started())
 	end
-	filters.add_filter_hook(function (session)
-		filters.add_filter(session, "stanzas/in", function (element)
-			if not is_closed() then
+	local refused = { c2s_unauthed = true, s2sin_unauthed = true, s2sout_unauthed = true }
+	-- Prosody tries to load the module again for each host. It keeps a shared table as long as
+	-- somebody has it, which `hooks.add` does.
+	local hooks = module:shared "refuse_all"
+	if not hooks.add then
+		-- Streams of before stay, but are authenticated for no further domain.
+		function hooks.pass(element, session)
+			local is_refused = refused[session.type] or element.attr and element.attr.xmlns == "jabber:server:dialback"
+			if not is_refused or not is_closed() then
 				return element
 			end
 			session:close "internal-server-error"
-		end, 1000)
-	end)
+		end
+		function hooks.add(session)
+			filters.add_filter(session, "stanzas/in", hooks.pass, 1e6)
+		end
+		filters.add_filter_hook(hooks.add)
+		for _, service in ipairs { "c2s", "s2s" } do
+			for _, session in pairs(module:shared("/*/" .. service .. "/sessions")) do
+				hooks.add(session)
+			end
+		end
+	end
 	error("Refusing all clients and servers: xmpp_tls_policy is only partly installed: " .. tostring(problem), 0)
 end
 

@@ -2,15 +2,16 @@ rockspec_format = "3.0"
 package = "xmpp-tls-policy"
 version = "scm-1"
 source = {
-	-- `luarocks make` builds the checkout that it is called in and fetches nothing.
+	-- `luarocks make` builds the current checkout and fetches nothing.
 	url = "git+file://.";
 }
 description = {
 	summary = "TLS policy for Prosody-style XMPP servers";
 	detailed = [[
 		Enforces draft-saintandre-xmpp-tls-02, RFC 7590 or RFC 9325 on an
-		XMPP server that exists already: adopts the TLS contexts that the
-		server made, tightens them, and judges what was negotiated.
+		existing XMPP server. It tightens the TLS contexts that the server
+		made, checks the parameters of each handshake, and closes streams
+		that break the policy.
 	]];
 	license = "MIT";
 	labels = { "xmpp", "tls", "prosody", "openssl" };

@@ -1,5 +1,6 @@
--- Real clients against a real server under the policy, as a table. Exit status 0
--- only if everything came out as the draft wants. See `make demo` in README.md.
+-- Connects real clients to a real server under the policy, and prints a table of the
+-- results. Exit status 0 only if all of them are as the draft demands. See `make demo` in
+-- README.md.
 local client = require "support.client"
 local client_hello = require "support.client_hello"
 local offers = require "support.offers"
@@ -16,8 +17,8 @@ local function gnutls_suite(exchange, cipher)
 	return ("NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:-CIPHER-ALL:+%s:+%s:+MAC-ALL"):format(exchange, cipher)
 end
 
--- What is tried: how, what has to come out (a suite or version, or "refused"),
--- and the clause that decides.
+-- The trials: name, client, its parameters, the expected result (a suite or version, or
+-- "refused"), the clause, and options.
 local trials = {
 	{ "TLS 1.3", "openssl", {}, "TLSv1.3", "version.latest" },
 	{ "TLS 1.3", "gnutls", "NORMAL", "TLSv1.3", "version.latest" },
@@ -85,7 +86,7 @@ local function try(target, trial, ca)
 	else
 		outcome, detail = ask_client(tool, target, how, { ca = ca, server_name = (trial[6] or {}).server_name })
 	end
-	-- Only an answer of the server's is a refusal: not a client that cannot offer what was asked.
+	-- A refusal has to be an answer of the server. A client that cannot make the offer does not count.
 	local good = outcome == wanted or detail == wanted
 	if wanted == "refused" then
 		good = outcome == "refused" and detail ~= nil
@@ -125,7 +126,7 @@ local function run(server, ca)
 		count = count + 1
 		bad = bad + (show(...) and 0 or 1)
 	end
-	io.write(columns:format("", "service", "tried", "client", "came out", "decided by"))
+	io.write(columns:format("", "service", "tried", "client", "result", "clause"))
 	local good, outcome = offers_starttls(server:target "c2s")
 	note(good, "c2s", "STARTTLS in the offer", "script", outcome, "support.required")
 	for _, service in ipairs { "c2s", "c2s_direct_tls" } do
@@ -139,8 +140,8 @@ local function run(server, ca)
 	return bad, count
 end
 
--- The harness's server ends with this process, so one that stays is started anew
--- from a copy of its directory.
+-- The server of the harness ends with this process, so a new one is started from a copy
+-- of its directory.
 local function leave_running(server, authority)
 	local directory = process.check({ "mktemp", "-d" }):match "[^\n]+"
 	process.check { "cp", "-a", server.directory .. "/.", directory }
@@ -150,13 +151,13 @@ local function leave_running(server, authority)
 	process.check { "prosody", "-D", "--config", directory .. "/prosody.cfg.lua" }
 	io.write(([[
 
-The server goes on running as %s, on 127.0.0.1:
+The server keeps running as %s, on 127.0.0.1:
   c2s, STARTTLS    openssl s_client -connect 127.0.0.1:%d -starttls xmpp -xmpphost %s -CAfile %s/ca.crt
   c2s, direct TLS  openssl s_client -connect 127.0.0.1:%d -servername %s -CAfile %s/ca.crt
   account          %s@%s, password %s
   its log          %s/prosody.log
   its shell        prosodyctl --config %s/prosody.cfg.lua shell
-To stop it and remove all of it:
+To stop it and remove its files:
   kill $(cat %s/prosody.pid) && rm -r %s
 ]]):format(domain, server.ports.c2s, domain, directory, server.ports.c2s_direct_tls, domain, directory, user, domain,
 		password, directory, directory, directory, directory))
@@ -167,7 +168,7 @@ local files = authority:issue { names = { domain }, key = "rsa2048" }
 local server = prosody.start {
 	hosts = { [domain] = files },
 	users = { [user .. "@" .. domain] = password },
-	-- The operator allows all that OpenSSL can do: what is refused is refused by the policy.
+	-- The operator allows everything that OpenSSL can do, so every refusal comes from the policy.
 	options = { ssl = {
 		protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0",
 		options = { cipher_server_preference = false },
@@ -176,9 +177,9 @@ local server = prosody.start {
 }
 local bad, count = run(server, authority.certificate)
 if bad == 0 then
-	io.write(("\nAll %d came out as %s wants.\n"):format(count, tls_policy.policy():name()))
+	io.write(("\nAll %d results are as %s demands.\n"):format(count, tls_policy.policy():name()))
 else
-	io.write(("\n%d of %d did not come out as %s wants.\n"):format(bad, count, tls_policy.policy():name()))
+	io.write(("\n%d of %d results are not as %s demands.\n"):format(bad, count, tls_policy.policy():name()))
 end
 if keep then
 	leave_running(server, authority)

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Installs Debian packages of servers that are to be there, and not to run: neither now nor
-# when the machine starts.
+# Installs Debian packages of servers without starting them, now or when the machine starts.
 #
 #     spec/install_idle.sh PACKAGE...
 #
-# Those that are installed already are left as they are.
+# Packages that are already installed are not changed.
 set -euo pipefail
 
 missing=()
@@ -16,7 +15,7 @@ if [ ${#missing[@]} = 0 ]; then
 fi
 root=$([ "$(id -u)" = 0 ] || echo sudo)
 
-# What invoke-rc.d and deb-systemd-invoke ask whether they may start something.
+# invoke-rc.d and deb-systemd-invoke ask this file whether they may start a service.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap '$root rm -f $policy' EXIT

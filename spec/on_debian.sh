@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# All specs on another release of Debian, in a tree of its own:
+# Runs all specs on another Debian release, in a tree of its own:
 #
 #     spec/on_debian.sh CODENAME DIRECTORY [TARGETS]
 #
-# or other targets of the Makefile (default: suite).
+# TARGETS of the Makefile (default: suite).
 #
 # The tree is made with debootstrap, from the mirror that this machine's apt uses, and
 # stays in DIRECTORY for the next time. The checkout is copied into it and built there.
 #
-# All of it runs in namespaces of its own: when it ends, however it ends, nothing is
-# mounted and nothing runs any more.
+# It runs in namespaces of its own, so all its mounts and processes end with it.
 set -euo pipefail
 codename=$1 tree=$2
 checkout=$(cd "$(dirname "$0")/.." && pwd)
@@ -38,7 +37,7 @@ make_tree() {
 	fi
 	debootstrap --variant=minbase --include=make "$codename" "$1" "$from"
 	echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
-	# A server's package starts it if it can.
+	# The package of a server starts the server if it can.
 	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
 	chmod +x "$1/usr/sbin/policy-rc.d"
 }
@@ -48,11 +47,11 @@ inside() {
 		bash -ec "cd /checkout; $2"
 }
 
-# With the checkout and all packages in it.
+# Puts the checkout and all packages into the tree.
 complete_tree() {
 	mount -t proc proc "$1/proc"
 	mount -t devpts devpts "$1/dev/pts"
-	# What the network and apt need on this machine, they need there.
+	# Network and apt need the same settings as on this machine.
 	cp /etc/resolv.conf /etc/hosts "$1/etc/"
 	apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$1/etc/apt/apt.conf.d/90host" || true
 	rm -rf "$1/checkout"
@@ -64,7 +63,7 @@ complete_tree() {
 mkdir -p "$(dirname "$tree")"
 exec 9>"$tree.lock"
 flock 9
-# Only what is complete has the name, so that what was interrupted is made anew.
+# The tree gets its name when it is complete, so an interrupted one is made anew.
 rm -rf "$tree.new"
 if [ -d "$tree" ]; then
 	mv "$tree" "$tree.new"
@@ -73,6 +72,6 @@ else
 fi
 complete_tree "$tree.new"
 mv "$tree.new" "$tree"
-# Specs have mount namespaces of their own, which begin at a mount.
+# Specs make mount namespaces of their own, whose root has to be a mount.
 mount --rbind "$tree" "$tree"
 inside "$tree" "make ${3:-suite}"

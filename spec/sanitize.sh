@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The specs with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer in the
-# core, and with a garbage collector that is as eager as it can be:
+# Runs the specs with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer in the core, and
+# with a garbage collector that is as eager as possible:
 #
 #     spec/sanitize.sh DIRECTORY SUITE …
 #
@@ -12,9 +12,9 @@ suites=" ${*:2} "
 support=$(cd "$(dirname "$0")" && pwd)/support
 lua=$SANITIZED/lua
 
-# The interpreter itself loads the runtime: LD_PRELOAD would hold for every command that
-# the specs start, too. Libraries stay loaded: what they keep for themselves would be
-# taken for leaked, and the stacks of reports would have no names.
+# The interpreter itself loads the runtime, because LD_PRELOAD would also apply to every command that
+# the specs start. Libraries stay loaded: otherwise their own memory would count as leaked, and the
+# stacks of reports would have no names.
 echo 'int dlclose(void *library) { return library == 0; }' |
 	"${CC:-gcc}" -shared -fPIC -o "$SANITIZED/stay.so" -x c -
 cp "$(command -v lua5.4)" "$lua"
@@ -26,9 +26,9 @@ reports=log_path=$PWD/$SANITIZED/report:verify_asan_link_order=0
 export UBSAN_OPTIONS=$reports:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$support/leaks.lsan:print_suppressions=0
 export LUA_CPATH="./$SANITIZED/lib/lua/5.4/?.so;;"
-# Of the store beside its model: at each of its calls the collector runs.
+# Steps of the store with its model: the collector runs at each of its calls.
 export STEPS=2000
-# OpenSSL has no frame pointers, by which the fast unwinder goes. It takes time.
+# OpenSSL has no frame pointers, which the fast unwinder needs. The slow one takes time.
 leaks=detect_leaks=1:fast_unwind_on_malloc=0:malloc_context_size=12
 no_leaks=detect_leaks=0:detect_stack_use_after_return=1
 
@@ -40,8 +40,9 @@ run() {
 	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
 }
 if [[ $suites == *" unit "* ]]; then
-	# Those that come to the core. Of the memory of 100,000 domains it has only the facts, which others see to.
-	mapfile -t of_core < <(grep -l 'xmpp_tls_policy\.core' spec/unit/*_spec.lua | grep -v certificate_memory)
+	# Only the specs that use the core. The specs of the certificate memory use only facts from it, which
+	# other specs cover.
+	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" spec/unit | grep -v certificates/memory)
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
 	run "Unit specs with LeakSanitizer" $leaks --run=unit
 fi
@@ -49,7 +50,7 @@ if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
 fi
 
-# Also of servers whose end no spec looked at.
+# Also reports of servers whose exit status no spec checked.
 for report in "$SANITIZED"/report.*; do
 	if [ -e "$report" ]; then
 		status=1

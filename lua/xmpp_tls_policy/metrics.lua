@@ -9,7 +9,7 @@ local metrics = {}
 local methods = {}
 local metatable = { __index = methods }
 
----- What is counted ------------------------------------------------------------
+---- Counters -------------------------------------------------------------------
 
 local function set(list, field)
 	local members = {}
@@ -101,7 +101,7 @@ local function new_counters()
 	}
 end
 
--- What the store counts without a reason.
+-- The counts of the store without a reason.
 local store_events = { "hits", "insertions", "evictions", "removals" }
 
 --- `adopted`: see contexts/adopted_contexts.lua; `server`: the adapter; `kept`: the metrics of the
@@ -174,8 +174,8 @@ local function count(counter, says, counted, field, label)
 	end
 end
 
---- Counts what the session store did since the last call. Has to be called before another store
--- takes its place, too.
+--- Counts the work of the session store since the last call. Has to be called also before another
+-- store replaces it.
 function methods:read_store()
 	local store = self._adopted:sessions()
 	if store ~= self._last.store then
@@ -286,29 +286,28 @@ local families = {
 	{
 		name = "handshakes", type = "counter", list = of "handshakes",
 		labels = { "role", "version", "suite", "group", "resumed", "outcome" },
-		description = "TLS handshakes. Those that were finished count when the stream on them is opened: accepted, "
-			.. "exception (accepted under an exception), would_refuse (accepted in report mode), stream_refused. "
-			.. "Others: handshake_refused (by us, with an alert), handshake_failed (by the peer, or it went away; also "
-			.. "those of which too many came in a second, which have no role)",
+		description = "TLS handshakes. Finished ones count when their stream is opened: accepted, exception (accepted "
+			.. "under an exception), would_refuse (accepted in report mode), stream_refused. Others: handshake_refused (by "
+			.. "us, with an alert), handshake_failed (ended by the peer; also those that were too many in a second, which "
+			.. "have no role)",
 	},
 	{
 		name = "refusals", type = "counter", list = of "refusals", labels = { "role", "stage", "clause" },
-		description = "Refusals by each clause that stood against them; none: no clause was to blame. Streams all "
-			.. "count; of handshakes only those with a line in the log, as the clauses of others are not looked for",
+		description = "Refusals by each broken clause; none: no clause was broken. All streams count, but only handshakes "
+			.. "with a line in the log, because the clauses of others are not determined",
 	},
 	{
 		name = "would_refuse", type = "counter", list = of "would_refuse", labels = { "role", "clause" },
-		description = "Authenticated connections that the policy would have refused if it were not only reported on, "
-			.. "by each clause that stood against them",
+		description = "Authenticated connections in report mode that the policy would have refused, by each broken clause",
 	},
 	{
 		name = "session_store_hits", type = "counter", list = of "hits", labels = {},
-		description = "Sessions that were looked for in the session store, to be resumed, and found",
+		description = "Look-ups in the session store that found a session to resume",
 	},
 	{
 		name = "session_store_misses", type = "counter", list = of "store_misses", labels = { "reason" },
-		description = "Sessions that were looked for in the session store, and not resumed: unknown, expired, context "
-			.. "(made for another host, role, policy or certificate), refused (found, and refused by the handshake)",
+		description = "Look-ups in the session store without a resumption: unknown, expired, context (made for another "
+			.. "host, role, policy or certificate), refused (found, and refused by the handshake)",
 	},
 	{
 		name = "session_store_insertions", type = "counter", list = of "insertions", labels = {},
@@ -316,7 +315,7 @@ local families = {
 	},
 	{
 		name = "session_store_evictions", type = "counter", list = of "evictions", labels = {},
-		description = "Sessions that had to go before they expired, for lack of room in the session store",
+		description = "Sessions that were dropped before they expired, for lack of room in the session store",
 	},
 	{
 		name = "session_store_removals", type = "counter", list = of "removals", labels = {},
@@ -332,16 +331,16 @@ local families = {
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },
-		description = "Certificates of other servers that are not the ones known: first (the server is new), renewal, "
+		description = "Changes of the certificates of other servers: first (the server is new), renewal, "
 			.. "verified, unverified (it was verified before), change (any other), pending (a change that is still "
 			.. "refused), unknown (could not be looked up)",
 	},
 	{
 		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificate_expiries,
 		labels = { "host", "service" },
-		description = "When the certificate expires that a host of ours shows, in seconds since 1970, by STARTTLS "
-			.. "(c2s, s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server "
-			.. "name); infinite where it is shown no more",
+		description = "Expiry of the certificate that a host of ours shows, in seconds since 1970, with STARTTLS (c2s, "
+			.. "s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server name); "
+			.. "infinite if it is no longer shown",
 	},
 }
 

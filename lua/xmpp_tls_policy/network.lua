@@ -1,7 +1,7 @@
 -- The network that an IP address belongs to, as far as one customer has it.
 local network = {}
 
--- The first 64 bits of an IPv6 address (RFC 6177 2: a site has at least that much), the
+-- The first 64 bits of an IPv6 address (rfc6177.2.site-prefix), the
 -- whole of an IPv4 address; nil stays nil. Addresses are strings as sockets return them.
 function network.of(address)
 	if not address or not address:find(":", 1, true) then

@@ -1,4 +1,4 @@
--- Certificates as a peer shows them (DER), or an operator has them (PEM).
+-- Certificates of peers (DER) and of operators (PEM).
 local core = require "xmpp_tls_policy.core"
 local pki = require "support.pki"
 
@@ -17,7 +17,7 @@ local function same(one, other, what)
 	end
 end
 
--- What is read can be written, and then reads the same.
+-- A parsed certificate can be written, and then reads the same.
 function target.test(bytes)
 	local certificate, message, code = read(bytes)
 	if not certificate then

@@ -1,9 +1,8 @@
--- What a stranger sends first: the ClientHello of RFC 8446 4.1.2 without its header. It
--- comes to the look-ups of sessions and server names, is captured as an offer, and told to
--- an operator if it is refused.
+-- The ClientHello of an unknown peer (RFC 8446 4.1.2), without its header. It reaches the look-ups of
+-- sessions and server names, is captured as an offer, and is reported if it is refused.
 --
--- A zero, and the whole of it; or a one, and extensions whose lengths are made to fit: the
--- type (two bytes), the length (two, at most what is there), and the content.
+-- The input is a zero and the whole message; or a one and extensions, whose lengths are corrected: the
+-- type (two bytes), the length (two bytes, at most the rest), and the content.
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
 local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
@@ -52,7 +51,7 @@ local function records(body)
 	return table.concat(list)
 end
 
--- A captured offer has nothing but what was sent: no more of it, and nothing else.
+-- A captured offer contains only values that were sent.
 local function check_offer(raw, sent)
 	for field, most in pairs { versions = 16, suites = 128, groups = 48, signature_schemes = 48 } do
 		local numbers = raw[field] or {}

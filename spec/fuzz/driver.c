@@ -1,6 +1,6 @@
-/* A libFuzzer target whose test is written in Lua: the script that FUZZ names returns a
- * table with `test`, a function of the bytes that raises an error where something is
- * wrong. The core is linked in, and instrumented. */
+/* A libFuzzer target whose test is written in Lua. The script that FUZZ names returns a table with
+ * `test`, a function of the bytes that raises an error for a fault. The core is linked in and
+ * instrumented. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

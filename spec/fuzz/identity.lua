@@ -1,5 +1,5 @@
--- Subject alternative names, and domain names beside them: the domain, a newline, and
--- what stands in the SEQUENCE of GeneralNames (RFC 5280 4.2.1.6).
+-- Subject alternative names, compared with a domain: the domain, a newline, and the contents of the
+-- SEQUENCE of GeneralNames (RFC 5280 4.2.1.6).
 local core = require "xmpp_tls_policy.core"
 local pki = require "support.pki"
 
@@ -15,7 +15,7 @@ local algorithm = sequence("\6\8\42\134\72\206\61\4\3\2") -- ecdsa-with-SHA256
 local key = sequence(sequence("\6\7\42\134\72\206\61\2\1\6\8\42\134\72\206\61\3\1\7"), der(3, ("\0"):rep(66)))
 local time = der(0x17, "260101000000Z")
 
--- A certificate (RFC 5280 4.1) that is whole, but for its key and signature.
+-- A certificate (RFC 5280 4.1) that is valid except for its key and signature.
 local function certificate_with(names)
 	local extension = sequence("\6\3\85\29\17", der(4, der(0x30, names))) -- subjectAltName
 	return sequence(sequence("\160\3\2\1\2\2\1\1", algorithm, sequence(), sequence(time, time), sequence(), key,
@@ -30,7 +30,7 @@ local function normal(name)
 	return (name:lower():gsub("%.$", ""))
 end
 
--- Whether one of the identities is the domain, by a second, simpler reading of RFC 6125 6.4.
+-- Whether one of the identities matches the domain: a second, simpler implementation of RFC 6125 6.4.
 local function is_named(identities, domain, service)
 	domain = normal(domain)
 	for _, name in ipairs(identities.dns) do
@@ -64,13 +64,13 @@ function target.test(bytes)
 	for _, service in ipairs { "xmpp-client", "xmpp-server" } do
 		local matches = certificate:matches(domain, service)
 		if matches and is_ascii(domain) and not is_named(identities, domain, service) then
-			error(("%q matches, and no identity says so"):format(domain))
+			error(("%q matches, but no identity names it"):format(domain))
 		end
 		if is_ascii(domain) and matches ~= certificate:matches(domain:upper(), service) then
-			error(("the case of %q counts"):format(domain))
+			error(("the match depends on the case of %q"):format(domain))
 		end
 		if domain:sub(-1) ~= "." and #domain < 250 and matches ~= certificate:matches(domain .. ".", service) then
-			error(("the dot of the root counts after %q"):format(domain))
+			error(("the match depends on a dot after %q"):format(domain))
 		end
 	end
 	certificate:close()

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes, as many targets at once as there are processors:
+# Fuzzes as many targets at once as there are processors:
 #
 #     FUZZ_SECONDS=60 spec/fuzz/run.sh PROGRAM DIRECTORY [TARGET …]
 #
-# PROGRAM is the built driver. DIRECTORY/TARGET gets the target's seeds, corpus and log,
-# and in crashes/ what it failed with. To see one again: FUZZ=spec/fuzz/TARGET.lua PROGRAM FILE
+# PROGRAM is the built driver. DIRECTORY/TARGET gets the target's seeds, corpus and log, and the
+# failing inputs in crashes/. To repeat one: FUZZ=spec/fuzz/TARGET.lua PROGRAM FILE
 set -euo pipefail
 program=$1 directory=$2
 shift 2

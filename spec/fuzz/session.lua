@@ -1,5 +1,5 @@
--- Sessions that are stored outside and come back to connection.new, and what a server then
--- makes of what it is offered: a byte for version and server name, and the session.
+-- Sessions that were stored outside and are given to connection.new, and then offered to a server: a
+-- byte for version and server name, and the session.
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local live_session = require "support.live_session"
@@ -9,7 +9,7 @@ local target = {}
 local names = { [0] = "a.test", "b.test" }
 local versions = { [0] = "TLSv1.2", "TLSv1.3" }
 
--- What was made for one name is never resumed under another, nor without its secret.
+-- A session is resumed only with its own name and secret.
 local function check(client, server, name, bytes)
 	local facts = server:facts()
 	assert(facts.resumed == client:facts().resumed, "only one end has resumed")

@@ -1,4 +1,4 @@
--- The store beside its model: the bytes choose what is done.
+-- The store together with its model: the bytes choose the operations.
 local core = require "xmpp_tls_policy.core"
 local store_model = require "support.store_model"
 
@@ -19,7 +19,7 @@ function target.test(bytes)
 	store = store or core.session_store.new { memory = 1, lifetime = 3600 }
 	store:set_lifetime(3600)
 	local model = store_model.new(store, random)
-	-- Nearly full, or new.
+	-- The store is nearly full, or new.
 	if random(2) == 1 then
 		model:fill(model.capacity - random(20))
 	end

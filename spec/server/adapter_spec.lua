@@ -28,7 +28,7 @@ describe("Prosody's adapter", function ()
 		} }
 	end
 
-	-- Calls a function of the adapter in the server, as Lua text. Returns what it returns, as text.
+	-- Runs Lua text that calls a function of the adapter, in the server. Returns its result as text.
 	local function ask(server, text)
 		local output, status = server:shell(([[>(function ()
 			local module = require "core.modulemanager".get_module("*", "s2s").module
@@ -43,7 +43,7 @@ describe("Prosody's adapter", function ()
 		return ask(server, ("require 'util.hashes'.sha256(server.certificate_source(%q, %q), true)"):format(host, role))
 	end
 
-	it("tells when another certificate may be shown, and only then", function ()
+	it("changes the certificate source only when the certificate may change", function ()
 		local server = start { ssl = { certificate = "keys/b.test.crt", key = "keys/b.test.key" } }
 		for _, host in ipairs { "a.test", "b.test" } do
 			local before = source(server, host, "c2s")
@@ -61,7 +61,7 @@ describe("Prosody's adapter", function ()
 		assert.are_not.equal(before[2], source(server, "a.test", "s2sin"))
 	end)
 
-	it("makes contexts to look at that have the certificate of the configuration", function ()
+	it("makes contexts with the certificate of the configuration", function ()
 		local server = start()
 		for _, role in ipairs { "c2s", "s2sin" } do
 			assert.equal("true", ask(server, ([[(function ()
@@ -73,7 +73,7 @@ describe("Prosody's adapter", function ()
 		end
 	end)
 
-	it("calls later, and says what fails there", function ()
+	it("calls an action later, and logs its failure", function ()
 		local server = start()
 		local mark = server:mark()
 		ask(server, [[(function ()

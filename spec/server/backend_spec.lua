@@ -1,5 +1,4 @@
--- The network backends that Prosody can be told to use instead of epoll, with which the
--- other specs run.
+-- Prosody's other network backends. The other specs run with epoll.
 local core = require "xmpp_tls_policy.core"
 local client = require "support.client"
 local client_hello = require "support.client_hello"
@@ -48,7 +47,7 @@ describe("with network_backend " .. backend, function ()
 		return peer
 	end
 
-	it("negotiates what the policy allows, and nothing else", function ()
+	it("negotiates only what the policy allows", function ()
 		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } do
 			local target, from = server:target(service), service:find "s2s" and "remote.test" or nil
 			for _, arguments in ipairs { {}, dhe } do
@@ -61,7 +60,7 @@ describe("with network_backend " .. backend, function ()
 		end
 	end)
 
-	it("resumes sessions, and lets them log in", function ()
+	it("resumes sessions, and accepts logins on them", function ()
 		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
 			for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 				local context = assert(core.context.new { role = "client", verify = "none" })
@@ -78,7 +77,7 @@ describe("with network_backend " .. backend, function ()
 		server:wait_for_log "Facts of c2s: server TLSv1.3 draft"
 	end)
 
-	it("is authenticated by certificates among servers, both ways", function ()
+	it("authenticates servers by certificate in both directions", function ()
 		local far = start("far.test", { ["example.test"] = { s2s = server.ports.s2s } })
 		server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } } }
 		server:reload()

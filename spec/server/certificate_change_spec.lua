@@ -1,5 +1,5 @@
--- admin.change: what a server remembers of others' certificates, and what it says and
--- does when one changes. Two real servers; one of them gets other certificates.
+-- admin.change: a server remembers the certificates of other servers, and reacts when one
+-- changes. Two real servers; the spec replaces the certificate of one of them.
 
 local files = require "support.files"
 local json = require "dkjson"
@@ -83,7 +83,7 @@ describe("admin.change: the certificate of another server", function ()
 		return by:issue(options)
 	end
 
-	it("is remembered, with both ways that it was seen", function ()
+	it("is remembered with both directions", function ()
 		start {}
 		show(issue())
 		assert.is_true((ping()))
@@ -99,7 +99,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("\nfar.test +near.test +in/out +yes +[%d-]+ +[%d-]+ +[%d-]+", "\n" .. output)
 	end)
 
-	it("that is renewed with the same key is worth a word, no warning", function ()
+	it("causes a log line and no warning if it is renewed with the same key", function ()
 		start {}
 		show(issue { key_name = "kept" })
 		ping()
@@ -110,7 +110,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.is_nil(log:match "warn\tThe certificate")
 	end)
 
-	it("that is renewed with a new key when that is due is worth a word, no warning", function ()
+	it("causes a log line and no warning if it is renewed with a new key shortly before its end", function ()
 		start {}
 		show(issue { not_before = os.time() - 80 * DAY, not_after = os.time() + 10 * DAY })
 		ping()
@@ -128,7 +128,7 @@ describe("admin.change: the certificate of another server", function ()
 		end,
 	}
 	for what, make in pairs(changes) do
-		it("that comes with " .. what .. " is warned about, once, with both side by side", function ()
+		it("causes one warning that shows both certificates if it changes to one with " .. what, function ()
 			start {}
 			show(issue())
 			ping()
@@ -149,7 +149,7 @@ describe("admin.change: the certificate of another server", function ()
 		end)
 	end
 
-	it("that changes is told to administrators, if they want that", function ()
+	it("is reported to administrators after a change, with notify_admins", function ()
 		start { notify_admins = true }
 		local admin = assert(xmpp.open(near:target "c2s"))
 		assert(admin:login("admin", "secret"))
@@ -165,7 +165,7 @@ describe("admin.change: the certificate of another server", function ()
 		admin:close()
 	end)
 
-	it("that changes ends the streams both ways until it is accepted, if the operator says so", function ()
+	it("closes streams both ways after a change until it is accepted, with certificate_change = refuse", function ()
 		start { certificate_change = "refuse" }
 		show(issue())
 		assert.is_true((ping()))
@@ -193,7 +193,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("pong", far:shell([[xmpp:ping("far.test", "near.test", 20)]]):lower())
 	end)
 
-	it("that changes twice is accepted by its SHA-256 only", function ()
+	it("has to be accepted by its SHA-256 after two changes", function ()
 		start { certificate_change = "refuse" }
 		show(issue())
 		ping()
@@ -214,7 +214,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.is_true((ping()))
 	end)
 
-	it("that changes is refused at each host of ours that a stream reaches", function ()
+	it("is refused after a change at each host of ours that a stream reaches", function ()
 		local both = authority:issue { names = { "near.test", "second.test" }, key = "p256" }
 		start({ certificate_change = "refuse" }, { hosts = { ["near.test"] = both, ["second.test"] = both },
 			domain = "near.test" })
@@ -232,8 +232,8 @@ describe("admin.change: the certificate of another server", function ()
 		peer:close()
 	end)
 
-	-- XEP-0220: whoever answers there decides on streams that show no certificate at all.
-	it("that changes is refused of the server that is asked about a dialback key, too", function ()
+	-- XEP-0220: the answer of that server decides on streams without a certificate.
+	it("is refused after a change when its server is asked about a dialback key, too", function ()
 		start { certificate_change = "refuse" }
 		show(issue())
 		ping()
@@ -247,7 +247,7 @@ describe("admin.change: the certificate of another server", function ()
 		peer:close()
 	end)
 
-	it("is remembered of domains with long names, too", function ()
+	it("is remembered for domains with long names, too", function ()
 		start { certificate_change = "refuse" }
 		local long = ("x"):rep(50) .. "." .. ("y-"):rep(25) .. "z." .. ("w-"):rep(25) .. "z.test"
 		local theirs = issue { names = { long } }
@@ -263,7 +263,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("1 certificate of ", (near:shell(("tlspolicy:forget(%q)"):format(long))))
 	end)
 
-	it("that changes is not refused in report mode", function ()
+	it("is not refused after a change in report mode", function ()
 		start { certificate_change = "refuse", mode = "report" }
 		show(issue())
 		ping()
@@ -271,7 +271,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.is_true((ping()))
 	end)
 
-	it("is not remembered of who is not authenticated", function ()
+	it("is not remembered for a server that is not authenticated", function ()
 		start {}
 		local theirs = issue()
 		local peer = assert(xmpp.open(near:target "s2s", { from = "far.test",
@@ -282,7 +282,7 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("nothing is remembered of far.test", output)
 	end)
 
-	it("is forgotten when an administrator says so", function ()
+	it("is forgotten on an administrator's command", function ()
 		start { certificate_change = "refuse" }
 		show(issue())
 		ping()
@@ -320,7 +320,7 @@ describe("admin.change: the certificate of another server", function ()
 		end)
 	end
 
-	it("is not remembered where the storage fails, and the server goes on", function ()
+	it("is not remembered if the storage fails, and the server goes on", function ()
 		start({}, { options = { storage = { tls_policy_certificates = "none" }, admins = {} } })
 		show(issue())
 		local reached, log = ping()

@@ -1,4 +1,4 @@
--- What modules of the operator's own can do with the policy's events.
+-- The events of the policy, as an operator's own modules use them.
 local files = require "support.files"
 local lfs = require "lfs"
 local pki = require "support.pki"
@@ -20,14 +20,14 @@ module:hook("tls-policy/verdict", function (event)
 end, 10)
 ]]
 
--- Breaks, whatever it is asked.
+-- Fails on every event.
 local broken = [[
 for _, event in ipairs { "tls-policy/verdict", "tls-policy/refused" } do
 	module:hook(event, function () error "oops" end, 20)
 end
 ]]
 
--- Repeats what a stranger sent.
+-- Repeats the server name that the peer sent.
 local parrot = [[
 module:hook("tls-policy/verdict", function (event)
 	return event.facts.server_name and "not for " .. event.facts.server_name or nil
@@ -43,7 +43,7 @@ describe("a module of the operator's own", function ()
 		certificate = authority:issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
 		plugins = process.scratch "plugins"
 		assert(lfs.mkdir(plugins))
-		-- The README's example, as it stands there.
+		-- The example in the README, unchanged.
 		local example = files.read "README.md":match "\n    %-%- mod_tls_256.lua\n(.-\n)\n%S"
 		files.write(plugins .. "/mod_tls_256.lua", (example:gsub("\n    ", "\n"):gsub("^    ", "")))
 		files.write(plugins .. "/mod_meddler.lua", meddler)
@@ -68,7 +68,7 @@ describe("a module of the operator's own", function ()
 		}
 	end
 
-	it("can refuse what the policy accepts, and sees what was refused", function ()
+	it("can refuse streams that the policy accepts, and hears of refused streams", function ()
 		local server = start { "tls_256" }
 		local mark = server:mark()
 		local peer, reason, text = xmpp.open(server:target "s2s", { from = "remote.test", tls = short })
@@ -77,7 +77,7 @@ describe("a module of the operator's own", function ()
 		server:wait_for_log("tls_256\twarn\trefused: 128 bits were negotiated; this server wants 256", mark)
 		peer = assert(xmpp.open(server:target "s2s", { from = "remote.test" }))
 		peer:close()
-		-- For clients it does not ask.
+		-- The example ignores clients.
 		local alice = assert(xmpp.open(server:target "c2s", { tls = short }))
 		assert(alice:login("alice", "secret"))
 		alice:close()
@@ -92,7 +92,7 @@ describe("a module of the operator's own", function ()
 		})
 	end
 
-	it("that fails does not let in what the policy refuses, nor anybody else", function ()
+	it("that fails causes every stream to be refused", function ()
 		local server = start({ "broken" }, { profile = "rfc9325" })
 		local mark = server:mark()
 		local peer, _, text = open_strict(server)
@@ -101,11 +101,11 @@ describe("a module of the operator's own", function ()
 		peer, _, text = xmpp.open(server:target "c2s")
 		assert.is_nil(peer)
 		assert.matches("<policy%-violation.*a module of this server could not judge the connection", text)
-		-- Strangers bring it about as often as they like: there is a line a minute.
+		-- Peers can cause any number of failures, so the log has one line a minute.
 		local _, lines = server:log(mark):gsub("error\tA handler of tls%-policy/verdict failed: [^\n]*oops", "")
 		assert.equal(1, lines)
 		assert.is_nil(server:log(mark):match "Traceback")
-		-- What the policy tells of handshakes goes on.
+		-- Failed handshakes are still recorded.
 		for _ = 1, 2 do
 			local before = tonumber((server:shell "tlspolicy:refused()"):match "of (%d+) since")
 			assert.is_nil((xmpp.open(server:target "c2s", { tls = { protocol = "tlsv1_2", ciphers = "AES128-SHA" } })))
@@ -120,7 +120,7 @@ describe("a module of the operator's own", function ()
 		end
 	end)
 
-	it("may repeat what a stranger sent, and refuses all the same", function ()
+	it("may repeat text from the peer in a refusal", function ()
 		local server = start { "parrot" }
 		for name, shown in pairs { ["evil.test"] = "evil.test", ["x\1\255"] = "x\\001\\255" } do
 			local peer, _, text = xmpp.open(server:target "c2s", { tls = { server_name = name } })
@@ -131,7 +131,7 @@ describe("a module of the operator's own", function ()
 		assert.equal(0, status, output)
 	end)
 
-	it("has its say at each host that a stream reaches", function ()
+	it("is asked for each host that a stream reaches", function ()
 		local theirs = authority:issue { names = { "far.test" }, key = "rsa2048" }
 		local server = servers.start {
 			hosts = {
@@ -154,7 +154,7 @@ describe("a module of the operator's own", function ()
 		peer:close()
 	end)
 
-	it("hears of every stream that is refused", function ()
+	it("hears of every refused stream", function ()
 		local server = start { "tls_256" }
 		local mark = server:mark()
 		local peer = xmpp.connect(server:target("c2s"))
@@ -165,7 +165,7 @@ describe("a module of the operator's own", function ()
 		server:wait_for_log("tls_256\twarn\trefused: [^\n]*support.required", mark)
 	end)
 
-	it("that returns false does not keep others from refusing", function ()
+	it("that returns false does not stop other modules from refusing", function ()
 		local server = start { "meddler", "tls_256" }
 		local peer, _, text = xmpp.open(server:target "s2s", { from = "remote.test", tls = short })
 		assert.is_nil(peer)

@@ -9,7 +9,7 @@ local xmpp = require "support.xmpp"
 
 local DAY = 86400
 
--- TLS 1.2 with CBC: the level "must" has it, "should" does not.
+-- TLS 1.2 with CBC: allowed at level "must", refused at "should".
 local old_tls = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
 
 local function exception(changes)
@@ -33,7 +33,7 @@ describe("an exception", function ()
 		authority = pki.authority()
 		own = authority:issue { names = { "near.test" }, key = "rsa2048" }
 		theirs = authority:issue { names = { "old.test", "other.test" }, key = "rsa2048" }
-		-- Not under the policy: two domains whose software is old.
+		-- A server without the policy: two domains with old software.
 		old = others.start {
 			hosts = { ["old.test"] = theirs, ["other.test"] = theirs },
 			ca = authority.certificate, routes = {}, options = {
@@ -64,7 +64,7 @@ describe("an exception", function ()
 		return answer:lower():find("pong", 1, true) ~= nil, server:log(mark), answer
 	end
 
-	-- As old software that says it is `domain`.
+	-- A peer with old software that claims to be `domain`.
 	local function open(domain, service, changes)
 		local tls = { certificate = theirs.certificate, key = theirs.key }
 		for name, value in pairs(old_tls) do
@@ -82,7 +82,7 @@ describe("an exception", function ()
 		return assert(peer:open())
 	end
 
-	it("lets the server reach its domain, and no other that is like it", function ()
+	it("lets the server connect to its domain only", function ()
 		reload {}
 		assert.is_false((ping "old.test"))
 		reload { exceptions = { ["old.test"] = exception() } }
@@ -94,7 +94,7 @@ describe("an exception", function ()
 		assert.is_false((ping "other.test"))
 	end)
 
-	it("lets its domain in, and no other", function ()
+	it("accepts connections from its domain only", function ()
 		reload { exceptions = { ["old.test"] = exception() } }
 		local mark = server:mark()
 		local peer = assert(open "old.test")
@@ -106,7 +106,7 @@ describe("an exception", function ()
 		assert.is_nil((open(nil)))
 	end)
 
-	it("is not for whoever only says at first that he is the one", function ()
+	it("does not apply to a stream whose header changes its domain after STARTTLS", function ()
 		reload { exceptions = { ["old.test"] = exception() } }
 		local peer = xmpp.connect(server:target("s2s", "near.test"), { from = "old.test" })
 		assert(peer:open())
@@ -120,8 +120,9 @@ describe("an exception", function ()
 		assert.matches("<stream:error><improper%-addressing", text) -- Prosody's own
 	end)
 
+	-- xep0220.1.2.pair-of-domains: on one stream a server may authenticate several domains.
 	-- XEP-0220: on one stream a server may authenticate several domains.
-	it("is not for another domain that dialback vouches for on the same stream", function ()
+	it("does not apply to another domain that dialback vouches for on the same stream", function ()
 		local modern = authority:issue { names = { "fresh.test" }, key = "rsa2048" }
 		local fresh = prosody.start {
 			hosts = { ["fresh.test"] = modern }, ca = authority.certificate, options = { dialback_secret = "known here" },
@@ -150,14 +151,14 @@ describe("an exception", function ()
 		assert.matches("<policy%-violation.*section 4.3, cipher.aead", claim { exceptions = both })
 	end)
 
-	it("has no say on direct TLS from outside, where the handshake comes before any name", function ()
+	it("does not apply to incoming direct TLS, whose handshake comes before any name", function ()
 		reload { exceptions = { ["old.test"] = exception() } }
 		assert.is_nil((open("old.test", "s2s_direct_tls")))
 		local peer = assert(open("old.test", "s2s_direct_tls", { ciphers = "ECDHE-RSA-AES128-GCM-SHA256" }))
 		peer:close()
 	end)
 
-	it("takes its certificate and all else from the server's own configuration", function ()
+	it("uses the certificate and other options of the server's own configuration", function ()
 		reload { exceptions = { ["old.test"] = exception() } }
 		local peer = assert(open "old.test")
 		local shown = peer.socket:getpeercertificate()
@@ -165,7 +166,7 @@ describe("an exception", function ()
 		assert.equal(core.certificate.from_pem(files.read(own.certificate)):facts().sha256, shown:digest "sha256")
 	end)
 
-	it("that is over has no effect, and every load says so", function ()
+	it("has no effect after its end, and each load logs that", function ()
 		local over = { exceptions = { ["old.test"] = exception { expires = date.of(os.time() - 2 * DAY) } } }
 		for _ = 1, 2 do
 			assert.matches("warn\tthe exception for old.test %(\"being replaced\"%) ended with [%d-]+ and no longer applies",
@@ -175,14 +176,14 @@ describe("an exception", function ()
 		assert.is_nil((open "old.test"))
 	end)
 
-	it("says two weeks before its end that it ends", function ()
+	it("is announced in the log two weeks before its end", function ()
 		local near = { exceptions = { ["old.test"] = exception { expires = date.of(os.time() + 9 * DAY) } } }
 		local log = reload(near)
 		assert.matches("warn\tthe exception for old.test %(\"being replaced\"%) ends with [%d-]+, in %d+ days", log)
 		assert.equal(1, select(2, log:gsub("the exception for old.test", "")))
 	end)
 
-	it("takes the streams with it when it ends", function ()
+	it("closes its streams when it ends", function ()
 		local policy = { exceptions = { ["old.test"] = exception() } }
 		reload(policy)
 		local peer = assert(open "old.test")
@@ -195,12 +196,13 @@ describe("an exception", function ()
 		reload(policy)
 	end)
 
+	-- rfc7622.3.2.normal-form
 	for written, domain in pairs {
 		["B\195\156CHER.test"] = "b\195\188cher.test",
 		["xn--bcher-kva.test"] = "b\195\188cher.test",
 		["b\195\188cher.test"] = "xn--bcher-kva.test",
 	} do
-		it(("for %s is one for %s"):format(written, domain), function ()
+		it(("for %s applies to %s"):format(written, domain), function ()
 			reload { exceptions = { [written] = exception() } }
 			local peer, _, text = open(domain)
 			assert.is_truthy(peer, text)
@@ -208,7 +210,7 @@ describe("an exception", function ()
 		end)
 	end
 
-	it("that is wrong leaves the policy in force, and says what would be right", function ()
+	it("with a mistake keeps the previous policy, and the log says how to correct it", function ()
 		reload { exceptions = { ["old.test"] = exception() } }
 		local log = reload { exceptions = { ["*"] = exception() } }
 		assert.matches('error\tconfiguration: xmpp_tls_policy.exceptions%["%*"%] is no domain; an exception is for one peer, '
@@ -217,7 +219,7 @@ describe("an exception", function ()
 		peer:close()
 	end)
 
-	it("may accept dialback where the policy refuses it", function ()
+	it("may accept dialback although the policy refuses it", function ()
 		local stranger = pki.self_signed { names = { "old.test" }, key = "rsa2048" }
 		local function policy(exceptions)
 			return { unauthenticated_s2s = "refuse", exceptions = exceptions }

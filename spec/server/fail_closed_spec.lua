@@ -1,9 +1,10 @@
--- What is broken refuses connections, or leaves what is stricter: with a real server, of which
--- one part after the other is broken. Of wrong options, see plugin_spec.lua and
--- spec/unit/options_spec.lua.
+-- Connections are refused, or what is stricter stays, while a part of the module is missing or fails:
+-- a real server, of which one part after the other is broken. For each decision on a stream see
+-- failing_decisions_spec.lua; for wrong options plugin_spec.lua and spec/unit/policy/options_spec.lua.
 local client = require "support.client"
 local configuration = require "support.configuration"
 local files_of = require "support.files"
+local injection = require "support.injection"
 local lfs = require "lfs"
 local mime = require "mime"
 local other_openssl = require "support.other_openssl"
@@ -35,12 +36,12 @@ local function change(path, pattern, replacement)
 	files_of.write(path, text)
 end
 
--- `code`, at the end of a Lua file that returns what it made.
+-- Puts code at the end of a Lua file, before it returns its table. The locals of the file are in scope.
 local function append(tree, name, code)
 	change(lua_file(tree, name), "\n(return [%a_]+%s*)$", ("\n%s\n%%1"):format(code))
 end
 
-describe("where something is broken", function ()
+describe("a server on which a part of the module is broken", function ()
 	local servers = prosody.group()
 	local authority, files, theirs
 
@@ -63,10 +64,7 @@ describe("where something is broken", function ()
 		return servers.start(spec)
 	end
 
-	local function inject(server, code)
-		local output, status = server:shell("> " .. code)
-		assert.equal(0, status, output)
-	end
+	local inject, fail = injection.run, injection.fail
 
 	-- How a stream to a service is answered: "features", or the condition of its error.
 	local function answer_of(server, service, domain)
@@ -125,7 +123,8 @@ describe("where something is broken", function ()
 		local named, reason = found[1]:match(not_let_in)
 		assert.equal(hosts or "example.test", named)
 		assert.matches(why, reason)
-		assert.matches("restart the server; or take xmpp_tls_policy out of modules_enabled", reason)
+		assert.matches("restart the server%. To go on without the policy, take xmpp_tls_policy out of modules_enabled and "
+			.. "reload the configuration%.", reason)
 	end
 
 	-- A message from one of our hosts to remote.test.
@@ -190,7 +189,7 @@ describe("where something is broken", function ()
 		}
 
 		for what, case in pairs(cases) do
-			it(what .. ": nobody is let in, and the log says why", function ()
+			it(what .. ": all streams are refused, and the log says why", function ()
 				local server = without_core({}, case[1])
 				assert_refused(server)
 				assert_said(server, case[2])
@@ -276,7 +275,7 @@ describe("where something is broken", function ()
 				assert_served(server, host)
 			end
 			assert_said(server, ".", "chat.test, example.test")
-			assert.matches("%[error%] Not in force; see the log", (server:shell 'module:info("xmpp_tls_policy")'))
+			assert.matches("%[error%] Not active; see the log", (server:shell 'module:info("xmpp_tls_policy")'))
 			server:wait_for_log "error\tNo report is made on reported.test: mod_xmpp_tls_policy is not active"
 			-- A stream to a free host does not carry anything to another.
 			local peer = xmpp.open(server:target("s2s", "free.test"), { from = "remote.test" })
@@ -308,8 +307,8 @@ describe("where something is broken", function ()
 		it("is missing, where the policy is only reported on: all are served", function ()
 			local server = without_core({ policy = { mode = "report" } }, os.remove)
 			assert_served(server)
-			server:wait_for_log "error\tNothing is reported on example.test"
-			assert.same({}, lines(server, "No client"))
+			server:wait_for_log "error\tNo report is made on example.test"
+			assert.same({}, lines(server, not_let_in))
 		end)
 
 		it("comes back with the next load of the module", function ()
@@ -365,22 +364,21 @@ describe("where something is broken", function ()
 			["of the plugin that is missing"] = { without_file "xmpp_tls_policy/stream/admission",
 				"error\tError initializing module[^\n]*module 'xmpp_tls_policy.stream.admission' not found" },
 			["that fails in the middle of the plugin"] = {
-				failing("xmpp_tls_policy/metrics", "function metrics.serve() error 'injected' end"),
+				failing("xmpp_tls_policy/servers/prosody/metrics", "function prosody_metrics.serve() error 'injected' end"),
 				"error\tError initializing module[^\n]*injected" },
 			["that fails in module.load"] = {
-				failing("xmpp_tls_policy/servers/prosody/server", "function server.direct_tls_contexts() error 'injected' end"),
+				failing("xmpp_tls_policy/contexts/tls_contexts", "function methods:search() error 'injected' end"),
 				"error\tInternal error of the TLS policy in becoming active: [^\n]*injected", "injected %(Prosody " },
 			["that fails where a host's policy is put in force"] = {
-				failing("xmpp_tls_policy/certificates/own_certificate_check",
-					"function own_certificates.check() error 'injected' end"),
+				failing("xmpp_tls_policy/service", "function methods:add_host() error 'injected' end"),
 				"error\tInternal error of the TLS policy in becoming active on example.test: [^\n]*injected" },
 		} do
-			it(what .. ": nobody is let in, and the log says why", function ()
+			it(what .. ": all streams are refused, and the log says why", function ()
 				local tree = copied_tree()
 				case[1](tree)
 				local server = start { tree = tree, broken = true }
 				assert_refused(server)
-				assert_said(server, case[3] or "the log says above what failed")
+				assert_said(server, case[3] or "the lines above say what failed")
 				server:wait_for_log(case[2])
 			end)
 		end
@@ -405,9 +403,50 @@ describe("where something is broken", function ()
 			server:wait_for_log "error\t[^\n]*Refusing all clients and servers: xmpp_tls_policy is only partly installed"
 		end)
 
+		it("that would refuse all fails when it is started: nobody gets further than the features", function ()
+			local tree = copied_tree()
+			append(tree, "xmpp_tls_policy/servers/prosody/fail_closed",
+				"function fail_closed.start() started = false error 'injected' end")
+			local server = start { tree = tree, broken = true }
+			local peer = assert(xmpp.open(server:target "c2s_direct_tls"))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
+			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
+			peer:close()
+			server:wait_for_log "error\t[^\n]*Refusing all clients and servers: [^\n]*injected"
+		end)
+
+		it("that would refuse all is itself missing, in report mode: all are served", function ()
+			local tree = copied_tree()
+			without_file "xmpp_tls_policy/servers/prosody/fail_closed"(tree)
+			local server = start { tree = tree, broken = true, policy = { mode = "report" },
+				users = { ["juliet@example.test"] = "secret" } }
+			local peer = assert(xmpp.open(server:target "c2s"))
+			assert(peer:login("juliet", "secret"))
+			peer:close()
+		end)
+
+		it("that would refuse all is itself missing: a stream of before is authenticated for nothing more", function ()
+			local tree = copied_tree()
+			without_file "xmpp_tls_policy/servers/prosody/fail_closed"(tree)
+			local server = start { with_policy = false, users = { ["juliet@example.test"] = "secret" },
+				options = { installer_plugin_path = tree } }
+			local client_before, new_client = assert(xmpp.open(server:target "c2s")), assert(xmpp.open(server:target "c2s"))
+			assert(client_before:login("juliet", "secret"))
+			server:configure { options = { installer_plugin_path = tree,
+				modules_enabled = { "saslauth", "tls", "ping", "admin_shell", "xmpp_tls_policy" } } }
+			server:reload()
+			server:shell [[module:load("xmpp_tls_policy")]]
+			server:wait_for_log "Refusing all clients and servers"
+			assert.is_nil((new_client:login("juliet", "secret")))
+			client_before:send "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
+			assert.truthy(client_before:read_until "id='ping'")
+			client_before:close()
+			new_client:close()
+		end)
+
 		it("that fails again and again leaves behind what one attempt did, at most", function ()
 			local tree = copied_tree()
-			failing("xmpp_tls_policy/metrics", "function metrics.serve() error 'injected' end")(tree)
+			failing("xmpp_tls_policy/servers/prosody/metrics", "function prosody_metrics.serve() error 'injected' end")(tree)
 			local function handlers(hosts)
 				local server = start { tree = tree, broken = true, hosts = hosts }
 				inject(server, 'prosody.log("info", "handlers: %d", #prosody.events.get_handlers("s2s-check-certificate"))')
@@ -447,11 +486,11 @@ describe("where something is broken", function ()
 
 		it("that fails on one host leaves the others under the policy", function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/certificates/own_certificate_check", [[
-				local check = own_certificates.check
-				function own_certificates.check(module, host)
+			append(tree, "xmpp_tls_policy/service", [[
+				local add_host = methods.add_host
+				function methods:add_host(host)
 					assert(host ~= "strict.test", "injected")
-					return check(module, host)
+					return add_host(self, host)
 				end]])
 			local server = start {
 				tree = tree, broken = true,
@@ -465,9 +504,9 @@ describe("where something is broken", function ()
 		it("that fails leaves nothing behind once it was loaded and unloaded", function ()
 			local tree = copied_tree()
 			append(tree, "xmpp_tls_policy/servers/prosody/safe_hooks", [[
-				local hook = protected.hook
-				function protected.hook(module, event, ...)
-					assert(event ~= "module-loaded" or protected.whole, "injected")
+				local hook = safe_hooks.hook
+				function safe_hooks.hook(module, event, ...)
+					assert(event ~= "module-loaded" or safe_hooks.whole, "injected")
 					return hook(module, event, ...)
 				end]])
 			local server = start { tree = tree, broken = true }
@@ -477,7 +516,7 @@ describe("where something is broken", function ()
 			assert_under_policy(server)
 			server:shell [[module:unload("xmpp_tls_policy")]]
 			assert_served(server)
-			-- The guard is asked for the policy of a stream that names no host.
+			-- A stream that names no host is under the policy for all.
 			local peer = xmpp.connect(server:target "s2s_direct_tls")
 			assert(peer:secure())
 			peer:send((xmpp.stream_header("s2s", nil, "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")))
@@ -487,18 +526,18 @@ describe("where something is broken", function ()
 			assert.matches("<db:verify", answer)
 		end)
 
-		it("that fails at a reload: who comes is refused, and the next reload ends that", function ()
+		it("that fails at a reload: new streams are refused until the next reload", function ()
 			local tree = copied_tree()
 			local server = start { tree = tree, broken = true, users = { ["juliet@example.test"] = "secret" } }
 			local peer = assert(xmpp.open(server:target "c2s"))
 			assert(peer:login("juliet", "secret"))
 			local plugin = lua_file(tree, "mod_xmpp_tls_policy")
 			local whole = files_of.read(plugin)
-			change(plugin, "\nfunction module.load%(%)\n", "\nfunction module.load()\nerror 'injected'\n")
+			change(plugin, "\nlocal life = ", "\nerror 'injected'\nlocal life = ")
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert_refused(server)
 			assert_said(server, ".")
-			-- Who was let in under the policy stays.
+			-- A client that was accepted under the policy stays.
 			peer:send "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
 			assert.truthy(peer:read_until "id='ping'")
 			peer:close()
@@ -508,11 +547,11 @@ describe("where something is broken", function ()
 		end)
 	end)
 
-	---- What reaches a host on streams that it has not got itself -------------------
+	---- Streams of other hosts, and older ones ---------------------------------------
 
-	-- Where the policy could not be put in force on a host again, what it had before goes on:
-	-- its streams to others, over which dialback keys are verified.
-	describe("a host that a reload has shut is not reached", function ()
+	-- If the policy could not be made active on a host again, its older streams go on, and dialback
+	-- keys are verified over those to other servers.
+	describe("a host that a reload has closed is not reached", function ()
 		local server, listener, verifiers
 
 		-- A stream from the server to a domain, over which keys can be verified.
@@ -533,11 +572,11 @@ describe("where something is broken", function ()
 
 		before_each(function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/certificates/own_certificate_check", [[
-				local check = own_certificates.check
-				function own_certificates.check(module, host)
-					assert(host ~= "example.test" or not own_certificates.failing, "injected")
-					return check(module, host)
+			append(tree, "xmpp_tls_policy/service", [[
+				local add_host = methods.add_host
+				function methods:add_host(host)
+					assert(host ~= "example.test" or not service.failing, "injected")
+					return add_host(self, host)
 				end]])
 			listener, verifiers = xmpp.listen "s2s", {}
 			server = start {
@@ -556,8 +595,8 @@ describe("where something is broken", function ()
 			listener:close()
 		end)
 
-		local function shut()
-			inject(server, 'require "xmpp_tls_policy.certificates.own_certificate_check".failing = true')
+		local function close()
+			inject(server, 'require "xmpp_tls_policy.service".failing = true')
 			server:shell [[module:reload("xmpp_tls_policy")]]
 			assert.equal("internal-server-error", (answer_of(server, "s2s", "example.test")))
 		end
@@ -588,14 +627,14 @@ describe("where something is broken", function ()
 		end
 
 		it("on a stream that names no host", function ()
-			shut()
+			close()
 			local peer = connect(nil)
 			assert.equal("refused", result_of_dialback(peer, "remote.test"))
 			peer:close()
 		end)
 
 		it("on a stream to another host", function ()
-			shut()
+			close()
 			local peer = connect "strict.test"
 			assert.equal("refused", result_of_dialback(peer, "remote.test"))
 			peer:close()
@@ -604,7 +643,7 @@ describe("where something is broken", function ()
 		it("by a domain that comes to a stream which was let in before", function ()
 			local peer = connect "example.test"
 			assert.equal("valid", result_of_dialback(peer, "remote.test"))
-			shut()
+			close()
 			assert.equal("refused", result_of_dialback(peer, "other.test"))
 			peer:close()
 		end)
@@ -613,11 +652,6 @@ describe("where something is broken", function ()
 	---- Functions that fail while the server runs ----------------------------------
 
 	local own_failure = "Internal error of the TLS policy in (.-):"
-
-	-- Makes a function of a Lua module of ours fail, in a running server.
-	local function fail(server, name, fields)
-		inject(server, ("local part = require %q; part%s = function () error 'injected' end"):format(name, fields))
-	end
 
 	local authenticate = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
 
@@ -628,15 +662,15 @@ describe("where something is broken", function ()
 		})
 	end
 
-	describe("what fails", function ()
+	describe("a failure", function ()
 		for what, case in pairs {
-			["bringing a context under the policy"] = { "xmpp_tls_policy.contexts.adopted_contexts", ".enforce",
+			["bringing a context under the policy"] = { "xmpp_tls_policy.contexts.adopted_contexts", "enforce",
 				{ "c2s", "s2s" } },
-			["looking at what was negotiated"] = { "xmpp_tls_policy.core", ".observer.facts",
+			["reading the facts of a connection"] = { "xmpp_tls_policy.core", "observer.facts",
 				{ "c2s", "c2s_direct_tls" } },
-			["judging a stream"] = { "xmpp_tls_policy.stream.admission", ".judge",
+			["judging a stream"] = { "xmpp_tls_policy.stream.admission", "opened",
 				{ "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } },
-			["offering STARTTLS alone"] = { "xmpp_tls_policy.stream.admission", ".offer_only_starttls",
+			["asking whether STARTTLS has to be offered alone"] = { "xmpp_tls_policy.stream.admission", "policy_of",
 				{ "c2s", "s2s" } },
 		} do
 			it("in " .. what .. " refuses the stream, with one line in the log", function ()
@@ -655,9 +689,9 @@ describe("where something is broken", function ()
 			end)
 		end
 
-		it("in looking at a server's certificate refuses its stream", function ()
+		it("in reading the facts at a server's certificate check refuses its stream", function ()
 			local server = start { ca = authority.certificate }
-			fail(server, "xmpp_tls_policy.core", ".observer.facts")
+			fail(server, "xmpp_tls_policy.core", "observer.facts")
 			for _, service in ipairs { "s2s", "s2s_direct_tls" } do
 				local peer, reason, text = open_from_remote(server, service)
 				assert.is_nil(peer)
@@ -671,7 +705,7 @@ describe("where something is broken", function ()
 			local server = start { ca = authority.certificate }
 			local peer, features = assert(open_from_remote(server))
 			assert.matches("EXTERNAL", features)
-			fail(server, "xmpp_tls_policy.stream.admission", ".judge_domain")
+			fail(server, "xmpp_tls_policy.stream.admission", "authenticated")
 			peer:send(authenticate)
 			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
 			peer:close()
@@ -679,23 +713,23 @@ describe("where something is broken", function ()
 			assert.is_nil(server:log():match "s2s connection remote.test%->example.test complete")
 		end)
 
-		it("in the guard of streams lets nothing pass", function ()
+		it("in judging an element lets nothing pass", function ()
 			local server = start { options = { c2s_require_encryption = false } }
 			local peer = xmpp.connect(server:target "c2s")
 			assert(peer:open())
-			fail(server, "xmpp_tls_policy.stream.admission", ".requires_tls")
+			fail(server, "xmpp_tls_policy.stream.starttls", "requires_tls")
 			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
 			local text = assert(peer:read_all())
 			peer:close()
 			assert.matches("<stream:error><internal%-server%-error", text)
 			assert.is_nil(text:match "<failure")
-			assert.equal("what passes on streams", lines(server, own_failure)[1]:match(own_failure))
+			assert.equal("elements that come in", lines(server, own_failure)[1]:match(own_failure))
 		end)
 
-		it("on streams to others ends them", function ()
+		it("on streams to other servers ends them", function ()
 			local listener = xmpp.listen "s2s"
 			local server = start { routes = { ["remote.test"] = { s2s = listener.port } } }
-			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".enforce")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", "enforce")
 			send_to_remote(server)
 			local peer = assert(listener:accept())
 			assert(peer:answer(xmpp.starttls_feature))
@@ -710,27 +744,61 @@ describe("where something is broken", function ()
 			local server = start {}
 			inject(server, 'prosody.hosts["example.test"].events.add_handler("pre-session-close", '
 				.. 'function () error "injected" end)')
-			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".enforce")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", "enforce")
 			for _ = 1, 3 do
 				local peer = xmpp.connect(server:target "c2s")
 				peer:send(xmpp.stream_header("c2s", "example.test"))
 				assert.truthy(peer:read_all())
 				peer:close()
 			end
-			assert.equal(1, #lines(server, "A stream could not be closed: [^\n]*injected"))
+			assert.equal(1, #lines(server, "A stream could not be closed, so its connection is: [^\n]*injected"))
 		end)
 
-		it("refuses nothing where the policy is only reported on", function ()
+		it("refuses nothing in report mode", function ()
 			local server = start { policy = { mode = "report" } }
-			fail(server, "xmpp_tls_policy.stream.admission", ".judge")
+			fail(server, "xmpp_tls_policy.stream.admission", "opened")
 			assert_served(server)
 			assert.truthy(lines(server, own_failure)[1])
 		end)
 
+		-- Of a stream that breaks the policy that a reload brings.
+		for _, field in ipairs { "policies_changed", "judge_again" } do
+			for mode, is_ended in pairs { enforce = true, report = false } do
+				it(("in %s, mode %s: the next stanza is judged all the same"):format(field, mode), function ()
+					local server = start { ca = authority.certificate, policy = { mode = mode } }
+					inject(server, 'prosody.hosts["example.test"].events.add_handler("message/host", function (event) '
+						.. 'prosody.log("info", "delivered: " .. event.stanza.attr.id) return true end, 10)')
+					local peer = assert(xmpp.open(server:target "s2s_direct_tls", { from = "remote.test", tls = {
+						certificate = theirs.certificate, key = theirs.key, protocol = "tlsv1_2",
+						-- In report mode Prosody's own context has no DHE.
+						ciphers = is_ended and "DHE-RSA-AES256-GCM-SHA384" or "ECDHE-RSA-AES256-GCM-SHA384",
+					} }))
+					peer:send(authenticate)
+					assert(peer:read_until "<success[^>]*>")
+					assert(peer:open())
+					local message = "<message from='remote.test' to='example.test' id='%s'/>"
+					peer:send(message:format "before")
+					server:wait_for_log "delivered: before"
+					fail(server, "xmpp_tls_policy.stream.admission", field)
+					server:configure { policy = { mode = mode, profile = "rfc9325" } }
+					server:reload()
+					assert.equal("judging streams again", lines(server, own_failure)[1]:match(own_failure))
+					peer:send(message:format "after")
+					if is_ended then
+						assert.truthy(peer:read_until "<stream:error><policy%-violation")
+						assert.is_nil(server:log():match "delivered: after")
+					else
+						server:wait_for_log "delivered: after"
+					end
+					peer:close()
+				end)
+			end
+		end
+
 		it("in a reload of the configuration leaves the earlier one in force, and the rest is done", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			local renewed = authority:issue { names = { "example.test" }, key = "p256", common_name = "renewed" }
-			fail(server, "xmpp_tls_policy.policy.policies", ".load")
+			fail(server, "xmpp_tls_policy.policy.policies", "load")
 			server:configure { policy = { level = "must" } }
 			server:renew("example.test", renewed)
 			server:reload()
@@ -752,20 +820,21 @@ describe("where something is broken", function ()
 		it("while it is unloaded leaves under the policy what could not be given back", function ()
 			local server = start {}
 			assert_under_policy(server)
-			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", ".release")
+			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", "release")
 			server:shell [[module:unload("xmpp_tls_policy")]]
 			assert.is_true(is_under_policy(server, "c2s"))
 			assert.is_true(is_under_policy(server, "c2s_direct_tls"))
-			assert.matches("giving back", lines(server, own_failure)[1]:match(own_failure))
+			assert.matches("^giving back the contexts of ", lines(server, own_failure)[1]:match(own_failure))
 			server:shell [[module:load("xmpp_tls_policy")]]
 			assert_under_policy(server)
 		end)
 
-		it("from time to time does not end what is done from time to time", function ()
+		it("in a task of each second does not end the task", function ()
 			local server = start {}
-			inject(server, 'local part = require "xmpp_tls_policy.handshakes.failed_handshakes"; local whole = part.collect; '
-				.. 'part.collect = function (...) part.collect = whole; error "injected" end')
-			server:wait_for_log "in collecting refusals: [^\n]*injected"
+			local failing = { "xmpp_tls_policy.handshakes.failed_handshakes", "collect" }
+			fail(server, failing[1], failing[2])
+			server:wait_for_log "in collecting failed handshakes: [^\n]*injected"
+			inject(server, injection.whole(failing[1], failing[2]))
 			local mark = server:mark()
 			assert.is_false(client.openssl(server:target "c2s_direct_tls", {
 				arguments = { "-tls1_2", "-cipher", "AES128-SHA" },
@@ -795,14 +864,14 @@ describe("where something is broken", function ()
 			assert.equal("TLS_AES_256_GCM_SHA384", answer.suite, answer.raw)
 		end)
 
-		it("is closed where the policy cannot be put in force on it again", function ()
+		it("is closed if the policy cannot be made active on it again", function ()
 			local server = start {
 				hosts = { ["example.test"] = files, ["strict.test"] = { certificate = files.certificate, key = files.key } },
 			}
-			fail(server, "xmpp_tls_policy.certificates.own_certificate_check", ".check")
+			fail(server, "xmpp_tls_policy.service", "add_host")
 			activate_again(server, "strict.test")
 			assert_refused(server, nil, "strict.test")
-			assert_said(server, "the log says above what failed", "strict.test")
+			assert_said(server, "the lines above say what failed", "strict.test")
 			assert_under_policy(server)
 		end)
 	end)
@@ -913,11 +982,40 @@ describe("where something is broken", function ()
 			fail_in(server, "*", "module-loaded", 1000)
 			server:shell [[module:load("xmpp_tls_policy")]]
 			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
-			assert_said(server, "the log says above what failed", "chat.test")
+			assert_said(server, "the lines above say what failed", "chat.test")
 			-- Which a reload of the configuration mends.
 			server:reload()
 			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
 			assert_under_policy(server)
+		end)
+
+		it("when a component is activated again leaves it closed until the next reload", function ()
+			local server = start {
+				components = { ["chat.test"] = { module = "muc", options = {
+					ssl = { certificate = files.certificate, key = files.key },
+				} } },
+			}
+			-- After Prosody has loaded modules (0), before ours is loaded on components (-1).
+			fail_in(server, "*", "host-activated", -0.5)
+			server:shell [[host:deactivate("chat.test")]]
+			server:shell [[host:activate("chat.test")]]
+			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
+			assert_said(server, "the lines above say what failed", "chat.test")
+			server:reload()
+			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
+		end)
+
+		it("when the configuration is reloaded leaves no host open on which the module is enabled now", function ()
+			local own = { certificate = files.certificate, key = files.key }
+			local disabled = { certificate = files.certificate, key = files.key,
+				options = { modules_disabled = { "xmpp_tls_policy" } } }
+			local server = start { hosts = { ["example.test"] = files, ["strict.test"] = disabled } }
+			assert_served(server, "strict.test")
+			fail_in(server, "*", "config-reloaded", 1000)
+			server:configure { hosts = { ["example.test"] = files, ["strict.test"] = own } }
+			server:shell "config:reload()"
+			assert_refused(server, nil, "strict.test")
+			assert_said(server, ".", "strict.test")
 		end)
 
 		it("when a server has authenticated leaves it unauthenticated", function ()

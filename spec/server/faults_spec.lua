@@ -1,5 +1,5 @@
--- What the machine does to a server: it is killed, its disk is full, its storage fails. Nobody
--- loses more by that than has to be.
+-- Faults of the machine: the server is killed, its disk is full, or its storage fails. Each costs
+-- as little as possible.
 
 local configuration = require "support.configuration"
 local files = require "support.files"
@@ -15,7 +15,7 @@ local DOMAINS = 60
 describe("the certificate memory", function ()
 	local authority, near
 	local servers = prosody.group()
-	-- Two certificates, each for all the domains of others.
+	-- Two certificates, each for all domains of other servers.
 	local theirs = {}
 
 	setup(function ()
@@ -54,8 +54,8 @@ describe("the certificate memory", function ()
 
 	local auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
 
-	-- Whether a domain's server is taken in: its stream after SASL is opened. Else nil and what
-	-- it is told.
+	-- Whether the server of a domain is accepted, that is, its stream after SASL is opened; else also
+	-- the text of the refusal.
 	local function see(number, certificate)
 		local peer, reason, text = connect(("far%d.test"):format(number), certificate or theirs[1])
 		if not peer then
@@ -88,7 +88,7 @@ describe("the certificate memory", function ()
 		peer:close()
 	end
 
-	-- Domain -> the SHA-256 of its certificates as keys. That one cannot be read is an error.
+	-- Domain -> the SHA-256 of its certificates as keys. A record that cannot be read is an error.
 	local function remembered()
 		local output, status = near:shell [[tlspolicy:peers("json")]]
 		assert.equal(0, status, output)
@@ -107,8 +107,8 @@ describe("the certificate memory", function ()
 	end
 
 	describe("of a server that is killed", function ()
-		-- Many servers come at once. One after the other is waited for, until so many have been
-		-- taken in; then the server is killed, over the others. Returns who was taken in.
+		-- Many servers connect at once. Waits until `waited_for` of them are accepted, then kills the
+		-- server while the others are pending. Returns the domains of those that were accepted.
 		local function kill_while_seeing(first, certificate, waited_for)
 			local peers, acknowledged = {}, {}
 			for number = first, first + 14 do
@@ -158,7 +158,7 @@ describe("the certificate memory", function ()
 		end
 	end)
 
-	-- Runs the server with a small file system of its own in the place of its data.
+	-- Runs the server with a small file system mounted on its data directory.
 	local small_disk = {
 		"unshare", "--mount", "sh", "-c", 'cp -a "$0" "$0.copy" && mount -t tmpfs -o size=256k tmpfs "$0"'
 			.. ' && cp -a "$0.copy/." "$0" && exec "$@"',
@@ -175,7 +175,7 @@ describe("the certificate memory", function ()
 		local function start_on_small_disk(policy)
 			local able, why = can_mount()
 			if not able then
-				pending("a file system of a test's own cannot be mounted here: " .. why)
+				pending("this machine cannot mount a file system for the test: " .. why)
 			end
 			local data = process.scratch "data"
 			assert(lfs.mkdir(data))
@@ -212,7 +212,7 @@ describe("the certificate memory", function ()
 			assert.is_nil(near:log():match "Traceback")
 		end)
 
-		it("lets in only who is known, where a change is refused", function ()
+		it("accepts only known servers, with certificate_change = refuse", function ()
 			start_on_small_disk { certificate_change = "refuse" }
 			assert_seen(1)
 			fill()
@@ -224,7 +224,7 @@ describe("the certificate memory", function ()
 			assert.is_false((see(1, theirs[2])))
 		end)
 
-		it("is as good as ever, if it is the log's", function ()
+		it("works if only the disk of the log is full", function ()
 			start { log_level = "info", users = { ["juliet@near.test"] = "secret" } }
 			near:configure { options = { log = { info = near.log_path, debug = "/dev/full" } } }
 			near:reload()
@@ -242,7 +242,7 @@ describe("the certificate memory", function ()
 			files.write(record, pki.truncated(assert(files.read(record))))
 		end
 
-		it("has the others, and the log says so once", function ()
+		it("keeps the other records, and the log says so once", function ()
 			start_damaged {}
 			for _ = 1, 3 do
 				assert_seen(1)
@@ -255,7 +255,7 @@ describe("the certificate memory", function ()
 			assert.matches("far2.test +near.test[^\n]* yes ", output)
 		end)
 
-		it("lets in all but that one, where a change is refused", function ()
+		it("accepts all servers but that one, with certificate_change = refuse", function ()
 			start_damaged { certificate_change = "refuse" }
 			assert_refused(1)
 			assert_seen(2)
@@ -267,10 +267,10 @@ describe("the certificate memory", function ()
 	local backend = { tls_policy_certificates = "test_failing" }
 	local faults = {
 		["cannot read"] = { fails = { get = "error" }, how = "read" },
-		["throws when it should read"] = { fails = { get = "throw" }, how = "read" },
+		["throws on reading"] = { fails = { get = "throw" }, how = "read" },
 		["cannot write"] = { fails = { set = "error" }, how = "stored" },
-		["throws when it should write"] = { fails = { set = "throw" }, how = "stored" },
-		["is not there"] = { backend = { tls_policy_certificates = "absent" }, how = "read" },
+		["throws on writing"] = { fails = { set = "throw" }, how = "stored" },
+		["is missing"] = { backend = { tls_policy_certificates = "absent" }, how = "read" },
 	}
 	for what, fault in pairs(faults) do
 		describe("in a storage that " .. what, function ()
@@ -284,7 +284,7 @@ describe("the certificate memory", function ()
 				near:reload()
 			end
 
-			it("is done without, and the log says so once", function ()
+			it("is not used, and the log says so once", function ()
 				start_with_fault {}
 				for number = 1, 4 do
 					assert_seen(number)
@@ -293,7 +293,7 @@ describe("the certificate memory", function ()
 				assert.equal(1, count(near:log(), ("error\tThe certificates of other servers cannot be %s"):format(fault.how)))
 				assert.is_nil(near:log():match "Traceback")
 				assert.is_nil(near:log():match "The certificate of far")
-				-- What Prosody says of a driver that is missing.
+				-- Prosody's own line about a missing driver.
 				assert.is_true(count(near:log(), "Falling back to null driver for tls_policy_certificates") <= 1)
 				mend()
 				assert_seen(5)
@@ -303,7 +303,7 @@ describe("the certificate memory", function ()
 				assert.truthy(remembered()["far6.test"])
 			end)
 
-			it("lets nobody in, where a change is refused", function ()
+			it("accepts no server, with certificate_change = refuse", function ()
 				start_with_fault { certificate_change = "refuse" }
 				assert.matches(("the certificate memory could not be %s"):format(fault.how == "read" and "read" or "written"),
 					assert_refused(1))

@@ -1,5 +1,5 @@
--- This system's Prosody and that of another release of Debian, of which both or one are
--- under the policy.
+-- This system's Prosody and that of another Debian release, with the policy on both or on one
+-- of them.
 local debian_tree = require "support.debian_tree"
 local federation = require "support.federation"
 local pki = require "support.pki"
@@ -11,12 +11,12 @@ local root, no_root = debian_tree.find()
 
 local sides = { near = { name = "near" }, far = { name = "far", root = root } }
 local directions = { { from = sides.near, to = sides.far }, { from = sides.far, to = sides.near } }
--- What each has for unauthenticated_s2s.
+-- The values of unauthenticated_s2s on each side.
 local answers = { "dialback", "refuse" }
 
 if not root then
 	describe("federation between releases", function ()
-		it("of this Prosody and that of Debian 13", function ()
+		it("works between this Prosody and that of Debian 13", function ()
 			pending(no_root)
 		end)
 	end)
@@ -25,17 +25,17 @@ end
 
 local ca_signed, self_signed = federation.certificates[1], federation.certificates[2]
 
--- Each test has hosts of its own, so that none finds another's streams.
+-- Each test has hosts of its own, so that it does not find the streams of another test.
 local function host_name(side, kind, variant, direction)
 	return ("%s-%s-to-%s.%s.test"):format(kind, variant, direction.to.name, side.name)
 end
 
 local tls12 = { protocol = "tlsv1_2" }
--- OpenSSL 3 has it only where it is told to take what is weak.
+-- OpenSSL 3 negotiates TLS 1.1 only at security level 0.
 local old = { protocol = "tlsv1_1", ciphers = "ALL:@SECLEVEL=0" }
 local willing = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" }
 
--- kind -> variant -> what the host has beside a CA-signed certificate
+-- kind -> variant -> options of the host, beside a CA-signed certificate
 local function special_hosts(is_under_policy)
 	return {
 		tls12 = { any = {}, only = { ssl = tls12 } },
@@ -89,8 +89,8 @@ local function routes_to(server)
 	return routes
 end
 
--- Who of a pair refuses, and in what role; nil if nobody does. Who connects is the first to
--- see a certificate. certificates[side] and answer[side] are what the sides have.
+-- The side that refuses, the other side, and the role in which it refuses; nil if none does. The
+-- side that connects is the first to see a certificate. `certificates` and `answer`: by side.
 local function refuser(direction, certificates, answer)
 	for _, ends in ipairs { { direction.from, direction.to, "s2sout" }, { direction.to, direction.from, "s2sin" } } do
 		if answer[ends[1].name] == "refuse" and not certificates[ends[2].name].valid then
@@ -131,7 +131,7 @@ local function describe_pair(under_policy)
 		return (servers[direction.from.name]:shell(command))
 	end
 
-	-- Each side under the policy: visit(its name, the other's).
+	-- Calls visit(its name, the other's name) for each side under the policy.
 	local function each_observer(visit)
 		for here, there in pairs { near = "far", far = "near" } do
 			if under_policy[here] then
@@ -140,7 +140,7 @@ local function describe_pair(under_policy)
 		end
 	end
 
-	-- There are two streams, one each way, and all who are under the policy know the same of them.
+	-- There are two streams, one in each direction. Each side under the policy shows the same of them.
 	local function assert_streams(hosts, certificates, negotiated)
 		each_observer(function (here, there)
 			local found = federation.streams(servers[here], hosts[here], hosts[there])
@@ -158,7 +158,7 @@ local function describe_pair(under_policy)
 		end)
 	end
 
-	-- Failed handshakes are taken in once a second.
+	-- Failed handshakes are collected once a second.
 	local function assert_kept(side, host, wanted)
 		local kept = process.poll(20, function ()
 			return federation.refused(servers[side.name], host)[1]
@@ -213,7 +213,7 @@ local function describe_pair(under_policy)
 
 		local both_signed = { near = ca_signed, far = ca_signed }
 
-		-- variants[side]: which of the special hosts
+		-- variants[side]: the variant of its host (see special_hosts)
 		local function special(kind, variants)
 			local hosts = {}
 			for name, side in pairs(sides) do
@@ -223,7 +223,7 @@ local function describe_pair(under_policy)
 		end
 
 		for name, variants in pairs { near = { near = "only", far = "any" }, far = { near = "any", far = "only" } } do
-			it(way(direction) .. ("TLS 1.2 where %s has no other"):format(versions.prosody(sides[name].root)), function ()
+			it(way(direction) .. ("TLS 1.2 if %s has no other version"):format(versions.prosody(sides[name].root)), function ()
 				local hosts, reply = special("tls12", variants)
 				assert.matches("pong", reply:lower())
 				assert_streams(hosts, both_signed, federation.tls12)

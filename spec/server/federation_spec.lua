@@ -1,5 +1,5 @@
--- Outgoing server-to-server connections: what we offer, what we accept, and whose
--- certificate.
+-- Outgoing server-to-server connections: what we offer, what we accept, and how certificates
+-- authenticate the peer.
 local client_hello = require "support.client_hello"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
@@ -36,7 +36,7 @@ describe("an outgoing s2s connection", function ()
 		pki.remove()
 	end)
 
-	-- Has the server connect to a peer that does as it is told, up to where TLS begins.
+	-- Makes the server connect to a scripted peer, up to the start of TLS.
 	local function meet(domain, service)
 		local listener = xmpp.listen "s2s"
 		routed { [domain] = { [service] = listener.port } }
@@ -64,7 +64,7 @@ describe("an outgoing s2s connection", function ()
 	end
 
 	for _, service in ipairs { "s2s", "s2s_direct_tls" } do
-		it("offers what the policy allows, and nothing else, on " .. service, function ()
+		it("offers only what the policy allows, on " .. service, function ()
 			local peer, finish = meet("far.test", service)
 			local hello = read_hello(peer)
 			finish()
@@ -86,7 +86,7 @@ describe("an outgoing s2s connection", function ()
 			assert.equal(service == "s2s_direct_tls" and "far.test" or nil, hello.server_name)
 			local groups = versions.has_group "X25519MLKEM768" and { "X25519MLKEM768", "x25519" } or { "x25519" }
 			assert.equal(groups[1], hello.groups[1])
-			-- A peer that has no hybrid need not ask for another.
+			-- A peer without the hybrid group needs no HelloRetryRequest.
 			assert.same(groups, hello.key_shares)
 		end)
 	end
@@ -105,7 +105,7 @@ describe("an outgoing s2s connection", function ()
 		server:wait_for_log "dh key too small"
 	end)
 
-	it("version.tls10: refuses a peer that has nothing newer", function ()
+	it("version.tls10: refuses a peer that has no newer version", function ()
 		local far = authority:issue { names = { "far.test" }, key = "rsa2048" }
 		local peer, finish = meet("far.test", "s2s")
 		local done = peer:secure {
@@ -116,7 +116,7 @@ describe("an outgoing s2s connection", function ()
 		assert.is_falsy(done)
 	end)
 
-	-- A second real server, under the policy as well.
+	-- Starts a second real server, also under the policy.
 	local function federate(files, policy)
 		local far = others.start {
 			hosts = { ["far.test"] = files }, ca = authority.certificate, with_policy = true,
@@ -148,14 +148,14 @@ describe("an outgoing s2s connection", function ()
 		["its own signature"] = function () return pki.self_signed { names = { "far.test" }, key = "p256" } end,
 		["a certificate of another domain"] = function () return authority:issue { names = { "other.test" } } end,
 	} do
-		it("unauth.encrypt: is accepted with dialback, though only with " .. what, function ()
+		it("unauth.encrypt: is accepted by dialback if the peer has only " .. what, function ()
 			local answer, mark = federate(make())
 			assert.matches("pong", answer:lower())
 			assert.matches("Stream encrypted %(TLSv1.3", server:log(mark))
 			assert.matches("<db:result", server:log(mark))
 		end)
 
-		it("unauth.encrypt: is refused with " .. what .. ", if the operator says so", function ()
+		it("unauth.encrypt: is refused with unauthenticated_s2s = refuse if the peer has only " .. what, function ()
 			local answer, mark = federate(make(), { unauthenticated_s2s = "refuse" })
 			assert.is_nil(answer:lower():match "pong")
 			assert.matches("unauth.encrypt %(allowed%): no valid certificate vouches for far.test", answer)
@@ -163,7 +163,7 @@ describe("an outgoing s2s connection", function ()
 		end)
 	end
 
-	it("unauth.encrypt: incoming peers without a certificate are refused, if the operator says so", function ()
+	it("unauth.encrypt: incoming peers without a certificate are refused with unauthenticated_s2s = refuse", function ()
 		server:configure { policy = { unauthenticated_s2s = "refuse" } }
 		server:reload()
 		local peer, reason, text = xmpp.open(server:target("s2s", "near.test"), { from = "far.test" })
@@ -176,12 +176,12 @@ describe("an outgoing s2s connection", function ()
 		peer:close()
 	end)
 
-	it("is authenticated where dialback alone is refused, by a valid certificate at both ends", function ()
+	it("is authenticated with unauthenticated_s2s = refuse by valid certificates at both ends", function ()
 		local files = authority:issue { names = { "far.test" }, key = "p256" }
 		assert.matches("pong", federate(files, { unauthenticated_s2s = "refuse" }):lower())
 	end)
 
-	it("incoming: reaches no host with a stricter policy than the one that it was opened to", function ()
+	it("incoming: is judged again for a host with a stricter policy than the one that it was opened to", function ()
 		local other = authority:issue { names = { "lax.test", "strict.test" }, key = "rsa2048" }
 		local theirs = authority:issue { names = { "far.test" }, key = "rsa2048" }
 		local target = others.start {
@@ -195,7 +195,7 @@ describe("an outgoing s2s connection", function ()
 		for ciphers, delivered in pairs {
 			["DHE-RSA-AES256-GCM-SHA384"] = false, ["ECDHE-RSA-AES256-GCM-SHA384"] = true,
 		} do
-			local to = delivered and "strict.test" or "STRICT.test" -- it is the same
+			local to = delivered and "strict.test" or "STRICT.test" -- the same host
 			local mark = target:mark()
 			local peer = assert(xmpp.open(target:target("s2s", "lax.test"), {
 				from = "far.test",
@@ -216,15 +216,16 @@ describe("an outgoing s2s connection", function ()
 		end
 	end)
 
+	-- rfc6125.6.4.4.no-common-name
 	it("cert.identity: is not authenticated by a Common Name alone", function ()
 		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
 		local _, mark = federate(files)
-		-- Prosody 0.12 itself takes it.
+		-- Prosody 0.12 itself accepts the Common Name.
 		assert.matches(versions.prosody_from(13) and "certificate identity validation result: invalid"
 			or "The certificate of far.test does not name it as RFC 6125 requires", server:log(mark))
 	end)
 
-	it("cert.identity: is refused with a Common Name alone where dialback is not enough", function ()
+	it("cert.identity: is refused with a Common Name alone and unauthenticated_s2s = refuse", function ()
 		local files = authority:issue { common_name = "far.test", names = {}, key = "p256" }
 		local answer = federate(files, { unauthenticated_s2s = "refuse" })
 		assert.matches("no valid certificate vouches for far.test", answer)

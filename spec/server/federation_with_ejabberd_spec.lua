@@ -1,4 +1,4 @@
--- Prosody under the policy and ejabberd, Debian's of this system and of another release.
+-- Prosody under the policy and ejabberd: Debian's packages of this system and of another release.
 local debian_tree = require "support.debian_tree"
 local ejabberd = require "support.ejabberd"
 local federation = require "support.federation"
@@ -9,11 +9,11 @@ local versions = require "support.versions"
 
 local ca_signed, self_signed = federation.certificates[1], federation.certificates[2]
 local directions = { { from = "prosody", to = "ejabberd" }, { from = "ejabberd", to = "prosody" } }
--- What Prosody has for unauthenticated_s2s.
+-- The values of unauthenticated_s2s on Prosody.
 local answers = { "dialback", "refuse" }
 local willing = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" }
 
--- For each test, hosts of its own: variant -> what the host has beside its certificate.
+-- Each test has hosts of its own: variant -> options of the host, beside its certificate.
 local prosody_hosts = {
 	dialback = {}, refuse = { xmpp_tls_policy = { unauthenticated_s2s = "refuse" } },
 	should = { ssl = willing }, must = { ssl = willing, xmpp_tls_policy = { level = "must" } },
@@ -30,7 +30,7 @@ local function host_name(side, certificate, variant, direction)
 	return ("%s-%s-to-%s.%s.test"):format(certificate.label, variant, direction.to, side)
 end
 
--- visit(name, certificate's files, options) of all hosts of a side
+-- Calls visit(name, certificate's files, options) for all hosts of a side.
 local function each_host(side, variants, authority, visit)
 	for _, certificate in ipairs(federation.certificates) do
 		local names, options_of = {}, {}
@@ -64,14 +64,14 @@ local function start_ejabberd(root, authority, peers, peer_port)
 	end)
 	return ejabberd.start {
 		root = root, hosts = hosts, ca = authority.certificate, peers = peers, peer_port = peer_port,
-		-- As Debian's configuration has it.
+		-- As in Debian's configuration.
 		options = { s2s_use_starttls = "required", host_config = options_of },
 	}
 end
 
 local function describe_pair(root, version)
 	local ours, theirs
-	-- Debian's newer one takes certificates that are not for clients as a client's, too.
+	-- Debian's newer ejabberd also accepts certificates without clientAuth from clients.
 	local any_purpose = tonumber(version:match "^%d+") >= 24
 
 	setup(function ()
@@ -96,7 +96,7 @@ local function describe_pair(root, version)
 		pki.remove()
 	end)
 
-	-- Returns whether there was an answer, and all that was said.
+	-- Returns whether there was an answer, and the whole output.
 	local function ping(direction, our_host, their_host)
 		if direction.from == "prosody" then
 			local output = ours:shell(("xmpp:ping(%q, %q, 20)"):format(our_host, their_host))
@@ -118,7 +118,7 @@ local function describe_pair(root, version)
 		end
 	end
 
-	-- Failed handshakes are taken in once a second.
+	-- Failed handshakes are collected once a second.
 	local function assert_kept(our_host, wanted)
 		local kept = process.poll(20, function ()
 			return federation.refused(ours, our_host)[1]
@@ -136,7 +136,7 @@ local function describe_pair(root, version)
 		end
 		local why = federation.no_certificate(their_host)
 		assert.is_false(answered, said)
-		-- ejabberd says what it hears first: the stream error, or that it is not authenticated.
+		-- ejabberd reports the first of two: the stream error, or that it is not authenticated.
 		if direction.from == "prosody" then
 			assert.matches(why, said, nil, true)
 		else
@@ -149,7 +149,7 @@ local function describe_pair(root, version)
 		assert.same({}, federation.streams(ours, our_host, their_host))
 	end
 
-	-- Of hosts with CA-signed certificates.
+	-- Pings between two hosts with CA-signed certificates.
 	local function special(direction, our_variant, their_variant)
 		local our_host = host_name("prosody", ca_signed, our_variant, direction)
 		local their_host = host_name("ejabberd", ca_signed, their_variant, direction)
@@ -165,15 +165,15 @@ local function describe_pair(root, version)
 					federate(direction, { prosody = one, ejabberd = one }, answer)
 				end)
 			end
-			it(way .. ("of which only Prosody's is CA-signed, unauthenticated_s2s = %q"):format(answer), function ()
+			it(way .. ("only Prosody's certificate is CA-signed, unauthenticated_s2s = %q"):format(answer), function ()
 				federate(direction, { prosody = ca_signed, ejabberd = self_signed }, answer)
 			end)
-			it(way .. ("of which only ejabberd's is CA-signed, unauthenticated_s2s = %q"):format(answer), function ()
+			it(way .. ("only ejabberd's certificate is CA-signed, unauthenticated_s2s = %q"):format(answer), function ()
 				federate(direction, { prosody = self_signed, ejabberd = ca_signed }, answer)
 			end)
 		end
 
-		it(way .. "TLS 1.2 where ejabberd has no other", function ()
+		it(way .. "TLS 1.2 if ejabberd has no other version", function ()
 			local our_host, their_host, answered, said = special(direction, "dialback", "tls12")
 			assert.is_true(answered, said)
 			assert_streams(our_host, their_host, both_signed, federation.tls12)
@@ -205,7 +205,7 @@ local function describe_pair(root, version)
 			assert.is_false(answered, said)
 			assert.same({}, federation.streams(ours, our_host, their_host))
 			if direction.from == "ejabberd" then
-				-- Of us it has heard that it must, and leaves by itself.
+				-- Our features require STARTTLS, so ejabberd ends the stream itself.
 				return assert.matches("STARTTLS is disabled in local configuration", said, nil, true)
 			end
 			local why = "draft-saintandre-xmpp-tls-02, section 4.1, support.abort (MUST): "

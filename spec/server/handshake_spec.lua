@@ -1,5 +1,5 @@
--- What the handshake rules out, asked by clients that nobody here wrote, and by
--- bytes made by hand where no client offers it any more.
+-- Parameters that the handshake refuses or prefers. Tried with clients of other projects, and with
+-- ClientHellos made by hand if no client offers them any more.
 local client = require "support.client"
 local client_hello = require "support.client_hello"
 local offers = require "support.offers"
@@ -10,7 +10,7 @@ local xmpp = require "support.xmpp"
 
 local services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" }
 
--- All that OpenSSL can still do, so that what is refused is refused by the policy.
+-- Everything that OpenSSL can still do, so that every refusal comes from the policy.
 local everything = {
 	protocol = "sslv3+",
 	ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0",
@@ -19,7 +19,7 @@ local everything = {
 
 for description, ssl in pairs {
 	["with the server's defaults"] = false,
-	["where the operator allows everything"] = everything,
+	["with everything allowed by the operator"] = everything,
 } do
 describe("under the draft, at level should, " .. description .. ",", function ()
 	local server, authority
@@ -69,7 +69,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				assert.is_true(server:alive())
 			end
 
-			it("version.sslv2: answers SSLv2 with nothing but the end", function ()
+			it("version.sslv2: answers SSLv2 by closing the connection, or with an alert", function ()
 				local answer = client_hello.send(server:target(service), offers.sslv2, { from = from })
 				assert.is_true(answer.kind == "closed" or answer.kind == "alert", answer.kind)
 			end)
@@ -92,7 +92,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				assert.is_false(answer.ok)
 			end)
 
-			it("version.tls12: negotiates TLS 1.2, and nothing older with who has both", function ()
+			it("version.tls12: negotiates TLS 1.2 with a client that also offers older versions", function ()
 				for _, answer in ipairs {
 					openssl { "-tls1_2" }, gnutls "NORMAL:-VERS-ALL:+VERS-TLS1.2",
 					openssl { "-no_tls1_3", "-cipher", "ALL:@SECLEVEL=0" },
@@ -130,19 +130,19 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				refuses(offers.anonymous, "handshake_failure")
 			end)
 
-			it("cipher.bits256: chooses 256 bits although the client prefers 128", function ()
+			it("cipher.bits256: chooses 256 bits even if the client prefers 128", function ()
 				local tls12 = openssl { "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384" }
 				assert.equal("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", tls12.suite)
 				local tls13 = openssl { "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" }
 				assert.equal("TLS_AES_256_GCM_SHA384", tls13.suite)
 			end)
 
-			it("cipher.aead: chooses authenticated encryption although the client prefers CBC", function ()
+			it("cipher.aead: chooses authenticated encryption even if the client prefers CBC", function ()
 				local answer = openssl { "-tls1_2", "-cipher", "ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-GCM-SHA256" }
 				assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 			end)
 
-			it("cipher.fs: chooses forward secrecy although the client prefers none", function ()
+			it("cipher.fs: chooses forward secrecy even if the client prefers none", function ()
 				local answer = openssl { "-tls1_2", "-cipher", "AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256" }
 				assert.equal("TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 			end)
@@ -169,18 +169,19 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				assert.is_true(answer.group_bits >= 2048)
 			end)
 
-			it("key.ecdhe: chooses ECDHE although the client prefers DHE", function ()
+			it("key.ecdhe: chooses ECDHE even if the client prefers DHE", function ()
 				local answer = openssl { "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384" }
 				assert.equal("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", answer.suite)
 			end)
 
-			it("compress.tls: answers an offer of DEFLATE with null", function ()
+			it("compress.tls: answers an offer of DEFLATE with no compression", function ()
 				local answer = client_hello.send(server:target(service), offers.deflate, { from = from })
 				assert.equal("server_hello", answer.kind)
 				assert.equal("null", answer.compression)
 			end)
 
-			it("resume.session-id: gives no ticket in TLS 1.2, and in TLS 1.3 one that holds a session ID", function ()
+			-- rfc8446.4.6.1.ticket-is-a-name, rfc8446.4.6.1.number-of-tickets
+			it("resume.session-id: sends no ticket in TLS 1.2, and one with a session ID in TLS 1.3", function ()
 				assert.equal(0, openssl({ "-tls1_2" }).tickets)
 				local answer = openssl {}
 				assert.equal(1, answer.tickets)
@@ -188,7 +189,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 
 			for what, name in pairs { ["the right name"] = "example.test", ["no name"] = false,
 				["a wrong name"] = "elsewhere.test" } do
-				it("sni.harmless: gets on with " .. what, function ()
+				it("sni.harmless: accepts " .. what, function ()
 					for _, arguments in ipairs { {}, { "-tls1_2" } } do
 						local answer = openssl(arguments, { server_name = name })
 						assert.is_true(answer.ok, answer.raw)
@@ -201,7 +202,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 		end)
 	end
 
-	it("prefers X25519MLKEM768 where OpenSSL has it, and its facts name it", function ()
+	it("prefers X25519MLKEM768 if OpenSSL has it, and names it in the facts", function ()
 		if not versions.has_group "X25519MLKEM768" then
 			pending(("OpenSSL %s has no X25519MLKEM768; 3.5 is the first that has"):format(versions.openssl))
 		end
@@ -214,7 +215,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 				return answer.group
 			end
 			assert.equal("X25519MLKEM768", group_with {})
-			-- A client with a key share for both, that prefers the other.
+			-- A client with key shares for both groups, which prefers the other one.
 			assert.equal("X25519MLKEM768", group_with { "-groups", "*x25519:*X25519MLKEM768" })
 			assert.equal("X25519", group_with { "-groups", "x25519:secp256r1" })
 		end
@@ -224,7 +225,7 @@ describe("under the draft, at level should, " .. description .. ",", function ()
 		server:wait_for_log "Facts of c2s: server TLSv1.3 [^\n]* group=X25519MLKEM768"
 	end)
 
-	it("holds for a component, too", function ()
+	it("applies to a component, too", function ()
 		local target = server:target("s2s", "chat.example.test")
 		assert.equal("alert", client_hello.send(target, offers.static_rsa, { from = "remote.test" }).kind)
 		local answer = client.openssl(target, {

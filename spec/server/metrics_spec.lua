@@ -1,4 +1,4 @@
--- What is counted, in the admin shell and on the page that Prometheus reads.
+-- The metrics, in the admin shell and on the page that Prometheus reads.
 local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
@@ -19,7 +19,7 @@ local PREFIX = "prosody_mod_xmpp_tls_policy__"
 local handshake_labels = { "role", "version", "suite", "group", "resumed", "outcome" }
 local rules, rules_test = "doc/alert-rules.yml", "spec/support/alert-rules-test.yml"
 
--- TLS 1.2 with CBC: the level "must" has it, "should" does not.
+-- TLS 1.2 with CBC: allowed at level "must", refused at "should".
 local cbc = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
 local all = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0" }
 
@@ -82,8 +82,8 @@ describe("the metrics", function ()
 		return values(server, name, {}, true)[""]
 	end
 
-	-- Handshakes that failed are known within a second, or two. Returns all once there are
-	-- as many with an outcome.
+	-- Failed handshakes are collected once a second. Returns all handshakes as soon as `count` of
+	-- them have the outcome.
 	local function await(server, count, outcome)
 		local found
 		process.poll(30, function ()
@@ -97,7 +97,7 @@ describe("the metrics", function ()
 		return found
 	end
 
-	-- A stream up to its features. Returns the session, to be resumed.
+	-- Opens a stream up to its features. Returns the TLS session for a later resumption.
 	local function meet(server, version, session, service)
 		local from = service and service:match "^s2s" and "remote.test" or nil
 		local peer, reason, text = xmpp.open(server:target(service or "c2s", "example.test"), {
@@ -109,7 +109,7 @@ describe("the metrics", function ()
 		return next_session
 	end
 
-	-- A ClientHello by direct TLS, and the answer, from an address of this machine's own.
+	-- Sends bytes by direct TLS from an address of this machine, and waits for the answer.
 	local function hello(server, bytes, address)
 		local connection = assert(socket.tcp())
 		assert(connection:bind(address or "127.0.0.1", 0))
@@ -120,7 +120,7 @@ describe("the metrics", function ()
 		connection:close()
 	end
 
-	it("count handshakes by role, version, suite, group, and whether they were resumed", function ()
+	it("count handshakes by role, version, suite, group and resumption", function ()
 		local server = start()
 		assert.same({}, handshakes(server))
 		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
@@ -141,7 +141,7 @@ describe("the metrics", function ()
 		assert.same({}, values(server, "refusals_total", { "clause" }))
 	end)
 
-	it("count handshakes that were refused by version and by suite, and that failed", function ()
+	it("count handshakes refused by version and by suite, and failed ones", function ()
 		local server = start()
 		local no_suite = { suites = offers.cbc.suites, server_name = "example.test" }
 		local old_version = { version = "TLSv1", suites = offers.tls10.suites, server_name = "example.test" }
@@ -164,13 +164,13 @@ describe("the metrics", function ()
 		}, found)
 		assert.same({
 			["c2s handshake cipher.aead"] = 5, ["c2s handshake version.tls10"] = 2, ["c2s handshake version.tls12"] = 2,
-			-- From 127.0.0.1 one has a line in the log, and of it the clauses are known.
+			-- Only one handshake from 127.0.0.1 has a line in the log, and so its clauses.
 			["s2sin handshake cipher.aead"] = 1, ["s2sin handshake version.tls10"] = 1,
 			["s2sin handshake version.tls12"] = 1,
 		}, values(server, "refusals_total", { "role", "stage", "clause" }))
 	end)
 
-	it("have the clauses of those handshakes that the log has", function ()
+	it("count the clauses of the handshakes that have a line in the log", function ()
 		local server = start()
 		for _ = 1, 5 do
 			hello(server, client_hello.build(offers.tls10))
@@ -182,7 +182,7 @@ describe("the metrics", function ()
 		assert.same({
 			["c2s none none none none handshake_refused"] = 5, ["c2s none none none none handshake_failed"] = 1,
 		}, handshakes(server))
-		server:shell [[tlspolicy:refused("json")]] -- which looks for the clauses of all
+		server:shell [[tlspolicy:refused("json")]] -- finds the clauses of all handshakes
 		assert.same({
 			["handshake version.tls10"] = lines, ["handshake version.tls12"] = lines, ["handshake cipher.aead"] = lines,
 			["handshake none"] = 1,
@@ -190,7 +190,7 @@ describe("the metrics", function ()
 		assert.is_true(lines >= 1 and lines < 5, lines)
 	end)
 
-	it("count streams that were refused", function ()
+	it("count refused streams", function ()
 		local server = start()
 		for _ = 1, 2 do
 			local peer = xmpp.open(server:target("c2s_direct_tls", "strict.test"), {
@@ -209,14 +209,14 @@ describe("the metrics", function ()
 			values(server, "refusals_total", { "role", "stage", "clause" }))
 	end)
 
-	it("say none where no clause was to blame", function ()
+	it("have the clause none if no clause was broken", function ()
 		local server = start({ modules = { "http_openmetrics", "refuses_all" } }, { plugin_paths = { plugins } })
 		assert.is_nil((xmpp.open(server:target("c2s", "example.test"), { tls = { context = contexts["TLSv1.3"] } })))
 		assert.same({ ["c2s TLSv1.3 TLS_AES_256_GCM_SHA384 x25519 false stream_refused"] = 1 }, handshakes(server))
 		assert.same({ ["c2s stream none"] = 1 }, values(server, "refusals_total", { "role", "stage", "clause" }))
 	end)
 
-	it("count what was accepted under an exception", function ()
+	it("count connections that an exception accepted", function ()
 		local server = start { policy = { exceptions = {
 			["old.test"] = { level = "must", expires = date.of(os.time() + 30 * 86400), reason = "being replaced" },
 		} } }
@@ -231,7 +231,7 @@ describe("the metrics", function ()
 		}, handshakes(server))
 	end)
 
-	it("count what report mode would refuse, and what only chose badly", function ()
+	it("count connections that report mode would refuse, but none that could have chosen better", function ()
 		local server = start {
 			policy = { mode = "report" }, users = { ["alice@example.test"] = "secret" },
 			hosts = { ["example.test"] = own },
@@ -242,7 +242,7 @@ describe("the metrics", function ()
 			peer:close()
 		end
 		login(cbc)
-		-- Offers better than the server takes as it stands.
+		-- Offers a better suite than the one that the server chooses in report mode.
 		login { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256" }
 		assert.same({
 			["c2s TLSv1.2 TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA x25519 false would_refuse"] = 1,
@@ -252,7 +252,7 @@ describe("the metrics", function ()
 		assert.same({}, values(server, "refusals_total", { "clause" }))
 	end)
 
-	it("have what the session store does, and go on when another takes its place", function ()
+	it("count the work of the session store, and go on when another store replaces it", function ()
 		local server = start { policy = { resumption = { memory = 1 } } }
 		local session = meet(server, "TLSv1.2")
 		meet(server, "TLSv1.2", session)
@@ -281,7 +281,7 @@ describe("the metrics", function ()
 		})
 	end)
 
-	it("have the end of the certificate that each host shows", function ()
+	it("have the expiry of the certificate that each host shows", function ()
 		local now = os.time()
 		local old = authority:issue { names = { "example.test" }, key = "rsa2048", not_after = now + 20 * 86400 }
 		local new = authority:issue { names = { "example.test" }, key = "rsa2048", not_after = now + 90 * 86400 }
@@ -296,7 +296,7 @@ describe("the metrics", function ()
 		} do
 			assert.equal(now + 20 * 86400, found[key], key)
 		end
-		local open = assert(xmpp.open(server:target("c2s", "example.test"))) -- which keeps the old context
+		local open = assert(xmpp.open(server:target("c2s", "example.test"))) -- keeps the old context in use
 		server:renew("example.test", new)
 		server:reload()
 		meet(server, "TLSv1.3")
@@ -327,7 +327,7 @@ describe("the metrics", function ()
 		assert.is_nil(server:log():match "incompatible existing metric")
 	end)
 
-	it("are bounded, whatever 1,000 hellos are like", function ()
+	it("are bounded after 1,000 different ClientHellos", function ()
 		local server = start()
 		local function series(found)
 			local count = 0
@@ -356,7 +356,7 @@ describe("the metrics", function ()
 		assert.equal(before, series(handshakes(server, true)))
 	end)
 
-	it("say other for a suite that nobody knows", function ()
+	it("have the suite other for an unknown suite", function ()
 		local server = start { policy = { mode = "report" }, hosts = { ["example.test"] = own } }
 		for _, suite in ipairs { "ECDHE-RSA-CAMELLIA256-SHA384", "CAMELLIA128-SHA256", "AES128-CCM8" } do
 			local peer = assert(xmpp.open(server:target("c2s", "example.test"), {
@@ -369,7 +369,7 @@ describe("the metrics", function ()
 		}, handshakes(server))
 	end)
 
-	---- Who reads them -----------------------------------------------------------------
+	---- Readers -------------------------------------------------------------------------
 
 	local function stats(server)
 		local output, status = server:shell [[tlspolicy:stats("json")]]
@@ -383,7 +383,7 @@ describe("the metrics", function ()
 		return found
 	end
 
-	it("are in the shell as on the page", function ()
+	it("are the same in the shell and on the page", function ()
 		local server = start()
 		meet(server, "TLSv1.3")
 		hello(server, client_hello.build(offers.tls10))
@@ -457,14 +457,14 @@ describe("the metrics", function ()
 		return process.run({ "promtool", "check", "metrics" }, { input = page })
 	end
 
-	with_prometheus("are what promtool wants", function ()
+	with_prometheus("are accepted by promtool", function ()
 		local server = start()
 		meet(server, "TLSv1.3")
 		hello(server, client_hello.build(offers.tls10))
 		await(server, 1, "handshake_refused")
 		local page, families = openmetrics.read(server.ports.http)
-		-- It reads Prometheus's older format, in which OpenMetrics' two names of a counter
-		-- are two metrics without help. That is all that it may find.
+		-- promtool reads Prometheus's older format. The two names of a counter in OpenMetrics are two
+		-- metrics without help there. It may complain of nothing else.
 		local output = check_metrics(page)
 		for line in output:gmatch "[^\n]+" do
 			local name, complaint = line:match "^(%S+) (.*)$"
@@ -474,13 +474,13 @@ describe("the metrics", function ()
 		local complaints, status = check_metrics(openmetrics.as_prometheus(page))
 		assert.same({ "", 0 }, { complaints, status })
 		assert.truthy(families[PREFIX .. "handshakes"].help)
-		-- That it would find something.
+		-- promtool would find a mistake.
 		complaints, status = check_metrics(openmetrics.as_prometheus(page):gsub("(" .. PREFIX .. "%a+)_total", "%1"))
 		assert.matches('counter metrics should have "_total" suffix', complaints)
 		assert.not_equal(0, status)
 	end)
 
-	-- The README's, with the port of this server.
+	-- The configuration in the README, with the port of this server.
 	local function configuration(server)
 		local text = files.read "README.md":match "\n    # prometheus.yml\n(.-\n)\n%S"
 		text = text:gsub("\n    ", "\n"):gsub("^    ", ""):gsub("localhost:5280", "127.0.0.1:" .. server.ports.http)
@@ -520,7 +520,7 @@ describe("the metrics", function ()
 		assert.equal(8, #alerts.groups[1].rules)
 	end)
 
-	with_prometheus("have alert rules that say what they should", function ()
+	with_prometheus("have alert rules that fire as the rule tests demand", function ()
 		local output, status = process.run { "promtool", "check", "rules", rules }
 		assert.equal(0, status, output)
 		assert.matches("SUCCESS: 8 rules found", output)
@@ -528,7 +528,7 @@ describe("the metrics", function ()
 		assert.equal(0, status, output)
 	end)
 
-	it("have alert rules on metrics that there are", function ()
+	it("have alert rules on existing metrics", function ()
 		local server = start()
 		local _, families = openmetrics.read(server.ports.http)
 		local count = 0

@@ -1,4 +1,4 @@
--- What the log says of our own hosts' certificates.
+-- The log lines about the certificates of our own hosts.
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -10,7 +10,7 @@ describe("the certificate of a host of ours", function ()
 	local servers = prosody.group()
 
 	setup(function ()
-		-- What comes from a root itself lacks nothing only if the root is known.
+		-- With an intermediate authority, the chain is complete even if the root is unknown.
 		authority = pki.authority({ days = 3000 }):intermediate { days = 3000 }
 	end)
 
@@ -36,7 +36,7 @@ describe("the certificate of a host of ours", function ()
 		return table.concat(lines, "\n")
 	end
 
-	-- The log of a reload, and of the checks in the turns after it.
+	-- The log of a reload, and of the checks that run after it.
 	local function reload(server)
 		local mark = server:mark()
 		server:reload()
@@ -46,14 +46,14 @@ describe("the certificate of a host of ours", function ()
 	end
 
 	local cases = {
-		{ "that is as it should be is worth no word", { days = 300 }, "^$" },
-		{ "that ends in five days", { not_after = os.time() + 5.5 * DAY, not_before = os.time() - 80 * DAY },
+		{ "causes no log line if it has no fault", { days = 300 }, "^$" },
+		{ "is reported if it expires in five days", { not_after = os.time() + 5.5 * DAY, not_before = os.time() - 80 * DAY },
 			'^warn the certificate of "example.test" expires in 5 days: renew it$' },
-		{ "that has ended", { not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY },
+		{ "is reported if it has expired", { not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY },
 			'^error the certificate of "example.test" expired 2 days ago: replace it$' },
-		{ "that does not cover it", { names = { "other.test" }, days = 300 },
+		{ "is reported if it does not cover the host", { names = { "other.test" }, days = 300 },
 			'does not cover it, so clients %(c2s%) refuse it.*does not cover it, so other servers' },
-		{ "that is for servers only", { extended_key_usages = { "serverAuth" }, days = 300 },
+		{ "is reported at level info if it is for servers only", { extended_key_usages = { "serverAuth" }, days = 300 },
 			'^info the extended key usages of the certificate of "example.test" lack clientAuth' },
 	}
 	for _, case in ipairs(cases) do
@@ -65,13 +65,13 @@ describe("the certificate of a host of ours", function ()
 			local server = start(authority:issue(options))
 			local log = server:log():gsub("(\t%l+\t)(the extended key usages of )(the certificate)", "%1the certificate of %2%3")
 			assert.matches(case[3], (said(log):gsub("the certificate of the extended", "the extended")))
-			-- And again at each load, once.
+			-- Once more at each load.
 			log = reload(server):gsub("(\t%l+\t)(the extended key usages of )(the certificate)", "%1the certificate of %2%3")
 			assert.matches(case[3], (said(log):gsub("the certificate of the extended", "the extended")))
 		end)
 	end
 
-	it("without the certificate of its issuer", function ()
+	it("is reported if the certificate of its issuer is missing", function ()
 		local whole = authority:issue { names = { "example.test" }, days = 300 }
 		assert.equal("", said(start(whole):log()))
 		servers.stop()
@@ -80,7 +80,7 @@ describe("the certificate of a host of ours", function ()
 			(start(alone):log():match "mod_xmpp_tls_policy\t(warn\t[^\n]*)":gsub("\t", " ")))
 	end)
 
-	it("may come from a root itself, if the server knows it", function ()
+	it("may be issued by a root that the server knows", function ()
 		local root = pki.authority { days = 3000 }
 		local certificate = root:issue { names = { "example.test" }, days = 300 }
 		local server = start(certificate, { ca = root.certificate })
@@ -92,8 +92,8 @@ describe("the certificate of a host of ours", function ()
 		assert.matches("does not follow", (server:shell 'tlspolicy:cert("example.test")'))
 	end)
 
-	-- The check of each day is one of the tasks of each minute; its rules are the unit specs'.
-	it("is said to end when a day makes it so", function ()
+	-- The daily check is one of the tasks of each minute; the unit specs have its rules.
+	it("is reported once its end is near", function ()
 		local server = start(authority:issue { names = { "example.test" },
 			not_before = os.time() - 60 * DAY, not_after = os.time() + 30.5 * DAY })
 		assert.equal("", said(server:log()))
@@ -103,7 +103,7 @@ describe("the certificate of a host of ours", function ()
 		server:wait_for_log('warn\tthe certificate of "example.test" expires in 20 days: renew it', mark, 90)
 	end)
 
-	it("that was renewed on disk alone still ends when it ends", function ()
+	it("is still reported if it was renewed on disk only", function ()
 		local server = start(authority:issue { names = { "example.test" },
 			not_before = os.time() - 85 * DAY, not_after = os.time() + 5.5 * DAY })
 		local peer = assert(xmpp.open(server:target "c2s"))
@@ -116,7 +116,7 @@ describe("the certificate of a host of ours", function ()
 		assert.equal("", said(reload(server)))
 	end)
 
-	it("is looked at in c2s_ssl and s2s_ssl, too", function ()
+	it("is checked in c2s_ssl and s2s_ssl, too", function ()
 		local good = authority:issue { names = { "example.test" }, days = 300 }
 		local old = authority:issue { names = { "example.test" },
 			not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY }
@@ -128,7 +128,7 @@ describe("the certificate of a host of ours", function ()
 		end
 	end)
 
-	it("of a component need not be for clients", function ()
+	it("of a component need not cover it for clients", function ()
 		local certificate = authority:issue { names = { "other.test" }, days = 300 }
 		local server = start(authority:issue { names = { "example.test" }, days = 300 }, {
 			components = { ["rooms.test"] = { module = "muc", options = { ssl = {
@@ -147,7 +147,7 @@ describe("the certificate of a host of ours", function ()
 		local server = start(authority:issue { names = { "example.test" }, days = 300 }, {
 			components = { ["rooms.test"] = { module = "muc" } },
 		})
-		-- Prosody may find it one of another host's; then that is told.
+		-- Prosody may choose the certificate of another host, which is then reported.
 		local log = server:log():gsub("the certificate of \"rooms.test\" does not cover it[^\n]*", "")
 		assert.is_nil(log:match "mod_xmpp_tls_policy\terror\t[^\n]+")
 		assert.is_nil(log:match "Traceback[^\n]*")

@@ -1,12 +1,12 @@
--- What passes on a stream without TLS, and what a remote server without STARTTLS gets:
--- support.required, support.abort, support.flag.
+-- Streams without TLS, and remote servers without STARTTLS: support.required, support.abort,
+-- support.flag.
 local configuration = require "support.configuration"
 local files_of = require "support.files"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 
--- The operator asks for nothing: what is refused is refused by the policy.
+-- The operator requires nothing, so every refusal comes from the policy.
 local lax = {
 	c2s_require_encryption = false, s2s_require_encryption = false, allow_unencrypted_plain_auth = true,
 	allow_registration = true, registration_throttle_max = 1000, s2s_timeout = 5,
@@ -58,6 +58,7 @@ describe("without TLS", function ()
 		["a message"] = "<message to='juliet@example.test'><body>x</body></message>",
 		["stream compression"] = "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>",
 	} do
+		-- rfc6120.5.3.1.starttls-alone
 		it("support.required: a client gets no further with " .. what, function ()
 			local peer, features = open "c2s"
 			assert.is_nil(features:match "<mechanisms")
@@ -73,7 +74,7 @@ describe("without TLS", function ()
 		end)
 	end
 
-	it("support.required: a stream that was there before the module was reloaded gets no further either", function ()
+	it("support.required: a stream from before a reload of the module gets no further either", function ()
 		local peer = open "c2s"
 		server:shell [[module:reload("xmpp_tls_policy")]]
 		peer:send(auth)
@@ -100,7 +101,7 @@ describe("without TLS", function ()
 		end)
 	end
 
-	it("a host at level must goes on as its own options say", function ()
+	it("a host at level must follows its own options", function ()
 		local peer, features = open("c2s", "lenient.test")
 		assert.matches("<mechanisms", features)
 		peer:send(auth)
@@ -117,7 +118,7 @@ describe("without TLS", function ()
 		["another <starttls/>"] = starttls,
 		["a stream header and authentication"] = xmpp.stream_header("c2s", "example.test") .. auth,
 	} do
-		it("support.required: what comes in one packet with <starttls/> is not taken as if through TLS: " .. what,
+		it("support.required: data in one packet with <starttls/> does not count as sent over TLS: " .. what,
 			function ()
 				local peer = open "c2s"
 				peer:send(starttls .. more)
@@ -146,7 +147,8 @@ describe("without TLS", function ()
 		assert.is_nil(server:log():match "Traceback")
 	end)
 
-	it("support.required: a server's stream of before XMPP 1.0 gets neither STARTTLS nor dialback", function ()
+	-- rfc6120.4.7.5.no-version-no-features
+	it("support.required: a server's stream without version 1.0 gets neither STARTTLS nor dialback", function ()
 		for _, element in ipairs { starttls, "<db:result from='remote.test' to='example.test'>key</db:result>" } do
 			local peer = xmpp.connect(server:target "s2s", { from = "remote.test" })
 			peer:send(xmpp.stream_header("s2s", "example.test", "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")
@@ -160,12 +162,12 @@ describe("without TLS", function ()
 	end)
 
 	for what, opening in pairs {
-		["names no host, of before XMPP 1.0"] = xmpp.stream_header("s2s", nil, "remote.test")
+		["names no host, without version 1.0"] = xmpp.stream_header("s2s", nil, "remote.test")
 			:gsub("(<stream:.-) version='1.0'", "%1"),
 		["names a lenient host"] = xmpp.stream_header("s2s", "lenient.test", "remote.test"),
 		["writes the host in capitals"] = xmpp.stream_header("s2s", "EXAMPLE.TEST", "remote.test"),
 	} do
-		it("support.required: no dialback reaches a host that requires TLS by a stream header that " .. what, function ()
+		it("support.required: no dialback reaches a host that requires TLS on a stream whose header " .. what, function ()
 			local peer = xmpp.connect(server:target("s2s", "example.test"), { from = "remote.test" })
 			peer:send(opening .. "<db:result from='remote.test' to='Example.test'>key</db:result>")
 			local text = assert(peer:read_all())
@@ -176,7 +178,7 @@ describe("without TLS", function ()
 	end
 
 	for _, service in ipairs { "c2s", "s2s" } do
-		it("megabytes in one stanza are not kept, on " .. service, function ()
+		it("a stanza of megabytes does not stay in memory, on " .. service, function ()
 			if configuration.sanitized then
 				pending "AddressSanitizer keeps what was freed"
 			end
@@ -202,8 +204,8 @@ describe("without TLS", function ()
 		end)
 	end
 
-	describe("offered by a remote server", function ()
-		-- Lets the server connect to a peer that does as told. Returns the peer.
+	describe("between us and a remote server", function ()
+		-- Makes the server connect to a scripted peer: act(peer). Returns the answer of the ping.
 		local function meet(from, act)
 			local listener = xmpp.listen "s2s"
 			server:configure { routes = { ["far.test"] = { s2s = listener.port } } }
@@ -233,7 +235,7 @@ describe("without TLS", function ()
 			assert.matches("the remote server offers no STARTTLS", answer)
 		end)
 
-		it("support.abort: a server of before XMPP 1.0 gets no dialback", function ()
+		it("support.abort: a server without version 1.0 gets no dialback", function ()
 			meet("example.test", function (peer)
 				assert(peer:read_until("<stream:stream[^>]*>"))
 				peer:send("<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' "
@@ -242,7 +244,7 @@ describe("without TLS", function ()
 			end)
 		end)
 
-		it("support.attempt: under rfc7590 TLS is attempted all the same", function ()
+		it("support.attempt: under rfc7590 TLS is attempted without an offer", function ()
 			meet("attempt.test", function (peer)
 				assert(peer:answer "<dialback xmlns='urn:xmpp:features:dialback'/>")
 				assert.is_true(peer:proceed() ~= nil)
@@ -272,7 +274,7 @@ describe("without TLS", function ()
 			end)
 		end)
 
-		it("silence after <starttls/> ends the stream, in the time that s2s_timeout gives", function ()
+		it("silence after <starttls/> ends the stream within s2s_timeout", function ()
 			meet("example.test", function (peer)
 				offer_starttls(peer)
 				assert.equal("</stream:stream>", (assert(peer:read_all()):gsub("<stream:error>.*</stream:error>", "")))
@@ -280,7 +282,7 @@ describe("without TLS", function ()
 		end)
 
 		it("plain text after <proceed/> ends the stream", function ()
-			-- Prosody lets the socket of the closed stream go after its ssl_handshake_timeout.
+			-- Prosody closes the socket of the closed stream after its ssl_handshake_timeout.
 			local mark = server:mark()
 			meet("example.test", function (peer)
 				offer_starttls(peer)
@@ -291,6 +293,7 @@ describe("without TLS", function ()
 			assert.is_nil(server:log(mark):match "Sending%[s2sout[^\n]*db:")
 		end)
 
+		-- rfc6120.5.4.3.3.nothing-before-tls-counts
 		it("a stream header in one packet with <proceed/> does not count as encrypted", function ()
 			local mark = server:mark()
 			meet("example.test", function (peer)
@@ -303,7 +306,7 @@ describe("without TLS", function ()
 			assert.is_nil(server:log(mark):match "Sending%[s2sout[^\n]*db:")
 		end)
 
-		it("what comes instead of features does not pass", function ()
+		it("a stanza instead of features does not pass", function ()
 			local mark = server:mark()
 			meet("example.test", function (peer)
 				assert(peer:read_until "<stream:stream[^>]*>")

@@ -1,4 +1,4 @@
--- The plugin in a server's life: options, reloads, renewals, coming and going.
+-- The plugin in a live server: options, reloads, renewals, loading and unloading.
 local client = require "support.client"
 local client_hello = require "support.client_hello"
 local configuration = require "support.configuration"
@@ -42,8 +42,8 @@ describe("the plugin", function ()
 	local dhe = { "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384" }
 	local prefers_128 = { "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384" }
 
-	-- Stock Prosody follows the client's order of suites; the draft's policy has DHE, and RFC
-	-- 9325's has not.
+	-- Stock Prosody follows the client's order of suites. The draft's policy has DHE; that of RFC 9325
+	-- does not.
 	local function policy_of(server, service, domain)
 		local suite = negotiates(server, service, prefers_128, domain).suite
 		if suite == "TLS_AES_128_GCM_SHA256" then
@@ -60,13 +60,13 @@ describe("the plugin", function ()
 	end
 
 	describe("with options", function ()
-		it("takes profile and level for all hosts", function ()
+		it("uses profile and level for all hosts", function ()
 			local server = start { policy = { profile = "rfc9325", level = "should" } }
 			assert_policy("rfc9325", server)
 			assert.truthy(server:wait_for_log "all hosts: rfc9325, level should")
 		end)
 
-		it("takes them for one VirtualHost, over those for all", function ()
+		it("uses the options of a VirtualHost before those for all hosts", function ()
 			local server = start {
 				hosts = {
 					["example.test"] = files,
@@ -79,7 +79,7 @@ describe("the plugin", function ()
 			assert_policy("rfc9325", server, "other.test")
 		end)
 
-		it("says all that is wrong with them at the start, and runs with the defaults", function ()
+		it("logs every mistake in them at the start, and runs with the defaults", function ()
 			local server = start { policy = { profile = "draft", levle = "must" } }
 			assert_policy("draft", server)
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.levle [^\n]*did you mean \"?level"
@@ -88,7 +88,7 @@ describe("the plugin", function ()
 				.. "draft%-saintandre%-xmpp%-tls%-02, level should")
 		end)
 
-		it("never gives a host less than is right of them", function ()
+		it("gives a host at least the valid ones", function ()
 			for _, case in ipairs {
 				{ all = { profle = "rfc7590" }, own = { profile = "rfc9325" } },
 				{ all = "nonsense", own = { profile = "rfc9325" } },
@@ -111,7 +111,7 @@ describe("the plugin", function ()
 			end)
 		end
 
-		it("keeps the policy in force when a reload brings bad ones", function ()
+		it("keeps the policy if a reload of the configuration brings invalid ones", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			server:configure { policy = { profile = "rfc9235" } }
 			server:reload()
@@ -120,7 +120,7 @@ describe("the plugin", function ()
 			server:wait_for_log "because of the errors above, the policy is rfc9325, level should"
 		end)
 
-		it("keeps the policy in force when the module is reloaded with bad ones, too", function ()
+		it("keeps the policy if the module is reloaded with invalid ones", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			server:configure { policy = { profile = "rfc9235" } }
 			server:reload()
@@ -128,7 +128,7 @@ describe("the plugin", function ()
 			assert_policy("rfc9325", server)
 		end)
 
-		it("lets in at level must what only should not be negotiated, where the server allows it", function ()
+		it("accepts at level must what SHOULD NOT be negotiated, if the server allows it", function ()
 			local server = start {
 				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" } },
 			}
@@ -145,7 +145,7 @@ describe("the plugin", function ()
 	end)
 
 	describe("beside the operator's own ssl", function ()
-		it("allows of his ciphers those that the policy allows", function ()
+		it("uses those of its ciphers that the policy allows", function ()
 			local server = start {
 				options = { ssl = { ciphers = { "ECDHE-RSA-AES128-GCM-SHA256", "AES128-SHA" } } },
 			}
@@ -165,11 +165,11 @@ describe("the plugin", function ()
 			assert.is_true(negotiates(server, "c2s", strong).ok)
 		end
 
-		it("allows of his ciphers for one listener those that the policy allows", function ()
+		it("uses those ciphers of a listener that the policy allows", function ()
 			assert_his(start { options = { c2s_direct_tls_ssl = his } })
 		end)
 
-		it("allows of his ciphers for one port of a listener those that the policy allows", function ()
+		it("uses those ciphers of a port of a listener that the policy allows", function ()
 			if versions.prosody_from(13) then
 				pending("Prosody " .. versions.prosody() .. " itself cannot read a port's own ssl: its util.sslconfig takes "
 					.. "the port's number for a name, and the listener does not start")
@@ -181,7 +181,7 @@ describe("the plugin", function ()
 			assert_his(server)
 		end)
 
-		it("allows of the ciphers of the domain above those that the policy allows", function ()
+		it("uses those ciphers of the parent domain that the policy allows", function ()
 			local server = start {
 				hosts = {
 					["example.test"] = { certificate = files.certificate, key = files.key,
@@ -194,7 +194,7 @@ describe("the plugin", function ()
 			assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 		end)
 
-		it("takes his versions where they are stricter", function ()
+		it("uses its versions if they are stricter", function ()
 			local server = start { options = { ssl = { protocol = "tlsv1_3" } } }
 			for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s" } do
 				assert.is_false(negotiates(server, service, { "-tls1_2" }).ok)
@@ -202,14 +202,14 @@ describe("the plugin", function ()
 			end
 		end)
 
-		it("takes his options for one role alone", function ()
+		it("uses its options for a single role", function ()
 			local server = start { options = { c2s_ssl = { curveslist = { "P-384" } } } }
 			assert.matches("secp384r1", negotiates(server, "c2s", {}).group)
 			assert.equal(versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or "X25519",
 				negotiates(server, "s2s", {}).group)
 		end)
 
-		it("keeps his Diffie-Hellman parameters where they are long enough", function ()
+		it("keeps its Diffie-Hellman parameters if they are long enough", function ()
 			local parameters = pki.path ".pem"
 			for bits, expected in pairs { [1024] = 2048, [3072] = 3072 } do
 				pki.run { "openssl", "dhparam", "-dsaparam", "-out", parameters, tostring(bits) }
@@ -223,7 +223,7 @@ describe("the plugin", function ()
 	end)
 
 	describe("at a reload", function ()
-		it("holds for the contexts that the server makes anew", function ()
+		it("applies to the new contexts of the server", function ()
 			local server = start {}
 			for _ = 1, 3 do
 				server:reload()
@@ -231,7 +231,7 @@ describe("the plugin", function ()
 			end
 		end)
 
-		it("brings a changed policy to new and old contexts", function ()
+		it("applies a changed policy to new and old contexts", function ()
 			local server = start {}
 			assert_policy("draft", server)
 			server:configure { policy = { profile = "rfc9325" } }
@@ -242,7 +242,7 @@ describe("the plugin", function ()
 			assert_policy("draft", server)
 		end)
 
-		it("holds for a renewed certificate, which is shown", function ()
+		it("applies to a renewed certificate, which is shown", function ()
 			local server = start {}
 			local renewed = authority:issue { names = { "example.test" }, key = "p256", common_name = "renewed" }
 			server:renew("example.test", renewed)
@@ -255,8 +255,8 @@ describe("the plugin", function ()
 			end
 		end)
 
-		-- LuaSec would go on in freed memory.
-		it("keeps what a handshake that goes on with the old certificate needs, and no longer", function ()
+		-- LuaSec does not keep the context of the name alive itself.
+		it("keeps the old context until the handshakes that use it are over", function ()
 			local server = start {}
 			local function evaluate(code)
 				return (server:shell("> " .. code:gsub("%s+", " "))):match "Result: ([^\n]*)"
@@ -298,7 +298,7 @@ describe("the plugin", function ()
 			assert.equal("false", is_there())
 		end)
 
-		it("says so and serves other hosts when a certificate has become unusable", function ()
+		it("logs an unusable certificate and goes on serving other hosts", function ()
 			local server = start {
 				hosts = {
 					["example.test"] = files,
@@ -315,8 +315,8 @@ describe("the plugin", function ()
 		end)
 	end)
 
-	describe("coming and going", function ()
-		it("gives a server back as it was, and takes it over again", function ()
+	describe("when it is loaded and unloaded", function ()
+		it("undoes its changes, and applies them again", function ()
 			local server = start {}
 			assert_policy("draft", server)
 			server:shell [[module:unload("xmpp_tls_policy")]]
@@ -326,7 +326,7 @@ describe("the plugin", function ()
 			assert_policy("draft", server)
 		end)
 
-		it("leaves no moment without the policy when it is reloaded", function ()
+		it("enforces the policy all through a reload of the module", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			assert_policy("rfc9325", server)
 			server:shell [[module:reload("xmpp_tls_policy")]]
@@ -334,7 +334,7 @@ describe("the plugin", function ()
 			assert.is_nil(server:log():match "mod_xmpp_tls_policy\terror")
 		end)
 
-		it("holds for contexts that mod_tls and the listeners made later", function ()
+		it("applies to contexts that mod_tls and the listeners make later", function ()
 			local server = start {}
 			server:shell [[module:reload("tls")]]
 			assert_policy("draft", server)
@@ -343,7 +343,7 @@ describe("the plugin", function ()
 			assert_policy("draft", server)
 		end)
 
-		it("comes late into a running server", function ()
+		it("can be loaded into a running server", function ()
 			local server = start { with_policy = false, options = { installer_plugin_path = configuration.tree } }
 			assert_policy("stock", server)
 			server:shell [[module:load("xmpp_tls_policy")]]
@@ -351,7 +351,7 @@ describe("the plugin", function ()
 		end)
 	end)
 
-	it("holds on ports of other kinds on which XMPP is spoken over direct TLS", function ()
+	it("applies to other ports that speak XMPP over direct TLS", function ()
 		local ports = prosody.free_ports(2)
 		start {
 			modules = { "net_multiplex" },
@@ -368,7 +368,7 @@ describe("the plugin", function ()
 		end
 	end)
 
-	it("takes the operator's ciphers for such a port, too", function ()
+	it("uses the operator's ciphers on such a port, too", function ()
 		local port = prosody.free_ports(1)[1]
 		start {
 			modules = { "net_multiplex" },
@@ -380,6 +380,7 @@ describe("the plugin", function ()
 		assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", answer.suite)
 	end)
 
+	-- rfc6066.3.name-without-case
 	it("finds the host of a server name in capitals", function ()
 		local other = authority:issue { names = { "other.test" }, key = "p256", key_name = "other" }
 		local server = start { hosts = { ["example.test"] = files, ["other.test"] = other }, domain = "example.test" }
@@ -387,7 +388,7 @@ describe("the plugin", function ()
 		assert.matches("other.test", answer.subject)
 	end)
 
-	it("leaves hosts alone for which it is disabled, or unloaded", function ()
+	it("leaves hosts alone if it is disabled or unloaded there", function ()
 		local server = start {
 			hosts = {
 				["example.test"] = files,
@@ -410,7 +411,7 @@ describe("the plugin", function ()
 		server:shell [[> return require "core.modulemanager".unload("other.test", "xmpp_tls_policy")]]
 		assert.equal("stock", policy_of(server, "c2s", "other.test"))
 		assert.equal("draft", policy_of(server, "c2s", "example.test"))
-		-- The shell's own command unloads what is global with any host.
+		-- The shell's command unloads a global module everywhere, whichever host it names.
 		server:shell [[module:unload("xmpp_tls_policy", "example.test")]]
 		for _, host in ipairs { "example.test", "other.test" } do
 			assert.equal("stock", policy_of(server, "c2s", host))

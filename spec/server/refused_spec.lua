@@ -1,4 +1,4 @@
--- Why a handshake failed, as the log, the shell and other modules see it.
+-- The reasons of failed handshakes in the log, in the shell and in other modules.
 local client_hello = require "support.client_hello"
 local json = require "dkjson"
 local offers = require "support.offers"
@@ -21,7 +21,7 @@ describe("a handshake that fails", function ()
 			},
 			domain = "example.test", ca = authority.certificate, with_policy = true, routes = {},
 			modules = { "test_refused" },
-			-- So that it is the policy that refuses.
+			-- So that every refusal comes from the policy.
 			options = { ssl = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0" } },
 		}
 	end)
@@ -44,7 +44,7 @@ describe("a handshake that fails", function ()
 		return { refused = list, total = total }
 	end
 
-	-- The latest entry, once there are more than before.
+	-- Waits for a new entry, and returns it.
 	local function after(action)
 		local before = refused().total
 		action()
@@ -77,7 +77,7 @@ describe("a handshake that fails", function ()
 		cbc = { "handshake_failure", "cipher.aead", 'or level = "must"' },
 	}
 	for name, want in pairs(expected) do
-		it("tells which clauses stood against " .. name .. ", and what would help", function ()
+		it("names the broken clauses and a remedy for an offer of " .. name, function ()
 			local entry = send(offers[name])
 			assert.same({ "handshake", "c2s", "example.test", "127.0.0.1", want[1], true, want[2] }, {
 				entry.what, entry.role, entry.host, entry.address, entry.alert, entry.alert_sent,
@@ -89,7 +89,7 @@ describe("a handshake that fails", function ()
 		end)
 	end
 
-	it("is told with all that was offered", function ()
+	it("is listed with the offer", function ()
 		local entry = send {
 			versions = { "TLSv1.2" }, suites = { "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA" },
 			groups = { "x25519", "secp256r1" }, server_name = "example.test",
@@ -101,7 +101,7 @@ describe("a handshake that fails", function ()
 		assert.is_true(#entry.offer.signature_schemes > 0)
 	end)
 
-	it("is told of direct TLS and of servers, too", function ()
+	it("is listed for direct TLS and for servers, too", function ()
 		assert.equal("c2s", send(offers.tls10, "c2s_direct_tls").role)
 		local entry = send(offers.tls10, "s2s", { from = "old.test" })
 		assert.same({ "s2sin", "offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception" },
@@ -109,7 +109,7 @@ describe("a handshake that fails", function ()
 		assert.equal("s2sin", send(offers.tls10, "s2s_direct_tls").role)
 	end)
 
-	it("is told when what came is no TLS", function ()
+	it("is listed if the peer does not speak TLS", function ()
 		for text, bytes in pairs {
 			["speaks HTTP"] = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n",
 			["sent something that is no TLS"] = ("\1\2\3\4"):rep(100),
@@ -118,7 +118,7 @@ describe("a handshake that fails", function ()
 		end
 	end)
 
-	it("is told when the client does not trust us", function ()
+	it("is listed if the client does not trust us", function ()
 		local entry = after(function ()
 			assert.is_nil((xmpp.open(server:target("c2s", "example.test"), { tls = {
 				verify = { "peer", "fail_if_no_peer_cert" }, cafile = pki.authority().certificate,
@@ -129,26 +129,26 @@ describe("a handshake that fails", function ()
 		assert.same({}, entry.clauses)
 	end)
 
-	it("is told when the client goes away in the middle", function ()
+	it("is listed if the client disconnects in the middle", function ()
 		local entry = after(function ()
 			client_hello.abandon(server:target("c2s", "example.test"), client_hello.build(offers.tls13):sub(1, 50))
 		end)
 		assert.is_truthy(entry.text)
 	end)
 
-	it("is none when a connection ends before a word of TLS, or after the handshake", function ()
+	it("is not listed for a connection that ends before TLS or after the handshake", function ()
 		local before = refused().total
 		local scan = xmpp.connect(server:target("c2s_direct_tls", "example.test"))
 		scan:close()
 		local peer = assert(xmpp.open(server:target("c2s", "example.test")))
 		peer:close()
-		-- What fails afterwards comes after it.
+		-- A later failure is listed after it.
 		local entry = send(offers.tls10)
 		assert.equal(before + 1, refused().total)
 		assert.matches("^offers nothing newer", entry.text)
 	end)
 
-	it("is told by the policy of the host that it was for", function ()
+	it("is explained by the policy of the host that it was for", function ()
 		local entry = after(function ()
 			client_hello.send(server:target("c2s", "strict.test"), offers.dhe)
 		end)
@@ -156,7 +156,7 @@ describe("a handshake that fails", function ()
 			{ entry.host, entry.policy, table.concat(entry.clauses, " ") })
 	end)
 
-	it("is told of servers that we connect to, by name", function ()
+	it("is listed with the name of the server that we connect to", function ()
 		local weak = pki.run { "openssl", "dhparam", "-dsaparam", "1024" }
 		local far = authority:issue { names = { "far.test" }, key = "rsa2048" }
 		local listener = xmpp.listen "s2s"
@@ -181,10 +181,10 @@ describe("a handshake that fails", function ()
 		assert.equal("cipher.export key.dh2048", table.concat(entry.clauses, " "))
 	end)
 
-	it("is told to other modules, and in the log", function ()
+	it("reaches other modules and the log", function ()
 		local mark = server:mark()
 		local connection = assert(socket.tcp())
-		assert(connection:bind("127.0.0.99", 0)) -- from where no other came this minute
+		assert(connection:bind("127.0.0.99", 0)) -- no other connection of this minute has this address
 		assert(connection:connect("127.0.0.1", server.ports.c2s_direct_tls))
 		local hello = { server_name = "example.test" }
 		for name, value in pairs(offers.tls10) do
@@ -197,7 +197,7 @@ describe("a handshake that fails", function ()
 		server:wait_for_log("example.test:test_refused\tinfo\tRefused: c2s offers nothing newer than TLS 1.0", mark)
 	end)
 
-	it("lists streams that were refused, too", function ()
+	it("is listed together with refused streams", function ()
 		local entry = after(function ()
 			local peer = xmpp.connect(server:target("c2s", "example.test"))
 			assert(peer:open())
@@ -217,7 +217,7 @@ describe("a handshake that fails", function ()
 			.. "offers nothing", output)
 	end)
 
-	it("has a list of clauses in JSON where none stood against it, too", function ()
+	it("has an empty list of clauses in JSON if it broke none", function ()
 		local entry = after(function ()
 			local peer = xmpp.connect(server:target("c2s_direct_tls", "example.test"))
 			peer:send "GET / HTTP/1.1\r\n\r\n"
@@ -228,14 +228,14 @@ describe("a handshake that fails", function ()
 		assert.matches('"clauses":[]', (server:shell [[tlspolicy:refused("json")]]), nil, true)
 	end)
 
-	it("comes with help in the shell", function ()
+	it("has help in the shell", function ()
 		assert.matches("tlspolicy[: ]refused.-Show the latest", (server:shell "help tlspolicy"))
 		assert.matches("\ntlspol[^\n]*|", (server:shell "help"))
 		assert.matches("c2s[: ]show", (server:shell "help c2s"))
 	end)
 
 	-- From one address, and from many (Linux has all of 127.0.0.0/8).
-	it("fills neither log nor memory", function ()
+	it("does not fill log or memory", function ()
 		local mark = server:mark()
 		local target = server:target("c2s_direct_tls", "example.test")
 		local bytes = client_hello.build(offers.tls10)
@@ -273,7 +273,7 @@ describe("a handshake that fails", function ()
 				of_one = of_one + (line:find("127.0.0.77", 1, true) and 1 or 0)
 			end
 		end
-		-- A minute may have passed in between.
+		-- A new minute may have begun.
 		assert.is_true(lines <= 120, lines)
 		assert.is_true(of_one >= 1 and of_one <= 2, of_one)
 	end)

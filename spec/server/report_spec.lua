@@ -1,5 +1,5 @@
--- mode = "report": nothing is refused or tightened, and it is known whom the policy would
--- cut off.
+-- mode = "report": nothing is refused or tightened, and connections that the policy would cut off
+-- are recorded.
 local client_hello = require "support.client_hello"
 local json = require "dkjson"
 local lfs = require "lfs"
@@ -10,7 +10,7 @@ local prosody = require "support.prosody"
 local versions = require "support.versions"
 local xmpp = require "support.xmpp"
 
--- The operator allows all that OpenSSL can do, and clients choose.
+-- The operator allows everything that OpenSSL can do, and clients choose.
 local all = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0", options = { no_ticket = true } }
 local cbc = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
 
@@ -89,7 +89,7 @@ describe("mode = \"report\"", function ()
 		return table.concat(ids, " ")
 	end
 
-	it("leaves what the server negotiates as it was", function ()
+	it("does not change what the server negotiates", function ()
 		start()
 		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s" } do
 			local target = server:target(service)
@@ -100,17 +100,17 @@ describe("mode = \"report\"", function ()
 			assert.equal("TLSv1", (answer(offers.tls10)))
 			assert.matches("_NULL_", select(2, answer(offers.null)))
 			assert.matches("^TLS_RSA_", select(2, answer(offers.static_rsa)))
-			-- No preference of ours, no DHE of ours.
+			-- Neither our preference nor our DHE.
 			assert.equal("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
 				select(2, answer { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" } }))
-			-- Prosody 13 has one of its own.
+			-- Prosody 13 has DHE itself.
 			assert.equal(versions.prosody_from(13), answer(offers.dhe) ~= nil)
 		end
 		assert.matches("example.test: draft%-saintandre%-xmpp%-tls%-02, level should, only reported on", server:log())
 		assert.is_nil(server:log():match "is under draft")
 	end)
 
-	it("leaves streams as they were", function ()
+	it("does not change streams", function ()
 		start()
 		local peer = xmpp.connect(server:target "c2s")
 		local features = assert(peer:open())
@@ -121,11 +121,11 @@ describe("mode = \"report\"", function ()
 		login("bob", cbc)
 	end)
 
-	it("knows which clients the policy would cut off, and which it would not", function ()
+	it("reports the clients that the policy would cut off, and no others", function ()
 		start()
 		assert.equal(0, select(2, server:log():gsub("Would be refused", "")))
 		login("alice", cbc)
-		-- Prefers CBC, as a stock server lets it, but has better.
+		-- Prefers CBC, but also offers an allowed suite.
 		login("bob", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256" })
 		local found = report()
 		assert.equal(1, #found.peers)
@@ -144,7 +144,7 @@ describe("mode = \"report\"", function ()
 				found.peers[2].name .. " " .. clauses_of(found.peers[2]) })
 	end)
 
-	it("says it once a day for a peer, however often it comes", function ()
+	it("logs a peer once a day, however often it connects", function ()
 		start()
 		for _ = 1, 3 do
 			login("alice", cbc)
@@ -159,7 +159,7 @@ describe("mode = \"report\"", function ()
 		assert.equal(2, select(2, server:log():gsub("Would be refused", "")))
 	end)
 
-	it("does not count whoever did not authenticate", function ()
+	it("does not count clients that did not authenticate", function ()
 		start()
 		local peer = assert(xmpp.open(server:target "c2s", { tls = cbc }))
 		peer:close()
@@ -169,7 +169,7 @@ describe("mode = \"report\"", function ()
 		assert.matches('none.test has no report: it needs mode = "report"', output)
 	end)
 
-	it("knows which servers the policy would cut off, and what would keep them", function ()
+	it("reports the servers that the policy would cut off, and the options that would keep them", function ()
 		start { policy = policy { unauthenticated_s2s = "refuse" } }
 		local theirs = pki.self_signed { names = { "far.test" }, key = "rsa2048" }
 		local far = servers.start {
@@ -186,7 +186,7 @@ describe("mode = \"report\"", function ()
 		assert.equal("An exception for each would keep 1: far.test.", report().estimate[2])
 	end)
 
-	it("is a report that survives a restart", function ()
+	it("keeps the report over a restart", function ()
 		local data = process.scratch "data"
 		assert(lfs.mkdir(data))
 		local options = { ssl = all, data_path = data }
@@ -203,7 +203,7 @@ describe("mode = \"report\"", function ()
 		assert.equal(2, after.seen.clients)
 	end)
 
-	it("gives way to enforcement at a reload, and comes back", function ()
+	it("changes to enforcement at a reload, and back", function ()
 		start()
 		local target = server:target "c2s"
 		assert.matches("_CBC_", client_hello.send(target, offers.cbc).suite)
@@ -217,7 +217,7 @@ describe("mode = \"report\"", function ()
 		assert.matches("_CBC_", client_hello.send(server:target "c2s_direct_tls", offers.cbc).suite)
 	end)
 
-	it("may be one host's alone", function ()
+	it("may be set for a single host", function ()
 		start {
 			policy = {},
 			hosts = {
@@ -231,7 +231,7 @@ describe("mode = \"report\"", function ()
 		assert.equal("handshake_failure", client_hello.send(server:target("c2s", "strict.test"), offers.cbc).description)
 	end)
 
-	it("shows it as a table", function ()
+	it("shows the report as a table", function ()
 		start()
 		login("alice", cbc)
 		local output, status = server:shell [[tlspolicy:would_refuse()]]

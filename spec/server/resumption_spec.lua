@@ -1,4 +1,4 @@
--- Sessions that come back, against the live server: resume.session-id, resume.sealed.
+-- Resumption on a live server: resume.session-id, resume.sealed.
 local client = require "support.client"
 local core = require "xmpp_tls_policy.core"
 local pki = require "support.pki"
@@ -38,8 +38,8 @@ describe("a session", function ()
 		return servers.start(spec)
 	end
 
-	-- A stream up to its features. Returns whether the session was resumed, the
-	-- session for the next, and the peer if `options.keep`.
+	-- Opens a stream up to its features. Returns whether the session was resumed, the session for the
+	-- next connection, and the peer if `options.keep`.
 	local function meet(server, version, session, options)
 		options = options or {}
 		local target = server:target(options.service or "c2s", options.domain or "example.test")
@@ -63,7 +63,7 @@ describe("a session", function ()
 
 	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 		describe("of " .. version, function ()
-			it("resume.session-id: is resumed by STARTTLS and direct TLS, after a goodbye and without", function ()
+			it("resume.session-id: is resumed by STARTTLS and direct TLS, after close_notify and without", function ()
 				local server = start {}
 				for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } do
 					for _, goodbye in ipairs { true, false } do
@@ -79,7 +79,7 @@ describe("a session", function ()
 				end
 			end)
 
-			it("resume.session-id: leads to a login", function ()
+			it("resume.session-id: accepts a login", function ()
 				local server = start {}
 				local _, session = meet(server, version)
 				local resumed, _, peer = meet(server, version, session, { keep = true })
@@ -88,7 +88,8 @@ describe("a session", function ()
 				peer:close()
 			end)
 
-			it("is resumed on direct TLS with the server name that it was made with, and with no other", function ()
+			-- rfc6066.3.no-resumption-under-another-name
+			it("is resumed on direct TLS with its own server name only", function ()
 				local server = start {}
 				local function direct(session, name, domain)
 					return meet(server, version, session, {
@@ -114,7 +115,7 @@ describe("a session", function ()
 				assert.is_false((meet(server, version, session, { service = "s2s", from = "remote.test" })))
 			end)
 
-			it("outlives a reload, and mod_tls's", function ()
+			it("outlives a reload of the configuration and of mod_tls", function ()
 				local server = start {}
 				local _, session = meet(server, version)
 				server:reload()
@@ -149,7 +150,7 @@ describe("a session", function ()
 				end
 			end)
 
-			it("resume.sealed: is not resumed by an ID that was tampered with", function ()
+			it("resume.sealed: is not resumed with a changed ID", function ()
 				local server = start {}
 				local _, session = meet(server, version)
 				local mark = version == "TLSv1.3" and "\170\34\4\32" or "\4\32"
@@ -160,7 +161,7 @@ describe("a session", function ()
 				assert.is_true((meet(server, version, session)))
 			end)
 
-			it("is not kept of a client with a certificate", function ()
+			it("is not kept for a client with a certificate", function ()
 				local own = authority:issue { names = { "remote.test" }, key = "p256" }
 				local server = start {}
 				local context = assert(core.context.new { role = "client", verify = "none",
@@ -173,7 +174,7 @@ describe("a session", function ()
 				end
 			end)
 
-			it("is not kept where resumption is off", function ()
+			it("is not kept if resumption is off", function ()
 				local server = start { policy = { resumption = { enabled = false } } }
 				local _, session = meet(server, version)
 				assert.is_nil(session)
@@ -186,7 +187,7 @@ describe("a session", function ()
 				assert.is_false((meet(server, version, session)))
 			end)
 
-			it("ends when it is too old", function ()
+			it("ends after its lifetime", function ()
 				local server = start { policy = { resumption = { lifetime = 1 } } }
 				local _, session = meet(server, version)
 				assert.is_true(process.poll(20, function ()
@@ -196,7 +197,7 @@ describe("a session", function ()
 		end)
 	end
 
-	it("resume.session-id: gives a client that asks for tickets none in TLS 1.2", function ()
+	it("resume.session-id: sends no ticket in TLS 1.2 to a client that asks for one", function ()
 		local server = start {}
 		local answer = client.openssl(server:target "c2s", { arguments = { "-tls1_2" } })
 		assert.equal(0, answer.tickets)
@@ -222,7 +223,7 @@ describe("a session", function ()
 	} do
 		it("resume.session-id: is resumed by GnuTLS's client with " .. version, function ()
 			local server = start {}
-			-- --resume: it connects twice and says so; STARTTLS it speaks only on the first.
+			-- With --resume it connects twice, but uses STARTTLS only on the first connection.
 			local output = process.run({
 				"gnutls-cli", "--resume", "--insecure", "--port=" .. server.ports.c2s_direct_tls,
 				"--sni-hostname=example.test", "--priority=" .. priority, "127.0.0.1",
@@ -231,7 +232,7 @@ describe("a session", function ()
 		end)
 	end
 
-	it("is for the whole server, and an option under a host is refused", function ()
+	it("is configured for the whole server, and an option under a host is refused", function ()
 		local server = start { other = { xmpp_tls_policy = { resumption = { enabled = false } } } }
 		server:wait_for_log("error\t[^\n]*other.test: xmpp_tls_policy.resumption is for the whole server; "
 			.. "it belongs above the hosts")

@@ -37,7 +37,7 @@ describe("the shell", function ()
 		return (output:gsub("^%s+", ""))
 	end
 
-	-- The connections, as { ["role who host"] = row }; those without a name by "role ? host".
+	-- The connections, as { ["role who host"] = row }; without a name: "role ? host".
 	local function connections(what)
 		local output = shell(("tlspolicy:show(%s\"json\")"):format(what and ("%q, "):format(what) or ""))
 		local found, count = {}, 0
@@ -58,7 +58,7 @@ describe("the shell", function ()
 		return list
 	end
 
-	-- Encrypted, authenticated, by whom, with what mechanism.
+	-- encrypted, authenticated, authentication, mechanism
 	local status_of = {
 		["c2s $tls13 example.test"] = { true, true, nil, "PLAIN" },
 		["c2s $direct example.test"] = { true, true, nil, "PLAIN" },
@@ -71,7 +71,7 @@ describe("the shell", function ()
 		["s2sin valid.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
 		["s2sout valid.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
 		["s2sin self.test example.test"] = { true, false, nil, "dialback" },
-		-- It takes us for authenticated, and has no valid certificate itself.
+		-- It authenticates us, and has no valid certificate itself.
 		["s2sout self.test example.test"] = { true, false, nil, "EXTERNAL" },
 		["s2sin old.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
 		["s2sout old.test example.test"] = { true, true, "PKIX", "EXTERNAL" },
@@ -85,7 +85,7 @@ describe("the shell", function ()
 		end))
 	end
 
-	it("admin.status: shows each connection, whether it is encrypted, and how it is authenticated", function ()
+	it("admin.status: shows each connection, its encryption and its authentication", function ()
 		local found, count = connections()
 		for pattern, expected in pairs(status_of) do
 			assert.same(expected, fields(found[key(pattern)], "encrypted", "authenticated", "authentication", "mechanism"),
@@ -110,7 +110,7 @@ describe("the shell", function ()
 		["s2sout old.test example.test"] = { "TLSv1.2", cbc, 128, false },
 	}
 
-	it("admin.version: shows which version of TLS each has, and whether it was resumed", function ()
+	it("admin.version: shows the TLS version of each, and whether it was resumed", function ()
 		local found = connections()
 		for pattern, expected in pairs(version_of) do
 			assert.same({ expected[1], expected[4] }, fields(found[key(pattern)], "version", "resumed"), pattern)
@@ -124,7 +124,7 @@ describe("the shell", function ()
 			local row = found[key(pattern)]
 			assert.same({ expected[2], expected[3], with_tls or nil },
 				fields(row, "cipher_suite", "bits", "forward_secrecy"), pattern)
-			-- The hybrid where both ends have it.
+			-- The hybrid group if both ends have it.
 			local group = with_tls and (row.group == hybrid and hybrid or "x25519") or nil
 			assert.equal(group, row.group, pattern)
 		end
@@ -156,7 +156,7 @@ describe("the shell", function ()
 		["JULIET@example.test"] = 3, ["nobody@example.test"] = 0, ["test"] = 0,
 	}
 	for what, expected in pairs(filtered) do
-		it("admin.status: shows those that are asked for by " .. what, function ()
+		it("admin.status: filters by " .. what, function ()
 			assert.equal(expected, select(2, connections(what)))
 			assert.matches(("OK: %d connections?\n"):format(expected), shell(("tlspolicy:show(%q)"):format(what)))
 		end)
@@ -168,7 +168,7 @@ describe("the shell", function ()
 		assert.is_truthy(found["c2s " .. made.tls13.address .. " example.test"])
 	end)
 
-	it("admin.version: shows the connection that a session was resumed on", function ()
+	it("admin.version: shows the new connection of a resumed XMPP session", function ()
 		local function open(version)
 			local peer = assert(xmpp.open(server:target("c2s", "example.test"), { tls = { protocol = version } }))
 			return peer
@@ -205,8 +205,8 @@ describe("the shell", function ()
 
 	local tls12_client = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384" }
 
-	-- Streams of servers: action runs while they are there. `domains`: their names. With a
-	-- certificate, they authenticate by it; without one, their headers only claim the names.
+	-- Runs an action while there are streams from servers with these domains. With a certificate they
+	-- authenticate by it; without one, their headers only claim the domains.
 	local function with_servers(domains, certificate, action)
 		local peers = {}
 		for index, domain in ipairs(domains) do
@@ -234,7 +234,7 @@ describe("the shell", function ()
 	local idn = "b\195\188cher.test"
 	local wide = "\230\151\165\230\156\172.test"
 
-	-- For all of them.
+	-- A certificate for these three domains.
 	local function certificate_of_servers()
 		return authority:issue { names = { long, "xn--bcher-kva.test", "xn--wgv71a.test" }, key = "p256" }
 	end
@@ -251,7 +251,7 @@ describe("the shell", function ()
 		end)
 	end)
 
-	it("lines up in 80 columns, with domains of 200 characters and of others than Latin letters", function ()
+	it("aligns columns in 80 characters, with domains of 200 characters and non-Latin domains", function ()
 		if hybrid then
 			pending "the lines are written out with the groups of OpenSSL before 3.5"
 		end
@@ -278,7 +278,7 @@ describe("the shell", function ()
 		end)
 	end)
 
-	it("lines up in 200 columns, each connection in one line", function ()
+	it("aligns columns in 200 characters, with each connection in one line", function ()
 		with_servers({ long, idn }, certificate_of_servers(), function ()
 			local output = shell [[tlspolicy:show("s2sin", "width=200")]]
 			local suites = {
@@ -318,7 +318,7 @@ describe("the shell", function ()
 			"signature_algorithm", "sha256", "spki_sha256")
 	end
 
-	it("admin.certificate: shows what a server offers, in and out", function ()
+	it("admin.certificate: shows the certificate of a server, incoming and outgoing", function ()
 		local found = decoded [[tlspolicy:cert("valid.test", "json")]].certificates
 		assert.equal(1, #found)
 		local facts = facts_of(others.spec.hosts["valid.test"])
@@ -330,7 +330,7 @@ describe("the shell", function ()
 		assert.same({}, found[1].problems)
 	end)
 
-	it("admin.certificate: tells what is wrong with it", function ()
+	it("admin.certificate: names its faults", function ()
 		local found = decoded [[tlspolicy:cert("self.test", "json")]].certificates
 		assert.same({ "chain, depth 0: self-signed certificate" }, found[1].problems)
 		local expired = pki.self_signed { names = { "other.test" }, key = "p256", expired = true }
@@ -346,7 +346,7 @@ describe("the shell", function ()
 		assert.matches("^it expired on %d+%-%d+%-%d+; chain, depth 0: .*; it does not name wrong.test$", all)
 	end)
 
-	it("admin.certificate: shows two where a server offers another one", function ()
+	it("admin.certificate: shows both if a server has two", function ()
 		local other = pki.self_signed { names = { "self.test" }, key = "p384" }
 		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "self.test",
 			tls = { certificate = other.certificate, key = other.key } }))
@@ -361,7 +361,7 @@ describe("the shell", function ()
 		}, offered)
 	end)
 
-	it("admin.certificate: shows our own, and what follows it", function ()
+	it("admin.certificate: shows our own, and its chain", function ()
 		local found = decoded [[tlspolicy:cert("example.test", "json")]].certificates
 		assert.equal(1, #found)
 		assert.same(identified(facts_of(server.spec.hosts["example.test"])), identified(found[1]))
@@ -370,7 +370,7 @@ describe("the shell", function ()
 		assert.is_truthy(table.concat(found[1].offered, " "):find("our own, c2s", 1, true))
 	end)
 
-	it("admin.certificate: prints it with all that has to be compared", function ()
+	it("admin.certificate: prints every field that an operator compares", function ()
 		local output, facts = shell [[tlspolicy:cert("valid.test")]], facts_of(others.spec.hosts["valid.test"])
 		for _, line in ipairs {
 			"Offered by s2sin, s2sout", "  Names                 DNS valid.test, DNS old.test",
@@ -384,7 +384,7 @@ describe("the shell", function ()
 		assert.matches("\n  Valid +%d%d%d%d%-%d%d%-%d%d to %d%d%d%d%-%d%d%-%d%d %(30 days left%)\n", output)
 	end)
 
-	it("admin.certificate: lets nothing through that moves the terminal's cursor or breaks XML", function ()
+	it("admin.certificate: escapes characters that move the terminal's cursor or break XML", function ()
 		local evil = pki.self_signed { subject = "/O=a\27[2Jb\194\155c\226\128\174d/CN=evil", key = "p256",
 			alternative_names = { pki.dns_name "evil.test", pki.xmpp_address "e\255vil\1" } }
 		local peer = assert(xmpp.open(server:target("s2s", "example.test"), { from = "evil.test",
@@ -402,7 +402,7 @@ describe("the shell", function ()
 
 	---- Clauses -------------------------------------------------------------------
 
-	it("explains a clause in every profile in force, as the conformance table has it", function ()
+	it("explains a clause for every profile in use, as in the conformance table", function ()
 		local found = decoded [[tlspolicy:explain("cipher.aead", "json")]].clauses
 		assert.same({ "*", "example.test" }, found[1].hosts)
 		assert.same({ "report.test" }, found[2].hosts)
@@ -420,7 +420,7 @@ describe("the shell", function ()
 		assert.matches("enforced at level should; here in report mode: breaches are recorded only\n", output)
 	end)
 
-	it("lists the clauses of the profiles in force", function ()
+	it("lists the clauses of the profiles in use", function ()
 		local output = shell [[tlspolicy:explain("width=80")]]
 		assert.matches("\n  negotiate SSL 3.0\n", output)
 		assert.matches("\nversion.sslv3 +4.2 +MUST NOT +yes\n", output)
@@ -443,14 +443,14 @@ describe("the shell", function ()
 		[ [[tlspolicy:explain("version.tls01")]] ] = [["version.tls01" is no clause of draft-saintandre-xmpp-tls-02; did]],
 		[ [[tlspolicy:refused("x")]] ] = [[refused takes no argument]],
 	} do
-		it("tells a script what is wrong with " .. command, function ()
+		it("fails with exit status 1 and the mistake in " .. command, function ()
 			local output, status = server:shell(command)
 			assert.equal(1, status)
 			assert.is_truthy(output:find("Error: " .. message, 1, true), output)
 		end)
 	end
 
-	it("has help for every command, and the README has the same", function ()
+	it("has help for every command, the same ones as the README", function ()
 		if versions.prosody_from(13) then
 			pending "Prosody 13 writes the help itself, in a form of its own"
 		end

@@ -97,14 +97,14 @@ describe("the status in the shell", function ()
 		}, found)
 	end)
 
-	it("shows of each context what OpenSSL has", function ()
+	it("shows the settings of each context, read back from OpenSSL", function ()
 		local contexts = status().contexts
 		local row = find(contexts, { host = "near.test", role = "c2s", service = "STARTTLS" })
 		assert.same({ "TLSv1.2", "TLSv1.3", 2048, true, 30 },
 			{ row.lowest, row.highest, row.dh_bits, row.resumption, row.certificate_days_left })
 		assert.equal(core.certificate.from_pem(files.read(certificate.certificate)):facts().not_after, row.certificate_ends)
 		assert.equal(versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or "x25519", row.groups[1])
-		-- What a client can negotiate: the policy's own count is of what this OpenSSL has.
+		-- The suites that a client can negotiate; their number depends on this OpenSSL.
 		assert.is_true(row.suites >= 8 and row.suites <= 20, row.suites)
 		assert.same({ "x25519" }, find(contexts, { host = "near.test", role = "s2sin", service = "STARTTLS" }).groups)
 		assert.is_truthy(find(contexts, { role = "c2s", service = "c2s_direct_tls", host = "strict.test" }))
@@ -112,18 +112,18 @@ describe("the status in the shell", function ()
 		assert.same({ "TLSv1", "report", false }, { watched.lowest, watched.mode, watched.resumption })
 	end)
 
-	it("shows which contexts could not be brought under the policy", function ()
+	it("shows contexts that could not be brought under the policy", function ()
 		local row = find(status().contexts, { host = "none.test", role = "c2s", service = "STARTTLS" })
 		assert.matches("no TLS version is left", row.failure)
 		assert.is_nil(row.lowest)
 		assert.matches("\nNo TLS: none.test, c2s %(STARTTLS%): no TLS version is left", shell "tlspolicy:status()")
 	end)
 
-	it("shows which hosts were not used yet", function ()
+	it("shows hosts that were not used yet", function ()
 		assert.same({ "idle.test" }, status().unused)
 	end)
 
-	it("shows what of the configuration has no effect", function ()
+	it("shows options of the configuration that have no effect", function ()
 		local overridden = status().overridden
 		local function hosts_of(message)
 			return table.concat(find(overridden, { message = message }).hosts, " ")
@@ -148,7 +148,7 @@ describe("the status in the shell", function ()
 		assert.matches("of the cipher suites of TLS 1.2 and older in ssl, %d+ are not allowed: TLS_", output)
 	end)
 
-	it("shows exceptions with their ends, and warns of them", function ()
+	it("shows exceptions with their last days, and warns of them", function ()
 		local found = status()
 		local old = find(found.exceptions, { domain = "old.test" })
 		assert.same({ "must", date.of(os.time() + 9 * DAY), false, "being replaced" },

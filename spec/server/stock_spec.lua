@@ -1,5 +1,5 @@
--- What a server does without the policy. The other specs of this directory mean
--- something only as long as this holds: what they see refused can be had.
+-- The handshakes of a server without the policy. They show that the refusals in the other specs
+-- come from the policy.
 local client = require "support.client"
 local client_hello = require "support.client_hello"
 local offers = require "support.offers"
@@ -35,7 +35,7 @@ describe("a server without the policy", function ()
 		end
 	end)
 
-	it("negotiates what its operator allows", function ()
+	it("negotiates everything that its operator allows", function ()
 		start { ssl = { protocol = "sslv3+", ciphers = "ALL:COMPLEMENTOFALL:@SECLEVEL=0" } }
 		local function answer(offer)
 			local got = client_hello.send(server:target "c2s", offer)
@@ -49,7 +49,7 @@ describe("a server without the policy", function ()
 		assert.matches("_CBC_", select(2, answer(offers.cbc)))
 	end)
 
-	it("has no DHE before Prosody 13, and follows the client's order", function ()
+	it("has no DHE before Prosody 13, and follows the client's order of suites", function ()
 		start()
 		local target = server:target "c2s"
 		local answer_to_dhe = client_hello.send(target, offers.dhe)

@@ -1,4 +1,4 @@
--- What a stream offers, and when it is closed.
+-- The features that a stream offers, and the cases in which it is closed.
 local configuration = require "support.configuration"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
@@ -38,6 +38,7 @@ describe("a stream", function ()
 			c2s_require_encryption = false, s2s_require_encryption = false,
 		},
 	} do
+		-- rfc6120.5.3.1.starttls-alone
 		it("support.offer, support.required: offers STARTTLS as mandatory " .. description, function ()
 			local server = start { hosts = { ["example.test"] = files }, options = options }
 			for _, service in ipairs { "c2s", "s2s" } do
@@ -58,7 +59,7 @@ describe("a stream", function ()
 		end
 	end)
 
-	it("is closed where the TLS beneath it was negotiated under another host's weaker policy", function ()
+	it("is closed if its TLS was negotiated under the weaker policy of another host", function ()
 		local server = start {
 			hosts = {
 				["example.test"] = files,
@@ -90,7 +91,7 @@ describe("a stream", function ()
 		assert.is_nil(refused)
 		assert.equal("error", reason)
 		assert.matches("key.dhe", text)
-		-- Nor without features, on a stream of before XMPP 1.0.
+		-- The same on a stream without version 1.0, which gets no features.
 		local old = xmpp.connect(server:target("s2s_direct_tls", "strict.test"), { from = "remote.test" })
 		assert(old:secure { server_name = "example.test", protocol = "tlsv1_2", ciphers = "DHE-RSA-AES256-GCM-SHA384" })
 		old:send((xmpp.stream_header("s2s", "strict.test", "remote.test"):gsub("(<stream:.-) version='1.0'", "%1")))
@@ -99,7 +100,7 @@ describe("a stream", function ()
 		assert.matches("<policy%-violation.*key.dhe", text)
 	end)
 
-	it("is under a policy that came after its features", function ()
+	it("follows a policy that was loaded after its features were sent", function ()
 		local server = start { hosts = { ["example.test"] = files } }
 		local peer = xmpp.connect(server:target "c2s")
 		assert(peer:open())
@@ -110,7 +111,7 @@ describe("a stream", function ()
 		peer:close()
 	end)
 
-	it("is closed where the TLS beneath it is none that the policy has seen", function ()
+	it("is closed if the module did not observe its TLS handshake", function ()
 		local server = servers.start {
 			hosts = { ["example.test"] = files }, options = { installer_plugin_path = configuration.tree },
 		}
@@ -126,7 +127,7 @@ describe("a stream", function ()
 		peer:close()
 	end)
 
-	it("is closed, and the log says why, where no TLS can be had under the policy", function ()
+	it("is closed, and the log says why, if its TLS context cannot be brought under the policy", function ()
 		local server = start {
 			hosts = { ["example.test"] = files },
 			options = { ssl = { protocol = "tlsv1_2", ciphers = "AES128-SHA" }, c2s_require_encryption = false },
@@ -140,7 +141,7 @@ describe("a stream", function ()
 			assert.matches("<internal%-server%-error", text)
 			assert.matches("TLS is not available; the log of the server says why", text)
 			assert.is_nil(text:match "<stream:features")
-			-- Nothing gets through for who does not wait for features.
+			-- A peer that does not wait for features gets nothing either.
 			assert.is_nil((peer:read_all() or ""):match "mechanisms")
 			peer:close()
 		end

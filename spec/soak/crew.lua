@@ -1,4 +1,4 @@
--- The processes that make the load (load.lua), and what they tell.
+-- The processes that make the load (load.lua), and their results.
 local process = require "support.process"
 local socket = require "socket"
 
@@ -38,7 +38,7 @@ function crew.start(interpreter, subject, seed, seconds)
 	return self
 end
 
---- Has them make so many handshakes.
+--- Makes them start a number of handshakes.
 function Crew:go(count)
 	for number, connection in ipairs(self.sockets) do
 		local share = math.floor(count * number / PROCESSES) - math.floor(count * (number - 1) / PROCESSES)
@@ -47,7 +47,7 @@ function Crew:go(count)
 	end
 end
 
---- Has them begin no more.
+--- Makes them start no more.
 function Crew:stop()
 	for _, connection in ipairs(self.sockets) do
 		assert(connection:send "stop\n")
@@ -74,11 +74,11 @@ local function take(self, connection, line)
 		self.counts[what] = (self.counts[what] or 0) + tonumber(count)
 		self.made = self.made + tonumber(count)
 	else
-		error("the load says what nobody understands: " .. line)
+		error("unknown line from the load: " .. line)
 	end
 end
 
---- Takes in what they tell within so many seconds; ends when there was something.
+--- Waits for their lines, at most that many seconds, and takes them in. Returns after the first ones.
 function Crew:listen(seconds)
 	for number, connection in ipairs(self.sockets) do
 		if self.children[number]:status() then

@@ -1,9 +1,9 @@
--- What may go wrong with the bytes that a client sends: in the place of a socket of tasks.lua.
+-- Sockets that disturb the bytes that a client sends. Each replaces a socket of tasks.lua.
 local tasks = require "soak.tasks"
 
 local faults = {}
 
--- A socket that sends as `send(bytes)` says, and does all else as another one.
+-- A socket that sends with `send(bytes)`, and uses another socket for everything else.
 local function instead(beneath, send)
 	return setmetatable({
 		send = function (_, bytes)
@@ -18,7 +18,7 @@ local function instead(beneath, send)
 	})
 end
 
---- Goes away after so many bytes, with a reset if `reset`.
+--- Closes the connection after a number of bytes, with a reset if `reset`.
 function faults.cut(beneath, length, reset)
 	return instead(beneath, function (bytes)
 		local part = bytes:sub(1, length)
@@ -43,8 +43,8 @@ local function flip(bytes, random)
 	return bytes
 end
 
---- Makes one to four bytes others in the flight with this number (1: the ClientHello), and
--- sends the rest as it is. Returns the socket, and a function that tells whether that was done.
+--- Changes one to four bytes in the flight with this number (1: the ClientHello), and sends the rest
+-- unchanged. Returns the socket, and a function that tells whether bytes were changed.
 function faults.flip(beneath, flight, random)
 	return instead(beneath, function (bytes)
 		flight = flight - 1
@@ -54,7 +54,7 @@ function faults.flip(beneath, flight, random)
 	end
 end
 
---- Sends byte by byte, with up to so many seconds between two.
+--- Sends byte by byte, with a pause of up to that many seconds between two.
 function faults.slow(beneath, longest, random)
 	return instead(beneath, function (bytes)
 		for position = 1, #bytes do

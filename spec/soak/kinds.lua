@@ -1,8 +1,7 @@
--- The kinds of handshakes of which the load is made. Each is a function(load, random), called
--- in a task; it returns what came out, as a word or two, or nil and what should not have
--- happened. The load has `targets` by service (see prosody.lua), `stock`: true for a server
--- without the policy, and `certificates`: a list of { domain, certificate, key } of other
--- servers.
+-- The kinds of handshakes in the load. Each is a function(load, random), called in a task. It returns
+-- the outcome in a word or two; or nil and a sentence about the failure. The load has `targets` by
+-- service (see prosody.lua), `stock` (true for a server without the policy), and `certificates`: a
+-- list of { domain, certificate, key } of other servers.
 local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local faults = require "soak.faults"
@@ -18,7 +17,7 @@ local services = {
 }
 local versions = { "TLSv1.2", "TLSv1.3" }
 
--- For how long a client waits for the server, in seconds.
+-- The time that a client waits for the server, in seconds.
 local PATIENCE = 60
 
 local AWAY = "mod_tls was away"
@@ -59,7 +58,7 @@ local function secure_with_luasec(peer, version)
 	return peer.socket:dohandshake()
 end
 
--- What a server says that has nothing to offer, or does not know any more what it offered.
+-- The answers of a server that has nothing to offer, or no longer knows its offer.
 local answers_without_tls = {
 	"No stream features to ", "<unsupported%-stanza%-type", "STARTTLS was not offered on this stream",
 }
@@ -73,7 +72,8 @@ local function is_away(answer)
 	return false
 end
 
--- As far as <proceed/>. nil and AWAY where no STARTTLS is offered; nil, nil and what went wrong.
+-- Agrees on STARTTLS up to <proceed/>. Returns true; or nil and AWAY if it is not offered; or nil, nil
+-- and the failure.
 local function agree_on_tls(peer)
 	local done, reason, text = peer:open()
 	if done and not done:find("<starttls", 1, true) then
@@ -87,7 +87,7 @@ local function agree_on_tls(peer)
 	return nil, is_away(text) and AWAY or nil, ("no STARTTLS: %s %s"):format(tostring(reason), text)
 end
 
--- A connection, ready for the first byte of TLS. Else as agree_on_tls.
+-- A connection before the first byte of TLS. Failures are as in agree_on_tls.
 local function begin(load, service, from)
 	local target = load.targets[service]
 	local peer = xmpp.connect(target, { from = service:find "s2s" and (from or "remote.test") or nil, timeout = PATIENCE })
@@ -103,7 +103,7 @@ local function begin(load, service, from)
 	return peer
 end
 
--- The ways in which a client may go.
+-- The ways in which a client disconnects.
 local goodbyes = {
 	function (peer)
 		peer:send "</stream:stream>"
@@ -125,8 +125,8 @@ local function go(peer, random)
 	peer:close()
 end
 
--- What came of a stream that was closed. A connection whose handshake was made before the
--- module came, and on which something comes after it, is: it is not known to be under the policy.
+-- The outcome of a stream that was closed. The module closes a stream whose handshake was made before
+-- the module was loaded, because it did not observe the handshake.
 local function closed(peer, text, problem, ...)
 	peer:close()
 	if text:find("context was not under the policy", 1, true) then
@@ -135,7 +135,7 @@ local function closed(peer, text, problem, ...)
 	return nil, nil, problem:format(...)
 end
 
--- The stream after the handshake. Of one that does not open, the peer is closed.
+-- Opens the stream after the handshake. If it does not open, the peer is closed.
 local function open(peer)
 	local features, reason, text = peer:open()
 	if features then
@@ -149,7 +149,7 @@ local function fail(peer, what, ...)
 	return nil, (what:format(...))
 end
 
----- Those that succeed ---------------------------------------------------------
+---- Successful handshakes ------------------------------------------------------
 
 function kinds.full(load, random)
 	local service, version = random:weighted(services), random:pick(versions)
@@ -208,7 +208,7 @@ function kinds.resumed(load, random)
 	return resumed and "resumed" or session and "not resumed" or "first"
 end
 
--- Another server that shows its certificate, and is authenticated by it.
+-- Another server, authenticated by its certificate.
 function kinds.authenticated(load, random)
 	local files, version = random:pick(load.certificates), random:pick(versions)
 	local peer, outcome, problem = begin(load, random:pick { "s2s", "s2s_direct_tls" }, files.domain)
@@ -236,7 +236,7 @@ function kinds.authenticated(load, random)
 	return "done"
 end
 
----- Those that do not ----------------------------------------------------------
+---- Failing handshakes ---------------------------------------------------------
 
 -- The client's flights are about 250 to 600 bytes, of which the last 100 finish the handshake.
 function kinds.aborted(load, random)
@@ -251,8 +251,8 @@ function kinds.aborted(load, random)
 	return done and "after the handshake" or "in the handshake"
 end
 
--- What the server makes of bytes that are none of a handshake's. It may wait for more of them:
--- then it is left after a while.
+-- The answer of the server to bytes that are no handshake. The server may wait for more bytes; the
+-- client then disconnects after a while.
 local function answer_to(peer, random)
 	local _, reason, text = peer:read_until({}, random:number(2))
 	peer:close()
@@ -263,13 +263,13 @@ local garbage = {
 	function (random)
 		return random:bytes(1 + random:below(2000))
 	end,
-	-- A record's header, and anything in it.
+	-- The header of a record, and random bytes in it.
 	function (random)
 		local body = random:bytes(1 + random:below(600))
 		return string.char(random:pick { 20, 21, 22, 22, 22, 23 }, 3, random:below(5),
 			math.floor(#body / 256), #body % 256) .. body
 	end,
-	-- A handshake message's, too.
+	-- Also the header of a handshake message.
 	function (random)
 		local body = random:bytes(1 + random:below(600))
 		local length = #body + 4
@@ -278,7 +278,7 @@ local garbage = {
 	end,
 }
 
--- In the place of the handshake, or behind a ClientHello that is one.
+-- Instead of the handshake, or after a valid ClientHello.
 local function send_garbage(load, random)
 	local peer, outcome, problem = begin(load, random:weighted(services))
 	if not peer then
@@ -292,8 +292,8 @@ local function send_garbage(load, random)
 	return answer_to(peer, random)
 end
 
--- Of a handshake that is one, some bytes. Where they count for nothing it succeeds: a record's
--- version in the ClientHello (RFC 8446 5.1).
+-- Some bytes of a valid handshake are changed. It still succeeds if the bytes do not matter, such as
+-- the version in the record of the ClientHello (RFC 8446 5.1).
 local function send_flipped(load, random)
 	local peer, outcome, problem = begin(load, random:weighted(services))
 	if not peer then
@@ -333,7 +333,7 @@ function kinds.refused(load, random)
 	return "refused"
 end
 
----- Slow ones ------------------------------------------------------------------
+---- Slow handshakes ------------------------------------------------------------
 
 -- Longest pause between two bytes, in seconds.
 local PAUSE = 0.01
@@ -354,7 +354,7 @@ function kinds.slow(load, random)
 	return nil, ("byte by byte: %s"):format(tostring(reason))
 end
 
--- Some bytes of a handshake, or none, and then nothing, until the server has had enough.
+-- Sends some bytes of a handshake, or none, and then waits until the server closes the connection.
 function kinds.hanging(load, random)
 	local peer, outcome, problem = begin(load, random:weighted(services))
 	if not peer then

@@ -36,7 +36,7 @@ local function tell(line)
 	driver:settimeout(0)
 end
 
--- "kind|outcome" -> how often since it was told last.
+-- "kind|outcome" -> count since the last answer.
 local counts = {}
 
 local function tell_counts()
@@ -62,18 +62,18 @@ local function one_handshake()
 	counts[what] = (counts[what] or 0) + 1
 end
 
--- Handshakes that are still to be begun; nil: nothing is asked of us.
+-- Handshakes that are still to be started; nil: there is no order.
 local wanted
 local told_at = 0
 
--- Returns whether to go on: not where the driver is gone.
+-- Returns whether to go on; false if the driver has ended.
 local function listen()
 	local line, reason = driver:receive "*l"
 	if not line then
 		return reason == "timeout"
 	end
 	local count = tonumber(line:match "^go (%d+)$")
-	-- What is to stop may have ended.
+	-- It may have ended already.
 	wanted = count or wanted and 0
 	return true
 end

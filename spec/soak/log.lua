@@ -1,10 +1,10 @@
--- What a server under load says in its log: counted by who says it, and what of it is wrong.
+-- The log of a server under load: counts by source, and the lines that are wrong.
 local log = {}
 
 local Log = {}
 Log.__index = Log
 
--- Warnings and errors that belong to the load, each with the reason.
+-- Expected warnings and errors, each with the reason.
 local expected = {
 	{
 		source = "s2sin", level = "warn", pattern = "^No certificate provided by remote%.test$",
@@ -51,7 +51,7 @@ local function take(self, line)
 		add(self.wrong, line)
 		return
 	end
-	-- Sessions are named by their addresses.
+	-- The names of sessions contain their addresses in memory.
 	source = source:gsub("%x%x%x%x%x+$", "")
 	add(self.by_source, source .. " " .. level)
 	if level == "info" or level == "debug" then
@@ -61,7 +61,7 @@ local function take(self, line)
 	add(item and self.expected or self.wrong, item and item.reason or ("%s %s: %s"):format(source, level, text))
 end
 
---- Takes in what is new.
+--- Reads the new lines.
 function Log:read()
 	local text = self.file:read "*a"
 	if text == "" then

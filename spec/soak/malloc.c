@@ -1,9 +1,9 @@
-/* What glibc's malloc knows of this process, as a Lua module for the server under test. */
+/* Figures of glibc's malloc for this process, as a Lua module for the server under test. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <malloc.h>
 
-/* trim() gives what is free back to the system (malloc_trim(3)). */
+/* trim() returns free memory to the system (malloc_trim(3)). */
 static int trim(lua_State *L)
 {
 	malloc_trim(0);

@@ -1,5 +1,5 @@
--- Random choices that can be made again: a generator for each handshake, of the run's seed and
--- the handshake's number, so that it does not matter which of many goes on first.
+-- Reproducible random choices. Each handshake has a generator, seeded with the seed of the run and the
+-- number of the handshake, so that the order of the handshakes does not matter.
 local randomness = {}
 
 local Generator = {}
@@ -17,7 +17,7 @@ end
 --- `seed` and `number`: whole numbers, not negative.
 function randomness.new(seed, number)
 	local self = setmetatable({ state = (seed % 1000003 * 2003 + number) % (MODULUS - 1) + 1 }, Generator)
-	-- Neighbours begin alike.
+	-- Neighbouring seeds begin with similar numbers.
 	for _ = 1, 5 do
 		step(self)
 	end
@@ -29,7 +29,7 @@ function Generator:below(limit)
 	return math.floor(step(self) / MODULUS * limit)
 end
 
---- From 0 up to, and without, `limit`.
+--- A fraction from 0 up to, and without, `limit`.
 function Generator:number(limit)
 	return step(self) / MODULUS * limit
 end
@@ -54,7 +54,7 @@ function Generator:weighted(list)
 	return list[#list][2]
 end
 
---- So many bytes.
+--- A number of random bytes.
 function Generator:bytes(length)
 	local bytes = {}
 	for index = 1, length do

@@ -1,7 +1,7 @@
 -- `make soak`: handshakes of all kinds against a live server, while its configuration is
--- reloaded, its certificates change, and modules go and come. Arguments: the interpreter, and
--- the module made of malloc.c. From the environment: HANDSHAKES, SECONDS (the most that the load
--- takes), SEED, STOCK (not empty: without the policy, to compare).
+-- reloaded, its certificates change, and modules are unloaded and loaded. Arguments: the interpreter,
+-- and the module made of malloc.c. From the environment: HANDSHAKES, SECONDS (the time limit of the
+-- load), SEED, STOCK (not empty: without the policy, to compare).
 local crew = require "soak.crew"
 local lfs = require "lfs"
 local log = require "soak.log"
@@ -53,7 +53,7 @@ local function print_counts(title, counts)
 	end
 end
 
--- In the log, for each handshake: Prosody itself has about two.
+-- Lines in the log for each handshake; Prosody itself writes about two.
 local MOST_LINES = 4
 
 ---- Load ---------------------------------------------------------------------
@@ -69,8 +69,7 @@ local function shake()
 	return #missing == 0 and subject:lives()
 end
 
--- Makes so many handshakes, or as many as there is time for. Returns whether it is worth
--- going on.
+-- Makes a number of handshakes, or as many as the time allows. Returns whether to go on.
 local function make(load, followed, count, deadline)
 	load:go(count)
 	local well = true
@@ -134,23 +133,22 @@ local function mean(measured, what, first, last)
 	return sum / (last - first + 1)
 end
 
--- MiB more at the end than after warm-up; of many readings, by the mean of a third of them:
--- what malloc has in pieces, and cannot give back, goes up and down by some hundred KiB.
+-- The growth from warm-up to the end, in MiB. Compares the means of the first and the last third of
+-- the readings, because fragmented memory that malloc cannot return varies by some hundred KiB.
 local function growth(measured, what)
 	local third = math.max(1, math.floor(#measured / 3))
 	return (mean(measured, what, #measured - third + 1, #measured) - mean(measured, what, 1, third)) / MIB
 end
 
--- MiB per 100,000 handshakes; for fewer, as much. What malloc has given is known to the byte.
+-- MiB per 100,000 handshakes; the same for fewer. The allocated memory is exact to the byte.
 local limits = { resident = 1, allocated = 0.5 }
 
--- With fewer handshakes after warm-up there is too little of both to tell malloc's pieces
--- from growth.
+-- With fewer handshakes after warm-up, fragmentation cannot be told from growth.
 local FEW = 10000
 
 local function check_memory(measured)
 	if #measured < 2 then
-		return check(false, "memory was not measured twice: too little time, or the server is gone")
+		return check(false, "memory was measured less than twice: too little time, or the server has ended")
 	end
 	local made = measured[#measured].made - measured[1].made
 	for _, what in ipairs { "resident", "allocated", "lua" } do
@@ -173,9 +171,9 @@ local function check_all(result)
 	for _, failure in ipairs(load.failures) do
 		print("  " .. failure)
 	end
-	check(#load.failures == 0, "%d handshakes came out as they should not", #load.failures)
+	check(#load.failures == 0, "%d handshakes had an unexpected outcome", #load.failures)
 	local alive = subject:lives()
-	check(alive, "the server is the process that it was")
+	check(alive, "the server is still the same process")
 	local resumed = load.counts["resumed|resumed"] or 0
 	if not stock then
 		check(resumed > 0, "%d sessions were resumed", resumed)
@@ -183,11 +181,11 @@ local function check_all(result)
 	for index = 1, math.min(10, #lost) do
 		print("  " .. lost[index])
 	end
-	check(#lost == 0, "%d pings of connections that last were lost; the longest answer took %.2f s", #lost,
+	check(#lost == 0, "%d pings on lasting connections were lost; the longest answer took %.2f s", #lost,
 		longest_answer)
 	if alive then
 		local streams, left = subject:streams(), subject:settled_descriptors(result.descriptors)
-		check(streams == result.streams, "the streams of the other server are %s, as before: %s", streams, result.streams)
+		check(streams == result.streams, "the streams of the other server are %s; before: %s", streams, result.streams)
 		check(left == result.descriptors, "%d descriptors, before: %d", left, result.descriptors)
 	end
 	check_memory(result.measured)
@@ -197,7 +195,7 @@ local function check_all(result)
 	print_counts("Log, wrong:", result.log.wrong)
 	check(result.log.lines < MOST_LINES * load.made, "%.1f lines in the log for each handshake, fewer than %d",
 		result.log.lines / load.made, MOST_LINES)
-	check(next(result.log.wrong) == nil, "nothing in the log (%d lines) is an error that does not belong to the load",
+	check(next(result.log.wrong) == nil, "the log (%d lines) has no unexpected warning or error",
 		result.log.lines)
 end
 

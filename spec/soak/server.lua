@@ -1,5 +1,5 @@
--- The server under load: what is done to it meanwhile, who is connected all the time, and what
--- it holds of memory and descriptors.
+-- The server under load: the changes meanwhile, the lasting connections, and its memory and
+-- descriptors.
 local files = require "support.files"
 local lfs = require "lfs"
 local pki = require "support.pki"
@@ -11,13 +11,13 @@ local xmpp = require "support.xmpp"
 local Subject = {}
 Subject.__index = Subject
 
--- After so many seconds Prosody ends whoever has not logged in; its timers hold the sessions
--- of the others until then, too.
+-- After this time, in seconds, Prosody closes connections without a login. Until then its timers
+-- also refer to the sessions of the others.
 local TIMEOUT = 10
 
 local USER, PASSWORD = "juliet", "secret"
 
--- They take turns. None is stricter on what the residents have.
+-- Used in turn. All of them accept the TLS of the residents.
 local policies = {
 	{ profile = "draft-saintandre-xmpp-tls-02", resumption = { memory = 1, lifetime = 3600 } },
 	{ profile = "rfc9325", resumption = { memory = 1, lifetime = 1800 } },
@@ -73,7 +73,7 @@ end
 
 local pings = 0
 
--- Seconds until the answer; nil and why there is none.
+-- Seconds until the answer; or nil and the reason why there is none.
 local function ping(peer, domain)
 	pings = pings + 1
 	local id, start = "ping" .. pings, socket.gettime()
@@ -91,9 +91,9 @@ local function ping(peer, domain)
 	return socket.gettime() - start
 end
 
---- Pings through every connection that is to last: of clients to the server, and by the first
--- of them to the other server, through the streams both ways. Returns the longest that an
--- answer took, and a list of what was lost.
+--- Pings through each lasting connection: from clients to the server, and from the first client to
+-- the other server, through the streams in both directions. Returns the longest time of an answer,
+-- and a list of the lost pings.
 function Subject:ping()
 	local longest, lost = 0, {}
 	local function try(name, peer, domain)
@@ -122,7 +122,7 @@ function Subject:streams()
 	return output
 end
 
----- What is done to it ---------------------------------------------------------
+---- Changes ------------------------------------------------------------------
 
 --- Runs Lua in the server, which returns a text.
 function Subject:evaluate(code)
@@ -153,11 +153,11 @@ local upheavals = {
 	{ "the policy reloaded", reload "xmpp_tls_policy", of_policy = true },
 }
 
--- One of them comes every so many times.
+-- One of them is done each time after this many changes.
 local UPHEAVAL_EVERY = 5
 
---- Another certificate and another configuration; now and then modules go and come, too.
--- Returns as ping(), which is done meanwhile and afterwards.
+--- Changes certificate and configuration, and sometimes unloads and loads modules. Returns the
+-- results of ping(), which runs meanwhile and afterwards.
 function Subject:shake()
 	self.shakes = self.shakes + 1
 	local turn = self.turns[1 + self.shakes % 2]
@@ -174,7 +174,7 @@ function Subject:shake()
 	return self:ping()
 end
 
----- What it holds --------------------------------------------------------------
+---- Memory and descriptors ---------------------------------------------------
 
 function Subject:descriptors()
 	local count = 0
@@ -184,8 +184,7 @@ function Subject:descriptors()
 	return count
 end
 
---- How many descriptors it has once it has no more than so many; or, if that does not come,
--- in the end.
+--- Waits until it has at most that many descriptors. Returns their number, also if it stays higher.
 function Subject:settled_descriptors(expected)
 	process.poll(3 * TIMEOUT, function ()
 		return self:descriptors() <= expected
@@ -193,10 +192,10 @@ function Subject:settled_descriptors(expected)
 	return self:descriptors()
 end
 
---- What it holds when everybody but the residents has gone: { resident, allocated, lua }, in
--- bytes: of memory, of that what malloc has given and not got back, and of that Lua's.
+--- Its memory when only the residents are connected: { resident, allocated (by malloc and not
+-- freed), lua (of that, Lua's) }, in bytes.
 function Subject:memory()
-	-- Its own timers have to run out.
+	-- Its timers have to end.
 	socket.sleep(TIMEOUT + 1)
 	local allocated, lua = self:evaluate(([[
 		local malloc = assert(package.loadlib(%q, "luaopen_malloc"))()
@@ -209,7 +208,7 @@ function Subject:memory()
 	return { resident = resident * 1024, allocated = tonumber(allocated), lua = tonumber(lua) }
 end
 
---- Whether the process that was started still runs.
+--- Whether the same process still runs.
 function Subject:lives()
 	return self.near:alive() and files.read(self.near.directory .. "/prosody.pid"):match "%d+" == self.pid
 end

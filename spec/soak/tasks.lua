@@ -1,10 +1,10 @@
--- Many connections at a time in one process: each in a coroutine that gives way while its
--- socket has nothing for it.
+-- Many connections at a time in one process. Each runs in a coroutine, which yields while it waits
+-- for its socket.
 local socket = require "socket"
 
 local tasks = {}
 
--- Coroutine -> { socket, for_writing, deadline } that it waits for.
+-- Coroutine -> the { socket, for_writing, deadline } that it waits for.
 local waiting = {}
 local count = 0
 
@@ -32,7 +32,7 @@ function tasks.start(action)
 	resume(coroutine.create(action))
 end
 
---- How many there are that have not ended.
+--- The number of tasks that have not ended.
 function tasks.count()
 	return count
 end
@@ -49,8 +49,8 @@ local function collect(now, latest)
 	return reading, writing, math.max(0, due - now)
 end
 
---- Waits, for at most so many seconds, until some of them can go on, and lets them.
--- `control`: a socket that also ends the wait when it can be read. Returns whether it can.
+--- Waits until some tasks can go on, at most that many seconds, and resumes them. `control`: a socket
+-- that also ends the wait when it can be read. Returns whether it can.
 function tasks.step(longest, control)
 	local now = socket.gettime()
 	local reading, writing, pause = collect(now, now + longest)
@@ -70,7 +70,7 @@ function tasks.step(longest, control)
 	return readable[control] ~= nil
 end
 
---- In a task: lets so many seconds pass.
+--- In a task: waits that many seconds.
 function tasks.pause(seconds)
 	wait(nil, nil, socket.gettime() + seconds)
 end
@@ -78,8 +78,8 @@ end
 local Socket = {}
 Socket.__index = Socket
 
---- A socket for a task, in the place of a LuaSocket or LuaSec one that is connected:
--- send, receive (of so many bytes), dohandshake, settimeout, setoption, close, getfd.
+--- A socket for a task, around a connected one of LuaSocket or LuaSec: send, receive (of a number of
+-- bytes), dohandshake, settimeout, setoption, close, getfd.
 function tasks.socket(raw)
 	raw:settimeout(0)
 	return setmetatable({ raw = raw, timeout = 30 }, Socket)
@@ -89,7 +89,7 @@ function Socket:settimeout(seconds)
 	self.timeout = seconds
 end
 
--- LuaSec's have none.
+-- LuaSec's sockets have no setoption.
 function Socket:setoption(...)
 	return self.raw.setoption and self.raw:setoption(...)
 end
@@ -104,7 +104,7 @@ end
 
 local writes = { timeout = true, wantwrite = true }
 
--- Repeats `attempt` (true when it is done; nil and a reason) until the timeout.
+-- Repeats `attempt`, which returns true when it is done, or nil and a reason, until the timeout.
 local function insist(self, for_writing, attempt)
 	local deadline = socket.gettime() + self.timeout
 	while true do

@@ -1,14 +1,13 @@
--- An adapter (see servers/contract.lua) that is a table of functions over plain tables, and keeps
--- what it is told.
+-- An adapter (see servers/contract.lua) over plain tables. It records the calls that it gets.
 local adapter = {}
 
--- A new one. Fields of `more` take the place of its functions. Beside the functions it has:
---   lines    of the log: a list of { host or session, level, text }
+-- A new adapter. Fields of `more` replace its functions. Beside the functions it has:
+--   lines    log lines: a list of { host or session, level, text }
 --   options  host or "*" -> value of our option
 --   stores   name -> key (nil: "") -> table
 --   events, messages, failures   lists of the arguments of fire, send_message and log_limited
 --   time     seconds of the monotonic clock
---   timers   those that wait: a list of { name, action }
+--   timers   pending timers: a list of { name, action }
 function adapter.new(more)
 	local server = {
 		lines = {}, options = {}, stores = {}, events = {}, messages = {}, failures = {}, time = 0, timers = {},
@@ -90,7 +89,7 @@ function adapter.new(more)
 		server[name] = method
 	end
 
-	-- Runs the timers that wait, and those that these add, until none waits. Returns how many.
+	-- Runs the pending timers, and those that they add, until none is left. Returns their number.
 	function server.run_timers()
 		local count = 0
 		while server.timers[1] do
@@ -100,7 +99,7 @@ function adapter.new(more)
 		return count
 	end
 
-	-- The lines since the last call, as a list of "level text", and without those at level debug.
+	-- The log lines since the last call, as a list of "level text", without those at level debug.
 	function server.take_lines()
 		local taken = {}
 		for _, line in ipairs(server.lines) do

@@ -1,2 +1,2 @@
--- Printed before every run of specs: what they run on.
+-- Prints the versions that the specs run on, before each run.
 print(require "support.versions".line())

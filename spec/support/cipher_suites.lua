@@ -1,4 +1,4 @@
--- Cipher suites by name: IANA's numbers; those with SSL_CK_ are SSLv2's own.
+-- Cipher suites by name: IANA's numbers. Names with SSL_CK_ are suites of SSLv2.
 
 return {
 	TLS_RSA_WITH_NULL_MD5 = 0x0001,

@@ -1,18 +1,18 @@
--- Clients that nobody here wrote: `openssl s_client` and `gnutls-cli`.
+-- Clients of other projects: `openssl s_client` and `gnutls-cli`.
 --
--- Both return a plain table; what is not known is nil:
+-- Both return a plain table; unknown values are nil:
 --   ok            whether the handshake was completed
 --   version       "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1"
 --   cipher, suite the cipher suite as the tool names it, and its IANA name
 --   group         of the server's ephemeral key, as the tool names it; group_bits (s_client: its size)
 --   alert         that the server sent, by its name in RFC 8446
---   reason        why the tool says that it failed
+--   reason        of the failure, in the words of the tool
 --   compression   "NONE" or the method (s_client)
---   resumed       whether the session was (s_client)
---   tickets       how many session tickets came (s_client; that of a resumed TLS 1.2 session is an old one)
+--   resumed       whether the session was resumed (s_client)
+--   tickets       number of session tickets (s_client; also counts the old ticket of a resumed TLS 1.2 session)
 --   extended_master_secret   up to TLS 1.2
 --   subject, verified, verify_error   of the server's certificate
---   stream        the XMPP that came after the handshake: stream header, features or error
+--   stream        the XMPP received after the handshake: stream header, features or error
 --   status, raw   exit status and all output
 
 local alerts = require "support.alerts"
@@ -23,7 +23,7 @@ local client = {}
 
 local iana_names
 
--- { [OpenSSL's name] = IANA name } of all cipher suites that this OpenSSL knows.
+-- All cipher suites of this OpenSSL: { [OpenSSL's name] = IANA name }.
 local function iana_name(openssl_name)
 	if not iana_names then
 		iana_names = {}
@@ -89,7 +89,7 @@ local function stream_header(target, options)
 	return xmpp.stream_header(target.kind, target.domain, options.from) .. "\n"
 end
 
--- Waits until a stream's features or error came behind position `start` of the output.
+-- Waits until the output has a stream's features or error after position `start`.
 local function wait_for_stream(child, start, timeout)
 	process.poll(timeout, function()
 		local output = child:output()
@@ -110,8 +110,8 @@ local function append(list, more)
 end
 
 local function parse_openssl(raw)
-	-- "New, SSLv3, Cipher is AES128-SHA" names the version that brought the suite; the
-	-- session's own stands further down, except in TLS 1.3.
+	-- "New, SSLv3, Cipher is AES128-SHA" names the version that introduced the suite. The version
+	-- of the session is further down, except in TLS 1.3.
 	local suite_version, cipher = raw:match("\n%u%l+, ([^\n]-), Cipher is (%S+)")
 	local number = tonumber(raw:match("SSL alert number (%d+)"))
 	local result = {
@@ -125,7 +125,7 @@ local function parse_openssl(raw)
 	end
 	local code, text = raw:match("Verify return code: (%d+) %((.-)%)")
 	local group, bits = raw:match("%u%l+ Temp Key: (.-), (%d+) bits")
-	-- OpenSSL 3.5 of a group that is no key of one kind.
+	-- OpenSSL 3.5 writes hybrid groups in this form.
 	group = group or raw:match("Negotiated TLS1%.3 group: (%S+)")
 	local _, late_tickets = raw:gsub("Post%-Handshake New Session Ticket arrived", "")
 	result.cipher, result.suite = cipher, iana_name(cipher)
@@ -145,10 +145,10 @@ local function parse_openssl(raw)
 end
 
 -- `openssl s_client` against a target (see prosody.lua). options:
---   arguments     more of its arguments, such as { "-tls1_2", "-cipher", "…" }
+--   arguments     more arguments, such as { "-tls1_2", "-cipher", "…" }
 --   server_name   for SNI; false: none; default: the target's domain
---   ca            CA file; the certificate is then checked for the domain as well
---   from          domain that we claim to be (s2s)
+--   ca            CA file; then the certificate is also checked for the domain
+--   from          domain that we claim (s2s)
 --   stream        false: don't open an XMPP stream after the handshake
 --   timeout       seconds (30)
 function client.openssl(target, options)
@@ -201,8 +201,8 @@ local function parse_gnutls(raw)
 	return result
 end
 
--- In plain text up to <proceed/>; then SIGALRM makes gnutls-cli start TLS. Its own
--- --starttls-proto=xmpp knows no domain but the name that it connects to.
+-- Sends plain text up to <proceed/>; then SIGALRM makes gnutls-cli start TLS. Its option
+-- --starttls-proto=xmpp uses the name that it connects to as the domain.
 local function begin_gnutls(child, target, options, timeout)
 	child:write(stream_header(target, options))
 	wait_for_stream(child, 1, timeout)
@@ -214,7 +214,7 @@ local function begin_gnutls(child, target, options, timeout)
 		return
 	end
 	process.poll(timeout, function()
-		child:signal("ALRM") -- lost when it comes just before the wait for input
+		child:signal("ALRM") -- gnutls-cli loses a signal just before it waits for input
 		local started, why = child:wait_for("Starting TLS handshake", 1)
 		return started or why == "ended"
 	end)

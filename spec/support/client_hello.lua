@@ -1,4 +1,4 @@
--- ClientHello messages by hand: what no present client offers any more, and worse.
+-- ClientHello messages made by hand: offers that no present client makes, and malformed ones.
 
 local alerts = require "support.alerts"
 local socket = require "socket"
@@ -50,7 +50,7 @@ local function integer(value, size)
 	return table.concat(bytes)
 end
 
--- Text behind its length in `size` bytes.
+-- Text after its length in `size` bytes.
 local function vector(text, size)
 	return integer(#text, size) .. text
 end
@@ -71,12 +71,12 @@ local function extension(kind, body)
 	return integer(kind, 2) .. vector(body, 2)
 end
 
--- RSA-PSS, ECDSA and RSA PKCS#1 with SHA-2, Ed25519, then SHA-1: anything a server might sign with.
+-- RSA-PSS, ECDSA and RSA PKCS#1 with SHA-2, Ed25519, then SHA-1: every scheme of a server.
 local signature_schemes = {
 	0x0804, 0x0805, 0x0806, 0x0403, 0x0503, 0x0603, 0x0807, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201,
 }
 
--- Any 32 bytes are an X25519 key. Without that group no share is sent, and the server asks for one.
+-- Any 32 bytes are an X25519 key. Without that group the hello has no share, and the server asks for one.
 local function key_share(offered)
 	for _, group in ipairs(offered) do
 		if group == "x25519" then
@@ -132,12 +132,12 @@ end
 
 -- The bytes of a ClientHello. An offer has
 --   version       the highest one, in the old field: "SSLv2", "SSLv3", "TLSv1" … "TLSv1.2" (default)
---   versions      the list of TLS 1.3's extension; without it TLS 1.3 is not offered
+--   versions      list of the extension of TLS 1.3; without it TLS 1.3 is not offered
 --   suites        names or numbers
---   compressions  { "null" } if not given
+--   compressions  default { "null" }
 --   groups, signature_schemes, server_name, key_shares (bytes)
---   extensions    { { number, bytes }, … }, in the place of those that it would have else; without bytes
---                 it has none of that number
+--   extensions    { { number, bytes }, … }, which replace the default ones; without bytes, the extension
+--                 is left out
 function client_hello.build(offer)
 	local version = number_of(offer.version or "TLSv1.2", versions)
 	if version == versions.SSLv2 then
@@ -203,7 +203,7 @@ local function parse_extensions(bytes)
 	return found
 end
 
--- RFC 8446 4.2.8: a group's number, and behind its length the key.
+-- RFC 8446 4.2.8: the number of a group, the length of the key, and the key.
 local function key_shares(bytes)
 	local result = {}
 	local cursor = reader(bytes:sub(3))
@@ -215,7 +215,7 @@ local function key_shares(bytes)
 	return result
 end
 
--- What a peer's ClientHello (a whole record) offers: { version, versions, suites, compressions,
+-- The offer in a peer's ClientHello (a whole record): { version, versions, suites, compressions,
 -- groups, key_shares (of which groups), server_name, extensions = { [number] = bytes } }. A suite
 -- without a name here is "0x…".
 function client_hello.parse(bytes)
@@ -234,7 +234,7 @@ function client_hello.parse(bytes)
 	return hello
 end
 
--- The random of a ServerHello that is one (RFC 8446, 4.1.3).
+-- The random that makes a ServerHello a HelloRetryRequest (RFC 8446, 4.1.3).
 local hello_retry_request = "\207\33\173\116\229\154\97\17\190\29\140\2\30\101\184\145"
 	.. "\194\162\17\22\122\187\140\94\7\158\9\226\200\168\51\156"
 
@@ -288,7 +288,7 @@ local function read_record(peer, deadline)
 	end
 end
 
--- A connection to a target (see prosody.lua), ready for the first byte of TLS: STARTTLS is done.
+-- A connection to a target (see prosody.lua), after STARTTLS and before the first byte of TLS.
 function client_hello.connect(target, options)
 	local peer = xmpp.connect(target, options)
 	if not target.direct_tls then
@@ -306,7 +306,7 @@ function client_hello.connect(target, options)
 	return peer
 end
 
--- Sends an offer, or any bytes, and reads what comes back:
+-- Sends an offer, or any bytes, and returns the answer:
 --   { kind = "alert", level = "fatal", description = "handshake_failure" }
 --   { kind = "server_hello" or "hello_retry_request", version, suite, compression }
 --   { kind = "closed", reason }    { kind = "timeout" }    { kind = "other", bytes }
@@ -334,7 +334,7 @@ function client_hello.send(target, offer, options)
 	return answer
 end
 
--- Sends bytes and goes away at once, without waiting for an answer.
+-- Sends bytes and closes the connection without waiting for an answer.
 function client_hello.abandon(target, bytes, options)
 	local peer = client_hello.connect(target, options)
 	peer:send(bytes)

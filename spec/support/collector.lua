@@ -1,13 +1,13 @@
--- A garbage collector that is as eager as it can be, for `make sanitize`: what the core
--- still needs and Lua thinks it does not is gone at once. For Lua 5.4.
+-- A garbage collector that is as eager as possible, for `make sanitize`: an object that the core
+-- still uses but Lua does not refer to is collected at once. For Lua 5.4.
 --
--- A cycle follows the last without a pause; before every call of a function of the core
--- all garbage goes; and in some of the calls every allocation is followed by a whole cycle.
+-- A cycle follows the previous one without a pause. Before each call of a function of the core all
+-- garbage is collected. During some of the calls, a whole cycle follows each allocation.
 
 require "support.announce"
 local core = require "xmpp_tls_policy.core"
 
-local whole_cycles_in = 50 -- one call of so many: it takes its time
+local whole_cycles_in = 50 -- one call in 50, because it is slow
 
 local is_of_core = {}
 
@@ -35,7 +35,7 @@ local function collect_without_pause()
 	collectgarbage("incremental", 1, 1000, 8)
 end
 
--- A step that is larger than memory is a whole cycle.
+-- A step larger than the memory is a whole cycle.
 local function collect_at_every_allocation()
 	collectgarbage("incremental", 1, 1000, 63)
 end

@@ -1,5 +1,5 @@
--- The parts of the module as the commands see them, over a server that is a table: so a spec says
--- what each session is. Policies, certificates and the memory of certificates are real.
+-- The parts of the module that commands use, over a server of plain tables, so that a spec defines
+-- each session. Policies, certificates and the memory of certificates are real.
 local json = require "dkjson"
 local run = require "xmpp_tls_policy.commands.run"
 
@@ -44,7 +44,8 @@ function command_service.server(options)
 		client_jid = field "jid", carrier = field "carrier", connection = field "connection",
 		vouched_by = field "vouched_by", stream = field "stream",
 		is_destroyed = flag "destroyed", is_hibernating = flag "hibernating", is_secure = flag "secure",
-		has_valid_chain = flag "valid_chain", has_valid_certificate = flag "valid_certificate",
+		has_valid_chain = flag "valid_chain", has_trusted_chain = flag "valid_chain",
+		has_valid_certificate = flag "valid_certificate",
 		has_checked_chain = flag "checked_chain", used_external = flag "used_external",
 		prepare_domain = prepare_domain, split_jid = split_jid, list = list,
 	}
@@ -158,7 +159,7 @@ function command_service.log_of(entries, total)
 	}
 end
 
---- A writer that keeps what it is given: its text, and how it was called.
+--- A writer that keeps its text and its calls.
 function command_service.writer(width)
 	local writer = { width = width, text = "", calls = {} }
 	function writer.write(text)

@@ -9,8 +9,8 @@ configuration.services = { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls", "ht
 
 local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls" }
 
--- A LuaRocks tree with sanitizers in the core, and an interpreter `lua` for it: see
--- sanitize.sh. nil for the usual ones.
+-- A LuaRocks tree with a sanitized core and an interpreter `lua` for it (see sanitize.sh); nil for
+-- the usual ones.
 configuration.sanitized = os.getenv "SANITIZED"
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)[^/]+$"):gsub("^%./", "")
@@ -96,7 +96,7 @@ function configuration.text(options, hosts, components)
 	return table.concat(lines, "\n") .. "\n"
 end
 
--- A new table with the fields of all the given ones; the last wins.
+-- A new table with the fields of all given tables; later ones win.
 function configuration.merged(...)
 	local result = {}
 	for i = 1, select("#", ...) do
@@ -119,7 +119,7 @@ local function module_list(spec)
 	end
 	add(spec.only_modules or default_modules)
 	add(spec.modules)
-	add { "admin_shell" } -- readiness is asked there
+	add { "admin_shell" } -- the harness asks it whether the server is ready
 	if spec.with_policy then
 		add { "xmpp_tls_policy" }
 	end
@@ -139,7 +139,7 @@ local function global_options(server)
 		pidfile = directory .. "/prosody.pid",
 		admin_socket = directory .. "/admin.sock",
 		log = { [spec.log_level or "debug"] = server.log_path },
-		certificates = directory .. "/certificates", -- empty: nothing is found by chance
+		certificates = directory .. "/certificates", -- empty, so that no certificate is found by chance
 		c2s_direct_tls_certificate = certificate,
 		s2s_direct_tls_certificate = certificate,
 		https_certificate = certificate,
@@ -151,7 +151,7 @@ local function global_options(server)
 		s2s_close_timeout = 1,
 	}
 	if configuration.sanitized then
-		-- A cycle of the collector follows the last without a pause.
+		-- A cycle of the collector follows the previous one without a pause.
 		options.gc = { mode = "incremental", threshold = 1, speed = 1000, step_size = 8 }
 	end
 	for _, service in ipairs(configuration.services) do

@@ -1,17 +1,17 @@
--- Another release of Debian, in a tree that spec/on_debian.sh made and built the checkout in.
+-- Another Debian release, in a tree that spec/on_debian.sh made. The checkout is built there.
 
 local files = require "support.files"
 local process = require "support.process"
 
 local debian_tree = {}
 
--- Where on_debian.sh puts the checkout in a tree.
+-- The directory of the checkout in a tree; see on_debian.sh.
 debian_tree.checkout = "/checkout/"
 
--- In a mount namespace of its own, in which a tree has this system's temporary directory at
--- the same path, and /etc/hosts may be another file. No process stands between: what is
--- started can be signalled, and when it has ended, nothing is mounted any more. In one line,
--- as process.lua wants a server's command.
+-- Runs in a mount namespace of its own, in which a tree has this system's temporary directory at
+-- the same path, and /etc/hosts may be another file. There is no process in between: the started
+-- process can be signalled, and all mounts end with it. In one line, because process.lua needs the
+-- command of a server in one line.
 local enter = table.concat({
 	"root=$1 hosts=$2 shared=$3",
 	"shift 3",
@@ -23,8 +23,8 @@ local enter = table.concat({
 	'exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"',
 }, "; ")
 
--- The words that run a command (a list of words) in the tree, with this system's network;
--- or here, where `root` is nil. `hosts`: a file to take the place of /etc/hosts, or nil.
+-- The words that run a command (a list of words) in the tree, with this system's network; `root`
+-- nil: without a tree. `hosts`: a file that replaces /etc/hosts, or nil.
 function debian_tree.within(root, command, hosts)
 	if not root and not hosts then
 		return command
@@ -37,8 +37,8 @@ function debian_tree.within(root, command, hosts)
 	return words
 end
 
--- The tree that the environment names in TRIXIE_TREE; or nil and why there is none to be
--- used. That what was built there is not this checkout is an error.
+-- The tree that the environment names in TRIXIE_TREE; or nil and the reason why there is none. A
+-- tree with a build of another checkout raises an error.
 function debian_tree.find()
 	local root = os.getenv "TRIXIE_TREE"
 	if not root then

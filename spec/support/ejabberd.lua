@@ -1,5 +1,5 @@
--- A real ejabberd, as the system installed it, in a throw-away directory on loopback. It is
--- no node of a distributed Erlang: no cookie is needed, and no epmd is started.
+-- A real ejabberd of the system, in a throw-away directory on loopback. It is no node of a
+-- distributed Erlang, so it needs no cookie and starts no epmd.
 
 local debian_tree = require "support.debian_tree"
 local files = require "support.files"
@@ -13,7 +13,7 @@ local ejabberd = {}
 
 local start_timeout = 60
 local start_attempts = 5
--- Everybody who logs in is somebody new, with any name and password.
+-- Each login creates a new user, with any name and password.
 local defaults = {
 	loglevel = "debug", log_rotate_count = 0,
 	auth_method = { "anonymous" }, anonymous_protocol = "login_anon", allow_multiple_connections = true,
@@ -23,7 +23,7 @@ local defaults = {
 local Server = {}
 Server.__index = Server
 
--- Where Debian has ejabberd's libraries for Erlang, and its version; nil without ejabberd.
+-- The path of Debian's Erlang libraries of ejabberd, and its version; nil without ejabberd.
 local function libraries(root)
 	for path in process.run({ "sh", "-c", ("ls -d %s/usr/lib/*/ejabberd-[0-9]*"):format(root or "") }):gmatch "[^\n]+" do
 		if lfs.attributes(path .. "/ebin", "mode") then
@@ -32,8 +32,8 @@ local function libraries(root)
 	end
 end
 
--- ejabberd's version, such as "23.01", of this system or of the tree of another (see
--- debian_tree.lua); or nil and why it cannot be run.
+-- The version of ejabberd, such as "23.01", on this system or in a tree (see debian_tree.lua); or
+-- nil and the reason why it cannot run.
 function ejabberd.version(root)
 	local path, version = libraries(root)
 	if not path then
@@ -68,8 +68,8 @@ local function configuration(self)
 	return json.encode(options, { indent = true })
 end
 
--- ejabberd asks DNS for SRV records by itself, which here has no nameserver to ask, and then
--- the system for addresses, which has them from the file of hosts.
+-- ejabberd asks DNS for SRV records itself, and has no nameserver here. Then it asks the system for
+-- addresses, which reads them from the file of hosts.
 local resolver = [[
 {lookup, [file]}.
 {file, hosts, "/dev/null"}.
@@ -95,7 +95,7 @@ local function failure(self, what)
 		self.directory, what, self.process:output():sub(-4000), self:log():sub(-4000))
 end
 
--- Whether it got its ports, which another process may have taken meanwhile.
+-- Whether it got its ports; another process may have taken one meanwhile.
 local function launch(self)
 	files.write(self.directory .. "/ejabberd.yml", configuration(self))
 	files.write(self.directory .. "/inetrc", resolver)
@@ -121,7 +121,7 @@ end
 --   ca         a CA file that the server trusts
 --   peers      a list of other domains, and peer_port: where their server is
 --   root       the tree of another Debian (see debian_tree.lua) to run it from
---   options    any top-level options, which win over the harness's
+--   options    any top-level options, which replace those of the harness
 -- Errors carry the server's output and the end of its log.
 function ejabberd.start(spec)
 	for _ = 1, start_attempts do
@@ -143,12 +143,12 @@ function ejabberd.start(spec)
 	error(("no free ports found in %d attempts"):format(start_attempts))
 end
 
--- Where a client meets a host; see prosody.lua.
+-- The target of a client for a host; see prosody.lua.
 function Server:target(service, domain)
 	return { port = assert(self.ports[service], "no such service"), kind = service, direct_tls = false, domain = domain }
 end
 
--- Has somebody on a host ping another domain (XEP-0199). Returns the answer, as text.
+-- Pings another domain (XEP-0199) from a user on a host. Returns the answer, as text.
 function Server:ping(host, domain)
 	local client = xmpp.connect(self:target("c2s", host))
 	assert(client:open())
@@ -159,7 +159,7 @@ function Server:ping(host, domain)
 	return assert(answer, reason)
 end
 
--- The log so far, or what came after a position that mark() gave.
+-- The log so far, or since a position from mark().
 function Server:log(mark)
 	return (files.read(self.log_path) or ""):sub((mark or 0) + 1)
 end
@@ -168,7 +168,7 @@ function Server:mark()
 	return lfs.attributes(self.log_path, "size") or 0
 end
 
--- Stops the server and removes its directory. That it had died, or did not end well, is an error.
+-- Stops the server and removes its directory. A server that had died or ends badly raises an error.
 function Server:stop()
 	local problem = self.process:status() and "had ended"
 	if not problem then

@@ -1,5 +1,5 @@
--- Two servers that federate: their certificates, and what the policy knows of what is
--- between them.
+-- Two servers that federate: their certificates, and the streams between them as the policy shows
+-- them.
 
 local json = require "dkjson"
 local pki = require "support.pki"
@@ -7,8 +7,8 @@ local versions = require "support.versions"
 
 local federation = {}
 
--- The kinds of certificates, in the order of the specs. `label` is for names of hosts;
--- `valid`: whether it vouches for its server; `for_clients`: whether also as a client's.
+-- The kinds of certificates, in the order of the specs. `label`: for names of hosts; `valid`: whether
+-- it vouches for its server; `for_clients`: whether it is also valid as a client certificate.
 -- make(authority, names) issues one.
 federation.certificates = {
 	{
@@ -23,7 +23,7 @@ federation.certificates = {
 			return pki.self_signed { names = names, key = "rsa2048" }
 		end,
 	},
-	-- As public authorities issue them from 2026 on.
+	-- As public authorities issue them since 2026.
 	{
 		name = "a serverAuth-only certificate", label = "server", valid = true, for_clients = false,
 		make = function (authority, names)
@@ -51,7 +51,7 @@ function federation.streams(server, host, domain)
 	return found
 end
 
--- What a server under the policy has refused for a host, the latest first, as in `tlspolicy:refused`.
+-- The refusals of a server for a host, the latest first, as in `tlspolicy:refused`.
 function federation.refused(server, host)
 	local found = {}
 	for _, entry in ipairs(data(server, [[tlspolicy:refused("json")]]).refused) do
@@ -62,9 +62,9 @@ function federation.refused(server, host)
 	return found
 end
 
--- What is to be in the row of a stream that is as it should be: `valid`, the other's
--- certificate is; mechanism "EXTERNAL" or "dialback"; negotiated: fields that are not as
--- two servers of today have them. The other's OpenSSL is this system's or a newer one.
+-- The expected row of a stream. `valid`: whether the other side's certificate is; mechanism:
+-- "EXTERNAL" or "dialback"; negotiated: fields that differ from those between two current servers.
+-- The other side's OpenSSL is this system's or a newer one.
 function federation.row(valid, mechanism, negotiated)
 	local row = {
 		encrypted = true, authenticated = valid, authentication = valid and "PKIX" or nil, mechanism = mechanism,
@@ -80,7 +80,7 @@ end
 federation.tls12 = { version = "TLSv1.2", group = "x25519", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" }
 federation.tls11 = { version = "TLSv1.1", group = "x25519", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" }
 
--- What is said of a server without a valid certificate, where that is refused.
+-- The text of the refusal of a server without a valid certificate.
 function federation.no_certificate(domain)
 	return ("draft-saintandre-xmpp-tls-02, section 4.6, unauth.encrypt (allowed): no valid certificate vouches for %s, "
 		.. "and dialback alone is not accepted here"):format(domain)

@@ -2,7 +2,7 @@
 
 local files = {}
 
--- All of a file, or nil and the reason.
+-- The contents of a file, or nil and the reason.
 function files.read(path)
 	local file, problem = io.open(path, "rb")
 	if not file then
@@ -21,7 +21,7 @@ end
 
 files.temporary_directory = os.getenv("TMPDIR") or "/tmp"
 
--- A path in the system's temporary directory at which nothing is yet.
+-- An unused path in the system's temporary directory.
 function files.temporary_path()
 	local random = assert(io.open("/dev/urandom", "rb"))
 	local name = random:read(12):gsub(".", function(byte)

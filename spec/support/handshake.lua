@@ -3,8 +3,8 @@ local core = require "xmpp_tls_policy.core"
 
 local handshake = {}
 
--- Carries bytes both ways until both ends are done, or one failed. Returns true,
--- or nil, what failed at the client, what failed at the server.
+-- Carries bytes both ways until both ends are done, or one failed. Returns true; or nil, the failure
+-- of the client, the failure of the server.
 function handshake.run(client, server)
 	for _ = 1, 20 do
 		local client_done, client_message, client_code = client:handshake()
@@ -24,8 +24,8 @@ function handshake.run(client, server)
 	error "the handshake comes to no end"
 end
 
--- Makes a connection of each context and lets them talk. Returns client, server
--- or nil and what failed at each.
+-- Makes a connection of each context and runs their handshake. Returns client, server; or nil and
+-- both failures.
 function handshake.between(client_context, server_context, client_options, server_options)
 	local client = assert(core.connection.new(client_context, client_options))
 	local server = assert(core.connection.new(server_context, server_options))

@@ -1,6 +1,6 @@
 -- A server over memory that resumes sessions, and for each version a session that it has.
--- In seeds the session's ID and secret are placeholders; they are put in when a test runs,
--- so that a seed of one process can be resumed in another.
+-- Seeds have placeholders for the session's ID and secret, which are replaced when a test runs, so
+-- that a seed of one process can be resumed in another.
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
@@ -38,8 +38,8 @@ local function replace(text, what, by)
 	return from and text:sub(1, from - 1) .. by .. text:sub(to + 1) or text
 end
 
--- OpenSSL's form of a session has the secret as an OCTET STRING of 48 bytes, and the
--- server's session ID as another of 32: of TLS 1.3 as the ticket.
+-- OpenSSL's form of a session has the secret as an OCTET STRING of 48 bytes, and the server's session
+-- ID as one of 32 bytes (in TLS 1.3: the ticket).
 local function make_session(version)
 	local client, other = assert(handshake.between(clients[version], server, { server_name = "a.test" }))
 	client:read()
@@ -81,8 +81,8 @@ function live_session.client(version)
 	return clients[version], sessions[version]
 end
 
--- Bytes with the real ID and secret instead of the placeholders. From time to time the
--- sessions are made anew here: the store drops the oldest, and an alert ends a session.
+-- Bytes with the real ID and secret instead of the placeholders. From time to time this makes new
+-- sessions, because the store drops the oldest and an alert ends a session.
 function live_session.put_in(bytes)
 	if not age or age == 1000 then
 		make_sessions()

@@ -1,5 +1,5 @@
--- A TLS connection as a server has it: LuaSec's, of a context that the core observes, over loopback
--- within this process.
+-- A TLS connection like those of a server: a LuaSec connection with a context that the core
+-- observes, over loopback within this process.
 local core = require "xmpp_tls_policy.core"
 local socket = require "socket"
 local ssl = require "ssl"

@@ -1,5 +1,5 @@
--- What clients may offer (see client_hello.lua): with one fault each, and three without: tls13,
--- tls12 and dhe.
+-- Offers of clients (see client_hello.lua): each with one fault, and three without: tls13, tls12 and
+-- dhe.
 
 local suites = require "support.cipher_suites"
 

@@ -1,9 +1,9 @@
--- What a server's page of metrics says (OpenMetrics), read over HTTP.
+-- A server's page of metrics (OpenMetrics), read over HTTP.
 local http = require "socket.http"
 
 local openmetrics = {}
 
--- Prosody escapes twice what stands in quotes; nothing here needs it once.
+-- Prosody escapes quoted text twice; no text here needs escapes.
 local function labels_of(text)
 	local labels = {}
 	for name, value in text:gmatch '([%a_]+)="([^"]*)"' do
@@ -12,13 +12,13 @@ local function labels_of(text)
 	return labels
 end
 
--- Lua reads no infinity.
+-- Lua does not read infinity as a number.
 local function number_of(text)
 	return text == "inf" and math.huge or assert(tonumber(text), text)
 end
 
 -- A page as families: { [name] = { type, unit, help, samples = list of { name, labels, value } } }.
--- What is no line of OpenMetrics is an error.
+-- A line that is no OpenMetrics raises an error.
 function openmetrics.parse(page)
 	local families = {}
 	local current
@@ -46,8 +46,8 @@ function openmetrics.read(port)
 	return page, openmetrics.parse(page)
 end
 
--- The samples of a family that are not 0, `suffix` ("_total", or "" for a gauge) behind its
--- name, as { ["the labels' values, in their order"] = value }; all: also those that are 0.
+-- The samples of a family that are not 0, as { ["the labels' values, in their order"] = value }.
+-- `suffix` of the name: "_total", or "" for a gauge; `all`: also those that are 0.
 function openmetrics.values(family, name, order, all)
 	local values = {}
 	for _, sample in ipairs(family.samples) do
@@ -64,8 +64,8 @@ function openmetrics.values(family, name, order, all)
 	return values
 end
 
--- The same page in Prometheus's older text format, which `promtool check metrics` reads:
--- there a counter's name ends in _total from the start, and has no _created.
+-- The same page in Prometheus's older text format, which `promtool check metrics` reads. There the
+-- name of a counter always ends in _total, and there is no _created.
 function openmetrics.as_prometheus(page)
 	local counters = {}
 	for name in page:gmatch "# TYPE (%S+) counter" do

@@ -1,4 +1,4 @@
--- Other OpenSSLs than the one that this machine has, as far as they can be had from it.
+-- Other versions of OpenSSL, simulated with the one of this machine.
 local files = require "support.files"
 local lfs = require "lfs"
 local process = require "support.process"
@@ -17,8 +17,8 @@ const char *OpenSSL_version(int type)
 }
 ]]
 
--- A library that makes OpenSSL say, where LD_PRELOAD names it, that it is of another version:
--- of a number as in C ("0x40000000") and in words ("4.0.0"). Returns its path.
+-- A library that makes OpenSSL report another version, if LD_PRELOAD names the library: a number as
+-- in C ("0x40000000") and a text ("4.0.0"). Returns its path.
 function other_openssl.saying(number, words)
 	local code, library = process.scratch "version.c", process.scratch "version.so"
 	files.write(code, source:format(number, words, words))
@@ -32,8 +32,7 @@ local function replaced(text, pattern, replacement)
 	return new
 end
 
--- A directory with OpenSSL's headers as those of the next minor version, "OpenSSL newer", as
--- far as one can tell.
+-- A directory with OpenSSL's headers that claim to be of the next minor version, "OpenSSL newer".
 function other_openssl.newer_headers()
 	local directory = process.scratch "include"
 	assert(lfs.mkdir(directory))
@@ -53,12 +52,12 @@ local function rename(from, to)
 	files.write(to, text)
 end
 
--- Writes a core that is like the one at `from`, but calls a libssl of its own. Returns the
--- directory that LD_LIBRARY_PATH has to name then.
+-- Writes a copy of the core at `from` that calls a libssl of its own. Returns the directory that
+-- LD_LIBRARY_PATH has to name then.
 function other_openssl.with_own_libssl(from, to)
 	local directory = process.scratch "libraries"
 	assert(lfs.mkdir(directory))
-	-- The core is loaded in this process, too.
+	-- This process has loaded the core, too.
 	rename(files.read "/proc/self/maps":match "(/%S+/libssl%.so%.3)", directory .. "/libssl.so.x")
 	rename(from, to)
 	return directory

@@ -13,8 +13,8 @@
 --     pki.remove()
 --
 -- Keys are made once for each kind and name. A command that fails raises an
--- error with what the command said. Nothing here is fit for real use: the keys
--- are not encrypted, and rsa1024 and sha1 are there to be refused.
+-- error with the output of the command. Nothing here is fit for real use: the keys
+-- are not encrypted, and rsa1024 and sha1 exist to be refused.
 
 local lfs = require "lfs"
 local process = require "support.process"
@@ -51,8 +51,8 @@ function pki.directory()
 	return directory
 end
 
--- Runs a command given as a list of words, and returns what it wrote to its
--- standard output. `input` (optional) is a path to read from.
+-- Runs a command given as a list of words, and returns its standard output. `input`
+-- (optional) is a path to read from.
 function pki.run(words, input)
 	local quoted = {}
 	for index, word in ipairs(words) do
@@ -70,7 +70,7 @@ end
 
 local count = 0
 
--- A path that nothing has been written to yet.
+-- An unused path.
 function pki.path(suffix)
 	count = count + 1
 	return ("%s/%d%s"):format(pki.directory(), count, suffix or "")
@@ -225,7 +225,7 @@ local function subject(options)
 	end
 	local name = options.common_name
 	if not name then
-		-- These may hold any byte, and be longer than a Common Name.
+		-- Names may hold any byte, and be longer than a Common Name.
 		name = options.names and options.names[1] or "test"
 		name = name:gsub("[^%w%.%*_-]", "?"):sub(1, 64)
 	end
@@ -256,7 +256,7 @@ local function extensions(options)
 		lines[#lines + 1] = "keyUsage=critical,keyCertSign,cRLSign"
 		lines[#lines + 1] = "subjectKeyIdentifier=hash"
 	else
-		-- And never a certificate without extensions, which would be version 1.
+		-- This extension keeps the certificate from being of version 1.
 		lines[#lines + 1] = "basicConstraints=CA:FALSE"
 	end
 	if options.extended_key_usages then
@@ -296,8 +296,8 @@ local function database()
 	return database_path
 end
 
--- `issuer` nil: signed with its own key. Always by `openssl ca`: among the
--- commands of OpenSSL 3.0 only that one takes both ends of the validity.
+-- `issuer` nil: signed with its own key. Uses `openssl ca`, because it is the only command
+-- of OpenSSL 3.0 that takes both ends of the validity.
 local function sign(issuer, options)
 	local key = pki.key(options.key or "p256", options.key_name)
 	local path = pki.path(".crt")
@@ -382,7 +382,7 @@ function pki.authority(options)
 	return new_authority(own, key, "")
 end
 
--- An authority below this one. What it issues carries its certificate.
+-- An authority below this one. Certificates that it issues carry its own certificate.
 function Authority:intermediate(options)
 	check_options(options or {})
 	local own, key = sign(self, authority_options(options))
@@ -403,13 +403,13 @@ end
 
 -- ---- what is broken ------------------------------------------------------
 
--- Text that was cut off in the middle, as by a full disk.
+-- Text that is cut off in the middle, as on a full disk.
 function pki.truncated(text)
 	return text:sub(1, math.floor(#text / 2))
 end
 
--- Paths of files that a server might find where it expects a certificate
--- (or, but for `empty` and `missing`, a key). `files` is what issue returns.
+-- Paths of faulty files in the place of a certificate (or of a key, except `empty` and
+-- `missing`). `files`: a result of issue.
 function pki.broken(files)
 	return {
 		missing = pki.path(".missing"),
@@ -422,7 +422,7 @@ function pki.broken(files)
 	}
 end
 
--- Removes the directory with all that was made.
+-- Removes the directory and everything in it.
 function pki.remove()
 	if directory then
 		local path = directory

@@ -1,4 +1,4 @@
--- One connection of each kind to a server, and to others that it federates with.
+-- One connection of each kind to a server, and streams to other servers.
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local mime = require "mime"
@@ -13,8 +13,8 @@ local DAY = 86400
 
 local old_tls = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-SHA" }
 
--- Servers that are not under the policy: valid.test with a certificate of the authority's,
--- self.test with its own signature, old.test with old software.
+-- Servers without the policy: valid.test with a certificate of the authority, self.test with a
+-- self-signed one, old.test with old software.
 local function start_others(authority, own_signature)
 	local files = authority:issue {
 		names = { "valid.test", "old.test" }, key = "rsa2048", extended_key_usages = { "serverAuth", "clientAuth" },
@@ -31,8 +31,8 @@ local function start_others(authority, own_signature)
 	}
 end
 
--- The server, with hosts example.test, under the policy with an exception for old.test, and
--- report.test, where it is only reported on.
+-- The server, with the hosts example.test, which has an exception for old.test, and report.test,
+-- which is in report mode.
 local function start_server(authority, others, options)
 	local files = authority:intermediate { common_name = "Test Intermediate" }:issue {
 		names = { "example.test", "report.test" }, srv = { "_xmpp-client.example.test", "_xmpp-server.example.test" },
@@ -133,8 +133,8 @@ local function ping(from, near, far)
 	assert(answer:lower():find("pong", 1, true), answer)
 end
 
---- Connects one of each kind. Returns them by name: peers with `address`, the JID, where
--- they are logged in, and sockets.
+--- Connects one of each kind. Returns them by name: sockets, and peers with `address` (the JID, if
+-- they are logged in).
 function population.connect(server, others)
 	local made = {
 		tls13 = log_in(server, "c2s", "example.test", "juliet", { protocol = "tlsv1_3" }),

@@ -1,4 +1,4 @@
--- Child processes that are bounded in time and cannot outlive the test run.
+-- Child processes with a time limit, which cannot outlive the test run.
 --
 -- Every child hangs on a pipe that only this process holds. When the run ends,
 -- even by SIGKILL, the pipe closes: clients see the end of their input, and a
@@ -6,13 +6,13 @@
 
 local files = require "support.files"
 local lfs = require "lfs"
--- LuaSocket also makes SIGPIPE harmless, which writing to a dead child would raise.
+-- LuaSocket also ignores SIGPIPE, which a write to a dead child would raise.
 local socket = require "socket"
 
 local process = {}
 
--- Sockets of this process must not stay open in its children: a peer would
--- never see them close. LuaSocket does not mark them close-on-exec.
+-- Children must not inherit sockets of this process, because a peer would never see
+-- them close. LuaSocket does not mark them close-on-exec.
 local prologue = [[
 for fd in /proc/self/fd/*; do
 	fd=${fd##*/}
@@ -35,12 +35,12 @@ shift
 run "$@" 2>/dev/null
 ]]
 
--- These two make their directory themselves: nothing is left if we die before they start.
+-- These two make their directory themselves, so nothing is left if we die before they start.
 local claim = [[
 mkdir -m 700 "$directory" && : >"$directory/claimed" || exit
 ]]
 
--- Its input: a line with the server's command, then lines with names of signals for it.
+-- Its input is a line with the server's command, then lines with names of signals for it.
 local keeper_script = prologue .. claim .. [[
 limit=()
 exec >/dev/null 2>&1
@@ -65,7 +65,7 @@ fi
 rm -rf "$directory"
 ]]
 
--- A child may still be writing into the directory when it goes.
+-- A child may still write into the directory while it is removed.
 local sweeper_script = prologue .. claim .. [[
 while read -r _; do :; done
 for ((i = 0; i < 300; i++)); do
@@ -106,7 +106,7 @@ function process.poll(timeout, attempt)
 	end
 end
 
--- Starts a script that makes, guards and in the end removes a new directory.
+-- Starts a script that makes a new directory, guards it and finally removes it.
 local function guard(script)
 	local directory = files.temporary_path()
 	local pipe = start(script, directory, "", "setsid")
@@ -130,8 +130,8 @@ end
 local Process = {}
 Process.__index = Process
 
--- Starts a command (a list of words). options.timeout: after so many seconds (60)
--- it is killed. Its input stays open until close().
+-- Starts a command (a list of words). It is killed after options.timeout seconds (60).
+-- Its input stays open until close().
 function process.spawn(command, options)
 	local timeout = options and options.timeout or 60
 	local directory = process.scratch(command[1]:match("[^/]*$"))
@@ -162,7 +162,7 @@ function Process:write(text)
 	self.input:flush()
 end
 
--- All that it has written so far, output and errors.
+-- Its output and errors so far.
 function Process:output()
 	return files.read(self.directory .. "/output") or ""
 end
@@ -172,8 +172,8 @@ function Process:status()
 	return tonumber(files.read(self.directory .. "/status") or "")
 end
 
--- What a Lua pattern finds in its output: its first capture, or all of it. nil and
--- "ended" or "timeout" when it never comes.
+-- Waits for a Lua pattern in its output. Returns the first capture, or the whole match;
+-- nil and "ended" or "timeout" if there is no match.
 function Process:wait_for(pattern, timeout)
 	local ended, found
 	process.poll(timeout or self.timeout, function()
@@ -202,7 +202,7 @@ function Process:signal(name)
 end
 
 -- Ends its input and waits for its end. Returns output and exit status.
--- 124 and 137 mean that it was stopped because its time was over.
+-- 124 and 137 mean that it was stopped at its time limit.
 function Process:close()
 	if self.input then
 		self.input:close()
@@ -219,7 +219,7 @@ function Process:close()
 end
 
 -- Runs a command to its end. options.input: text for it. Returns output and exit
--- status; a command that needs longer than options.timeout is an error.
+-- status; a command that takes longer than options.timeout raises an error.
 function process.run(command, options)
 	local child = process.spawn(command, options)
 	if options and options.input then

@@ -1,4 +1,4 @@
--- A real Prosody, as the system installed it, in a throw-away directory on loopback.
+-- A real Prosody of the system, in a throw-away directory on loopback.
 
 local configuration = require "support.configuration"
 local debian_tree = require "support.debian_tree"
@@ -78,7 +78,7 @@ local function make_directory(self)
 	end
 end
 
--- Prosody's advice to install lua-unbound, in a box of asterisks, is of no use here.
+-- Prosody's advice to install lua-unbound, in a box of asterisks, is useless here.
 local function without_advice(output)
 	return (output:gsub("^%s*%*%*%*+\n.-\n%*%*%*+%s*", ""))
 end
@@ -88,12 +88,12 @@ local function failure(self, what)
 		self.config_path, what, tail(without_advice(self.process:output())), tail(self:log()))
 end
 
--- The network backend that the specification asks for; nil for Prosody's default.
+-- The network backend of the specification; nil for Prosody's default.
 local function backend(self)
 	return (self.spec.options or {}).network_backend
 end
 
--- True once the server's main loop has answered a connection that was made now.
+-- True once the server's main loop has answered a new connection.
 local function round_trip(self, timeout)
 	local connection, address, port, header
 	-- Prosody 0.12 does not read from its admin socket under libevent.
@@ -219,7 +219,7 @@ function Server:begin_shell(command)
 	return process.spawn(self:prosodyctl("shell", command))
 end
 
--- Where and how a client meets a service: "c2s", "c2s_direct_tls", "s2s" or "s2s_direct_tls".
+-- The target of a client for a service: "c2s", "c2s_direct_tls", "s2s" or "s2s_direct_tls".
 function Server:target(service, domain)
 	return {
 		port = assert(self.ports[service], "no such service"),
@@ -233,7 +233,7 @@ function Server:alive()
 	return self.process:status() == nil
 end
 
--- The log so far, or what came after a position that mark() gave.
+-- The log so far, or since a position from mark().
 function Server:log(mark)
 	return (files.read(self.log_path) or ""):sub((mark or 0) + 1)
 end
@@ -242,8 +242,8 @@ function Server:mark()
 	return lfs.attributes(self.log_path, "size") or 0
 end
 
--- Waits until a Lua pattern stands in the log (after `mark`). Returns what it finds;
--- that it never comes is an error with the log's end.
+-- Waits for a Lua pattern in the log (after `mark`). Returns the match. Raises an error with the
+-- end of the log if there is none.
 function Server:wait_for_log(pattern, mark, timeout)
 	local found
 	process.poll(timeout or 30, function()
@@ -257,7 +257,7 @@ function Server:wait_for_log(pattern, mark, timeout)
 	return found
 end
 
--- Replaces fields of the specification and rewrites the configuration; reload() makes it count.
+-- Replaces fields of the specification and rewrites the configuration, for the next reload().
 function Server:configure(fields)
 	self.spec = configuration.merged(self.spec, fields)
 	write_configuration(self)
@@ -269,9 +269,9 @@ function Server:renew(host, from)
 end
 
 -- Calls `attempt`, for up to 30 s, until it returns something true, and returns that.
--- Prosody handles signals between two steps of its Lua: one that arrives after it has
--- reckoned how long to wait for events leaves it waiting so long. Being stopped and
--- continued ends a process's wait (signal(7)), and does nothing else to it.
+-- Prosody handles signals between two steps of its Lua. If one arrives after it has computed how
+-- long to wait for events, it waits that long first. SIGSTOP and SIGCONT end the wait (signal(7)),
+-- and have no other effect.
 local function poll_awake(self, attempt)
 	for _ = 1, 30 do
 		local result = process.poll(1, attempt)
@@ -283,7 +283,7 @@ local function poll_awake(self, attempt)
 	end
 end
 
--- Prosody 13 under its select backend hears signals in a coroutine that no longer runs.
+-- Prosody 13 with its select backend handles signals in a coroutine that no longer runs.
 local function tell(self, signal, command)
 	if backend(self) == "select" then
 		self:shell(command)
@@ -305,7 +305,7 @@ function Server:reload()
 	return self:log(mark)
 end
 
--- Stops the server and removes its directory. That it had died, or did not end well, is an error.
+-- Stops the server and removes its directory. A server that had died or ends badly raises an error.
 function Server:stop()
 	if self.stopped then
 		return
@@ -331,7 +331,7 @@ function Server:stop()
 	end
 end
 
--- Ends the server without giving it any say (SIGKILL), and removes its directory.
+-- Kills the server (SIGKILL), and removes its directory.
 function Server:kill()
 	self.stopped = true
 	self.process:signal("KILL")

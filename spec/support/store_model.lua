@@ -1,9 +1,9 @@
--- What a session store has to do, in the simplest way: a ring of slots, and a table. It
--- takes random steps beside a store, and raises an error where the two differ.
+-- A simple model of a session store: a ring of slots, and a table. It takes random steps together
+-- with a store, and raises an error if the two differ.
 --
--- A store may drop a session once it has expired, and need not until it is asked for it. So
--- of each session the model knows whether it was ever expired (`doubtful`); one that never
--- was has to be found.
+-- A store may drop an expired session at once, or later, when it is asked for the session. So the
+-- model notes for each session whether it was ever expired (`doubtful`). The store has to find a
+-- session that never was.
 
 local trial = require "xmpp_tls_policy.core".session_store_trial
 
@@ -18,7 +18,7 @@ local function check(self, condition, what, ...)
 	end
 end
 
--- As the store reckons, unsigned: a clock that was set back makes all sessions old.
+-- Unsigned, as in the store: a clock that was set back makes all sessions old.
 local function age_of(self, session)
 	return (self.clock - session.created) % 2 ^ 32
 end
@@ -42,7 +42,7 @@ local function forget(self, session)
 	end
 end
 
--- id: nil for one that nobody knows.
+-- id: nil for an unknown one.
 local function remember(self, id)
 	self.newest = self.newest % self.capacity + 1
 	local victim = self.slots[self.newest]
@@ -59,7 +59,7 @@ local function remember(self, id)
 	self.present, self.insertions = self.present + 1, self.insertions + 1
 end
 
--- 32 bytes. By the first four of them a store chooses the bucket: some begin alike.
+-- 32 bytes. A store chooses the bucket by the first four, so some IDs have the same.
 local function new_id(self)
 	self.made = self.made + 1
 	local start = self.random(8) == 1 and self.random(64) or self.random(2 ^ 24)
@@ -67,7 +67,7 @@ local function new_id(self)
 		.. ("%028d"):format(self.made)
 end
 
--- A session with an ID that is known, which the store may have; or nil.
+-- A session that the store may have, with its ID; or nil.
 local function any(self)
 	local session = self.slots[self.random(self.capacity)] or self.slots[self.newest]
 	return session and session.id and session or nil
@@ -122,7 +122,7 @@ local function remove(self)
 	end
 end
 
--- Puts in so many sessions that nobody knows.
+-- Inserts a number of unknown sessions.
 function Model:fill(count)
 	assert(trial.fill(self.store, count))
 	for _ = 1, count do
@@ -185,7 +185,7 @@ local function count(self)
 		"%d evictions instead of %d to %d", stats.evictions, self.least_evictions, self.most_evictions)
 end
 
--- How often each is done in 100,000 steps: seldom what keeps the others from going far.
+-- The frequency of each in 100,000 steps. Operations that empty the store are rare.
 local frequencies = {
 	{ insert, 45000 }, { find, 33000 }, { find_none, 7500 }, { remove, 7500 }, { replace, 5996 }, { pass_time, 500 },
 	{ fill, 400 }, { sweep, 50 }, { count, 50 }, { set_lifetime, 2 }, { flush, 1 }, { set_back, 1 },
@@ -203,7 +203,7 @@ function model.new(store, random)
 	return self
 end
 
--- One random operation on both.
+-- Does one random operation on both.
 function Model:step()
 	self.steps = self.steps + 1
 	local chosen = self.random(100000)

@@ -1,5 +1,5 @@
---- Cases of support/stream_rules.lua made real: a world, a stream in the state of the case, and what a
--- test of a case checks.
+--- Cases of support/stream_rules.lua made real: a world, a stream in the state of the case, and the
+-- checks of a case.
 local core = require "xmpp_tls_policy.core"
 local stream_world = require "support.stream_world"
 local tls_pairs = require "support.tls_pairs"
@@ -55,7 +55,7 @@ end
 
 local records = {}
 
--- What is remembered of a domain: the certificate that the connection shows, or another one.
+-- The remembered certificate of a domain: the one that the connection shows, or another one.
 local function record_of(case, connection, domain)
 	local certificate = connection
 	if case.memory == "changed" then
@@ -133,7 +133,7 @@ local function check(expected, found, case, what)
 	end
 end
 
--- Whether a stream was ended, once, with all that belongs to it, or not at all.
+-- Checks that a stream was ended once, with all consequences; or not at all.
 local function check_ending(world, session, ended, case)
 	local times = ended and 1 or 0
 	check(times, session.closed or 0, case, "closed")
@@ -157,8 +157,8 @@ local function check_effects(world, session, case, authenticated)
 	check(true, #world.handshakes <= 1, case, "counted once at most")
 end
 
--- Where an element is for: what its `to` is, the kind of that host as far as it is ours, and whether
--- it is another than the header's.
+-- The target of an element: its `to`, the kind of that host if it is ours, and whether it differs from
+-- the host of the header.
 function stream_cases.targets(header)
 	local list = { {} }
 	if header then

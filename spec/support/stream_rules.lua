@@ -1,15 +1,15 @@
---- What a stream may do, worked out from the two rules of DESIGN.md ("One place decides what a stream
--- may do"), for a stream to a.test or from it, as its header says. A case is a table:
+--- The permitted actions of a stream, computed from the two rules of stream/admission.lua, for a
+-- stream whose header names a.test as the peer. A case is a table:
 --   role          "c2s", "s2sin" or "s2sout"
 --   header        kind of the host that the header names, "should", "must", "report", "disabled",
 --                 "unknown" (none of ours), or nil: it names none
 --   others        kind of the policy for a header without a host
---   target        kind of the host that the element is for, nil: its `to` is absent or invalid
---   is_foreign    whether that is another host than the header's
+--   target        kind of the host that the element is for; nil: its `to` is absent or invalid
+--   is_foreign    whether that host is another one than the header's
 --   element       { leads = { [role] = true }, is_dialback, xmlns (nil: a stanza) }
 --   from          "a.test", "b.test" or nil
 --   tls           "plain", "awaited" (STARTTLS was agreed on), "spoofed" (and a header came since),
---                 "unobserved" (nothing is known of it), "bad" (breaks the level must), "weak" (breaks
+--                 "unobserved" (it has no facts), "bad" (breaks the level must), "weak" (breaks
 --                 should), "good"
 --   certificate   "a", "b" (valid for a.test, b.test) or "none"
 --   authed        { [domain] = true }
@@ -37,8 +37,8 @@ local function header_level(case)
 	return enforced(case, case.header)
 end
 
--- Whether TLS is as a level demands. At the level must, the draft does not demand it; where there is
--- some, it has to be known and good.
+-- Whether TLS is as a level demands. At level must the draft does not require TLS; if there is TLS,
+-- it has to be observed and good.
 local function is_good_enough(case, level, plain_will_do)
 	if case.tls == "plain" or case.tls == "awaited" then
 		return level == "must" or plain_will_do or false
@@ -50,13 +50,13 @@ local function is_vouched(case, domain)
 	return is_encrypted(case) and case.certificate .. ".test" == domain
 end
 
--- Outgoing streams are shown a certificate by every server.
+-- On outgoing streams every server shows a certificate.
 local function shows_a_change(case)
 	return is_encrypted(case) and case.memory == "changed" and (case.certificate ~= "none" or case.role == "s2sout")
 end
 
--- Rule 1, for a pair of a host of a kind and a domain. `but`: { memory, vouching, plain }: what does
--- not count.
+-- Rule 1, for a pair of a host of a kind and a domain. `but`: { memory, vouching, plain }: conditions
+-- that do not count.
 local function is_admitted(case, level, domain, but)
 	return not level or is_good_enough(case, level, but.plain)
 		and (but.vouching or case.role == "c2s" or not case.needs_certificate or is_vouched(case, domain))
@@ -68,8 +68,8 @@ function stream_rules.opened(case)
 	return is_admitted(case, header_level(case), "a.test", { memory = true, vouching = true, plain = true })
 end
 
---- Whether the header's pair may go on once the server has checked the certificate. Nothing is known
--- yet of an incoming stream but a claim.
+--- Whether the header's pair may go on once the server has checked the certificate. The domain of an
+-- incoming stream is still only a claim.
 function stream_rules.certificate_checked(case)
 	return is_admitted(case, header_level(case), "a.test", { memory = case.role ~= "s2sout", plain = true })
 end

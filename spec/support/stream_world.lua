@@ -73,6 +73,9 @@ function session_functions.is_destroyed(session) return session.destroyed == tru
 function session_functions.speaks_xmpp_itself(session) return not session.is_over_http end
 function session_functions.speaks_for(session, domain) return session.authed[domain] == true end
 function session_functions.has_valid_chain(session) return session.chain_valid == true end
+function session_functions.has_trusted_chain(session)
+	return session.chain_valid == true and session.chain_untrusted ~= true
+end
 function session_functions.has_valid_identity(session) return session.identity_valid == true end
 function session_functions.has_valid_certificate(session)
 	return session.chain_valid and session.identity_valid or false
@@ -95,7 +98,7 @@ function session_functions.domains_of(session)
 	return list
 end
 
---- The parts of an address, prepared: ASCII alone, a dot at the end does not count.
+--- The prepared parts of an address: only ASCII, without a dot at the end.
 function stream_world.split_jid(text)
 	local bare, resource = text:match "^([^/]+)/(.+)$"
 	local node, domain = (bare or text):match "^([^@/]+)@([^@/]+)$"
@@ -107,7 +110,7 @@ function stream_world.split_jid(text)
 	return node and node:lower(), domain ~= "" and domain or nil, resource
 end
 
--- What happened to sessions is counted there.
+-- The counts of what happens to sessions.
 local function new_adapter(world)
 	local adapter = {}
 	for name, method in pairs(session_functions) do
@@ -181,7 +184,7 @@ function policies:set(host, policy)
 	self.number = self.number + 1
 end
 
--- Options -> policy, so that options that are alike give the same object.
+-- Options -> policy, so that equal options give the same object.
 local made = {}
 
 --- The policy of options: { level, mode, unauthenticated_s2s, certificate_change, exceptions }.
@@ -231,7 +234,7 @@ function stream_world.new(hosts)
 	return world
 end
 
---- As a reload of the module: the parts that do not outlive it are made anew.
+--- Does the same as a reload of the module: makes the parts that do not outlive it anew.
 function world_methods:load_again()
 	self.closing = new_closing { server = self.server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
@@ -261,7 +264,7 @@ function world_methods:authenticate(session, domain)
 	end
 end
 
---- An element: `name`, `xmlns`, `to`, `from`, each may be nil.
+--- An element with `name`, `xmlns`, `to` and `from`; each may be nil.
 function stream_world.element(name, xmlns, to, from)
 	return { name = name, attr = { xmlns = xmlns, to = to, from = from } }
 end

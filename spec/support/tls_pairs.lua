@@ -7,7 +7,7 @@ local ssl = require "ssl"
 
 local tls_pairs = {}
 
--- By what they break: nothing, the level "should", or the level "must" as well.
+-- By the level that they break: none, "should", or "must" as well.
 local ciphers = { good = "ECDHE-RSA-AES256-GCM-SHA384", weak = "AES128-SHA", bad = "NULL-SHA256" }
 
 local files, open = nil, {}
@@ -17,7 +17,7 @@ local function make_files()
 	files = { authority = authority.certificate, ours = authority:issue { names = { "host.test" }, key = "rsa2048" } }
 	files.a = authority:issue { names = { "a.test" }, key = "rsa2048", key_name = "a" }
 	files.b = authority:issue { names = { "b.test" }, key = "rsa2048", key_name = "b" }
-	-- What a.test and b.test had before; of another authority.
+	-- The previous certificate of a.test and b.test, of another authority.
 	local other = pki.authority()
 	files.older = other:issue { names = { "a.test", "b.test" }, key = "rsa2048", key_name = "older" }
 	files.none = pki.self_signed { names = { "nobody.test" }, key = "rsa2048", key_name = "none" }

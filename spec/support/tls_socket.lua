@@ -1,5 +1,4 @@
--- A socket with TLS of our own core, in the place of LuaSec's: for what LuaSec
--- cannot do, which is to resume a session.
+-- A socket with TLS of our own core instead of LuaSec, which cannot resume a session.
 local core = require "xmpp_tls_policy.core"
 
 local tls_socket = {}
@@ -7,8 +6,8 @@ local tls_socket = {}
 local TlsSocket = {}
 TlsSocket.__index = TlsSocket
 
--- Wraps a connected LuaSocket socket. options: server_name, session (bytes that
--- an earlier one's session() gave).
+-- Wraps a connected LuaSocket socket. options: server_name, session (bytes from
+-- session() of an earlier one).
 function tls_socket.wrap(socket, context, options)
 	return setmetatable({
 		socket = socket,
@@ -33,7 +32,7 @@ local function flush(self)
 	return true
 end
 
--- Some more bytes from the network into the connection.
+-- Feeds more bytes from the network into the connection.
 local function fill(self)
 	local bytes, reason, partial = self.socket:receive(5)
 	bytes = bytes or partial
@@ -76,7 +75,7 @@ function TlsSocket:send(text)
 	return flush(self)
 end
 
--- As LuaSocket's: exactly so many bytes, or nil, reason and what there is.
+-- Like LuaSocket's receive: that many bytes; or nil, reason and the bytes so far.
 function TlsSocket:receive(count)
 	while #self.buffer < count do
 		local bytes, _, code = self.connection:read()
@@ -102,18 +101,18 @@ function TlsSocket:info()
 	return self.connection:facts()
 end
 
--- The session for the next connection; in TLS 1.3 once something was received.
+-- The session for the next connection; in TLS 1.3 only after a receive.
 function TlsSocket:session()
 	return self.connection:insecure_session()
 end
 
--- Says goodbye (close_notify) before close.
+-- Sends close_notify. To be called before close.
 function TlsSocket:shutdown()
 	assert(self.connection:shutdown())
 	flush(self)
 end
 
--- Closes the socket without a word, as who loses the network.
+-- Closes the socket without close_notify, as after a loss of the network.
 function TlsSocket:close()
 	self.connection:close()
 	self.socket:close()

@@ -1,5 +1,5 @@
--- What the specs run on. Every run prints it (see .busted), and a spec of what changed from
--- one version to another asks here.
+-- The versions that the specs run on. Each run prints them (see .busted), and specs that depend on
+-- a version ask here.
 
 local core = require "xmpp_tls_policy.core"
 local debian_tree = require "support.debian_tree"
@@ -17,7 +17,7 @@ local versions = {
 
 local prosody_versions = {}
 
--- Prosody's, such as "0.12.3"; of this system or of the tree of another (see debian_tree.lua).
+-- The version of Prosody, such as "0.12.3", on this system or in a tree (see debian_tree.lua).
 function versions.prosody(root)
 	local key = root or "/"
 	prosody_versions[key] = prosody_versions[key]
@@ -36,13 +36,13 @@ function versions.has_group(name)
 	return dropped ~= nil and dropped.groups == nil
 end
 
--- Whether a client can be told of which groups it sends key shares: from OpenSSL 3.5 on.
+-- Whether the groups of a client's key shares can be set, which is so from OpenSSL 3.5 on.
 function versions.has_key_shares()
 	local major, minor = versions.openssl:match "^(%d+)%.(%d+)"
 	return tonumber(major) * 100 + tonumber(minor) >= 305
 end
 
--- All in one line, with the system's name.
+-- All versions in one line, with the name of the system.
 function versions.line()
 	local system = (files.read "/etc/os-release" or ""):match 'PRETTY_NAME="([^"]*)"' or "unknown system"
 	return ("On %s: %s, OpenSSL %s, LuaSec %s, Prosody %s"):format(

@@ -1,4 +1,4 @@
--- A scripted XMPP peer: it does what it is told, and nothing by itself.
+-- A scripted XMPP peer. It does nothing by itself.
 
 local socket = require "socket"
 local ssl = require "ssl"
@@ -39,8 +39,8 @@ local function new_peer(connection, fields)
 	return setmetatable(fields, Peer)
 end
 
--- Connects to a target (see prosody.lua) and says nothing yet. options.timeout: seconds
--- for each wait; options.from: the domain that we say we are; options.nagle: true for Nagle's algorithm.
+-- Connects to a target (see prosody.lua) and sends nothing yet. options.timeout: seconds for each
+-- wait; options.from: the domain that we claim; options.nagle: true for Nagle's algorithm.
 function xmpp.connect(target, options)
 	options = options or {}
 	local connection = assert(socket.tcp())
@@ -56,7 +56,7 @@ function xmpp.connect(target, options)
 	})
 end
 
--- Sends text; nil and a message when the connection is gone.
+-- Sends text; nil and a message if the connection is closed.
 function Peer:send(text)
 	self.socket:settimeout(self.timeout)
 	return self.socket:send(text)
@@ -76,10 +76,10 @@ function Peer:receive(deadline)
 		end
 		return nil, reason
 	end
-	-- The rest of what is there already.
+	-- The rest of the bytes that have arrived.
 	self.socket:settimeout(0)
 	local more, ended, rest = self.socket:receive(65536)
-	-- LuaSec would give the rest of a closed connection again, a byte less each time.
+	-- LuaSec would return the rest of a closed connection again, one byte less each time.
 	self.over = ended == "closed" and ended or nil
 	return data .. (more or rest or "")
 end
@@ -96,9 +96,9 @@ local function find_end(text, patterns)
 	return earliest
 end
 
--- Reads up to and including what a Lua pattern (or the first of several) matches. Returns
--- that text; or nil, the reason, and all that came instead. What comes behind stays for
--- the next call.
+-- Reads up to and including the match of a Lua pattern (or the first match of several). Returns that
+-- text; or nil, the reason, and the text received instead. Text after the match stays for the next
+-- call.
 function Peer:read_until(patterns, timeout)
 	patterns = type(patterns) == "table" and patterns or { patterns }
 	local deadline = socket.gettime() + (timeout or self.timeout)
@@ -117,7 +117,7 @@ function Peer:read_until(patterns, timeout)
 	end
 end
 
--- All that comes until the other side closes, and how it did. nil, "timeout" and text when it does not.
+-- Reads until the other side closes. Returns the text, and how it closed; or nil, "timeout" and text.
 function Peer:read_all(timeout)
 	local _, reason, text = self:read_until({}, timeout)
 	if reason == "timeout" then
@@ -127,7 +127,7 @@ function Peer:read_all(timeout)
 end
 
 -- Opens a stream to the target's domain. Returns the other side's header and features as text;
--- nil, reason and what came instead (a stream error, say).
+-- nil, reason and the text received instead (such as a stream error).
 function Peer:open()
 	local sent, reason = self:send(xmpp.stream_header(self.kind, self.domain, self.from))
 	if not sent then
@@ -169,8 +169,8 @@ local function secure_with_core(self, options)
 	return self.socket:dohandshake()
 end
 
--- TLS on the connection as it stands. options: LuaSec's parameters, and server_name (a
--- name, or false for no SNI; default: the domain). nil and OpenSSL's reason on failure.
+-- Starts TLS on the connection now. options: LuaSec's parameters, and server_name (a name, or false
+-- for no SNI; default: the domain). nil and OpenSSL's reason on failure.
 function Peer:secure(options)
 	if options and options.context then
 		return secure_with_core(self, options)
@@ -193,8 +193,8 @@ function Peer:secure(options)
 	return connection:dohandshake()
 end
 
--- From a new connection to an encrypted stream, by STARTTLS or direct TLS. Returns the
--- features; nil, reason and what came instead. options: as for connect(), tls: for secure().
+-- Makes a new connection and an encrypted stream on it, by STARTTLS or direct TLS. Returns the
+-- features; or nil, reason and the text received instead. options: as for connect(); tls: for secure().
 function xmpp.open(target, options)
 	local peer = xmpp.connect(target, options)
 	local function step(ok, reason, text)
@@ -243,12 +243,12 @@ function Peer:login(user, password)
 	return bound:match("<jid>(.-)</jid>")
 end
 
--- What LuaSec knows of the connection's TLS.
+-- LuaSec's information on the connection's TLS.
 function Peer:tls_info()
 	return self.socket:info()
 end
 
--- Closes the connection without a word.
+-- Closes the connection without ending the stream.
 function Peer:close()
 	self.socket:close()
 end
@@ -256,7 +256,7 @@ end
 local Listener = {}
 Listener.__index = Listener
 
--- Waits for connections on a free port: a remote server that does as told. kind: "s2s" or "c2s".
+-- A scripted remote server that listens on a free port. kind: "s2s" or "c2s".
 function xmpp.listen(kind)
 	local listening = assert(socket.bind("127.0.0.1", 0))
 	local _, port = listening:getsockname()
@@ -292,7 +292,7 @@ function Peer:answer(features)
 	return header
 end
 
--- Waits for <starttls/>, says <proceed/>. true; nil, reason and what came instead.
+-- Waits for <starttls/>, answers <proceed/>. true; or nil, reason and the text received instead.
 function Peer:proceed()
 	local text, reason, rest = self:read_until("<starttls[^>]*>")
 	if not text then

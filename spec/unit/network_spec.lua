@@ -17,6 +17,7 @@ describe("the network of", function ()
 		["0:0:0:0"] = { "::1", "::2", "::" },
 		["fe80:0:0:0"] = { "fe80::1", "fe80::2" },
 	} do
+		-- rfc6177.2.site-prefix
 		it(("%d IPv6 addresses is %s"):format(#addresses, expected), function ()
 			for _, address in ipairs(addresses) do
 				assert.equal(expected, network.of(address))

@@ -19,6 +19,7 @@ describe("text.shown", function ()
 	end
 end)
 
+-- rfc3629.4.utf8
 describe("text.is_utf8", function ()
 	for given, expected in pairs {
 		[""] = true, ["a\0\n~\127"] = true, ["b\195\188cher"] = true, ["\230\151\165\240\159\152\128"] = true,

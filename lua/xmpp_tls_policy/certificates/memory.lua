@@ -8,8 +8,9 @@
 -- which answer at once and throw no errors. Records are plain data (see record.lua); the
 -- storage may keep the table that it is given.
 --
--- A domain is a key of the storage. The caller brings it into normal form (RFC 7622 3.2),
--- and calls only for domains that have authenticated: other peers could fill the storage.
+-- A domain is a key of the storage. The caller brings it into normal form
+-- (rfc7622.3.2.normal-form), and calls only for domains that have authenticated: other peers
+-- could fill the storage.
 local records = require "xmpp_tls_policy.certificates.record"
 local sighting = require "xmpp_tls_policy.certificates.sighting"
 local text = require "xmpp_tls_policy.text"

@@ -24,6 +24,7 @@ local severities = { error = 1, warn = 2, info = 3 }
 -- ---- rules -----------------------------------------------------------------------
 -- `name` names the certificate in a sentence; `prefix` comes before the kinds of its faults.
 
+-- rfc5280.3.2.self-issued-by-name
 local function is_self_signed(certificate)
 	return certificate.subject == certificate.issuer
 end
@@ -91,7 +92,8 @@ local function check_signature(add, prefix, name, certificate)
 	end
 end
 
--- OpenSSL looks for the usage itself; anyExtendedKeyUsage is not enough for it.
+-- rfc5280.4.2.1.12.only-listed-usages. OpenSSL looks for the usage itself; anyExtendedKeyUsage is
+-- not enough for it.
 local function check_usages(add, name, certificate)
 	if not certificate.extended_key_usages then
 		return
@@ -123,7 +125,7 @@ local function issuer_among(list, certificate, taken)
 end
 
 -- The certificates by which the first one leads up to a root, in any order in which they are
--- sent (RFC 8446 4.4.2). Others among the chain do not matter.
+-- sent (rfc8446.4.4.2.chain-in-any-order). Others among the chain do not matter.
 local function path(certificate, chain)
 	local found, taken = {}, {}
 	while not is_self_signed(certificate) do
@@ -138,7 +140,7 @@ local function path(certificate, chain)
 end
 
 -- Checks that the issuer of the certificate itself is sent. Of a further issuer, nothing
--- tells whether it is a root, which need not be sent; and public authorities do not issue
+-- tells whether it is a root, which need not be sent (rfc8446.4.4.2.root-left-out); and public authorities do not issue
 -- the certificates of servers from a root.
 local function check_chain(add, name, certificate, options)
 	if not options.chain then

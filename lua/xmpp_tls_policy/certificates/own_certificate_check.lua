@@ -1,5 +1,4 @@
---- Logs what is wrong with the certificates of our own hosts: at each load, and when a day makes
--- it worse.
+--- Logs the faults of the certificates of our own hosts: at each load, and on the day of a new one.
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
@@ -43,12 +42,11 @@ local function facts_of(chain)
 	return list
 end
 
----- Looking -------------------------------------------------------------------
+---- Certificates --------------------------------------------------------------
 
 -- The certificate that the configuration gives a new context of a host: as context:inspect()
--- returns it, or nil. A context is only made to look at where the file or the configuration may be
--- another one than the last time. The server itself logs that there is no certificate, or that
--- it cannot be loaded.
+-- returns it, or nil. A new context is made only if the file or the configuration may have changed.
+-- The server itself logs a certificate that is missing or cannot be loaded.
 local function configured(self, host, role)
 	local source = self._server.certificate_source(host, role)
 	local known = self._configured[host] or {}
@@ -82,7 +80,7 @@ local function in_use(self, host, role)
 end
 
 -- The certificate that a host shows in a role. Of several, the one that expires first counts: a
--- file that was renewed is of no use before the server has loaded it.
+-- renewed file has no effect before the server has loaded it.
 local function shown(self, host, role)
 	local list, has_starttls = in_use(self, host, role)
 	if not has_starttls then
@@ -98,8 +96,8 @@ local function shown(self, host, role)
 	return first
 end
 
---- What is wrong with a host's certificate, `inspected` as context:inspect() returns it: a list as
--- of own_certificate.check; and the facts of the certificates that are sent after it.
+--- The faults of a host's certificate, `inspected` as context:inspect() returns it: a list as of
+-- own_certificate.check; and the facts of the certificates that are sent after it.
 function methods:problems(host, inspected)
 	local certificate, chain = inspected.certificate, facts_of(inspected.chain)
 	local covers_for_clients
@@ -157,7 +155,7 @@ local function check_later(self, hosts, which)
 	end
 end
 
---- Logs what is wrong with the certificate of a host, soon.
+--- Logs the faults of a host's certificate, in a later turn.
 function methods:check(host)
 	check_later(self, { host }, "all")
 end

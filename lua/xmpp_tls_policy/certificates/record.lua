@@ -10,7 +10,7 @@
 --
 -- An entry is one certificate:
 --   { sha256, spki_sha256   of the certificate, and of its SubjectPublicKeyInfo
---                           (RFC 5280 4.1), in lower-case hex
+--                           (RFC 5280), in lower-case hex
 --     issuer, subject       in the form of RFC 4514; nil: empty, or too long to keep
 --     not_before, not_after UTC seconds; nil: not known
 --     verified              whether it led to a trusted root and covered the domain
@@ -40,7 +40,7 @@ records.MOST_PENDING = 4
 local UNSEEN_LONGEST = (90 + 1) * date.DAY
 
 -- Bounds the storage that peers can fill: the attributes of a name have at most 64 to 200
--- characters each (RFC 5280 appendix A.1).
+-- characters each (rfc5280.A.1.length-of-names).
 local LONGEST_NAME = 1024 -- bytes
 
 -- ---- parts -------------------------------------------------------------------
@@ -49,7 +49,7 @@ local function is_name(value)
 	return type(value) == "string" and #value <= LONGEST_NAME
 end
 
--- Databases and JSON take UTF-8 only. Other bytes are escaped (RFC 4514 2.4).
+-- Databases and JSON take UTF-8 only. Other bytes are escaped (rfc4514.2.4.escapes).
 local function name_to_keep(name)
 	if not is_name(name) then
 		return nil

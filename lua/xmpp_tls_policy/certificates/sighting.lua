@@ -6,8 +6,8 @@ local text = require "xmpp_tls_policy.text"
 
 local sighting = {}
 
--- So many new certificates of a domain are logged and remembered in a day: a server that
--- makes one for each connection fills neither the log nor the disk. A cluster whose
+-- The most new certificates of a domain that are logged and remembered in a day, so that a server
+-- with a new one for each connection fills neither the log nor the disk. A cluster whose
 -- certificates fill the list is learnt in a day.
 local MOST_NEWCOMERS = records.MOST_CERTIFICATES - 1
 
@@ -96,7 +96,7 @@ local function newcomer(domain, record, new, seen, now)
 	return result, true
 end
 
--- The result for a certificate that cannot be judged: it is refused where changes are.
+-- The result for a certificate that cannot be judged: it is refused if changes are.
 -- `failure`: the reason, a sentence.
 function sighting.unknown(seen, failure)
 	return { kind = "unknown", severity = "warn", message = failure, failure = failure, accepted = false,

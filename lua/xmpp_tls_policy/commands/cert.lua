@@ -1,4 +1,5 @@
---- The command `cert`: the certificates of a connected server or of a host of ours.
+--- The command `cert`: the certificates of a connected server or of a host of ours
+-- (admin.certificate).
 local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"

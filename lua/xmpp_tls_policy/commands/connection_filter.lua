@@ -38,7 +38,7 @@ local function comparable(domain)
 	return core.domain_name(domain) or domain
 end
 
--- The parts of a JID that the server has prepared (RFC 7622 3.1): node, domain, resource.
+-- The parts of a JID that the server has prepared (rfc7622.3.2.normal-form): node, domain, resource.
 local function parts_of(jid)
 	local bare, resource = jid:match "^([^/]*)/?(.*)$"
 	local node, domain = bare:match "^([^@]*)@(.*)$"

@@ -1,4 +1,4 @@
---- What the command `show` knows of one connection, as a row:
+--- One connection as a row of the command `show`:
 --   role               "c2s", "s2sin" or "s2sout"
 --   who                JID of an authenticated client; of a server's stream to us, the first domain
 --                      that it is authenticated for; of ours to a server, the domain that we
@@ -7,7 +7,7 @@
 --                      or nil
 --   host, address      our host, and the address of the peer
 --   carrier            "BOSH" or "WebSocket", or nil
---   hibernating        true: the client is gone, and its session waits for it (XEP-0198)
+--   hibernating        true: the client is disconnected, and its session waits for it (XEP-0198)
 --   encrypted, version, cipher_suite, bits, group, resumed, forward_secrecy
 --   mechanism          of SASL, or "dialback"; nil before authentication
 --   authenticated      whether a client has logged in, or a certificate vouches for each domain
@@ -49,8 +49,8 @@ end
 
 ---- TLS -----------------------------------------------------------------------
 
--- The facts of the present connection. A stream that was there before the module has only what the
--- server knows.
+-- The facts of the present connection. For a stream from before the module was loaded, only those of
+-- the server.
 local function facts_of(server, session, stream, connection)
 	if stream and stream.connection == connection and stream.facts then
 		return stream.facts
@@ -173,8 +173,8 @@ local function worst_as_enforced(service, row, session, stream, domains)
 	return worst
 end
 
--- Whether enough is known of a stream to say what an enforced policy would do: the handshake, or that
--- the peer was authenticated without one.
+-- Whether the verdict of an enforced policy on a stream can be computed: the handshake is known, or the
+-- peer was authenticated without one.
 local function is_known(server, session, stream)
 	if stream.facts then
 		return stream.connection == server.connection(session)

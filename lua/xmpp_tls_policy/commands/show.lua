@@ -1,4 +1,5 @@
---- The command `show`: the connections, how each is encrypted and authenticated, and its verdict.
+--- The command `show`: the connections, how each is encrypted and authenticated, and its verdict
+-- (admin.status, admin.version, admin.cipher).
 local connection_filter = require "xmpp_tls_policy.commands.connection_filter"
 local connection_row = require "xmpp_tls_policy.commands.connection_row"
 local counted = require "xmpp_tls_policy.text".counted

@@ -18,8 +18,8 @@ local function push_new(list, item)
 	list[#list + 1] = item
 end
 
--- A list of items, each of which has the list `hosts`. Most hosts have what all hosts have: so an
--- item is added once for each key. Returns function(key, host, item) -> the item of the key.
+-- A list of items, each of which has the list `hosts`. Most hosts have the same items, so an item is
+-- added once for each key. Returns function(key, host, item) -> the item of the key.
 local function shared_list(server)
 	local list, by_key = server.list {}, {}
 	return list, function (key, host, item)

@@ -7,7 +7,7 @@ local adopted_contexts = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- The server drops contexts without a word, and those need no giving back.
+-- The server drops contexts without telling us. Dropped contexts need not be given back.
 local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 
 function adopted_contexts.new()
@@ -226,8 +226,8 @@ function methods:enforce(luasec, given)
 	return enforce_anew(self, luasec, given, marks)
 end
 
---- Calls enforce again for each adopted context, with what `demand(given)` returns for what was
--- given before, and tell(entry) for each that this changed.
+--- Calls enforce again for each adopted context, with the result of `demand(given)` for its earlier
+-- `given`, and tell(entry) for each context that this changed.
 function methods:enforce_again(demand, tell)
 	local changed = {}
 	for luasec, entry in pairs(self._entries) do
@@ -315,7 +315,7 @@ end
 
 ---- Sessions --------------------------------------------------------------------
 
---- Makes the store of sessions what the options say: { enabled, lifetime (seconds), memory
+--- Makes the store of sessions as the options demand: { enabled, lifetime (seconds), memory
 -- (MiB) }. Sessions outlive a change of the lifetime; contexts follow when they are enforced
 -- again. Returns true, or nil and a message: nothing is resumed then.
 function methods:keep_sessions(options)

@@ -20,7 +20,7 @@ end
 
 ---- One context -----------------------------------------------------------------
 
--- What is demanded of a context (see adopted:enforce): the same table for the same host, role,
+-- The demand on a context (see adopted:enforce): the same table for the same host, role,
 -- option and policy until the configuration is loaded again. The table that leads to it is nested,
 -- because this is asked for each stream.
 local function demand_of(self, host, role, option, domain)
@@ -51,7 +51,7 @@ local function demand_of(self, host, role, option, domain)
 	return demand
 end
 
--- Says what was done to a context.
+-- Logs the changes to a context.
 local function log(self, entry)
 	if not entry.new then
 		return
@@ -67,7 +67,7 @@ local function log(self, entry)
 		server.log("*", "warn", "%s: handshakes on the context are not all reported: %s", which, entry.warning)
 	end
 	if entry.policy.mode == "report" then
-		server.log("*", "debug", "%s: the context is left as it is; %s is only reported on", which, entry.policy:name())
+		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", which, entry.policy:name())
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
@@ -171,7 +171,7 @@ function methods:search(host)
 	search_again(self)
 end
 
---- Makes the contexts of a host (nil: all) what they were.
+--- Restores the contexts of a host (nil: all).
 function methods:give_back(host)
 	for _, message in ipairs(self._adopted:release(host)) do
 		self._server.log("*", "error", "A context stays under the policy: %s", message)

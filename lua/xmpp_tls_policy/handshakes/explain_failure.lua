@@ -37,7 +37,7 @@ local function no_trust(fault)
 	return fault .. "; needs a certificate that it trusts, with the whole chain"
 end
 
--- The meaning of a peer's alert (RFC 8446 6.2).
+-- The meaning of a peer's alert (rfc8446.6.2.alert-meanings).
 local alerts = {
 	bad_certificate = no_trust "takes the server's certificate for invalid",
 	unknown_ca = no_trust "does not know who issued the server's certificate",

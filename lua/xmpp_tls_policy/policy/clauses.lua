@@ -290,6 +290,7 @@ local table_of_clauses = {
 		held_by = "server",
 	},
 	{
+		-- rfc8446.4.2.9.psk-with-key-exchange
 		id = "resume.psk-dhe",
 		statement = "resume under TLS 1.3 with a new key exchange (psk_dhe_ke)",
 		judge = function(facts)
@@ -299,6 +300,7 @@ local table_of_clauses = {
 		end,
 	},
 	{
+		-- rfc5746.3.secure-renegotiation, rfc8446.4.1.2.no-renegotiation
 		id = "renegotiation.secure",
 		statement = "secure renegotiation (RFC 5746) from every TLS 1.2 peer",
 		settings = { always = { no_renegotiation = true } },
@@ -310,7 +312,7 @@ local table_of_clauses = {
 	},
 	{
 		-- OpenSSL always supports it. A peer without it may connect, but not resume
-		-- (RFC 7627 5.3).
+		-- (rfc7627.5.3.no-resumption-without-ems).
 		id = "master-secret.extended",
 		statement = "the extended master secret; without it nothing is resumed (RFC 7627)",
 		judge = function(facts)
@@ -320,6 +322,7 @@ local table_of_clauses = {
 		end,
 	},
 	{
+		-- rfc8446.E.5.no-early-data
 		id = "early-data.none",
 		statement = "no early data (0-RTT): no specification says how XMPP could use it",
 		settings = { always = { no_early_data = true } },

@@ -6,7 +6,7 @@ local rank, version_names = suites.rank, suites.version_names
 
 local client_hello = {}
 
--- RFC 8446 4.2.3, and the pairs of hash and signature of RFC 5246 7.4.1.4.1 that it replaced.
+-- rfc8446.4.2.3.signature-schemes, which replaced rfc5246.7.4.1.4.1.hash-and-signature.
 local signature_schemes = {
 	[0x0201] = "rsa_pkcs1_sha1", [0x0203] = "ecdsa_sha1", [0x0401] = "rsa_pkcs1_sha256",
 	[0x0403] = "ecdsa_secp256r1_sha256", [0x0501] = "rsa_pkcs1_sha384", [0x0503] = "ecdsa_secp384r1_sha384",

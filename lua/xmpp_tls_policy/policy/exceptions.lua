@@ -98,7 +98,7 @@ function exceptions.normal(given)
 	return normal
 end
 
--- ---- in force --------------------------------------------------------------------
+-- ---- use -------------------------------------------------------------------------
 
 -- Whether an exception makes anything of a policy milder.
 local function has_effect(policy, exception)

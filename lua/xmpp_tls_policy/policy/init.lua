@@ -85,8 +85,8 @@ local function at_level(self, level)
 	return with_options(policy.compose(profiles.by_name[self.profile], level, self._clauses), self)
 end
 
--- Whether an operator's options (nil: none) are right and would make the same policy: then
--- it can stay in force when they are read again.
+-- Whether an operator's options (nil: none) are valid and would make the same policy, so that it
+-- can stay when they are read again.
 function methods:has_options(given)
 	local checked = options.check(given)
 	return checked ~= nil and options.fingerprint(checked) == self._fingerprint
@@ -95,11 +95,13 @@ end
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, also its peer and
 -- its last day.
 function methods:name()
-	local name = ("%s, level %s"):format(self.profile, self.level)
-	if self.exception then
-		name = ("%s, by exception for %s until %s"):format(name, self.exception.domain, self.exception.expires)
+	if not self._name then
+		self._name = ("%s, level %s"):format(self.profile, self.level)
+		if self.exception then
+			self._name = ("%s, by exception for %s until %s"):format(self._name, self.exception.domain, self.exception.expires)
+		end
 	end
-	return name
+	return self._name
 end
 
 -- ---- milder policies -------------------------------------------------------------
@@ -186,9 +188,9 @@ function methods:judge_client_hello(hello)
 	return copy(judged.breaches), judged.missing
 end
 
--- The verdict on a connection, negotiated without the policy, as it would be if the policy
--- were in force. A server's handshake would have another outcome then, which its client's
--- ClientHello decides (nil: unknown).
+-- The verdict on a connection, negotiated without the policy, if the policy were enforced. The
+-- handshake of a server would then have another outcome, which depends on the ClientHello (nil:
+-- unknown).
 function methods:judge_as_enforced(facts, connection, hello)
 	if not hello or facts.role ~= "server" then
 		return self:judge(facts, connection)

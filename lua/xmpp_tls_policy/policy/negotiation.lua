@@ -59,7 +59,7 @@ end
 
 -- The kind of thing that a ClientHello lacks for a handshake: "version", "suite" or "group";
 -- nil if it lacks nothing. A ClientHello without a list of groups leaves the group to the
--- server (RFC 8422 4).
+-- server (rfc8422.4.no-list-of-groups).
 function methods:missing(hello)
 	local newest, before_tls13 = client_hello.newest_versions(hello)
 	if not newest or rank[newest] < rank[self._minimum_version] then
@@ -113,7 +113,7 @@ function methods:choose(hello)
 	return { version = before_tls13, suite = preferred(self._ciphers, hello.suites), group = group }
 end
 
--- RFC 8446 4.2.3: the schemes with SHA-1.
+-- The schemes with SHA-1 (rfc8446.4.2.3.signature-schemes).
 local sha1_schemes = { [0x0201] = true, [0x0203] = true }
 
 local function offers_sha2(hello)

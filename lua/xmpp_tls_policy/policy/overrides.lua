@@ -24,7 +24,7 @@ local function missing(list, kept)
 	return gone
 end
 
--- The parts of the operator's configuration that are not in force on a context: a list of
+-- The parts of the operator's configuration that have no effect on a context: a list of
 -- sentences. `entry`: of the context (see contexts/adopted_contexts.lua). A default of the
 -- server is not the operator's configuration.
 function overrides.of_context(entry)

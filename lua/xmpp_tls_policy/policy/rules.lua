@@ -224,8 +224,7 @@ end
 
 -- ---- certificates ------------------------------------------------------------
 
--- RFC 6120 13.7.2: a certificate authenticates a peer only if it leads to a trusted root
--- and covers the domain. unauth.encrypt is about unauthenticated peers.
+-- rfc6120.13.7.2.trusted-and-named. unauth.encrypt is about unauthenticated peers.
 function rules.judge_identity(facts, connection)
 	if not rules.has_certificate(facts) then
 		return ("%s was negotiated, with %s; a certificate to check is needed"):format(

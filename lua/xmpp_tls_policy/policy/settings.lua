@@ -131,7 +131,7 @@ for _, record in ipairs(suites.groups) do
 	groups_by_name[record.name:lower()] = record
 end
 
--- For how many of the groups (names) a client sends a key share at once (RFC 8446 4.2.8).
+-- For how many of the groups (names) a client sends a key share at once (rfc8446.4.2.8.key-shares).
 -- If hybrid groups come first, also for the first group that is not a hybrid, so that a peer
 -- without hybrids need not ask for another share. Else nil: OpenSSL sends one.
 function settings.key_shares(groups)

@@ -110,13 +110,14 @@ local tls12_on_request = {
 	{ 0xC052, "TLS_DHE_RSA_WITH_ARIA_128_GCM_SHA256", "DHE", "RSA", "ARIA-128-GCM", 128 },
 }
 
--- Cipher suites of TLS 1.3. They do not name key exchange and authentication: every full
--- handshake has ephemeral keys and certificates.
+-- Cipher suites of TLS 1.3. They do not name key exchange and authentication
+-- (rfc8446.1.2.suite-without-key-exchange): every full handshake has ephemeral keys and
+-- certificates.
 local tls13 = {
 	{ 0x1302, "TLS_AES_256_GCM_SHA384", "ECDHE", "certificate", "AES-256-GCM", 256 },
 	{ 0x1303, "TLS_CHACHA20_POLY1305_SHA256", "ECDHE", "certificate", "CHACHA20-POLY1305", 256 },
 	{ 0x1301, "TLS_AES_128_GCM_SHA256", "ECDHE", "certificate", "AES-128-GCM", 128 },
-	-- integrity without encryption (RFC 9150; OpenSSL 3.4 and newer)
+	-- rfc9150.1.integrity-only; OpenSSL 3.4 and newer
 	{ 0xC0B5, "TLS_SHA384_SHA384", "ECDHE", "certificate", "NULL", 0 },
 	{ 0xC0B4, "TLS_SHA256_SHA256", "ECDHE", "certificate", "NULL", 0 },
 }
@@ -156,6 +157,7 @@ local groups_on_request = {
 
 local function suite(row, on_request)
 	local name, key_exchange, authentication, encryption, bits = row[2], row[3], row[4], row[5], row[6]
+	-- rfc7905.2.chacha20-poly1305
 	local aead = encryption:find("GCM", 1, true) or encryption:find("CCM", 1, true)
 		or encryption:find("POLY1305", 1, true)
 	return {
@@ -167,7 +169,7 @@ local function suite(row, on_request)
 		bits = bits,
 		aead = aead ~= nil,
 		forward_secrecy = key_exchange:find("^E?C?DHE") ~= nil,
-		-- AEAD, and HMAC with SHA-256 or SHA-384, came with TLS 1.2.
+		-- rfc5246.6.2.3.3.aead-needs-tls12; HMAC with SHA-256 or SHA-384 came with TLS 1.2, too.
 		needs_tls12 = aead ~= nil or name:find("SHA256$") ~= nil or name:find("SHA384$") ~= nil,
 		on_request = on_request,
 	}

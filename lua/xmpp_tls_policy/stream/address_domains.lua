@@ -4,7 +4,7 @@ local address_domains = {}
 
 -- Strangers choose addresses.
 local MOST_ADDRESSES = 2000
-local LONGEST_ADDRESS = 3 * 1023 + 2 -- bytes; RFC 7622 3.1
+local LONGEST_ADDRESS = 3 * 1023 + 2 -- bytes; rfc7622.3.1.length-of-addresses
 
 --- Returns function(address) -> the prepared domain of a JID, or nil for none. `split_jid`:
 -- function(address) -> node, domain, resource, all prepared.

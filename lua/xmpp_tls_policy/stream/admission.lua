@@ -214,8 +214,8 @@ end
 function methods:certificate_checked(session, domain)
 	local stream = self:stream(session)
 	local host = stream:host()
-	stream.certificate_checked_on = self._server.connection(session)
 	local policy = policy_for(self, stream.role, host, domain)
+	stream.certificate_checked_on, stream.certificate_policy = self._server.connection(session), policy
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -258,7 +258,7 @@ function methods:client_authenticated(session, mechanism)
 	stream.mechanism = stream.mechanism or mechanism
 end
 
---- A client goes on with an old session on a new connection (XEP-0198). Harmless when it is called
+--- A client goes on with an old session on a new connection (xep0198.5.resumption). Harmless when it is called
 -- again.
 function methods:resumed(old, new)
 	local stream = self._server.stream(new)
@@ -294,19 +294,21 @@ local function refusal_of_foreign(self, stream, own, target)
 	return foreign_refusal(policy, stream:host(), target)
 end
 
--- The pair of the header is judged again where the event in which that happens was not reached: a
--- handler of another module may have failed in it.
+-- The pair of the header is judged again where the event in which that happens was not reached, as a
+-- handler of another module may have failed in it, or another policy held then.
 local function judge_header(self, stream, own)
 	local server, session = self._server, stream.session
 	local connection = server.connection(session)
 	local moment = "opened"
-	if stream.role ~= "c2s" and connection and stream.certificate_checked_on ~= connection then
-		stream.certificate_checked_on, moment = connection, "certificate_checked"
+	if stream.role ~= "c2s" and connection
+		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
+		stream.certificate_checked_on, stream.certificate_policy = connection, own
+		moment = "certificate_checked"
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
 end
 
--- An element of dialback, for a pair of its own. True if the stream was ended.
+-- An element of dialback, for a pair of its own (xep0220.1.2.pair-of-domains). True if the stream was ended.
 local function judge_dialback(self, stream, target, element)
 	local domain = self._domain_of(element.attr.from) or stream:peer()
 	local policy = policy_for(self, stream.role, target, domain)
@@ -366,12 +368,13 @@ local function from_server(self, session, element)
 	end
 	local stream = self._server.stream(session)
 	local domain = self._domain_of(attr.from) or self._server.peer(session)
-	if stream and state_of(self, stream, host, domain) == ADMITTED then
+	local is_dialback = attr.xmlns == xmlns_dialback
+	if stream and not is_dialback and state_of(self, stream, host, domain) == ADMITTED then
 		remember_addresses(stream, "in", attr.to, attr.from)
 		return true
 	end
 	stream = stream or self:stream(session)
-	if attr.xmlns == xmlns_dialback then
+	if is_dialback then
 		if stream.role == "s2sout" and host ~= stream:host() then
 			local own = policy_for(self, stream.role, stream:host(), stream:peer())
 			local refusal = self._server.is_host(host) and refusal_of_foreign(self, stream, own, host)
@@ -449,7 +452,14 @@ function methods:policies_changed()
 	for _, session in ipairs(server.sessions()) do
 		local role = server.role(session)
 		if role ~= "c2s" and server.is_authenticated(session) then
-			self:judge_again(session)
+			local done, problem = xpcall(function ()
+				self:judge_again(session)
+			end, debug.traceback)
+			if not done then
+				server.log_limited("Judging a stream again failed", problem)
+				-- Its next stanza is judged.
+				self:stream(session).admitted, self:stream(session).addresses = nil, nil
+			end
 		end
 	end
 end

@@ -37,7 +37,7 @@ function checks.is_encrypted(_, stream, pair)
 end
 
 -- The server takes a stream for encrypted as soon as it is opened anew, even in one packet with
--- <starttls/> or <proceed/>.
+-- <starttls/> or <proceed/> (rfc6120.5.4.3.3.nothing-before-tls-counts).
 function checks.is_not_spoofed(_, stream)
 	if stream:is_spoofed() then
 		return {

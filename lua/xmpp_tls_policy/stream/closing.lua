@@ -1,11 +1,13 @@
 --- Ends streams that break a policy, and tells the log, the counters and other modules why.
 -- A refusal is a table:
 --   text        a sentence for the peer, the log and the administrator
---   condition   of the stream error (RFC 6120 4.9.3); nil: the stream ends without an error
+--   condition   of the stream error: rfc6120.4.9.3.14.policy-violation or
+--               rfc6120.4.9.3.8.internal-server-error; nil: the stream ends without an error
 --   clauses     ids of the clauses that it breaks, as far as there are any
 --   policy      the name of the policy
 --   verdict     as far as there is one
---   encryption_required   true: an attempt at SASL is answered first (RFC 6120 6.5.4)
+--   encryption_required   true: an attempt at SASL is answered first
+--               (rfc6120.6.5.4.encryption-required)
 local closing = {}
 
 local methods = {}

@@ -1,5 +1,5 @@
 --- Clauses that a stream holds before TLS, as far as a policy has and enforces them, and the
--- refusals for breaking them (see closing.lua). RFC 6120 5; draft-saintandre-xmpp-tls 4.1.
+-- refusals for breaking them (see closing.lua). They are of draft-saintandre-xmpp-tls, section 4.1.
 local starttls = {}
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -25,7 +25,8 @@ function starttls.broken_without_tls(policy, role)
 end
 
 --- Whether an element leads to TLS. `role`: of our end. After STARTTLS was agreed on, nothing does:
--- what comes before the TLS handshake was sent in plain text.
+-- what comes before the TLS handshake was sent in plain text
+-- (rfc6120.5.4.3.3.nothing-before-tls-counts).
 function starttls.leads_to_tls(role, element)
 	local attr = element.attr
 	if role == "s2sout" then

@@ -36,7 +36,7 @@ function methods:peer()
 end
 
 --- Whether the server takes the stream for encrypted although STARTTLS was only agreed on: its
--- next header came before any TLS.
+-- next header came before any TLS (rfc6120.5.4.3.3.nothing-before-tls-counts).
 function methods:is_spoofed()
 	local server, session = self.server, self.session
 	return self.tls_agreed and server.is_secure(session) and not server.connection(session) or false
@@ -86,13 +86,13 @@ function methods:identity(domain)
 end
 
 --- Whether a certificate vouches for the peer as a domain: one that leads to a trusted root and
--- names it.
+-- names it (rfc6120.13.7.2.trusted-and-named).
 function methods:vouched(domain)
 	local server, session = self.server, self.session
 	if domain == self:peer() then
 		return server.has_valid_certificate(session)
 	end
-	return server.has_valid_chain(session) and self:identity(domain) or false
+	return server.has_trusted_chain(session) and self:identity(domain) or false
 end
 
 --- Whether the peer has authenticated as a domain.

@@ -1,5 +1,5 @@
--- For tests only: a storage backend that keeps what it is given in memory, and fails as
--- test_storage says: { get = "error" or "throw", set = likewise }.
+-- For tests only: a storage backend in memory that fails as the option test_storage says:
+-- { get = "error" or "throw", set = "error" or "throw" }.
 -- luacheck: globals module
 
 local function fail(method)

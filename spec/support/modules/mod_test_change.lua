@@ -1,4 +1,4 @@
--- For tests only: what an operator's module hears of changed certificates, in the log.
+-- For tests only: logs the events about changed certificates, as an operator's module gets them.
 -- luacheck: globals module
 
 module:hook("tls-policy/certificate-changed", function (event)

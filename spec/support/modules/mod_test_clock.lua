@@ -1,5 +1,5 @@
--- For tests only: the server's clock, so many seconds ahead as test_clock says, from the
--- next load of the configuration on.
+-- For tests only: sets the server's clock test_clock seconds ahead, from the next load of the
+-- configuration on.
 -- luacheck: globals module os
 
 module:set_global()

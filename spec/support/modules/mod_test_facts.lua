@@ -1,4 +1,4 @@
--- For tests only: what another plugin finds in session.tls_policy, in the log.
+-- For tests only: logs session.tls_policy, as other plugins find it.
 -- luacheck: globals module
 
 local function show(event)

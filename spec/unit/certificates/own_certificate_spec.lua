@@ -130,6 +130,7 @@ local cases = {
 	{ "no known signature", { signature_digest = false, signature_algorithm = false }, {}, "" },
 	{ "SHA-1, self-signed", { signature_digest = "SHA1", issuer = "CN=a.example" }, {}, "" },
 
+	-- rfc5280.4.2.1.12.only-listed-usages
 	{ "any usage, as none is named", { extended_key_usages = false }, {}, "" },
 	{ "both usages", { extended_key_usages = { "clientAuth", "serverAuth" } }, {}, "" },
 	{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, {}, "no-client-auth info",
@@ -146,12 +147,15 @@ local cases = {
 		'the certificate of its issuer "CN=R10,O=Authority" does not follow ' .. WHO
 		.. ", so others may not be able to verify it: append that to the certificate file" },
 	{ "the root without the intermediate", {}, { chain = { root } }, "chain-incomplete warn" },
+	-- rfc5280.3.2.self-issued-by-name
 	{ "no chain, but self-signed", { issuer = "CN=a.example" }, { chain = {} }, "" },
+	-- rfc8446.4.4.2.root-left-out
 	{ "no chain, but of a known root", { issuer = "CN=Root,O=Authority" }, { chain = {}, roots = { root } }, "" },
 	{ "no chain, and other roots", {}, { chain = {}, roots = { root } }, "chain-incomplete warn" },
 	{ "no chain, and an issuer that is no root", {}, { chain = {}, roots = { intermediate() } }, "chain-incomplete warn" },
 	{ "no chain, and no issuer", { issuer = false }, { chain = { facts({ subject = false }) } }, "chain-incomplete warn" },
 	{ "an intermediate and the root", {}, { chain = { intermediate(), root } }, "" },
+	-- rfc8446.4.4.2.chain-in-any-order
 	{ "a root and the intermediate", {}, { chain = { root, intermediate() } }, "" },
 	{ "a chain that goes in a circle", {},
 		{ chain = { intermediate({ issuer = "CN=X" }), intermediate({ subject = "CN=X", issuer = "CN=R10,O=Authority" }) } },

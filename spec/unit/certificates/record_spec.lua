@@ -67,6 +67,7 @@ describe("an entry", function ()
 	for name, given in pairs {
 		[""] = "", ["O=B\195\188cher"] = "O=B\195\188cher", ["O=\\FF"] = "O=\255", ["O=a\\0Ab\\C3"] = "O=a\nb\195",
 	} do
+		-- rfc4514.2.4.escapes
 		it(("keeps names as UTF-8 without control characters: %q"):format(name), function ()
 			local made = records.entry({ sha256 = digest(1), spki_sha256 = digest(1), issuer = given, subject = given },
 				{ direction = "in", verified = true }, NOW)
@@ -74,6 +75,7 @@ describe("an entry", function ()
 		end)
 	end
 
+	-- rfc5280.A.1.length-of-names
 	it("keeps no name that is too long, escaped or not", function ()
 		for _, long in ipairs { ("x"):rep(1025), ("\1"):rep(400) } do
 			assert.is_nil(records.entry({ sha256 = digest(1), spki_sha256 = digest(1), issuer = long },

@@ -38,7 +38,7 @@ describe("certificate", function ()
 	end
 
 	local A63 = ("a"):rep(63)
-	-- 253 characters: three labels of 63, one of 61.
+	-- rfc1035.2.3.4.lengths. 253 characters: three labels of 63, one of 61.
 	local LONGEST = ("%s.%s.%s.%s"):format(A63, A63, A63, ("a"):rep(61))
 
 	describe("cert.identity: a DNS-ID", function ()
@@ -59,6 +59,7 @@ describe("certificate", function ()
 				{ names = { "example.com" } }, "notexample.com" },
 			{ false, "does not match a longer domain with the same beginning",
 				{ names = { "example.com" } }, "example.com.evil.example" },
+			-- rfc6125.6.4.1.domain-without-case
 			{ true, "matches without regard to case in the certificate",
 				{ names = { "EXAMPLE.Com" } }, "example.com" },
 			{ true, "matches without regard to case in the domain",
@@ -113,6 +114,7 @@ describe("certificate", function ()
 				{ names = { LONGEST .. "a" } }, LONGEST .. "a" },
 			{ false, "may not have 254 characters of which the last is a label",
 				{ names = { LONGEST:sub(1, -3) .. ".ab" } }, LONGEST:sub(1, -3) .. ".ab" },
+			-- rfc6125.6.4.4.no-common-name
 			{ false, "is not the Common Name",
 				{ common_name = "example.com" }, "example.com" },
 			{ false, "is not the Common Name beside other names",
@@ -127,6 +129,7 @@ describe("certificate", function ()
 		}
 	end)
 
+	-- rfc6125.6.4.3.wildcard-left-most-label, rfc6125.6.4.3.wildcard-one-label
 	describe("cert.identity: a wildcard", function ()
 		check_matches {
 			{ true, "stands for the left-most label",
@@ -174,6 +177,7 @@ describe("certificate", function ()
 		}
 	end)
 
+	-- rfc6125.6.5.1.srv-id-of-service, rfc4985.2.srv-name
 	describe("cert.identity: an SRV-ID", function ()
 		check_matches {
 			{ true, "matches its service and domain",
@@ -218,6 +222,7 @@ describe("certificate", function ()
 		}
 	end)
 
+	-- rfc6120.13.7.1.4.xmpp-addr
 	describe("cert.identity: an XmppAddr", function ()
 		check_matches {
 			{ true, "matches an equal domain",
@@ -248,6 +253,7 @@ describe("certificate", function ()
 		}
 	end)
 
+	-- rfc1123.2.1.last-label-is-no-number
 	describe("cert.identity: an IP address is no domain name:", function ()
 		check_matches {
 			{ false, "an IPv4 address does not match a DNS-ID",
@@ -271,6 +277,7 @@ describe("certificate", function ()
 		}
 	end)
 
+	-- rfc6125.6.4.2.compared-as-a-labels, rfc5890.2.3.2.1.a-label
 	describe("cert.identity: internationalised names:", function ()
 		local longest, too_long = "ü" .. ("a"):rep(55), "ü" .. ("a"):rep(56)
 
@@ -291,10 +298,12 @@ describe("certificate", function ()
 				{ names = { "*.xn--mller-kva.example" } }, "im.müller.example" },
 			{ false, "a U-label does not match its letters without marks",
 				{ names = { "muller.example" } }, "müller.example" },
+			-- rfc5280.7.2.a-labels-in-certificates
 			{ false, "a U-label in UTF-8 is no DNS-ID",
 				{ names = { "müller.example" } }, "müller.example" },
 			{ false, "a U-label in UTF-8 is no SRV-ID",
 				{ srv = { "_xmpp-client.müller.example" } }, "müller.example" },
+			-- rfc5895.2.no-mapping
 			{ false, "a composed and a decomposed letter differ",
 				{ xmpp = { "mu\204\136ller.example" } }, "müller.example" },
 			{ true, "an A-label may have 63 characters",
@@ -305,6 +314,7 @@ describe("certificate", function ()
 				{ xmpp = { ("ü"):rep(1000) } }, ("ü"):rep(1000) },
 			{ true, "the last of all characters is encoded",
 				{ names = { "xn--a-h023p.example" } }, "a\244\143\191\191.example" },
+			-- rfc5891.4.2.3.1.no-double-hyphen
 			{ false, "an A-label of an A-label is refused",
 				{ names = { "xn--xn---3ra.example" } }, "xn--ü.example" },
 			{ false, "a hyphen at the beginning of a U-label is refused",
@@ -313,6 +323,7 @@ describe("certificate", function ()
 				{ names = { "xn----dha.example" } }, "ü-.example" },
 			{ false, "an underscore in a U-label is refused",
 				{ xmpp = { "_ü.example" } }, "_ü.example" },
+			-- rfc3490.3.1.other-dots
 			{ false, "an ideographic full stop is no part of a label",
 				{ names = { "xn--ab-r13a.example" } }, "a\227\128\130b.example" },
 			{ false, "a fullwidth full stop is no part of a label",
@@ -347,7 +358,8 @@ describe("certificate", function ()
 				{ xmpp = { "example.a\195" } }, "example.a\195" },
 		}
 
-		-- RFC 3492 7.1 (A) to (R), without (H), whose A-label is too long.
+		-- rfc3492.5.parameters, rfc3492.6.1.bias, rfc3492.6.3.encoding: the samples of RFC 3492 7.1, (A) to
+		-- (R), without (H), whose A-label is too long.
 		local samples = {
 			{ "ليهمابتكلموشعربي؟", "egbpdaj6bu4bxfgehfvwxn" },
 			{ "他们为什么不说中文", "ihqwcrb4cv8a8dqg056pqjye" },
@@ -439,7 +451,7 @@ describe("certificate", function ()
 			assert.same({ dns = {}, srv = {}, xmpp = {}, malformed = 1 }, broken:facts().identities)
 		end)
 
-		it("finds nothing where the extension is there twice", function ()
+		it("rfc5280.4.2.extension-once: finds nothing where the extension is there twice", function ()
 			-- The second is an issuerAltName, whose OID differs in one byte.
 			local pem = authority:issue({ names = { "example.com" }, extensions = {
 				"issuerAltName=DER:300D820B6578616D706C652E6F7267",
@@ -531,7 +543,7 @@ describe("certificate", function ()
 			local alone = certificate.from_pem(pki.self_signed({}).pem):facts()
 			assert.is_false(alone.ca)
 			assert.is_true(alone.self_issued)
-			-- Issued is by name (RFC 5280 3.2), whoever's key signed.
+			-- rfc5280.3.2.self-issued-by-name, whoever's key signed.
 			local same = pki.authority({ common_name = "Same" }):issue { common_name = "Same" }
 			assert.is_true(certificate.from_pem(same.pem):facts().self_issued)
 		end)
@@ -602,7 +614,7 @@ describe("certificate", function ()
 			{ "20491231235959Z", 2524607999 },
 			{ "20500101000000Z", 2524608000 },
 			{ "21060207062816Z", 4294967296 },
-			{ "99991231235959Z", 253402300799 }, -- RFC 5280 4.1.2.5: no end
+			{ "99991231235959Z", 253402300799 }, -- rfc5280.4.1.2.5.no-end
 		}
 		for _, case in ipairs(times) do
 			local written, seconds = case[1], case[2]
@@ -628,6 +640,7 @@ describe("certificate", function ()
 			assert.matches("^%-%x+$", certificate.from_der(negative):facts().serial)
 		end)
 
+		-- rfc5280.4.2.1.12.only-listed-usages
 		it("permit nothing by usages that cannot be read", function ()
 			local cert = issue { extensions = { "extendedKeyUsage=DER:0500" } }
 			assert.same({}, cert:facts().extended_key_usages)
@@ -686,6 +699,7 @@ describe("certificate", function ()
 		end)
 	end)
 
+	-- rfc7468.3.between-the-lines
 	describe("reading", function ()
 		local pem, der, key
 

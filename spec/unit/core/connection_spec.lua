@@ -192,6 +192,7 @@ describe("a connection", function ()
 			assert.equal("handshake", code)
 		end)
 
+		-- rfc8446.1.2.suite-without-key-exchange, rfc8446.4.1.2.no-renegotiation, rfc8446.D.ems-built-in
 		it("of TLS 1.3 with RSA", function ()
 			local one, other = both { groups = { "x25519" } }
 			local expected = {
@@ -222,6 +223,7 @@ describe("a connection", function ()
 			TLS_RSA_WITH_NULL_SHA256 = { bits = 0, aead = false, key_exchange = "RSA",
 				encryption = "NULL", forward_secrecy = false, cipher = "NULL-SHA256" },
 		} do
+			-- rfc5746.3.secure-renegotiation
 			it("of TLS 1.2 with " .. suite .. ", the same at both ends", function ()
 				local settings = { maximum_version = "TLSv1.2", ciphers = { suite }, dh_bits = 2048, security_level = 0 }
 				local one, other = both(settings, settings)
@@ -259,6 +261,7 @@ describe("a connection", function ()
 			end)
 		end
 
+		-- rfc8446.4.2.3.signature-schemes
 		it("of the kind of certificate", function ()
 			for kind, expected in pairs {
 				p256 = { "ECDSA", "ecdsa_secp256r1_sha256" }, ed25519 = { "EdDSA", "ed25519" },

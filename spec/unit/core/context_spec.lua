@@ -297,6 +297,7 @@ describe("a context", function ()
 			end)
 		end
 
+		-- rfc7919.A.groups
 		it("keeps the operator's DH parameters where they are long enough, else replaces them", function ()
 			for bits, expected in pairs { [1024] = 2048, [3072] = 3072 } do
 				local pem = pki.run { "openssl", "dhparam", "-dsaparam", tostring(bits) }
@@ -327,6 +328,7 @@ describe("a context", function ()
 			no_early_data = true,
 		}
 
+		-- rfc8446.E.5.no-early-data, early-data.none
 		it("reads back from OpenSSL what was applied", function ()
 			local made = server()
 			assert.same({}, made:apply(settings))
@@ -336,6 +338,7 @@ describe("a context", function ()
 			assert.same(settings, in_force)
 		end)
 
+		-- rfc8446.4.1.2.client-hello
 		it("reads groups of all kinds back in their order", function ()
 			for _, groups in ipairs {
 				{ "ffdhe3072", "secp521r1", "x448", "x25519" }, { "brainpoolP256r1", "ffdhe2048", "secp384r1" },
@@ -347,6 +350,7 @@ describe("a context", function ()
 			end
 		end)
 
+		-- rfc8446.4.2.8.key-shares
 		it("sends as a client the key shares it is told to, where OpenSSL can send more than one", function ()
 			local groups = { "brainpoolP999r1", "x25519", "secp256r1", "secp384r1" } -- the first is unknown
 			for key_shares = 1, 4 do
@@ -471,6 +475,7 @@ describe("a context", function ()
 			assert.equal(3072, one:facts().group_bits)
 		end)
 
+		-- rfc4346.7.4.3.md5-and-sha1
 		it("tells versions that a security level rules out in effect", function ()
 			local made = server()
 			assert(made:apply { minimum_version = "TLSv1", security_level = 0 })

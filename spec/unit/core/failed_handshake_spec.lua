@@ -166,6 +166,7 @@ describe("a refused handshake", function ()
 			["that has no name"] = { "tls12", 2, 200, "alert_200", { 0x0303 } },
 			["that says goodbye"] = { "tls13", 1, 0, "close_notify", { 0x0304 } },
 		} do
+			-- rfc8446.6.alerts-are-fatal, rfc8446.6.alert-numbers
 			it("with an alert of the client's " .. name, function ()
 				assert.same({
 					role = "server", label = 7, alert = case[4], alert_sent = false, reason = case[6],
@@ -305,11 +306,13 @@ describe("a refused handshake", function ()
 	end)
 
 	describe("has an offer", function ()
-		it("with the versions of TLS 1.3's extension, in order", function ()
+		it("rfc8446.4.2.1.versions-in-extension: with the versions of the extension, in order", function ()
 			assert.same({ 0x0304, 0x0303, 0x0301 }, offered(vary(offers.rc4, {
 				versions = { "TLSv1.3", "TLSv1.2", "TLSv1" } })).versions)
 		end)
 
+		-- rfc8446.4.2.7.supported-groups, rfc8446.4.2.3.signature-schemes, rfc8701.2.grease-ignored,
+		-- rfc5746.3.3.signal-is-no-suite, rfc7507.2.signal-is-no-suite
 		it("without GREASE and signalling suites", function ()
 			assert.same({
 				versions = { 0x0304, 0x0303 }, suites = { 0x1301, 0x0005 }, groups = { 0x1A2A, 0x4588 },
@@ -329,12 +332,14 @@ describe("a refused handshake", function ()
 			})
 		end)
 
+		-- rfc5246.E.2.sslv2-hello
 		it("with the TLS suites of a hello in the form of SSLv2", function ()
 			assert.same({ versions = { 2 }, suites = {} }, offered "sslv2")
 			local body = "\1\3\1\0\9\0\0\0\16" .. "\1\0\128" .. "\0\0\5" .. "\0\0\255" .. ("c"):rep(16)
 			assert.same({ versions = { 0x0301 }, suites = { 5 } }, (fed(server(), "\128" .. string.char(#body) .. body)).offer)
 		end)
 
+		-- rfc6066.3.one-host-name, rfc7301.3.1.protocol-names
 		it("with names as they were sent, NUL or not", function ()
 			local offer = offered(vary(offers.rc4, {
 				server_name = "a\0b.test", extensions = { { 16, "\0\12\3h\0002\7a\1\255\0'\"\\" } },
@@ -872,6 +877,7 @@ describe("a refused handshake", function ()
 			end
 		end)
 
+		-- rfc4291.2.5.5.2.ipv4-mapped
 		it("has an IPv4 address, also where IPv6 carries it", function ()
 			local both = assert(socket.tcp6())
 			if not (both:setoption("ipv6-v6only", false) and both:bind("::", 0) and both:listen()) then

@@ -75,6 +75,7 @@ describe("a session store", function ()
 
 	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 		describe("under " .. version, function ()
+			-- rfc5246.8.1.secret-of-48-bytes, rfc7627.5.2.ems-answered
 			it("resume.session-id: resumes a session, again and again", function ()
 				local store = new()
 				local one, other = client(version), server(store)
@@ -104,7 +105,7 @@ describe("a session store", function ()
 				assert.is_nil(after.signature_scheme)
 			end)
 
-			it("keeps sessions of who says goodbye and of who does not", function ()
+			it("rfc5246.7.2.1.missing-close-notify-keeps-session: with a goodbye and without", function ()
 				local one, other = client(version), server(new())
 				for _, goodbye in ipairs { true, false } do
 					local _, session = meet(one, other, nil, { goodbye = goodbye })
@@ -112,7 +113,7 @@ describe("a session store", function ()
 				end
 			end)
 
-			it("ends a session with a fatal alert", function ()
+			it("rfc5246.7.2.2.fatal-alert-ends-session: in the store", function ()
 				local store = new()
 				local one_context, other_context = client(version), server(store)
 				local one, other = handshake.between(one_context, other_context)
@@ -152,6 +153,7 @@ describe("a session store", function ()
 				assert.is_true((meet(one, server(store, "a"), session)))
 			end)
 
+			-- rfc6066.3.no-resumption-under-another-name
 			it("tells server names apart before the server chooses their context", function ()
 				local store = new()
 				local one, other = client(version), server(store, "base")
@@ -168,7 +170,7 @@ describe("a session store", function ()
 				assert.is_false((meet(one, other, of_a, { server_name = "a.test" })))
 			end)
 
-			it("does not look at the case of server names", function ()
+			it("rfc6066.3.name-without-case: does not look at the case of server names", function ()
 				local store = new()
 				local one, other = client(version), server(store, "base")
 				assert(other:resume(store, "base", { ["A.test"] = "a" }))
@@ -188,7 +190,7 @@ describe("a session store", function ()
 				assert.is_false((meet(one, asking, session)))
 			end)
 
-			it("resumes no session that is too old", function ()
+			it("resume.lifetime: resumes no session that is too old", function ()
 				local store = new()
 				local one, other = client(version), server(store)
 				trial.set_clock(store, 1000)
@@ -297,7 +299,7 @@ describe("a session store", function ()
 		assert.equal(0, store:stats().hits)
 	end)
 
-	it("ends with a fatal alert also the TLS 1.3 session that came back", function ()
+	it("rfc8446.6.2.fatal-alert-discards-tickets: ends the TLS 1.3 session that came back, too", function ()
 		local store = new()
 		local one_context, other_context = client "TLSv1.3", server(store)
 		local _, session = meet(one_context, other_context)
@@ -309,7 +311,7 @@ describe("a session store", function ()
 		assert.is_false((meet(one_context, other_context, session)))
 	end)
 
-	it("keeps no TLS 1.2 session without the extended master secret", function ()
+	it("rfc7627.5.3.no-resumption-without-ems: keeps no such TLS 1.2 session", function ()
 		local ssl = require "ssl"
 		local store = new()
 		local plain = core.context.adopt(assert(ssl.newcontext {
@@ -320,6 +322,28 @@ describe("a session store", function ()
 		assert.is_false(at_server:facts().extended_master_secret)
 		assert.equal(0, store:stats().insertions)
 		one:close()
+	end)
+
+	it("rfc8446.4.2.9.psk-with-key-exchange: resumes no TLS 1.3 session without a new key exchange", function ()
+		local ssl = require "ssl"
+		local function permissive(mode, options)
+			options.mode, options.protocol, options.options = mode, "tlsv1_3", { "allow_no_dhe_kex" }
+			return assert(core.context.adopt(assert(ssl.newcontext(options))))
+		end
+		local one = permissive("client", {})
+		local other = permissive("server", { certificate = files.certificate, key = files.key })
+		assert(other:apply { no_stateless_tickets = true })
+		assert(other:resume(new(), "a"))
+		local first, first_other = assert(handshake.between(one, other, { role = "client" }, { role = "server" }))
+		assert(first_other:write "x")
+		assert(first:feed(first_other:take()))
+		assert.equal("x", first:read())
+		local options = { role = "client", session = first:insecure_session() }
+		assert.is_true(handshake.between(one, other, options, { role = "server" }):facts().resumed)
+		-- Both ends have a suite and a session, but no group in common.
+		assert(one:apply { groups = { "x448" } })
+		assert(other:apply { groups = { "secp384r1" } })
+		assert.is_nil((handshake.between(one, other, options, { role = "server" })))
 	end)
 
 	it("makes room by dropping the oldest", function ()
@@ -469,6 +493,7 @@ describe("a session store", function ()
 		assert.has_error(function () store:stats() end)
 	end)
 
+	-- rfc8446.4.6.1.number-of-tickets
 	it("leaves a context as it was when it is released", function ()
 		local context = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
 		local before = context:settings()
@@ -486,6 +511,7 @@ describe("a session store", function ()
 		{ {}, "session_store.new: memory is no integer from 1 to 4096" },
 		{ { memory = 0, lifetime = 1 }, "session_store.new: memory is no integer from 1 to 4096" },
 		{ { memory = 1.5, lifetime = 1 }, "session_store.new: memory is no integer from 1 to 4096" },
+		-- rfc8446.4.6.1.lifetime-seven-days
 		{ { memory = 1, lifetime = 604801 }, "session_store.new: lifetime is no integer from 1 to 604800" },
 		{ { memory = 1, lifetime = "1" }, "session_store.new: lifetime is no integer from 1 to 604800" },
 	} do

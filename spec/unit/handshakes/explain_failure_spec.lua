@@ -55,7 +55,7 @@ describe("the explanation of a failed handshake", function ()
 		assert.equal("", ids)
 	end)
 
-	it("has the meaning of the peer's alert", function ()
+	it("rfc8446.6.2.alert-meanings: has the meaning of the peer's alert", function ()
 		local record = { alert = "unknown_ca", alert_sent = false, offer = hello_numbers.of(offers.tls12) }
 		assert.equal("does not know who issued the server's certificate; needs a certificate that it trusts, "
 			.. "with the whole chain", (explained(record)))

@@ -4,6 +4,7 @@ local hello_numbers = require "support.hello_numbers"
 local offers = require "support.offers"
 
 describe("a ClientHello", function ()
+	-- rfc8446.4.2.3.signature-schemes, rfc5246.7.4.1.4.1.hash-and-signature
 	it("has names for its numbers", function ()
 		assert.same({
 			versions = { "TLSv1.3", "0x7F1C" }, suites = { "TLS_AES_128_GCM_SHA256", "0xFEFE" },

@@ -65,6 +65,7 @@ describe("settings for a server's context", function()
 		end
 	end)
 
+	-- rfc8446.4.2.8.key-shares
 	it("have key shares of a hybrid that comes first, and of the first group that is none", function()
 		for _, case in ipairs {
 			{ { "X25519MLKEM768", "x25519", "secp256r1" }, 2 }, { { "X25519MLKEM768", "SecP256r1MLKEM768", "X448" }, 3 },

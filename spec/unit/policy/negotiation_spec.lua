@@ -35,6 +35,7 @@ describe("a negotiation", function ()
 		assert.is_nil(made:missing(hello_numbers.of(offers.tls12)))
 	end)
 
+	-- rfc5246.6.2.3.3.aead-needs-tls12
 	it("lacks a suite if none that is offered is allowed in its version", function ()
 		local made = negotiation.new(allowed { ciphers = records "TLS_RSA_WITH_AES_128_GCM_SHA256" })
 		local function missing(versions, number)
@@ -53,6 +54,7 @@ describe("a negotiation", function ()
 		assert.equal("group", made:missing(hello_numbers.of(offers.tls12, { 0xFEFF })))
 		assert.equal("group", made:missing(hello_numbers.of(offers.tls13, {})))
 		assert.is_nil(made:missing(hello_numbers.of(offers.dhe, { 0xFEFF })))
+		-- rfc8422.4.no-list-of-groups
 		local any_group = hello_numbers.of(offers.tls12)
 		any_group.groups = nil
 		assert.is_nil(made:missing(any_group))

@@ -87,6 +87,10 @@ local cases = {
 		"xmpp_tls_policy.resumption.memory is 1.5; accepted: a whole number of MiB, from 1 to 4096",
 		'xmpp_tls_policy.resumption.size is no option; known: "enabled", "lifetime", "memory"',
 	} },
+	-- rfc8446.4.6.1.lifetime-seven-days
+	{ { resumption = { lifetime = 604801 } }, {
+		"xmpp_tls_policy.resumption.lifetime is 604801; accepted: a whole number of seconds, from 1 to 604800",
+	} },
 	{ { resumption = { lifetime = 0 / 0, memory = 1 / 0 } }, {
 		"xmpp_tls_policy.resumption.lifetime is not a number; accepted: a whole number of seconds, from 1 to 604800",
 		"xmpp_tls_policy.resumption.memory is infinity; accepted: a whole number of MiB, from 1 to 4096",

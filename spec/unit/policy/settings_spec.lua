@@ -169,6 +169,7 @@ describe("a forbidden family", function()
 	-- one of the family, and all the clauses of the draft at must that keep it out
 	for _, case in ipairs({
 		{ "TLS_RSA_WITH_NULL_SHA256", { "cipher.null", "cipher.bits128" } },
+		-- rfc9150.1.integrity-only
 		{ "TLS_SHA256_SHA256", { "cipher.null", "cipher.bits128" } },
 		{ "TLS_ECDHE_RSA_WITH_RC4_128_SHA", { "cipher.rc4" } },
 		{ "TLS_RSA_WITH_RC4_128_MD5", { "cipher.rc4" } },

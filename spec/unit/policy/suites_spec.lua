@@ -12,6 +12,7 @@ local function matches(name, ...)
 end
 
 describe("suites.lua", function()
+	-- rfc7905.2.chacha20-poly1305, rfc5246.6.2.3.3.aead-needs-tls12
 	it("gives each suite the properties that its name tells", function()
 		for _, suite in ipairs(suites.ciphers) do
 			local name = suite.name

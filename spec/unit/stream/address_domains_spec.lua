@@ -64,7 +64,7 @@ describe("the domain of an address", function ()
 
 	it("is not remembered of an address that is longer than addresses can be", function ()
 		local domain_of, calls = counting()
-		-- RFC 7622 3.1: three parts of 1023 bytes, and two separators.
+		-- rfc7622.3.1.length-of-addresses: three parts of 1023 bytes, and two separators.
 		local longest, longer = ("x"):rep(3071), ("x"):rep(3072)
 		for _ = 1, 2 do
 			assert.equal(longest, domain_of(longest))

@@ -135,12 +135,60 @@ describe("an admitted pair", function ()
 		assert.equal(1, world.seen)
 	end)
 
+	it("is known by the addresses of a stanza after the second one, in one direction", function ()
+		local world, session = admitted({ ["strict.test"] = should, ["other.test"] = should }, "good")
+		local admission = world.admission
+		local to, from = "Me@Strict.test/x", "you@A.test"
+		local function is_known(way, own, far)
+			return admission:is_known(session, way, own or to, far or from)
+		end
+		assert.is_false(is_known "in")
+		for times = 1, 2 do
+			assert.is_true(admission:may_pass(session, element("message", nil, to, from)))
+			assert.equal(times == 2, is_known "in")
+		end
+		assert.is_false(is_known "out")
+		assert.is_false(is_known("in", "me@other.test"))
+		assert.is_false(is_known("in", nil, "you@b.test"))
+		assert.is_false(admission:is_known(session, "in", nil, from))
+		assert.is_false(admission:is_known(session, "in", to, nil))
+		assert.is_true(admission:may_send_stanza(session, element("message", nil, from, to)))
+		assert.is_true(is_known "out")
+		assert.is_false(admission:may_send_stanza(session, element("message", nil, "you@b.test", to)))
+		assert.is_false(is_known("out", nil, "you@b.test"))
+		world:load_again()
+		assert.is_true(world.admission:is_known(session, "in", to, from))
+		world.policies:set("other.test", must)
+		assert.is_false(world.admission:is_known(session, "in", to, from))
+	end)
+
+	it("is not known by addresses of a stanza on another connection", function ()
+		local world, session = admitted({ ["strict.test"] = should }, "good")
+		for _ = 1, 2 do
+			world.admission:may_pass(session, message())
+		end
+		assert.is_true(world.admission:is_known(session, "in", "strict.test", "a.test"))
+		session.connection = connection_of("s2sin", "weak", "a")
+		assert.is_true(world.admission:opened(session))
+		assert.is_false(world.admission:is_known(session, "in", "strict.test", "a.test"))
+	end)
+
 	it("is one of a domain that the server, too, takes for authenticated", function ()
 		local world, session = admitted({ ["strict.test"] = should }, "good")
 		assert.is_false(world.admission:authenticated(session, "strict.test", "b.test", "dialback"))
 		assert.is_false(world.admission:may_send(session, "strict.test", "b.test"))
 		session.authed["b.test"] = true
 		assert.is_true(world.admission:may_send(session, "strict.test", "b.test"))
+	end)
+
+	it("does not let dialback for another host come in on an outgoing stream", function ()
+		local hosts = { ["strict.test"] = should, ["other.test"] = should }
+		for _, is_used in ipairs { true, false } do
+			local world, session = admitted(hosts, "good", "s2sout")
+			assert.is_true(not is_used or world.admission:may_pass(session, message "other.test"))
+			assert.is_false(world.admission:may_pass(session,
+				element("verify", "jabber:server:dialback", "other.test", "a.test")))
+		end
 	end)
 
 	it("of a host with a policy is not one of another host", function ()
@@ -399,6 +447,32 @@ describe("a stream", function ()
 		end
 	end)
 
+	it("is asked for a certificate anew after policies have changed", function ()
+		for _, before in ipairs { false, should } do
+			local world = stream_world.new { ["strict.test"] = before }
+			local session = world:session {
+				role = "s2sin", host = "strict.test", peer = "a.test", secure = true,
+				connection = connection_of("s2sin", "good", "none"),
+			}
+			local bidi = element("bidi", "urn:xmpp:bidi")
+			assert.is_false(world.admission:certificate_checked(session, "a.test"))
+			assert.is_true(world.admission:may_pass(session, bidi))
+			world.policies:set("strict.test", policy { unauthenticated_s2s = "refuse" })
+			assert.is_false(world.admission:may_pass(session, bidi))
+		end
+	end)
+
+	it("is asked for a certificate anew on another connection", function ()
+		local world = stream_world.new { ["strict.test"] = policy { unauthenticated_s2s = "refuse" } }
+		local session = world:session {
+			role = "s2sin", host = "strict.test", peer = "a.test", secure = true, chain_valid = true, identity_valid = true,
+			connection = connection_of("s2sin", "good", "a"),
+		}
+		assert.is_false(world.admission:certificate_checked(session, "a.test"))
+		session.connection, session.chain_valid, session.identity_valid = connection_of("s2sin", "good", "none"), nil, nil
+		assert.is_false(world.admission:may_pass(session, element("bidi", "urn:xmpp:bidi")))
+	end)
+
 	it("has a policy as its header names the pair", function ()
 		local excepted = assert(tls_policy.policy { exceptions = { ["a.test"] = {
 			level = "must", expires = "2999-01-01", reason = "old server",
@@ -461,7 +535,7 @@ describe("a stream", function ()
 		assert.equal("SCRAM-SHA-1", client.stream.mechanism)
 	end)
 
-	it("goes on on another connection when its client comes back", function ()
+	it("xep0198.5.resumption: goes on on another connection when its client comes back", function ()
 		local world = stream_world.new { ["strict.test"] = should }
 		local old = world:session { role = "c2s", host = "strict.test", authenticated = true }
 		local new = world:session { role = "c2s", host = "strict.test", secure = true,
@@ -646,5 +720,25 @@ describe("what strangers choose is bounded:", function ()
 		end
 		assert.is_true(most > 0 and most < 8000, tostring(most))
 		assert.is_true(session.stream.admitted_count <= 1000)
+	end)
+
+	it("the addresses of a stream", function ()
+		local world = stream_world.new { ["strict.test"] = should }
+		local session = world:session {
+			role = "s2sin", host = "strict.test", peer = "a.test", secure = true, authed = { ["a.test"] = true },
+			connection = connection_of("s2sin", "good", "none"),
+		}
+		local most, most_bytes = 0, 0
+		for number = 1, 20000 do
+			local to = ("user%d@strict.test/%s"):format(number, ("x"):rep(number % 1000))
+			assert.is_true(world.admission:may_pass(session, element("iq", nil, to, ("user%d@a.test"):format(number))))
+			assert.is_true(world.admission:may_send_stanza(session, element("iq", nil, "a.test", to)))
+			if number % 199 == 0 then
+				local count, bytes = size_of(session.stream.addresses)
+				most, most_bytes = math.max(most, count), math.max(most_bytes, bytes)
+			end
+		end
+		assert.is_true(most > 0 and most < 1000, tostring(most))
+		assert.is_true(most_bytes < 200000, tostring(most_bytes))
 	end)
 end)

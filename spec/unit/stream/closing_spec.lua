@@ -30,6 +30,7 @@ describe("a stream that is refused", function ()
 		return closing, stream, calls, { server = server, metrics = metrics }
 	end
 
+	-- rfc6120.4.9.1.1.error-ends-stream, rfc6120.4.9.3.14.policy-violation
 	it("is entered in the log, closed with an error, and told of", function ()
 		local closing, stream, calls, parts = ending()
 		local verdict = {}
@@ -56,7 +57,7 @@ describe("a stream that is refused", function ()
 		assert.is_nil(calls[4])
 	end)
 
-	it("has an attempt at SASL answered before it is closed", function ()
+	it("rfc6120.6.5.4.encryption-required: has an attempt at SASL answered before it is closed", function ()
 		local closing, stream, calls = ending()
 		closing:refuse(stream, { text = "no TLS", condition = "policy-violation", encryption_required = true })
 		assert.same({ "encryption_required", stream.session }, calls[2])

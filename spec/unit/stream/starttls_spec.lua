@@ -84,7 +84,7 @@ describe("a refusal without TLS", function ()
 		assert.same({ "support.strict" }, starttls.plaintext_refusal(rfc9325).clauses)
 	end)
 
-	it("answers an attempt at SASL first", function ()
+	it("rfc6120.6.5.4.encryption-required: answers an attempt at SASL first", function ()
 		local function of(name, xmlns)
 			return starttls.plaintext_refusal(draft, { name = name, attr = { xmlns = xmlns } }).encryption_required
 		end
@@ -100,6 +100,7 @@ describe("a refusal without TLS", function ()
 		}, starttls.abort_refusal(draft))
 	end)
 
+	-- rfc6120.4.9.3.8.internal-server-error
 	it("tells of our own faults, and of <starttls/> that was not offered", function ()
 		assert.same({ condition = "internal-server-error", text = "TLS is not available; the log of the server says why" },
 			starttls.no_tls_refusal())

@@ -46,8 +46,11 @@ describe("a stream", function ()
 		assert.same({ "other.test", "b.test", true }, { stream:host(), stream:peer(), stream:speaks_for "b.test" })
 	end)
 
+	-- rfc6120.5.4.3.3.nothing-before-tls-counts
 	it("is encrypted if the server says so, and spoofed without a TLS connection after STARTTLS", function ()
-		local stream, session = stream_of { secure = false }
+		local stream, session = stream_of()
+		assert.same({ true, false }, { stream:is_encrypted(), stream:is_spoofed() })
+		session.secure = false
 		assert.same({ false, false }, { stream:is_encrypted(), stream:is_spoofed() })
 		stream.tls_agreed = true
 		assert.same({ false, false }, { stream:is_encrypted(), stream:is_spoofed() })
@@ -137,7 +140,7 @@ describe("a stream", function ()
 			assert.is_true(stream:identity "a.test")
 		end)
 
-		it("which domains it vouches for", function ()
+		it("rfc6120.13.7.2.trusted-and-named: which domains it vouches for", function ()
 			local stream, session = known("b", { identity_valid = false })
 			assert.same({ false, true, false }, { stream:vouched "a.test", stream:vouched "b.test", stream:vouched "c.test" })
 			session.chain_valid = false
@@ -146,6 +149,14 @@ describe("a stream", function ()
 			assert.same({ true, false }, { stream:vouched "a.test", stream:vouched "b.test" })
 			session.identity_valid = false
 			assert.is_false(stream:vouched "a.test")
+		end)
+
+		it("which domains it vouches for, where another proof than a trusted root makes the chain valid", function ()
+			for _, untrusted in ipairs { false, true } do
+				local stream = known("b", { chain_untrusted = untrusted })
+				-- The proof is one for the domain of the header.
+				assert.same({ true, not untrusted }, { stream:vouched "a.test", stream:vouched "b.test" })
+			end
 		end)
 
 		it("what policies are told of a server", function ()

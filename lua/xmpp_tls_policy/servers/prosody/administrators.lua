@@ -1,4 +1,4 @@
---- The people who run a host, and messages to them.
+--- The administrators of a host, and messages to them.
 local stanza = require "util.stanza"
 local usermanager = require "core.usermanager"
 

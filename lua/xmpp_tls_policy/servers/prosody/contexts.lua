@@ -13,7 +13,7 @@ function contexts.luasec_context(context)
 	return type(context) == "table" and context._inner or context
 end
 
--- Services that speak XMPP over direct TLS. On a multiplexed port the first bytes of the client
+-- Services that speak XMPP over direct TLS (support.direct). On a multiplexed port the first bytes of the client
 -- decide.
 local direct_tls = {
 	c2s_direct_tls = "c2s",
@@ -130,7 +130,8 @@ local tolerant = {}
 
 --- Direct TLS with a server name that we do not serve gets the context without
 -- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
--- decides. Names count in lower case (RFC 6066 3). Harmless to call again.
+-- decides (sni.harmless). Names count in lower case (rfc6066.3.name-without-case).
+-- Harmless to call again.
 function contexts.tolerate_any_name(has_certificate)
 	each_base(function (listener, base)
 		local names = names_of(listener, base)

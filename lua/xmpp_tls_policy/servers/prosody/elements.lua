@@ -15,17 +15,18 @@ function elements.send_starttls(session)
 	send(session, stanza.stanza("starttls", { xmlns = xmlns_tls }))
 end
 
---- Answers an attempt at SASL on a stream without TLS (RFC 6120 6.5.4).
+--- Answers an attempt at SASL on a stream without TLS (rfc6120.6.5.4.encryption-required).
 function elements.send_encryption_required(session)
 	send(session, stanza.stanza("failure", { xmlns = xmlns_sasl }):tag "encryption-required":up())
 end
 
---- Whether stream features offer STARTTLS.
+--- Whether stream features offer STARTTLS, <required/> or not (support.flag).
 function elements.offers_starttls(features)
 	return features:get_child("starttls", xmlns_tls) ~= nil
 end
 
---- Takes everything but STARTTLS out of stream features, and makes it mandatory (RFC 6120 5.3.1).
+--- Takes everything but STARTTLS out of stream features, and makes it mandatory
+-- (rfc6120.5.3.1.starttls-alone).
 -- The element that mod_tls adds is one for all streams, so it is copied before it is changed.
 function elements.offer_only_starttls(features)
 	features:maptags(function (feature)

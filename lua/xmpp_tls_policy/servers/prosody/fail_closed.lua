@@ -1,6 +1,7 @@
 --- Fails closed: while the module ought to be active on a host and is not, clients and servers are
 -- refused there. Prosody goes on without a module that fails to load, and would take connections
--- under its own TLS policy. This file needs nothing of the library, which may be missing.
+-- under its own TLS policy. The library and the core may be missing: this file requires only hosts,
+-- sessions and log_limit, which require no other file of ours.
 local filters = require "util.filters"
 local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
 local jid = require "util.jid"
@@ -19,7 +20,7 @@ local text = "the TLS policy of this server is not active; its log says why"
 local advice = "Fix that and restart the server. To go on without the policy, take " .. name
 	.. " out of modules_enabled and reload the configuration"
 
--- Before all other handlers.
+-- Before all other handlers: one that fails keeps Prosody from calling those after it.
 local first = 1e6
 
 -- Host -> true where the module came to the end of its loading; "*": its global part.
@@ -34,6 +35,8 @@ local unfinished
 local said
 -- From fail_closed.start to fail_closed.stop.
 local watching = false
+-- Whether the last call of fail_closed.start came to its end.
+local started = false
 
 ---- Questions ------------------------------------------------------------------
 
@@ -43,6 +46,11 @@ function fail_closed.only_reports(host)
 	local all, own = hosts.option("*", name), host and hosts.option(host, name)
 	all, own = type(all) == "table" and all or {}, type(own) == "table" and own or {}
 	return (own.mode or all.mode) == "report"
+end
+
+--- Whether the operator wants the policy enforced on a host. Reads the configuration alone.
+function fail_closed.should_enforce(host)
+	return watching and not released[host] and hosts.wants_module(host, name) and not fail_closed.only_reports(host)
 end
 
 local function is_missing(host)
@@ -146,14 +154,19 @@ local function is_server(session)
 	return session.type == "s2sin" or session.type == "s2sout"
 end
 
---- Ends a session of which it is not known whether the policy allows it.
+--- Ends a session of which it is not known whether the policy allows it. Never throws.
 function fail_closed.refuse(session)
 	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = text }, nil, text)
+	if closed then
+		return
+	end
+	fail_closed.log_limited(session.log or log, "A stream could not be closed, so its connection is", tostring(problem))
+	local conn = session.conn
+	closed, problem = pcall(function ()
+		return conn and conn:close()
+	end)
 	if not closed then
-		fail_closed.log_limited(session.log, "A stream could not be closed", tostring(problem))
-		if session.conn then
-			session.conn:close()
-		end
+		fail_closed.log_limited(session.log or log, "A connection could not be closed", tostring(problem))
 	end
 end
 
@@ -210,7 +223,7 @@ end
 local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate-legacy" }
 
 -- Host -> handler of the event that a server authenticates for it: on a stream that is older than
--- the failure or belongs to another host, by dialback (XEP-0220).
+-- the failure or belongs to another host, by dialback (xep0220.1.2.pair-of-domains).
 local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
 	handlers[host] = function (event)
 		if is_closed(host) then
@@ -251,24 +264,32 @@ end
 -- module, connections are refused from now on until fail_closed.open was called for "*" and for the
 -- host. `module`: ours.
 function fail_closed.start(module)
-	if unfinished then
-		clear_up(unfinished)
+	local before = unfinished
+	started, unfinished, reason, active["*"], all_open = false, module, nil, nil, nil
+	if before then
+		clear_up(before)
 	end
-	unfinished, reason, active["*"] = module, nil, nil
 	if not watching then
 		watching = true
 		filters.add_filter_hook(add_filter)
 		for _, session in ipairs(sessions.all(module)) do
 			add_filter(session)
 		end
-		prosody.events.add_handler("host-activated", watch)
-		prosody.events.add_handler("host-deactivated", forget)
-		prosody.events.add_handler("config-reloaded", note_change)
+		prosody.events.add_handler("host-activated", watch, first)
+		prosody.events.add_handler("host-deactivated", forget, first)
+		prosody.events.add_handler("config-reloaded", note_change, first)
 		for host in pairs(prosody.hosts) do
 			watch(host)
 		end
 	end
 	note_change()
+	started = true
+end
+
+--- Whether the last call of fail_closed.start came to its end. If not, connections may not be
+-- refused where they have to be.
+function fail_closed.has_started()
+	return started
 end
 
 --- The module does not load, for a known reason; it can be unloaded all the same.

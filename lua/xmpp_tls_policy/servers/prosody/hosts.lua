@@ -1,4 +1,4 @@
---- What Prosody knows of our hosts, and what the operator configured.
+--- Our hosts in Prosody, and their configuration.
 local configmanager = require "core.configmanager"
 local hosts = {}
 

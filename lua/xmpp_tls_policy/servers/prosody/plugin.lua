@@ -33,6 +33,7 @@ local function hook_features(service, hooks, host_module)
 	local function judge(event)
 		return admission:opened(event.origin) or nil
 	end
+	-- support.offer: mod_tls has put STARTTLS into the features.
 	local function offer(event)
 		local session = event.origin
 		if server.is_secure(session) or not server.speaks_xmpp_itself(session) then
@@ -66,7 +67,8 @@ local function hook_starttls(service, hooks, host_module)
 		end
 	end
 	-- Before mod_tls (0): the context may have been made under an older policy. There is none yet
-	-- where STARTTLS was not offered, because the stream has no version='1.0'.
+	-- where STARTTLS was not offered, because the stream has no version='1.0'
+	-- (rfc6120.4.7.5.no-version-no-features).
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":starttls", function (event)
 		local session = event.origin
 		local ready = context_is_ready(session)
@@ -120,7 +122,8 @@ local function hook_remote_features(service, hooks, host_module)
 			return answer_without_offer(service, session)
 		end
 	end, 501, true)
-	-- Before mod_tls (200) and mod_dialback (100). A server of before XMPP 1.0 has no features.
+	-- Before mod_tls (200) and mod_dialback (100). A server of before XMPP 1.0 has no features
+	-- (rfc6120.4.7.5.no-version-no-features).
 	hooks:hook_decision(host_module, "s2sout-authenticate-legacy", function (event)
 		if not server.is_secure(event.origin) then
 			return answer_without_offer(service, event.origin)
@@ -221,7 +224,8 @@ end
 
 local function hook_certificates(service, hooks, module)
 	local server, admission = service.server, service.admission
-	-- After mod_s2s_auth_certs (509), whose answer we only make stricter: it takes the Common Name.
+	-- After mod_s2s_auth_certs (509), whose answer we only make stricter: it takes the Common Name
+	-- (rfc6125.6.4.4.no-common-name).
 	hooks:hook_decision(module, "s2s-check-certificate", function (event)
 		local session, domain = event.session, event.host
 		local names, enforced = admission:certificate_names(session, domain)
@@ -248,7 +252,8 @@ local function hook_routes(service, module)
 	for host in pairs(prosody.hosts) do
 		watch(host)
 	end
-	safe_hooks.hook(module, "host-activated", watch, FIRST)
+	-- Before all other handlers, one of which may fail.
+	safe_hooks.hook(module, "host-activated", watch, 1e6)
 end
 
 local function hook_life(service, module)

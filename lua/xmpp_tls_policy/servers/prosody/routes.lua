@@ -1,6 +1,8 @@
 --- Which stream a stanza takes to another server. Prosody may hold a stream for a domain as which
 -- its peer has not authenticated, and sends replies on the route of the stream that they answer.
+local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
+local jid = require "util.jid"
 local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 
@@ -43,7 +45,14 @@ function routes.handler(admission)
 			return nil
 		end
 		local done, result = safe_hooks.call("route/remote", choose_stream, admission, event)
-		return done and result or nil
+		if done then
+			return result or nil
+		end
+		-- The pair of the stanza is unknown, so it goes nowhere.
+		local _, own = jid.prepped_split(attr.from)
+		if fail_closed.should_enforce(event.from_host) or own and fail_closed.should_enforce(own) then
+			return false
+		end
 	end
 end
 

@@ -1,5 +1,5 @@
---- Calls of ours that may fail, as any program may: the log tells of the failure, and a session that
--- was to be decided on is refused.
+--- Calls our functions so that a failure in them is logged and ends no event of Prosody. A session
+-- on which a function that failed should have decided is refused.
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local log = require "util.logger".init "tls_policy"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
@@ -25,7 +25,7 @@ function safe_hooks.call(what, action, ...)
 	return done, result
 end
 
---- Hooks an event of `module` (ours) on which nothing depends for the session.
+--- Hooks an event of `module` (ours) in which nothing is decided about a session.
 function safe_hooks.hook(module, event, handler, priority)
 	module:hook(event, function (data)
 		local done, result = safe_hooks.call(event, handler, data)
@@ -35,21 +35,22 @@ function safe_hooks.hook(module, event, handler, priority)
 	end, priority)
 end
 
---- Hooks an event in which a session is decided on. Where the handler fails, the session ends, and
--- the event with `ending` (a boolean), unless the policy is only reported on.
+--- Hooks an event in which a session is decided on. If the handler fails, the session is ended and
+-- the event returns `ending` (a boolean), unless the policy is only reported on: for the host of the
+-- session and for the host of `module`.
 function methods:hook_decision(module, event, handler, priority, ending)
 	module:hook(event, function (data)
 		local done, result = safe_hooks.call(event, handler, data)
 		if done then
 			return result
-		elseif self:refuse(data.origin or data.session) then
+		elseif self:refuse(data.origin or data.session, module.host) then
 			return ending
 		end
 	end, priority)
 end
 
--- Whether a policy is enforced on a session, as far as that can be found out.
-local function is_enforced(self, session)
+-- Whether a policy is enforced on a session. The configuration answers if our own code cannot.
+local function is_enforced_on(self, session)
 	local done, enforced = pcall(self._is_enforced_on, session)
 	if not done then
 		return not fail_closed.only_reports(sessions.host(session))
@@ -57,10 +58,13 @@ local function is_enforced(self, session)
 	return enforced
 end
 
---- Ends a session that could not be decided on. Returns true; nil, with nothing done, where no
--- policy is enforced.
-function methods:refuse(session)
-	if is_enforced(self, session) then
+--- Ends a session on which no decision could be made. `host`: the one that the decision was for
+-- (nil or "*": the session's own). A session to a host whose policy is only reported on may carry
+-- elements for a host that enforces its policy. Returns true; nil, with nothing done, if no policy
+-- is enforced.
+function methods:refuse(session, host)
+	local is_another = host and host ~= "*" and host ~= sessions.host(session)
+	if is_enforced_on(self, session) or is_another and fail_closed.should_enforce(host) then
 		fail_closed.refuse(session)
 		return true
 	end

@@ -71,7 +71,7 @@ function sessions.speaks_xmpp_itself(session)
 	return session.conn ~= nil and not session.websocket_request and not session.bosh_wait
 end
 
---- Whether a session waits for its client to come back on another connection (XEP-0198).
+--- Whether a session waits for its client to come back on another connection (xep0198.5.resumption).
 function sessions.is_hibernating(session)
 	return session.conn == nil and sessions.carrier(session) == nil
 end
@@ -135,9 +135,17 @@ function sessions.domains_of(session)
 	return list
 end
 
---- Whether the chain of the peer's certificate leads to a trusted root, as the server found.
+--- Whether the server took the chain of the peer's certificate for valid, for whatever reason.
 function sessions.has_valid_chain(session)
 	return session.cert_chain_status == "valid"
+end
+
+--- Whether OpenSSL found that the peer's certificate leads to a trusted root. A chain may be valid for
+-- another reason, which is one for the header's domain alone: a TLSA record (RFC 6698), or a module of
+-- the operator.
+function sessions.has_trusted_chain(session)
+	local connection = sessions.has_valid_chain(session) and sessions.connection(session)
+	return connection and connection.getpeerverification and connection:getpeerverification() == true or false
 end
 
 --- Whether the server found the peer's certificate valid for the domain that the header names.
@@ -180,10 +188,10 @@ function sessions.vouched_by(session)
 	if not sessions.has_valid_certificate(session) then
 		return nil
 	end
-	local extra, connection = session.conn and session.conn.extra, sessions.connection(session)
+	local extra = session.conn and session.conn.extra
 	if session.direction == "outgoing" and type(extra) == "table" and extra.tlsa then
 		return "DANE"
-	elseif connection and connection.getpeerverification and connection:getpeerverification() then
+	elseif sessions.has_trusted_chain(session) then
 		return "PKIX"
 	end
 	return session.direction == "incoming" and modulemanager.is_loaded("*", "s2s_auth_dane_in") and "DANE" or "other"
@@ -226,7 +234,7 @@ function sessions.set_starttls_context(session, context)
 	session.ssl_ctx = context
 end
 
---- Ends a stream with an error (RFC 6120 4.9). `text` is also what the server logs.
+--- Ends a stream with an error (rfc6120.4.9.1.1.error-ends-stream). `text` is also what the server logs.
 function sessions.close(session, condition, text)
 	session:close({ condition = condition, text = text }, nil, text)
 end

@@ -1,6 +1,7 @@
 --- Asks the admission about each element that comes in on a session, and about each stanza that is
 -- sent to another server.
 local filters = require "util.filters"
+local jid = require "util.jid"
 local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 local stanza = require "util.stanza"
@@ -23,6 +24,12 @@ local function is_sent_stanza(element)
 		and (not element.attr.xmlns or stanza_namespaces[element.attr.xmlns])
 end
 
+-- Needs nothing of ours, for when the admission failed.
+local function domain_of(address)
+	local _, domain = jid.prepped_split(address)
+	return domain
+end
+
 --- Filters all sessions, those in the list `present` and those that come. `admission`: see
 -- stream/admission.lua; `hooks`: see safe_hooks.lua; `reroute`: function(session, stanza), for a
 -- stanza that may not leave on a session. Returns a function that ends the filter.
@@ -43,7 +50,7 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		end
 		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
 		if not done then
-			may = not hooks:refuse(session)
+			may = not hooks:refuse(session, domain_of(element.attr.to))
 		end
 		return may and element or nil
 	end
@@ -54,10 +61,12 @@ function stanza_filter.start(admission, hooks, reroute, present)
 			return element
 		end
 		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)
-		if done and not may then
+		if not done then
+			may = not hooks:refuse(session, domain_of(element.attr.from))
+		elseif not may then
 			safe_hooks.call("stanzas to other servers", reroute, session, element)
 		end
-		return done and may and element or nil
+		return may and element or nil
 	end
 
 	local filtered = setmetatable({}, { __mode = "k" })
