@@ -22,6 +22,11 @@ function callgrind.total(path)
 	return assert(tonumber(text:match "\ntotals: (%d+)" or text:match "\nsummary: (%d+)"), "callgrind counted nothing")
 end
 
+--- Lets it count from now on in a process that was started with --instr-atstart=no.
+function callgrind.begin(pid)
+	process.check { "callgrind_control", "--instr=on", pid }
+end
+
 --- Instructions that a running process has executed, all its threads together. To ask
 -- costs the process no instruction.
 function callgrind.executed(pid)

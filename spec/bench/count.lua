@@ -1,7 +1,7 @@
 -- How many instructions an operation costs the whole process of a server: a stock one, and
 -- one with the module, in turn.
 --
--- Callgrind counts from the start; the count is read before and after a series of operations
+-- Callgrind counts while the server runs; the count is read before and after a series of operations
 -- in the running server. That is more repeatable than the difference of two runs, as the two
 -- would differ by what the start costs, and far quicker. What remains:
 --   * The collector works in cycles, and is in another phase at each end: long series, and a
@@ -20,8 +20,13 @@ local count = {}
 local function begin(bench, case, subject)
 	local function start(fields)
 		local specification = pair.specification(subject.name, fields)
-		specification.lua = callgrind.command(bench.interpreter, pki.path ".callgrind", case.callgrind)
+		specification.lua = callgrind.command(bench.interpreter, pki.path ".callgrind",
+			case.large and { "--instr-atstart=no" } or nil)
+		specification.start_timeout = 600
 		subject.server = prosody.start(specification)
+		if case.large then
+			callgrind.begin(pair.pid(subject.server))
+		end
 		return subject.server
 	end
 	subject.operate, subject.finish = case.prepare(start, subject.name)
@@ -77,7 +82,7 @@ end
 --   warm         operations before those that count
 --   operations   in a series; series: how many in each server, 1 if nil
 --   pairs        of processes
---   callgrind    more options of its, or nil
+--   large        true: the start takes minutes where it is counted, so that it is not
 function count.compare(bench, case)
 	local costs = { stock = {}, module = {} }
 	for index = 1, case.pairs do

@@ -113,11 +113,12 @@ local function round_trip(self, timeout)
 end
 
 local function wait_until_answering(self)
-	local answering = process.poll(start_timeout, function()
-		return not self:alive() and "dead" or round_trip(self, start_timeout)
+	local timeout = self.spec.start_timeout or start_timeout
+	local answering = process.poll(timeout, function()
+		return not self:alive() and "dead" or round_trip(self, timeout)
 	end)
 	if answering ~= true then
-		return nil, answering and "died at start" or ("does not answer after %d s"):format(start_timeout)
+		return nil, answering and "died at start" or ("does not answer after %d s"):format(timeout)
 	end
 	return true
 end
@@ -175,6 +176,7 @@ end
 --   http          true: http and https ports too
 --   root          the tree of another Debian (see debian_tree.lua) to run it from, with the policy that was built there
 --   broken        true: modules may fail to load
+--   start_timeout seconds that it may take until it answers (default: 60)
 --   lua           an interpreter to run it with, or a list of words; environment: { NAME = value }
 -- Errors carry the server's output and the end of its log.
 function prosody.start(spec)

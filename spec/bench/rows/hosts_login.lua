@@ -38,7 +38,7 @@ function hosts_login.run(bench)
 	measure.compare { name = "300 hosts, first login to a host, CPU", unit = "ms", goal = 1.15, middle = measure.median,
 		stock = found.cpu.stock, module = found.cpu.module }
 	count.compare(bench, {
-		name = "300 hosts, first login to a host", goal = 1.15, warm = 20, operations = 100, pairs = 1,
+		name = "300 hosts, first login to a host", goal = 1.15, warm = 20, operations = 100, pairs = 1, large = true,
 		prepare = function (start)
 			return visitor(start(fields))
 		end,

@@ -45,7 +45,9 @@ function stanza_filter.start(admission, hooks, reroute, present)
 			return element
 		end
 		local attr = element.attr
-		if is_server[kind] and admission:is_known(session, "in", attr.to, attr.from) or not sessions.role(session) then
+		-- Dialback has pairs of its own, whatever was admitted.
+		local is_known = is_server[kind] and not attr.xmlns and admission:is_known(session, "in", attr.to, attr.from)
+		if is_known or not sessions.role(session) then
 			return element
 		end
 		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
