@@ -35,7 +35,7 @@ table.sort(names)
 local moments = { "opened", "authenticated", "admitted", "waiting" }
 
 local streams = {
-	{ transport = "plain" }, { transport = "starttls", suite = "rsa" }, { transport = "starttls", suite = "cbc" },
+	{ transport = "plain" }, { transport = "starttls", suite = "bad" }, { transport = "starttls", suite = "weak" },
 	{ transport = "starttls", suite = "good" },
 }
 
