@@ -259,6 +259,7 @@ describe("a session store", function ()
 				assert.is_false((meet(one, other, session)))
 			end)
 
+			-- rfc8446.4.6.1.ticket-is-a-name
 			it("resume.sealed: gives a full handshake for an ID that was tampered with or made up", function ()
 				local store = new()
 				local one, other = client(version), server(store)
