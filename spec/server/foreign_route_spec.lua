@@ -230,4 +230,24 @@ describe("a stanza on a stream of ours that goes both ways", function ()
 			end)
 		end
 	end
+
+	it("gives its peer no say in the dialback of another host, even where that host has admitted it", function ()
+		for _, own in ipairs(hosts) do
+			for _, target in ipairs(hosts) do
+				if target.level and target.name ~= own.name and own.kind ~= "disabled" then
+					local domain, id = ("d%d.out.test"):format(world:number()), ("m%d"):format(world:number())
+					local mark = world.near:mark()
+					world:send_from(own.name, domain)
+					local peer = world:accept_whole(world.scripted.out, "<bidi xmlns='urn:xmpp:features:bidi'/>")
+					-- Twice, so that the pair is known by its addresses.
+					local message = ("<message from='%s' to='%s' id='%s'/>"):format(domain, target.name, id)
+					peer:send(message .. message)
+					world.near:wait_for_log("Delivered: message " .. id .. " ", mark)
+					peer:send(("<db:verify from='%s' to='%s' id='x' type='valid'/>"):format(domain, target.name))
+					assert.matches("<policy%-violation.*an element for " .. target.name:gsub("%p", "%%%0"),
+						server_pairs.finish(peer))
+				end
+			end
+		end
+	end)
 end)

@@ -30,7 +30,8 @@ for name in pairs(policies) do
 end
 table.sort(names)
 
--- How far a stream is when the policy changes. `steps` that come afterwards: dialback, a stanza.
+-- How far a stream is when the policy changes: before dialback; before its first stanza; after it;
+-- with a stanza that is parsed and not handled yet.
 local moments = { "opened", "authenticated", "admitted", "waiting" }
 
 local streams = {
@@ -123,10 +124,15 @@ describe("a change of a host's policy", function ()
 		return world:arrived("near", "message", "m" .. case.number, case.mark), text
 	end
 
-	-- Nothing is known of a handshake that was made while the host had no policy.
+	-- Nothing is known of a handshake, nor of dialback, from the time when the host had no policy.
 	local function is_admitted(case)
-		local is_observed = case.stream.transport == "plain" or case.header == OTHER or case.before ~= "disabled"
-		return accepts(case.after, case.stream) and (is_observed or not policies[case.after].level)
+		if not policies[case.after].level then
+			return true
+		elseif case.before == "disabled" and (case.moment ~= "opened"
+			or case.header == TARGET and case.stream.transport ~= "plain") then
+			return false
+		end
+		return accepts(case.after, case.stream)
 	end
 
 	for _, before in ipairs(names) do

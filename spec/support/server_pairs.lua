@@ -80,7 +80,11 @@ function server_pairs.start(hosts, modules)
 	for _, name in ipairs(modules or {}) do
 		near_modules[#near_modules + 1] = name
 	end
-	local open = { s2s_require_encryption = false, c2s_require_encryption = false, s2s_secure_auth = false, limits = {} }
+	-- What the policy does not forbid is possible.
+	local open = {
+		s2s_require_encryption = false, c2s_require_encryption = false, s2s_secure_auth = false, limits = {},
+		ssl = { ciphers = "ALL:!aNULL" },
+	}
 	self.far = self.servers.start {
 		hosts = { ["a.test"] = self.theirs, ["b.test"] = self.theirs }, ca = authority.certificate, routes = {},
 		modules = far_modules, options = open,
