@@ -351,6 +351,7 @@ describe("the plugin", function ()
 		end)
 	end)
 
+	-- support.direct
 	it("applies to other ports that speak XMPP over direct TLS", function ()
 		local ports = prosody.free_ports(2)
 		start {

@@ -2,6 +2,9 @@ local configuration = require "support.configuration"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
+local socket = require "socket"
+local ssl = require "ssl"
+local tls_socket = require "support.tls_socket"
 local trial = core.session_store_trial
 
 describe("a session store", function ()
@@ -61,6 +64,32 @@ describe("a session store", function ()
 		return resumed, next_session
 	end
 
+	-- A handshake with a context of LuaSec's over a socket, which the client closes without a goodbye.
+	-- Returns the same.
+	local function meet_over_socket(client_context, listener, luasec_context, session)
+		local address, port = listener:getsockname()
+		local near = assert(socket.connect(address, port))
+		local far = assert(ssl.wrap(assert(listener:accept()), luasec_context))
+		local one = tls_socket.wrap(near, client_context, { session = session })
+		near:settimeout(0)
+		far:settimeout(0)
+		local rounds = 0
+		while not (one:dohandshake() and far:dohandshake()) do
+			far:dohandshake()
+			rounds = rounds + 1
+			assert.is_true(rounds < 10000, "the handshake comes to no end")
+		end
+		near:settimeout(20)
+		far:settimeout(20)
+		assert(far:send "x")
+		assert.equal("x", one:receive(1))
+		local resumed, next_session = one:info().resumed, one:session()
+		one:close()
+		assert.is_nil((far:receive(1)))
+		far:close()
+		return resumed, next_session
+	end
+
 	-- From the server, which gets a record that was changed on its way.
 	local function provoke_fatal_alert(one, other)
 		assert(one:write "garbled")
@@ -103,6 +132,23 @@ describe("a session store", function ()
 					assert.equal(before[field], after[field], field)
 				end
 				assert.is_nil(after.signature_scheme)
+			end)
+
+			it("rfc5246.7.2.1.missing-close-notify-keeps-session: where the socket is only closed", function ()
+				local theirs = assert(ssl.newcontext {
+					mode = "server", protocol = "any", certificate = files.certificate, key = files.key,
+				})
+				local other = core.context.adopt(theirs)
+				assert(other:apply { no_stateless_tickets = true })
+				assert(other:resume(new(), "a"))
+				local listener = assert(socket.bind("127.0.0.1", 0))
+				finally(function () listener:close() end)
+				local session
+				for count = 1, 3 do
+					local resumed
+					resumed, session = meet_over_socket(client(version), listener, theirs, session)
+					assert.equal(count > 1, resumed)
+				end
 			end)
 
 			it("rfc5246.7.2.1.missing-close-notify-keeps-session: with a goodbye and without", function ()
@@ -213,6 +259,7 @@ describe("a session store", function ()
 				assert.is_false((meet(one, other, session)))
 			end)
 
+			-- rfc8446.4.6.1.ticket-is-a-name
 			it("resume.sealed: gives a full handshake for an ID that was tampered with or made up", function ()
 				local store = new()
 				local one, other = client(version), server(store)
@@ -312,7 +359,6 @@ describe("a session store", function ()
 	end)
 
 	it("rfc7627.5.3.no-resumption-without-ems: keeps no such TLS 1.2 session", function ()
-		local ssl = require "ssl"
 		local store = new()
 		local plain = core.context.adopt(assert(ssl.newcontext {
 			mode = "client", protocol = "tlsv1_2", options = { "no_extended_master_secret" },
@@ -325,7 +371,6 @@ describe("a session store", function ()
 	end)
 
 	it("rfc8446.4.2.9.psk-with-key-exchange: resumes no TLS 1.3 session without a new key exchange", function ()
-		local ssl = require "ssl"
 		local function permissive(mode, options)
 			options.mode, options.protocol, options.options = mode, "tlsv1_3", { "allow_no_dhe_kex" }
 			return assert(core.context.adopt(assert(ssl.newcontext(options))))
