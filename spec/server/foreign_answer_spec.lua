@@ -36,6 +36,8 @@ local elements = {
 	["an unknown element"] = "<unknown%s xmlns='urn:example:unknown'/>",
 }
 
+local starts_tls = { proceed = true, starttls = true }
+
 -- Whether an element has to end the stream.
 local function is_refused(case)
 	return not case.target.is_unknown and case.target.name ~= case.own.name and (case.own.level or case.target.level)
@@ -71,6 +73,11 @@ describe("an element on a stream of ours", function ()
 		end
 		local to = case.target.name == case.own.name and "" or (" to='%s'"):format(case.target.name)
 		server_pairs.answer(peer, elements[case.what]:format(to):gsub("DOMAIN", domain))
+		if not is_refused(case) and not case.is_encrypted and starts_tls[case.what] then
+			-- A handshake comes instead of an answer.
+			peer:close()
+			return ""
+		end
 		local text = server_pairs.finish(peer)
 		return (text:gsub("&apos;", "'"))
 	end

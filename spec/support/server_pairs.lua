@@ -13,8 +13,8 @@ World.__index = World
 --- Suites that a scripted server has. `breaks`: the levels that do not allow it.
 server_pairs.suites = {
 	good = { ciphers = "ECDHE-RSA-AES256-GCM-SHA384", breaks = {} },
-	cbc = { ciphers = "ECDHE-RSA-AES128-SHA", breaks = { should = true } },
-	rsa = { ciphers = "AES128-SHA", breaks = { should = true, must = true } },
+	weak = { ciphers = "ECDHE-RSA-AES128-SHA", breaks = { should = true } },
+	bad = { ciphers = "NULL-SHA256", breaks = { should = true, must = true } },
 }
 
 --- Kinds of hosts: how a host treats the policy.
@@ -83,7 +83,7 @@ function server_pairs.start(hosts, modules)
 	-- What the policy does not forbid is possible.
 	local open = {
 		s2s_require_encryption = false, c2s_require_encryption = false, s2s_secure_auth = false, limits = {},
-		ssl = { ciphers = "ALL:!aNULL" },
+		ssl = { ciphers = "ALL:eNULL:!aNULL:@SECLEVEL=0" },
 	}
 	self.far = self.servers.start {
 		hosts = { ["a.test"] = self.theirs, ["b.test"] = self.theirs }, ca = authority.certificate, routes = {},

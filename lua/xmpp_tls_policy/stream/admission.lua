@@ -464,11 +464,14 @@ function methods:policies_changed()
 	end
 end
 
--- The hosts of ours that a stream was admitted for, with the one of its header.
+-- The hosts of ours that a stream may be used for: that it was admitted for, that its peer has
+-- authenticated for, and the one of its header.
 local function hosts_of(stream)
 	local names = {}
-	for host in pairs(stream.admitted or {}) do
-		names[host] = true
+	for _, hosts in ipairs { stream.admitted or {}, stream.authenticated_for or {} } do
+		for host in pairs(hosts) do
+			names[host] = true
+		end
 	end
 	local own = stream:host()
 	if own then

@@ -102,12 +102,11 @@ end
 
 --- The peer has authenticated as a domain, for a host of ours.
 function methods:note_authenticated(host, domain)
-	local pairs_of = self.authenticated_for or { count = 0 }
-	self.authenticated_for = pairs_of
-	local domains = pairs_of[host] or {}
-	if not domains[domain] and pairs_of.count < MOST_PAIRS then
-		pairs_of[host], pairs_of.count = domains, pairs_of.count + 1
-		domains[domain] = true
+	local hosts, count = self.authenticated_for or {}, self.authenticated_count or 0
+	local domains = hosts[host] or {}
+	if not domains[domain] and count < MOST_PAIRS then
+		self.authenticated_for, self.authenticated_count = hosts, count + 1
+		hosts[host], domains[domain] = domains, true
 	end
 end
 

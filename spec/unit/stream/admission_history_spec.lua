@@ -287,6 +287,18 @@ describe("a domain that has authenticated for one host", function ()
 		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test", "a.test")))
 	end)
 
+	-- Stanzas that were parsed may wait to be handled.
+	it("is judged anew without TLS, too, before its next stanza comes", function ()
+		local world = stream_world.new { ["mild.test"] = report, ["strict.test"] = must }
+		local session = world:session { role = "s2sin", host = "mild.test", peer = "a.test" }
+		assert.is_false(world.admission:authenticated(session, "strict.test", "a.test", "dialback"))
+		session.authed["a.test"] = true
+		assert.is_true(world.admission:may_pass(session, element("message", nil, "strict.test", "a.test")))
+		world.policies:set("strict.test", should)
+		world.admission:policies_changed()
+		assert.equal(1, session.closed)
+	end)
+
 	it("is judged anew for that host alone", function ()
 		local world, session = stream(report, "none", "s2sin")
 		world.policies:set("strict.test", policy { unauthenticated_s2s = "refuse" })
