@@ -62,6 +62,9 @@ function Peer:send(text)
 	return self.socket:send(text)
 end
 
+-- Reasons for which nothing came, and more may come.
+local is_pending = { timeout = true, wantread = true, wantwrite = true }
+
 -- Waits for more bytes. nil and "closed" or "timeout" (or another reason) when there are none.
 function Peer:receive(deadline)
 	if self.over then
@@ -71,16 +74,13 @@ function Peer:receive(deadline)
 	local data, reason, partial = self.socket:receive(1)
 	data = data or (partial ~= "" and partial) or nil
 	if not data then
-		if reason == "wantread" or reason == "wantwrite" then
-			reason = "timeout"
-		end
-		return nil, reason
+		return nil, is_pending[reason] and "timeout" or reason
 	end
 	-- The rest of the bytes that have arrived.
 	self.socket:settimeout(0)
 	local more, ended, rest = self.socket:receive(65536)
 	-- LuaSec would return the rest of a closed connection again, one byte less each time.
-	self.over = ended == "closed" and ended or nil
+	self.over = not is_pending[ended] and ended or nil
 	return data .. (more or rest or "")
 end
 
