@@ -456,7 +456,7 @@ function methods:policies_changed()
 				self:judge_again(session)
 			end, debug.traceback)
 			if not done then
-				server.log_limited("Judging a stream again failed", problem)
+				server.log_limited("Internal error of the TLS policy in judging streams again", problem)
 				-- Its next stanza is judged.
 				self:stream(session).admitted, self:stream(session).addresses = nil, nil
 			end
