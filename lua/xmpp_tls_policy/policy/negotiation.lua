@@ -89,12 +89,13 @@ function methods:count_suites(hello)
 	return count
 end
 
--- The record that comes first in our order of those offered, or nil.
-local function preferred(allowed, numbers)
+-- The record that comes first in our order of those offered, or nil. `except`: a kind of group that
+-- does not count.
+local function preferred(allowed, numbers, except)
 	local best, least
 	for _, number in ipairs(numbers or {}) do
 		local place = allowed.places[number]
-		if place and (not least or place < least) then
+		if place and (not least or place < least) and (not except or allowed.records[number].kind ~= except) then
 			best, least = allowed.records[number], place
 		end
 	end
@@ -105,12 +106,15 @@ end
 -- negotiates of a ClientHello that lacks nothing.
 function methods:choose(hello)
 	local suite = has_any(hello.versions, { [0x0304] = true }) and preferred(self._ciphersuites, hello.suites)
-	local group = preferred(self._groups, hello.groups)
 	if suite then
-		return { version = "TLSv1.3", suite = suite, group = group }
+		return { version = "TLSv1.3", suite = suite, group = preferred(self._groups, hello.groups) }
 	end
 	local _, before_tls13 = client_hello.newest_versions(hello)
-	return { version = before_tls13, suite = preferred(self._ciphers, hello.suites), group = group }
+	-- Older versions have no hybrid groups.
+	return {
+		version = before_tls13, suite = preferred(self._ciphers, hello.suites),
+		group = preferred(self._groups, hello.groups, "hybrid"),
+	}
 end
 
 -- The schemes with SHA-1 (rfc8446.4.2.3.signature-schemes).
@@ -135,6 +139,9 @@ function methods:facts_with(chosen, hello, facts)
 	changed.version, changed.compression = chosen.version, false
 	changed.cipher_suite, changed.cipher = suite.name, nil
 	changed.key_exchange, changed.encryption, changed.bits = suite.key_exchange, suite.encryption, suite.bits
+	if group and group.kind == "hybrid" then
+		changed.key_exchange = "hybrid"
+	end
 	changed.aead, changed.forward_secrecy = suite.aead, suite.forward_secrecy
 	if suite.authentication ~= "certificate" then
 		changed.authentication = suite.authentication
