@@ -4,7 +4,6 @@ local hello_numbers = require "support.hello_numbers"
 local offers = require "support.offers"
 
 describe("a ClientHello", function ()
-	-- rfc8446.4.2.3.signature-schemes, rfc5246.7.4.1.4.1.hash-and-signature
 	it("has names for its numbers", function ()
 		assert.same({
 			versions = { "TLSv1.3", "0x7F1C" }, suites = { "TLS_AES_128_GCM_SHA256", "0xFEFE" },
@@ -15,6 +14,26 @@ describe("a ClientHello", function ()
 			signature_schemes = { 0x0807, 0x0708 }, server_name = "example.test", alpn = { "xmpp-client" }, cut = true,
 		})
 		assert.same({}, client_hello.named {})
+	end)
+
+	-- A number is the hash and then the signature.
+	it("rfc5246.7.4.1.4.1.hash-and-signature: has names for pairs", function ()
+		local hashes = { [2] = "sha1", [4] = "sha256", [5] = "sha384", [6] = "sha512" }
+		local curves = { [4] = "secp256r1_", [5] = "secp384r1_", [6] = "secp521r1_" }
+		for hash, name in pairs(hashes) do
+			assert.same({ "rsa_pkcs1_" .. name, "ecdsa_" .. (curves[hash] or "") .. name }, client_hello.named {
+				signature_schemes = { hash * 256 + 1, hash * 256 + 3 },
+			}.signature_schemes)
+		end
+	end)
+
+	it("rfc8446.4.2.3.signature-schemes: has names for the newer ones", function ()
+		assert.same({
+			"rsa_pss_rsae_sha256", "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512", "ed25519", "ed448", "rsa_pss_pss_sha256",
+			"rsa_pss_pss_sha384", "rsa_pss_pss_sha512",
+		}, client_hello.named {
+			signature_schemes = { 0x0804, 0x0805, 0x0806, 0x0807, 0x0808, 0x0809, 0x080A, 0x080B },
+		}.signature_schemes)
 	end)
 
 	it("has no more names than somebody reads, and escaped ones", function ()

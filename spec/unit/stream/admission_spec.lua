@@ -110,6 +110,7 @@ describe("an element", function ()
 	-- authenticated.
 	for _, role in ipairs(server_roles) do
 		for _, memory in ipairs { "nothing", "same", "changed" } do
+			-- xep0220.1.2.pair-of-domains
 			it(("passes where certificates are as the policies demand: %s, %s is remembered"):format(role, memory), function ()
 				local authed = { {}, { ["a.test"] = true } }
 				if role == "s2sin" then
