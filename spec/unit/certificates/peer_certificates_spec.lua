@@ -161,7 +161,7 @@ describe("the certificates of other servers", function ()
 		assert.equal(21, #server.messages)
 	end)
 
-	it("that nobody vouches for are remembered of a bounded number of new domains a day", function ()
+	it("that are not verified are remembered of a bounded number of new domains a day", function ()
 		for number = 1, 260 do
 			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
 		end

@@ -141,7 +141,7 @@ describe("the certificates of other servers", function ()
 	end)
 
 	for _, command in ipairs { "peers", "accept", "forget" } do
-		it("of what is no domain are none: " .. command, function ()
+		it("need a valid domain: " .. command, function ()
 			assert.same({ "", nil, 'name the domain of a server, such as "far.example"' },
 				{ command_service.run(service, command, "no domain") })
 		end)

@@ -622,7 +622,7 @@ describe("an address", function ()
 		end
 	end)
 
-	it("that is none is nobody's", function ()
+	it("that is invalid belongs to no host", function ()
 		for _, form in ipairs(invalid) do
 			for _, authed in ipairs { {}, { ["a.test"] = true } } do
 				local world, session = stream_to("weak.test", authed, hosts)
@@ -666,7 +666,7 @@ describe("an address", function ()
 		end
 	end)
 
-	it("and header that name no server are nobody's, and nothing is remembered", function ()
+	it("and header that name no server are assigned to none, and nothing is remembered", function ()
 		local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
 		local session = world:session {
 			role = "s2sin", host = "strict.test", secure = true, authed = { ["a.test"] = true },
@@ -689,7 +689,7 @@ describe("an address", function ()
 	end)
 end)
 
-describe("what strangers choose is bounded:", function ()
+describe("data that peers choose is bounded:", function ()
 	teardown(stream_cases.close)
 
 	-- Strings and tables that can be reached from a table, and how many bytes the strings have.
