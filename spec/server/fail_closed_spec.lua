@@ -640,7 +640,7 @@ describe("a server on which a part of the module is broken", function ()
 			peer:close()
 		end)
 
-		it("by a domain that comes to a stream which was let in before", function ()
+		it("by a domain that is added to a stream which was accepted before", function ()
 			local peer = connect "example.test"
 			assert.equal("valid", result_of_dialback(peer, "remote.test"))
 			close()

@@ -145,7 +145,7 @@ describe("the certificates of other servers", function ()
 		assert.equal(1, #server.messages)
 	end)
 
-	it("that change are told of to administrators within bounds, by whether they were verified", function ()
+	it("that change are reported to administrators, within bounds for verified and for other certificates", function ()
 		for _, verified in ipairs { true, false } do
 			server.messages = {}
 			for number = 1, 30 do

@@ -1,5 +1,4 @@
---- What a stream may do after something has changed: policies, TLS, the server's knowledge, the peer's
--- claims.
+--- Decisions on a stream after a change: of policies, TLS, the server's knowledge, the peer's claims.
 local core = require "xmpp_tls_policy.core"
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"

@@ -117,8 +117,8 @@ local function tell()
 	said = (all ~= "" or said) and all
 end
 
--- To be called after each change. The log tells of it once the server has handled its event, in
--- which it may still try another host.
+-- To be called after each change. It is logged once the server has handled its event, in which
+-- it may still try another host.
 local telling = false
 local function note_change()
 	all_open = nil

@@ -306,7 +306,7 @@ local function start_timers(service, module)
 		end
 		return 60
 	end)
-	-- Handshakes fail where no event of Prosody tells of it.
+	-- Prosody has no event for a handshake that fails.
 	module:add_timer(1, function ()
 		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
 		return 1
@@ -340,7 +340,7 @@ function plugin.start(module)
 
 	local life = {}
 
-	-- Prosody would tell of a failure here at level warn only, and go on to the hosts.
+	-- Prosody would log a failure here at level warn only, and go on to the hosts.
 	function life.load()
 		local done, failure = safe_hooks.call("becoming active", begin)
 		if not done then
