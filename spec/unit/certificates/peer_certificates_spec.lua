@@ -130,7 +130,7 @@ describe("the certificates of other servers", function ()
 		end
 	end
 
-	it("that change are told in the log, by an event and, if the policy says so, to administrators", function ()
+	it("that change are reported in the log, by an event and, if the policy says so, to administrators", function ()
 		peers:see(policies.notify, stream "first", "a.test", "far.test")
 		peers:see(policies.notify, stream "second", "a.test", "far.test")
 		local lines = server.take_lines()

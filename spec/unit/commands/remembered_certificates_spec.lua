@@ -134,7 +134,7 @@ describe("the certificates of other servers", function ()
 		end)
 	end)
 
-	it("that are not there are told as such", function ()
+	it("that do not exist are reported as such", function ()
 		assert.same({ "", nil, "nothing is remembered of none.test" }, { command_service.run(service, "peers", "none.test") })
 		assert.same({ "", true, "0 certificates" }, { command_service.run(service, "peers") })
 		assert.same({ certificates = {} }, command_service.json(service, "peers"))

@@ -606,7 +606,7 @@ describe("a refused handshake", function ()
 		assert.equal("protocol_version", fed(context, hellos.tls10).alert)
 	end)
 
-	describe("is told once, whatever finalisers do while the list is made:", function ()
+	describe("is returned once, whatever finalisers do while the list is made:", function ()
 		local context, seen, made, found, missed, many
 
 		before_each(function ()

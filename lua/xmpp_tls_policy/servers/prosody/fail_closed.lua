@@ -1,4 +1,4 @@
---- Fails closed: while the module ought to be active on a host and is not, clients and servers are
+--- Fails closed: while the module should be active on a host and is not, clients and servers are
 -- refused there. Prosody goes on without a module that fails to load, and would take connections
 -- under its own TLS policy. The library and the core may be missing: this file requires only hosts,
 -- sessions and log_limit, which require no other file of ours.
