@@ -1,4 +1,4 @@
---- All that enforces policies on one server, made for one load of the module.
+--- The objects that enforce policies on one server, made for one load of the module.
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
@@ -74,7 +74,7 @@ function methods:add_host(host)
 	self.own_certificates:check(host)
 end
 
---- Says what is wrong with our own certificates.
+--- Logs the faults of our own certificates.
 function methods:check_certificates()
 	self.own_certificates:check_all(self.policies:hosts())
 end

@@ -1,5 +1,5 @@
 --- Work that only looks and logs. It is done from the server's main loop in short turns, so that
--- after a load or reload nobody waits for it.
+-- the server does not wait for it after a load or reload.
 local work_queue = {}
 
 local methods = {}

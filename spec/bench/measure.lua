@@ -1,4 +1,4 @@
--- What was measured: its table on the terminal, and its JSON.
+-- The results: a table on the terminal, and JSON.
 local files = require "support.files"
 local json = require "dkjson"
 

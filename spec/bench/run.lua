@@ -1,4 +1,4 @@
--- `make bench`: what the policy costs and gives, as a table and as JSON. Arguments: the
+-- `make bench`: the costs and gains of the policy, as a table and as JSON. Arguments: the
 -- interpreter, the file for the JSON, and names of rows.lua (default: all).
 local measure = require "bench.measure"
 local pki = require "support.pki"

@@ -1,4 +1,4 @@
--- Connections are refused, or what is stricter stays, while a part of the module is missing or fails:
+-- Connections are refused, or the stricter state stays, while a part of the module is missing or fails:
 -- a real server, of which one part after the other is broken. For each decision on a stream see
 -- failing_decisions_spec.lua; for wrong options plugin_spec.lua and spec/unit/policy/options_spec.lua.
 local client = require "support.client"
@@ -257,7 +257,7 @@ describe("a server on which a part of the module is broken", function ()
 			end
 		end)
 
-		it("is missing: hosts that are not under the policy, or only reported on, are served", function ()
+		it("is missing: hosts that are not under the policy, or in report mode, are served", function ()
 			local own = { certificate = files.certificate, key = files.key }
 			local server = without_core({
 				hosts = {
@@ -304,7 +304,7 @@ describe("a server on which a part of the module is broken", function ()
 			assert_said(server, ".", "strict.test")
 		end)
 
-		it("is missing, where the policy is only reported on: all are served", function ()
+		it("is missing, in report mode: all are served", function ()
 			local server = without_core({ policy = { mode = "report" } }, os.remove)
 			assert_served(server)
 			server:wait_for_log "error\tNo report is made on example.test"
@@ -378,12 +378,12 @@ describe("a server on which a part of the module is broken", function ()
 				case[1](tree)
 				local server = start { tree = tree, broken = true }
 				assert_refused(server)
-				assert_said(server, case[3] or "the lines above say what failed")
+				assert_said(server, case[3] or "see the error above")
 				server:wait_for_log(case[2])
 			end)
 		end
 
-		it("that would refuse all is itself missing: nobody gets further than the features", function ()
+		it("that would refuse all is itself missing: no stream gets further than the features", function ()
 			local tree = copied_tree()
 			without_file "xmpp_tls_policy/servers/prosody/fail_closed"(tree)
 			local server = start { tree = tree, broken = true, options = { c2s_require_encryption = false } }
@@ -403,7 +403,7 @@ describe("a server on which a part of the module is broken", function ()
 			server:wait_for_log "error\t[^\n]*Refusing all clients and servers: xmpp_tls_policy is only partly installed"
 		end)
 
-		it("that would refuse all fails when it is started: nobody gets further than the features", function ()
+		it("that would refuse all fails when it is started: no stream gets further than the features", function ()
 			local tree = copied_tree()
 			append(tree, "xmpp_tls_policy/servers/prosody/fail_closed",
 				"function fail_closed.start() started = false error 'injected' end")
@@ -444,7 +444,7 @@ describe("a server on which a part of the module is broken", function ()
 			new_client:close()
 		end)
 
-		it("that fails again and again leaves behind what one attempt did, at most", function ()
+		it("that fails again and again leaves no more handlers than one attempt", function ()
 			local tree = copied_tree()
 			failing("xmpp_tls_policy/servers/prosody/metrics", "function prosody_metrics.serve() error 'injected' end")(tree)
 			local function handlers(hosts)
@@ -640,7 +640,7 @@ describe("a server on which a part of the module is broken", function ()
 			peer:close()
 		end)
 
-		it("by a domain that comes to a stream which was let in before", function ()
+		it("by a domain that is added to a stream which was accepted before", function ()
 			local peer = connect "example.test"
 			assert.equal("valid", result_of_dialback(peer, "remote.test"))
 			close()
@@ -817,7 +817,7 @@ describe("a server on which a part of the module is broken", function ()
 			assert.equal("loading the options", lines(server, own_failure)[1]:match(own_failure))
 		end)
 
-		it("while it is unloaded leaves under the policy what could not be given back", function ()
+		it("while it is unloaded leaves contexts under the policy that could not be given back", function ()
 			local server = start {}
 			assert_under_policy(server)
 			fail(server, "xmpp_tls_policy.contexts.adopted_contexts", "release")
@@ -871,7 +871,7 @@ describe("a server on which a part of the module is broken", function ()
 			fail(server, "xmpp_tls_policy.service", "add_host")
 			activate_again(server, "strict.test")
 			assert_refused(server, nil, "strict.test")
-			assert_said(server, "the lines above say what failed", "strict.test")
+			assert_said(server, "see the error above", "strict.test")
 			assert_under_policy(server)
 		end)
 	end)
@@ -982,7 +982,7 @@ describe("a server on which a part of the module is broken", function ()
 			fail_in(server, "*", "module-loaded", 1000)
 			server:shell [[module:load("xmpp_tls_policy")]]
 			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
-			assert_said(server, "the lines above say what failed", "chat.test")
+			assert_said(server, "see the error above", "chat.test")
 			-- Which a reload of the configuration mends.
 			server:reload()
 			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
@@ -1000,7 +1000,7 @@ describe("a server on which a part of the module is broken", function ()
 			server:shell [[host:deactivate("chat.test")]]
 			server:shell [[host:activate("chat.test")]]
 			assert.equal("internal-server-error", (answer_of(server, "s2s", "chat.test")))
-			assert_said(server, "the lines above say what failed", "chat.test")
+			assert_said(server, "see the error above", "chat.test")
 			server:reload()
 			assert.equal("features", (answer_of(server, "s2s", "chat.test")))
 		end)

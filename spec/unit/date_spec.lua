@@ -2,7 +2,7 @@
 local date = require "xmpp_tls_policy.date"
 
 describe("a day", function ()
-	it("begins and ends where the calendar has it", function ()
+	it("begins and ends as in the calendar", function ()
 		assert.equal(0, date.begins "1970-01-01")
 		assert.equal(951782400, date.begins "2000-02-29")
 		assert.equal(951782400 + 86400, date.ends "2000-02-29")
@@ -18,7 +18,7 @@ describe("a day", function ()
 end)
 
 describe("a span of time", function ()
-	it("is told in whole days", function ()
+	it("is shown in whole days", function ()
 		for seconds, words in pairs {
 			[0] = "less than a day", [date.DAY - 1] = "less than a day", [date.DAY] = "1 day", [2 * date.DAY - 1] = "1 day",
 			[2 * date.DAY] = "2 days", [400.5 * date.DAY] = "400 days",

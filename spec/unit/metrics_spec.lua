@@ -1,4 +1,4 @@
--- What is counted, where a live server cannot be made to show it.
+-- Counts that a live server cannot be made to show.
 local adapter = require "support.adapter"
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local metrics = require "xmpp_tls_policy.metrics"

@@ -1,4 +1,4 @@
--- README.md says what the code says.
+-- README.md agrees with the code.
 local lfs = require "lfs"
 local metrics = require "xmpp_tls_policy.metrics"
 local tls_policy = require "xmpp_tls_policy"

@@ -1,4 +1,4 @@
--- What DESIGN.md says of the files, read from the files.
+-- The rules of DESIGN.md for files, checked in the files.
 local lfs = require "lfs"
 
 local ROOT = "lua"

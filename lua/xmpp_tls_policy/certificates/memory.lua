@@ -166,7 +166,7 @@ function Memory:list()
 end
 
 -- Accepts the pending certificates of a domain; or, with `sha256`, that one alone, so that
--- an administrator accepts no certificate that came after he looked. Returns how many, or
+-- an administrator accepts no certificate that came after looking. Returns how many, or
 -- nil, a message, and "missing", "damaged" or "storage".
 function Memory:accept(domain, sha256)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)

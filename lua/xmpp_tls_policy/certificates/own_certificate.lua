@@ -5,8 +5,8 @@ local text = require "xmpp_tls_policy.text"
 local own_certificate = {}
 
 -- Days before the end of a certificate at which a warning begins. ACME clients renew when
--- a third of 90 days is left; at three weeks, an administrator has time to find out why his
--- did not. One week and one day are reminders.
+-- a third of 90 days is left; at three weeks, an administrator has time to find out why this
+-- one did not. One week and one day are reminders.
 local EXPIRY_DAYS = { 1, 7, 21 }
 
 -- A certificate of a few weeks or days (45 or 6 days) is renewed when a third of its life is

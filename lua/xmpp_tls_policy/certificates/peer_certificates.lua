@@ -26,7 +26,7 @@ local UNSEEN_LONGEST = 92 * date.DAY
 local SWEPT_A_MINUTE = 100
 
 -- Messages to each administrator, for changes of certificates that were verified before, and for
--- all others, which strangers can cause.
+-- all others, which any peer can cause.
 local MESSAGES_AN_HOUR = 20
 
 local LINES_PER_DOMAIN = 5 -- in the log, a minute

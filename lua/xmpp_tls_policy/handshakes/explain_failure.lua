@@ -46,7 +46,7 @@ local alerts = {
 	certificate_revoked = "finds the server's certificate revoked; needs a new one",
 	unsupported_certificate = "does not support this kind of certificate; needs one with another key or usage",
 	certificate_required = "wants a client certificate; needs one that it accepts",
-	access_denied = "does not accept the server's certificate for what it is to do",
+	access_denied = "does not accept the server's certificate for this purpose",
 	protocol_version = "has no TLS version that is allowed here",
 	handshake_failure = "has nothing in common with what is allowed here",
 	insufficient_security = "wants stronger ciphers than are allowed here",
@@ -60,7 +60,7 @@ local function milder_level(policy, is_enough)
 	return milder and is_enough(milder) and milder.level or nil
 end
 
--- The end of a sentence that says what the peer needs: `needed` (nil: unknown), or the milder
+-- The end of a sentence that names the remedy: `needed` (nil: unknown), or the milder
 -- level, or, for a server, an exception; "" if nothing helps.
 local function remedy(given, needed, level)
 	local help = { needed }
@@ -91,7 +91,8 @@ end
 -- The policy allows some of the ClientHello, and the server's own configuration does not.
 local function about_configuration(hello, missing)
 	local field = ({ version = "versions", suite = "suites", group = "groups" })[missing]
-	return ("offers what the policy allows, but the server's own configuration or certificate does not (%s); "
+	return ("offers parameters that the policy allows, but the server's own configuration or certificate does not "
+		.. "(%s); "
 		.. "needs more in the server's ssl options, or a certificate of the other kind"):format(
 		text.short_list(client_hello.named(hello)[field] or {}, 4))
 end

@@ -7,7 +7,7 @@
 -- and, each optional:
 --   settings    the settings that the clause asks of a TLS context:
 --     enforced    rule peers out, so they apply only if the clause is enforced
---     always      rule nobody out, so they apply at every level
+--     always      rule no peer out, so they apply at every level
 --               Both have: minimum_version, dh_bits, security_level; suite and group,
 --               predicates on records of suites.lua; order = { weight, predicate }, which
 --               puts the records that fulfil the predicate first (the lower weight of two

@@ -15,7 +15,7 @@ local signature_schemes = {
 	[0x0809] = "rsa_pss_pss_sha256", [0x080A] = "rsa_pss_pss_sha384", [0x080B] = "rsa_pss_pss_sha512",
 }
 
--- Longer lists help nobody, and the admin shell of Prosody 13 takes no longer lines.
+-- Longer lists are of no help, and the admin shell of Prosody 13 takes no longer lines.
 local MOST_NAMES = 32
 
 local function names(numbers, known)

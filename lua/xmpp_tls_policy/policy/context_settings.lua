@@ -105,9 +105,9 @@ end
 --   policy    for its name
 --   allowed   all that it allows (see settings.lua)
 --   in_force  the settings read back from the server's context; nil: unknown
---   operator  { ciphers, ciphersuites, groups }: true for each list that the operator wrote
---             himself. It stays, without the names that the policy does not allow, and in
---             his order if the policy prefers none. Else the policy's list replaces it.
+--   operator  { ciphers, ciphersuites, groups }: true for each list that the operator wrote. It
+--             stays, without the names that the policy does not allow, and in the operator's
+--             order if the policy prefers none. Else the policy's list replaces it.
 -- A list of which nothing is left is nil if the remaining versions do not need it. Else the
 -- function returns nil, a message and "empty", as it does if no version is left; and nil, a
 -- message and "version" if in_force has an unknown version.

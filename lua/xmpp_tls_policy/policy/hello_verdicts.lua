@@ -47,7 +47,7 @@ end
 -- The breaches of a ClientHello that lacks something: of the enforced clauses that each
 -- rule out all of it; if there is none, of those that do so together.
 local function breaches_of(self, hello, missing)
-	-- No clause rules out versions and suites that nobody knows.
+	-- No clause rules out unknown versions and suites.
 	local missing_anyway, known_suites = self._unrestricted:missing(hello), self._unrestricted:count_suites(hello)
 	local alone, together = {}, {}
 	for _, entry in ipairs(self._entries) do

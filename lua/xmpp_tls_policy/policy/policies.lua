@@ -74,7 +74,7 @@ local function log_errors(self, host, errors)
 end
 
 local function described(policy)
-	return policy:name() .. (policy.mode == "report" and ", only reported on" or "")
+	return policy:name() .. (policy.mode == "report" and ", in report mode" or "")
 end
 
 local function put_in_force(self, host, policy)
@@ -91,7 +91,7 @@ local function put_in_force(self, host, policy)
 	self._policies[host] = policy
 end
 
--- A wrong option never makes a policy weaker: the policy in force stays. At the start the host's
+-- A wrong option never makes a policy weaker: the previous policy stays. At the start the host's
 -- valid options hold, or those for all, or the defaults.
 local function put_instead(self, host, of_host, of_all)
 	local policy = self._policies[host] or of_host or of_all or policy_of(self, nil)
@@ -133,7 +133,7 @@ local function policy_of_host(self, host, global, own)
 	return policy, of_host
 end
 
---- Reads the options of a host, and puts its policy in force. The options for all have to be
+--- Reads the options of a host, and makes its policy active. The options for all have to be
 -- loaded.
 function methods:load_host(host)
 	local global, own = self._server.policy_option "*", self._server.policy_option(host)
@@ -148,7 +148,7 @@ function methods:load_host(host)
 	end
 end
 
---- Reads all options, and puts the policies in force: the one for all, and those of the hosts
+--- Reads all options, and makes the policies active: the one for all, and those of the hosts
 -- that have one already.
 function methods:load()
 	self._warned = {}

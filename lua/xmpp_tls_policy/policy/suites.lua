@@ -95,8 +95,7 @@ local tls12 = {
 	{ 0x00A8, "TLS_PSK_WITH_AES_128_GCM_SHA256", "PSK", "PSK", "AES-128-GCM", 128 },
 }
 
--- Good suites that hardly anybody needs: not offered, but allowed if the operator lists
--- them himself.
+-- Good suites that are rarely needed: not offered, but allowed if the operator lists them.
 local tls12_on_request = {
 	{ 0xC0AD, "TLS_ECDHE_ECDSA_WITH_AES_256_CCM", "ECDHE", "ECDSA", "AES-256-CCM", 256 },
 	{ 0xC05D, "TLS_ECDHE_ECDSA_WITH_ARIA_256_GCM_SHA384", "ECDHE", "ECDSA", "ARIA-256-GCM", 256 },

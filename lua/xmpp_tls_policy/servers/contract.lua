@@ -1,11 +1,11 @@
---- What an adapter has to provide, so that the rest of the module can run on its server. An
--- adapter is a table of functions. An element is a table { name, attr = { to, from, xmlns } }; a
--- stanza has no xmlns. A session, a context and a connection are whatever the server has: the rest
+--- The functions that an adapter has to provide, so that the rest of the module can run on its
+-- server. An adapter is a table of them. An element is a table { name, attr = { to, from, xmlns } };
+-- a stanza has no xmlns. A session, a context and a connection are whatever the server has: the rest
 -- of the module only hands them back to the adapter. (The LuaSec objects among them go to the core
 -- as well.)
 local contract = {}
 
--- Name -> what it does. Roles are "c2s", "s2sin" and "s2sout"; `host` nil or "*" is no host in
+-- Name -> description. Roles are "c2s", "s2sin" and "s2sout"; `host` nil or "*" is no host in
 -- particular.
 contract.functions = {
 	-- Sessions
@@ -46,7 +46,7 @@ contract.functions = {
 	log_session = "(session, level, format, …)",
 	stream = "(session) -> the Stream that set_stream gave it, or nil",
 	set_stream = "(session, stream)",
-	publish = "(session, table): shows other modules what is known of its TLS",
+	publish = "(session, table): publishes its TLS to other modules",
 
 	-- TLS contexts
 	luasec_context = "(context) -> the LuaSec context in it",
@@ -102,7 +102,8 @@ function contract.missing(adapter)
 	return names
 end
 
---- Returns an adapter that provides everything; raises an error with what is missing otherwise.
+--- Returns an adapter that provides everything; otherwise raises an error that names the missing
+-- functions.
 function contract.check(adapter)
 	local names = contract.missing(adapter)
 	if names[1] then

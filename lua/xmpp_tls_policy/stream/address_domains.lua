@@ -1,8 +1,8 @@
---- The domains of addresses as they stand in stanzas, remembered: preparing an address costs more
--- than anything else that is done for a stanza.
+--- Remembers the domains of addresses, because preparing an address is the most expensive step for
+-- a stanza.
 local address_domains = {}
 
--- Strangers choose addresses.
+-- Peers choose addresses, so their number is bounded.
 local MOST_ADDRESSES = 2000
 local LONGEST_ADDRESS = 3 * 1023 + 2 -- bytes; rfc7622.3.1.length-of-addresses
 

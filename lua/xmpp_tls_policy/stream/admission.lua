@@ -2,7 +2,7 @@
 -- here, by two rules:
 --   1. Unknown means no. Where a policy is enforced, nothing passes on a stream until the pair
 --      (host of ours, domain of the peer) that it concerns has been admitted under that host's
---      policy. A host without a policy lends its freedom to no other.
+--      policy. A host without a policy does not affect the policy of another host.
 --   2. A stream belongs to the host that its header named. Before authentication, an element for
 --      another host of ours ends the stream. Dialback (XEP-0220) on an incoming stream is the one
 --      exception: it is judged for its own pair.
@@ -52,7 +52,7 @@ function methods:stream(session)
 	return stream
 end
 
--- The policy for a pair on streams of a role; nil where none is in force. The header of a server's
+-- The policy for a pair on streams of a role; nil if there is none. The header of a server's
 -- stream may name no host: the policy for all others holds then.
 local function policy_for(self, role, host, domain)
 	if self._policies:covers(host) or not host and role == "s2sin" then
@@ -104,7 +104,7 @@ end
 
 ---- Admitted pairs ------------------------------------------------------------
 
--- The pairs of an encrypted stream that were judged under the policies in force: host -> domain ->
+-- The pairs of an encrypted stream that were judged under the present policies: host -> domain ->
 -- ADMITTED, or JUDGED while the server has not taken the peer for authenticated yet. Without TLS a pair
 -- is judged each time, as TLS may still come.
 local ADMITTED, JUDGED = 1, 2
@@ -178,7 +178,7 @@ local function may_use(self, moment, stream, host, domain)
 	return true
 end
 
----- What the adapter reports --------------------------------------------------
+---- Events ---------------------------------------------------------------------
 
 --- Features are about to be offered on a stream, or were received. Returns true if the stream was
 -- ended.
@@ -203,7 +203,7 @@ function methods:refuse(session, refusal)
 	return self._closing:refuse(self:stream(session), refusal)
 end
 
---- The policy that holds for a session, as its header names the pair; nil where none is in force.
+--- The policy that holds for a session, as its header names the pair; nil if there is none.
 function methods:policy_of(session)
 	local server = self._server
 	return policy_for(self, server.role(session), server.host(session), server.peer(session))

@@ -67,7 +67,7 @@ local function ask_others(self, stream, pair, verdict)
 			verdict = copy(verdict),
 		}
 	end)
-	-- It may repeat bytes that a stranger sent.
+	-- It may repeat bytes of the peer.
 	return objection and escaped(objection)
 end
 
@@ -80,8 +80,8 @@ local function note_exception(self, stream, policy)
 	end
 end
 
--- Judges the facts for a pair, and leaves the verdict with the stream. Returns it, and the
--- objection of another module.
+-- Judges the facts for a pair, and stores the verdict in the stream. Returns it, and the objection
+-- of another module.
 local function judge_facts(self, stream, pair)
 	local policy, described = pair.policy, stream:described(pair.domain)
 	local verdict = policy:judge(stream.facts, described)
@@ -177,7 +177,7 @@ local pair_of_a_server = {
 	checks.has_the_known_certificate,
 }
 
--- At which moment which checks apply, in this order; the first refusal ends the stream.
+-- The checks of each moment, in order. The first refusal ends the stream.
 local moments = {
 	-- Features are about to be offered or answered; an element came in before authentication.
 	opened = handshake,
@@ -214,7 +214,7 @@ function methods:refusal_at(moment, stream, pair)
 	end
 end
 
---- Judges a pair whose policy is only reported on: the verdict is there to be seen.
+--- Judges a pair in report mode, and publishes the verdict.
 function methods:judge_for_report(stream, pair)
 	if not stream:is_encrypted() then
 		return

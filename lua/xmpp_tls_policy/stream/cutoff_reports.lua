@@ -1,5 +1,5 @@
---- For each host whose policy is only reported on: the peers that it would cut off, kept in a store
--- of the server.
+--- For each host in report mode: the peers that its policy would cut off, kept in a store of the
+-- server.
 local cutoff_report = require "xmpp_tls_policy.stream.cutoff_report"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local log_limit = require "xmpp_tls_policy.log_limit"

@@ -1,4 +1,4 @@
---- The verdict on a connection if a policy that is only reported on were enforced.
+--- The verdict on a connection if its policy, in report mode, were enforced.
 local core = require "xmpp_tls_policy.core"
 local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
@@ -48,7 +48,7 @@ function cutoff_verdict.of_handshake(policy, stream, domain)
 	return verdict
 end
 
--- The breach of a clause that no facts tell of, or nil.
+-- The breach of a clause that facts do not show, or nil.
 local function breach_of_stream(policy, stream, domain)
 	if not stream:is_encrypted() then
 		local id = starttls.broken_without_tls(policy, stream.role)

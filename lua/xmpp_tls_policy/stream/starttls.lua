@@ -6,26 +6,26 @@ local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
--- The clause by which the policy wants TLS, or nil.
+-- The clause by which the policy requires TLS, or nil.
 local function wants_tls(policy)
 	return policy:enforces "support.required" and "support.required"
 		or policy:enforces "support.strict" and "support.strict" or nil
 end
 
---- The clause by which a policy lets nothing pass without TLS but the elements that lead to it;
--- nil if it has none, or is only reported on.
+--- The clause by which a policy accepts only elements that lead to TLS on a stream without TLS; nil
+-- if it has none, or is in report mode.
 function starttls.requires_tls(policy)
 	return policy.mode ~= "report" and wants_tls(policy) or nil
 end
 
---- The clause that a stream of a role breaks that is authenticated without TLS; nil if none. It is
--- asked of policies that are only reported on.
+--- The clause that a stream of a role breaks that is authenticated without TLS; nil if none. For
+-- policies in report mode.
 function starttls.broken_without_tls(policy, role)
 	return role == "s2sout" and policy:enforces "support.abort" and "support.abort" or wants_tls(policy)
 end
 
---- Whether an element leads to TLS. `role`: of our end. After STARTTLS was agreed on, nothing does:
--- what comes before the TLS handshake was sent in plain text
+--- Whether an element leads to TLS. `role`: of our end. After STARTTLS was agreed on, no element
+-- does, because it was sent in plain text before the handshake
 -- (rfc6120.5.4.3.3.nothing-before-tls-counts).
 function starttls.leads_to_tls(role, element)
 	local attr = element.attr
@@ -35,8 +35,8 @@ function starttls.leads_to_tls(role, element)
 	return element.name == "starttls" and attr.xmlns == xmlns_tls
 end
 
---- Whether TLS is never to be done without when the remote server offers none: true, the stream
--- ends (the draft); false, it is attempted all the same (RFC 7590 3.1); nil, neither.
+--- The reaction to a remote server that offers no STARTTLS: true, the stream ends (the draft);
+-- false, STARTTLS is attempted (RFC 7590 3.1); nil, neither.
 function starttls.aborts_without_offer(policy)
 	if policy.mode == "report" then
 		return nil
@@ -71,7 +71,7 @@ function starttls.abort_refusal(policy)
 	}
 end
 
---- The refusal of a stream whose TLS the policy could not be brought to.
+--- The refusal of a stream whose TLS context could not be brought under the policy.
 function starttls.no_tls_refusal()
 	return { condition = "internal-server-error", text = "TLS is not available; the log of the server says why" }
 end

@@ -1,5 +1,4 @@
---- One connection: what is known of it, in one object. A Stream asks its server for what the
--- server knows, and keeps what we found out ourselves.
+--- One connection as one object. A Stream asks the adapter for the server's data, and keeps our own.
 local core = require "xmpp_tls_policy.core"
 
 local stream = {}
@@ -47,7 +46,7 @@ function methods:is_encrypted()
 	return self.server.is_secure(self.session) and not self:is_spoofed()
 end
 
--- What belongs to a connection, and to its facts.
+-- Forgets the data of a connection.
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
 	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
@@ -120,7 +119,7 @@ function methods:is_authenticated_for(host, domain)
 	return domains ~= nil and domains[domain] == true or self:vouched(domain)
 end
 
---- What policies are told of a server's stream beside its facts (see policy/clauses.lua), for a
+--- The data of a server's stream, beside its facts, for policies (see policy/clauses.lua) and a
 -- domain of the peer; nil for clients.
 function methods:described(domain)
 	if self.role == "c2s" then
@@ -131,7 +130,7 @@ function methods:described(domain)
 	}
 end
 
---- Shows other modules the facts and the verdict.
+--- Publishes the facts and the verdict to other modules.
 function methods:publish()
 	self.server.publish(self.session, {
 		facts = self.facts, verdict = self.verdict, policy = self.policy_name, exception = self.exception,

@@ -1,9 +1,9 @@
--- What the module costs beside TLS: logins with the same suite on both servers, nothing
+-- Costs of the module beside TLS: logins with the same suite on both servers, nothing
 -- resumed, no tickets.
 local clients = require "bench.clients"
 local count = require "bench.count"
 
-local same_tls = { title = "What the module costs beside TLS" }
+local same_tls = { title = "Costs of the module beside TLS" }
 
 function same_tls.run(bench)
 	count.compare(bench, {

@@ -154,7 +154,7 @@ describe("the check of our own certificates", function ()
 		assert.equal("", said())
 	end)
 
-	it("says what is wrong at each load, and in between only what is new, once a day", function ()
+	it("logs all faults at each load, and in between only new ones, once a day", function ()
 		local days = 0
 		check = own_certificate_check.new { server = server, adopted = adopted, queue = queue, now = function ()
 			return os.time() + days * DAY
@@ -223,7 +223,7 @@ describe("the check of our own certificates", function ()
 		assert.equal(0, made)
 	end)
 
-	it("knows what is wrong with a certificate, and what is sent after it", function ()
+	it("knows the faults of a certificate, and the chain that is sent after it", function ()
 		local problems, chain = check:problems("other.test", assert(core.context.adopt(luasec "good")):inspect())
 		assert.same({ "not-covering-c2s", "not-covering-s2s" }, { problems[1].kind, problems[2].kind })
 		assert.equal(1, #chain)

@@ -130,7 +130,7 @@ describe("the certificates of other servers", function ()
 		end
 	end
 
-	it("that change are told in the log, by an event and, if the policy says so, to administrators", function ()
+	it("that change are reported in the log, by an event and, if the policy says so, to administrators", function ()
 		peers:see(policies.notify, stream "first", "a.test", "far.test")
 		peers:see(policies.notify, stream "second", "a.test", "far.test")
 		local lines = server.take_lines()
@@ -145,7 +145,7 @@ describe("the certificates of other servers", function ()
 		assert.equal(1, #server.messages)
 	end)
 
-	it("that change are told of to administrators within bounds, by whether they were verified", function ()
+	it("that change are reported to administrators, within bounds for verified and for other certificates", function ()
 		for _, verified in ipairs { true, false } do
 			server.messages = {}
 			for number = 1, 30 do
@@ -161,7 +161,7 @@ describe("the certificates of other servers", function ()
 		assert.equal(21, #server.messages)
 	end)
 
-	it("that nobody vouches for are remembered of a bounded number of new domains a day", function ()
+	it("that are not verified are remembered of a bounded number of new domains a day", function ()
 		for number = 1, 260 do
 			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
 		end

@@ -187,7 +187,7 @@ describe("the command cert", function ()
 		})
 	end
 
-	it("shows the certificates of a host of ours that are in use, and what follows", function ()
+	it("shows the certificates of a host of ours that are in use, and those that follow", function ()
 		local context = context_of(own)
 		local service = service_of({}, { "host.test", "other.test" }, { adopted = {
 			each = function (_, visit)
@@ -228,7 +228,7 @@ describe("the command cert", function ()
 		{ { "host.test" }, "no certificate of host.test is known: it is not a host of ours with TLS, and no connection is "
 			.. "there on which it presented one" },
 	} do
-		it("says what it needs: " .. case[2], function ()
+		it("explains a refusal: " .. case[2], function ()
 			local service = service_of({}, { "host.test" })
 			assert.same({ "", nil, case[2] }, { command_service.run(service, "cert", (table.unpack or unpack)(case[1])) })
 		end)

@@ -1,4 +1,4 @@
--- What `show` knows of a connection. A server's stream has only names that were authenticated.
+-- The row of a connection in `show`. A server's stream has only names that were authenticated.
 local command_service = require "support.command_service"
 local connection_row = require "xmpp_tls_policy.commands.connection_row"
 local core = require "xmpp_tls_policy.core"

@@ -1,4 +1,4 @@
--- What the commands print, to any writer.
+-- The output of the commands, to any writer.
 local columns = require "xmpp_tls_policy.commands.columns"
 local command_service = require "support.command_service"
 local json = require "dkjson"

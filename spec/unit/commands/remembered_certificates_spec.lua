@@ -134,14 +134,14 @@ describe("the certificates of other servers", function ()
 		end)
 	end)
 
-	it("that are not there are told as such", function ()
+	it("that do not exist are reported as such", function ()
 		assert.same({ "", nil, "nothing is remembered of none.test" }, { command_service.run(service, "peers", "none.test") })
 		assert.same({ "", true, "0 certificates" }, { command_service.run(service, "peers") })
 		assert.same({ certificates = {} }, command_service.json(service, "peers"))
 	end)
 
 	for _, command in ipairs { "peers", "accept", "forget" } do
-		it("of what is no domain are none: " .. command, function ()
+		it("need a valid domain: " .. command, function ()
 			assert.same({ "", nil, 'name the domain of a server, such as "far.example"' },
 				{ command_service.run(service, command, "no domain") })
 		end)

@@ -72,7 +72,7 @@ describe("the command would_refuse", function ()
 		assert.same({ "b.test", 3 }, { items[3].host, #items })
 	end)
 
-	it("says of a host that is not in report mode how it comes to be", function ()
+	it("explains how to put a host into report mode", function ()
 		for _, arguments in ipairs { { "none.test" }, { "none.test", "json" } } do
 			assert.same({ "", nil, 'none.test has no report: it needs mode = "report" in its xmpp_tls_policy' },
 				{ command_service.run(service, "would_refuse", (table.unpack or unpack)(arguments)) })

@@ -180,7 +180,7 @@ describe("a server's contexts", function ()
 		assert.is_false(contexts:get(same).new)
 	end)
 
-	it("are brought under another policy from what they were, not from what they became", function ()
+	it("are brought under another policy from their original settings, not from their present ones", function ()
 		local context = luasec()
 		contexts:enforce(context, given { policy = other_policy })
 		assert.is_nil(table.concat(settings_of(context).ciphers, " "):match "TLS_DHE")

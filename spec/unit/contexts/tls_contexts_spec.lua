@@ -263,7 +263,7 @@ describe("the server's TLS contexts", function ()
 			assert.is_nil(watched[1])
 		end)
 
-		it("are what they were once they are given back", function ()
+		it("have their original settings once they are given back", function ()
 			contexts:search()
 			contexts:give_back "a.test"
 			assert.equal(oldest, lowest(names["a.test"]))

@@ -155,7 +155,7 @@ describe("a connection", function ()
 		assert.matches("an adopted context needs a role, 'server' or 'client'", message)
 	end)
 
-	it("keeps alive what its context calls back into", function ()
+	it("keeps the objects alive that its context calls back into", function ()
 		local parameters = pki.run { "openssl", "dhparam", "-dsaparam", "2048" }
 		local function adopted()
 			return core.context.adopt(assert(require "ssl".newcontext {

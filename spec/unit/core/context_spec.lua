@@ -110,7 +110,7 @@ describe("a context", function ()
 			assert.equal("mismatch", code)
 		end)
 
-		it("refuses what is truncated or no PEM", function ()
+		it("refuses a file that is truncated or no PEM", function ()
 			local truncated = pki.write(pki.truncated(files.pem), ".pem")
 			local text = pki.write("no PEM at all\n", ".pem")
 			for _, path in ipairs { truncated, text } do
@@ -135,7 +135,7 @@ describe("a context", function ()
 			assert.same({}, client():inspect())
 		end)
 
-		it("inspects who has issued its certificate, if that is an authority of its own", function ()
+		it("inspects the issuer of its certificate, if that is an authority of its own", function ()
 			local found = server { ca_file = authority.certificate }:inspect()
 			assert.equal(found.certificate:facts().issuer, found.issuer:facts().subject)
 			assert.equal((authority.pem:gsub("%s", "")), (found.issuer:pem():gsub("%s", "")))
@@ -143,7 +143,7 @@ describe("a context", function ()
 			assert.is_nil(server():inspect().issuer)
 		end)
 
-		it("inspects what is sent after its certificate", function ()
+		it("inspects the chain that is sent after its certificate", function ()
 			local intermediate = pki.authority():intermediate { common_name = "Between" }
 			local issued = intermediate:issue { names = { "example.test" }, key = "p256" }
 			local made = assert(context.new { role = "server", certificate = issued.certificate, key = issued.key })
@@ -329,7 +329,7 @@ describe("a context", function ()
 		}
 
 		-- rfc8446.E.5.no-early-data, early-data.none
-		it("reads back from OpenSSL what was applied", function ()
+		it("reads the applied settings back from OpenSSL", function ()
 			local made = server()
 			assert.same({}, made:apply(settings))
 			local in_force = made:settings()
@@ -366,7 +366,7 @@ describe("a context", function ()
 			end
 		end)
 
-		it("is what it was after release", function ()
+		it("has its original settings after release", function ()
 			for _, made in ipairs { server(), assert(context.adopt(luasec())) } do
 				local before = made:settings()
 				assert(made:apply(settings))
@@ -376,7 +376,7 @@ describe("a context", function ()
 			end
 		end)
 
-		it("drops and names what this OpenSSL does not know", function ()
+		it("drops and names settings that this OpenSSL does not know", function ()
 			local made = server()
 			local dropped = made:apply {
 				ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_FOO", "TLS_RSA_WITH_RC4_128_MD5" },
@@ -462,7 +462,7 @@ describe("a context", function ()
 			assert(core.connection.new(made, traps))
 		end)
 
-		it("does not take what others left in OpenSSL's queue for its own", function ()
+		it("does not take errors that others left in OpenSSL's queue for its own", function ()
 			pcall(ssl.loadcertificate, "no certificate")
 			local _, message = server():apply { groups = { "one" } }
 			assert.equal("nothing is left of groups; asked: one", message)

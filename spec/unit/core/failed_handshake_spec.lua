@@ -192,7 +192,7 @@ describe("a refused handshake", function ()
 		end)
 	end)
 
-	it("is recorded at both ends, if the client trusts nobody here", function ()
+	it("is recorded at both ends, if the client does not trust the server's authority", function ()
 		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
 			local doubting = client({ maximum_version = version }, { verify = "require" })
 			local one, other = core.connection.new(doubting, { server_name = "example.test" }), core.connection.new(server())
@@ -257,7 +257,7 @@ describe("a refused handshake", function ()
 		assert.same({}, recorded())
 	end)
 
-	it("is none where nobody sent a byte", function ()
+	it("is none if no byte was sent", function ()
 		local context = server()
 		core.connection.new(context):close()
 		local waiting = core.connection.new(context)
@@ -379,7 +379,7 @@ describe("a refused handshake", function ()
 			assert.is_true(offer.cut)
 		end)
 
-		it("of what can be read of a broken list", function ()
+		it("of the readable part of a broken list", function ()
 			for name, case in pairs {
 				["an odd length"] = { { 10, "\0\5\0\23\0\24\0" }, "groups", { 23, 24 } },
 				["a length beyond the end"] = { { 10, "\0\255\0\23" }, "groups", { 23 } },
@@ -547,7 +547,7 @@ describe("a refused handshake", function ()
 			assert.same({ nil, "no offer was kept", "missing" }, { other:offer() })
 		end)
 
-		it("but not before it is finished, or of what is not observed", function ()
+		it("but not before it is finished, or if its context is not observed", function ()
 			local context = keeping()
 			local connection = core.connection.new(context)
 			assert.same({ nil, "the connection's context is not observed", "unobserved" }, { connection:offer() })
@@ -606,7 +606,7 @@ describe("a refused handshake", function ()
 		assert.equal("protocol_version", fed(context, hellos.tls10).alert)
 	end)
 
-	describe("is told once, whatever finalisers do while the list is made:", function ()
+	describe("is returned once, whatever finalisers do while the list is made:", function ()
 		local context, seen, made, found, missed, many
 
 		before_each(function ()
@@ -943,7 +943,7 @@ describe("a refused handshake", function ()
 			assert.same({}, recorded())
 		end)
 
-		it("leaves to LuaSec what OpenSSL said", function ()
+		it("leaves OpenSSL's errors to LuaSec", function ()
 			listen "127.0.0.1"
 			local plain, observed_one = luasec(), observed()
 			for name, case in pairs {
@@ -1015,7 +1015,7 @@ describe("a refused handshake", function ()
 			until near_done and far_done
 		end
 
-		it("is none that was finished on a context that SNI chose and nobody observes", function ()
+		it("is none that was finished on a context that SNI chose and that is not observed", function ()
 			listen "127.0.0.1"
 			local base, stranger = observed(), luasec()
 			for _, protocol in ipairs { "tlsv1_2", "any" } do

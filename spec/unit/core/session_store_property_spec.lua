@@ -3,7 +3,7 @@ local core = require "xmpp_tls_policy.core"
 local store_model = require "support.store_model"
 
 describe("a session store", function ()
-	it("does what a simple model of it does, step by step", function ()
+	it("does the same as a simple model of it, step by step", function ()
 		local seed = tonumber(os.getenv "SEED") or os.time() % 2 ^ 31
 		local steps = tonumber(os.getenv "STEPS") or 1000000
 		print(("Beside a model: SEED=%d STEPS=%d"):format(seed, steps))

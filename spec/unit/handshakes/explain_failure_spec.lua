@@ -35,7 +35,8 @@ describe("the explanation of a failed handshake", function ()
 		local settings = should:settings()
 		settings.ciphers = { "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" }
 		local sentence, ids = explained(record, { settings = settings, key_type = "RSA" })
-		assert.matches("^offers what the policy allows, but the server's own configuration or certificate does not", sentence)
+		assert.matches("^offers parameters that the policy allows, but the server's own configuration or certificate "
+			.. "does not", sentence)
 		assert.equal("", ids)
 		-- A certificate of one kind, and suites of the other.
 		record.offer = hello_numbers.of { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
@@ -45,13 +46,13 @@ describe("the explanation of a failed handshake", function ()
 			(explained(record, { settings = should:settings(), key_type = "RSA" })))
 	end)
 
-	it("does not blame a policy that is only reported on", function ()
+	it("does not blame a policy in report mode", function ()
 		local reported = tls_policy.policy()
 		reported.mode = "report"
 		local record = { offer = hello_numbers.of(offers.tls10), alert_sent = true, alert = "protocol_version" }
 		local sentence, ids = explained(record,
 			{ policy = reported, settings = { minimum_version = "TLSv1.2" } })
-		assert.matches("^offers what the policy allows, but", sentence)
+		assert.matches("^offers parameters that the policy allows, but", sentence)
 		assert.equal("", ids)
 	end)
 

@@ -69,7 +69,7 @@ describe("failed handshakes", function ()
 		end
 	end
 
-	it("are logged, told, counted and listed, with the reason and the clauses", function ()
+	it("are logged, reported, counted and listed, with the reason and the clauses", function ()
 		local context = luasec "a.test"
 		fail(context)
 		collect()

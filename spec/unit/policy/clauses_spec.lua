@@ -440,7 +440,7 @@ describe("a clause's settings", function()
 			it("are those of the case of " .. id, function()
 				compare_settings(alone(id):settings(), whole_case(id))
 			end)
-			it("shut nobody out where " .. id .. " is not enforced", function()
+			it("shut no peer out where " .. id .. " is not enforced", function()
 				local entry = { clause = id, document = "test", section = "1", level = "SHOULD", at = "should" }
 				local policy = policies.compose({ name = "test", document = "test", entries = { entry } }, "must", clauses)
 				compare_settings(policy:settings(), always[id] or {})

@@ -140,7 +140,7 @@ describe("the outcome of a handshake", function ()
 			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" } },
 		["with P-384 alone"] = { groups = { "secp384r1" } },
 	} do
-		it(("%s is the one that OpenSSL comes to"):format(name), function ()
+		it(("%s is the one that OpenSSL negotiates"):format(name), function ()
 			local policy = tls_policy.policy()
 			local server = assert(core.context.new { role = "server", certificate = certificate.certificate,
 				key = certificate.key })

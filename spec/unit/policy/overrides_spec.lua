@@ -37,7 +37,7 @@ describe("the overrides of a context", function()
 		{ { before = { security_level = 1 } }, "ssl has OpenSSL's security level 1; 2 is in force" },
 		{ { dropped = { dh_bits = 1024 } }, "the DH parameters of 1024 bits in ssl were replaced by stronger ones" },
 	}) do
-		it("are told: " .. case[2], function()
+		it("are reported: " .. case[2], function()
 			assert.are.same({ case[2] }, overrides.of_context(entry(case[1])))
 		end)
 	end

@@ -106,7 +106,7 @@ describe("the policies", function ()
 		assert.equal(400, count)
 	end)
 
-	it("are one object where the options come to the same", function ()
+	it("are one object if the options amount to the same", function ()
 		load { ["*"] = { level = "must" }, ["own.test"] = { level = "must", mode = "enforce" },
 			["other.test"] = { profile = "rfc9325" } }
 		for _, host in ipairs { "own.test", "other.test", "none.test" } do

@@ -15,7 +15,7 @@ describe("how an entry is held", function()
 		{ "version.tls11", "never", nil, "", nil },
 		{ "sni.harmless", "never", nil, "", "server" },
 	}) do
-		it(("is told by the faces of its clause: %s, %s"):format(case[1], case[2]), function()
+		it(("follows from its clause: %s, %s"):format(case[1], case[2]), function()
 			local holding = render.holding({ at = case[2] }, clauses[case[1]])
 			assert.are.same({ case[3], case[4], case[5] },
 				{ holding.enforced_at, table.concat(holding.handshake, ", "), holding.connection })

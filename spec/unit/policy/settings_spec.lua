@@ -99,7 +99,7 @@ describe("the settings of", function()
 		assert.are.same(tls_policy.defaults():settings(), policy:settings())
 	end)
 
-	it("version.tls11, which the draft allows, are held by version.tls12 at should and by nobody at must", function()
+	it("version.tls11, which the draft allows, are held by version.tls12 at should and by no clause at must", function()
 		local function minimum(level, left_out)
 			local profile = copy(profiles.by_name[DRAFT], { entries = {} })
 			for _, entry in ipairs(profiles.by_name[DRAFT].entries) do

@@ -50,7 +50,7 @@ describe("the contract of a server's adapter", function ()
 		end
 	end)
 
-	it("says of each function what it takes and what it returns or does", function ()
+	it("names each function's arguments, and its results or effect", function ()
 		for name, text in pairs(contract.functions) do
 			assert.matches("^[%l_]+$", name)
 			assert.is_truthy(text:find "^%([^)]*%)$" or text:find "^%([^)]*%) %-> ." or text:find "^%([^)]*%): .", name)

@@ -21,7 +21,7 @@ describe("the domain of an address", function ()
 		assert.is_nil(domain_of(nil))
 	end)
 
-	it("is worked out once, also of an address that is none", function ()
+	it("is computed once, also for an invalid address", function ()
 		local domain_of, calls = counting()
 		for _ = 1, 3 do
 			assert.equal("example.test", domain_of "user@example.test")

@@ -1,5 +1,4 @@
---- What a stream may do after something has changed: policies, TLS, the server's knowledge, the peer's
--- claims.
+--- Decisions on a stream after a change: of policies, TLS, the server's knowledge, the peer's claims.
 local core = require "xmpp_tls_policy.core"
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"
@@ -622,7 +621,7 @@ describe("an address", function ()
 		end
 	end)
 
-	it("that is none is nobody's", function ()
+	it("that is invalid belongs to no host", function ()
 		for _, form in ipairs(invalid) do
 			for _, authed in ipairs { {}, { ["a.test"] = true } } do
 				local world, session = stream_to("weak.test", authed, hosts)
@@ -666,7 +665,7 @@ describe("an address", function ()
 		end
 	end)
 
-	it("and header that name no server are nobody's, and nothing is remembered", function ()
+	it("and header that name no server are assigned to none, and nothing is remembered", function ()
 		local world = stream_world.new { ["strict.test"] = policy { certificate_change = "refuse" } }
 		local session = world:session {
 			role = "s2sin", host = "strict.test", secure = true, authed = { ["a.test"] = true },
@@ -689,7 +688,7 @@ describe("an address", function ()
 	end)
 end)
 
-describe("what strangers choose is bounded:", function ()
+describe("data that peers choose is bounded:", function ()
 	teardown(stream_cases.close)
 
 	-- Strings and tables that can be reached from a table, and how many bytes the strings have.

@@ -1,5 +1,5 @@
---- What may pass on a stream: products of states, of which the outcome is worked out by
--- support/stream_rules.lua.
+--- Elements that may pass on a stream: products of states, whose outcome support/stream_rules.lua
+-- computes.
 local stream_cases = require "support.stream_cases"
 local stream_rules = require "support.stream_rules"
 local stream_world = require "support.stream_world"

@@ -31,7 +31,7 @@ describe("a stream that is refused", function ()
 	end
 
 	-- rfc6120.4.9.1.1.error-ends-stream, rfc6120.4.9.3.14.policy-violation
-	it("is entered in the log, closed with an error, and told of", function ()
+	it("is logged, closed with an error, and published", function ()
 		local closing, stream, calls, parts = ending()
 		local verdict = {}
 		local refusal = {

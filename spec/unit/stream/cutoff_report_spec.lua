@@ -1,4 +1,4 @@
--- The peers that a policy would cut off, while it is only reported on.
+-- The peers that a policy in report mode would cut off.
 local date = require "xmpp_tls_policy.date"
 local report = require "xmpp_tls_policy.stream.cutoff_report"
 
@@ -46,7 +46,7 @@ describe("a report", function ()
 		assert.equal(1, #seen:list()[1].clauses)
 	end)
 
-	it("is worth a line in the log once a day for a peer", function ()
+	it("asks for a line in the log once a day for a peer", function ()
 		assert.is_false(seen:see("server", "good.example", "the policy", good, {}))
 		assert.is_true(seen:see("server", "old.example", "the policy", bad "cipher.aead", {}))
 		assert.is_false(seen:see("server", "old.example", "the policy", bad "cipher.fs", {}))

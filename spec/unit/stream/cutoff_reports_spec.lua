@@ -78,7 +78,7 @@ describe("the reports of peers that would be cut off", function ()
 		end
 	end)
 
-	it("log and count what would be refused", function ()
+	it("log and count connections that would be refused", function ()
 		see({ should = "cipher.aead" }, "far.test")
 		assert.matches("^info Would be refused under the TLS policy: far.test: draft%-saint.* has a fault at should$",
 			server.take_lines()[1])

@@ -101,7 +101,7 @@ describe("a refusal without TLS", function ()
 	end)
 
 	-- rfc6120.4.9.3.8.internal-server-error
-	it("tells of our own faults, and of <starttls/> that was not offered", function ()
+	it("reports our own faults, and <starttls/> that was not offered", function ()
 		assert.same({ condition = "internal-server-error", text = "TLS is not available; the log of the server says why" },
 			starttls.no_tls_refusal())
 		assert.same({

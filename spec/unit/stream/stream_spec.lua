@@ -159,7 +159,7 @@ describe("a stream", function ()
 			end
 		end)
 
-		it("what policies are told of a server", function ()
+		it("the data of a server for policies", function ()
 			assert.same({ domain = "b.test", service = "xmpp-server", identity = true, authenticated = true },
 				known "b":described "b.test")
 			assert.same({ domain = "a.test", service = "xmpp-server", identity = false, authenticated = false },

@@ -8,7 +8,7 @@ local resolve_path = require "util.paths".resolve_relative_path
 
 local contexts = {}
 
---- The LuaSec context in what Prosody hands around: Prosody 13 wraps it into a table.
+--- The LuaSec context in a context of Prosody. Prosody 13 wraps it in a table.
 function contexts.luasec_context(context)
 	return type(context) == "table" and context._inner or context
 end
@@ -243,7 +243,7 @@ function contexts.context_like(session, name)
 			context, message = luasec.newcontext(session.ssl_cfg)
 		end
 		if not context then
-			return nil, message or "the server does not say what its context was made of"
+			return nil, message or "the server does not keep the options of its context"
 		end
 		likes[session.ssl_ctx] = likes[session.ssl_ctx] or {}
 		likes[session.ssl_ctx][name] = context

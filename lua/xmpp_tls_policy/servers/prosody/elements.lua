@@ -1,4 +1,4 @@
---- The elements that we send ourselves, and what we change in those that Prosody sends.
+--- The elements that we send ourselves, and our changes to those that Prosody sends.
 local stanza = require "util.stanza"
 
 local elements = {}

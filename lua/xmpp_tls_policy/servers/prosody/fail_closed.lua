@@ -1,4 +1,4 @@
---- Fails closed: while the module ought to be active on a host and is not, clients and servers are
+--- Fails closed: while the module should be active on a host and is not, clients and servers are
 -- refused there. Prosody goes on without a module that fails to load, and would take connections
 -- under its own TLS policy. The library and the core may be missing: this file requires only hosts,
 -- sessions and log_limit, which require no other file of ours.
@@ -23,25 +23,25 @@ local advice = "Fix that and restart the server. To go on without the policy, ta
 -- Before all other handlers: one that fails keeps Prosody from calling those after it.
 local first = 1e6
 
--- Host -> true where the module came to the end of its loading; "*": its global part.
+-- Host -> true where the load of the module has finished; "*": its global part.
 local active = {}
 -- Host -> true where an administrator unloaded it.
 local released = {}
--- Why the module is not active, as far as it could say so itself.
+-- The reason why the module is not active, if it gave one.
 local reason
--- The module of an attempt to load that came to no end.
+-- The module of a load that did not finish.
 local unfinished
 -- The lines that were logged last.
 local said
 -- From fail_closed.start to fail_closed.stop.
 local watching = false
--- Whether the last call of fail_closed.start came to its end.
+-- Whether the last call of fail_closed.start has finished.
 local started = false
 
 ---- Questions ------------------------------------------------------------------
 
---- Whether the operator wants the policy only reported on, for a host (nil: for all). Reads the
--- option as it is written, since the code that checks options may have failed.
+--- Whether the operator configured report mode for a host (nil: for all). Reads the option as it
+-- is written, since the code that checks options may have failed.
 function fail_closed.only_reports(host)
 	local all, own = hosts.option("*", name), host and hosts.option(host, name)
 	all, own = type(all) == "table" and all or {}, type(own) == "table" and own or {}
@@ -64,7 +64,7 @@ local function is_closed(host)
 	return is_missing(host) and not fail_closed.only_reports(host)
 end
 
--- Whether no host is closed: asked for each element, worked out after a change only.
+-- Whether no host is closed. Asked for each element, so it is computed only after a change.
 local all_open
 
 local function is_all_open()
@@ -86,10 +86,10 @@ local function in_one_line(message)
 end
 
 local function why()
-	return reason and reason .. " (" .. hosts.versions() .. ")" or "the lines above say what failed"
+	return reason and reason .. " (" .. hosts.versions() .. ")" or "see the error above"
 end
 
--- Says on which hosts connections are refused, when that has changed.
+-- Logs the hosts on which connections are refused, after a change.
 local function tell()
 	local lists = { {}, {} }
 	for host in pairs(prosody.hosts) do
@@ -117,8 +117,8 @@ local function tell()
 	said = (all ~= "" or said) and all
 end
 
--- To be called after each change. The log tells of it once the server has handled its event, in
--- which it may still try another host.
+-- To be called after each change. It is logged once the server has handled its event, in which
+-- it may still try another host.
 local telling = false
 local function note_change()
 	all_open = nil
@@ -133,7 +133,7 @@ end
 
 local lines = log_limit.new { now = function () return os.time() end, lines = math.huge }
 
---- Writes a line at level error, at most one a minute of each kind, since strangers may be able to
+--- Writes a line at level error, at most one a minute of each kind, since peers may be able to
 -- cause any number. `write`: function(level, format, …); `kind`: one of a few strings, with which
 -- the line begins.
 function fail_closed.log_limited(write, kind, message)
@@ -202,7 +202,8 @@ local function pass(element, session)
 	if done and not closed then
 		return element
 	elseif not done then
-		fail_closed.log_limited(session.log, "Could not find out whether the policy is active", tostring(closed))
+		fail_closed.log_limited(session.log, "Internal error in the check whether the policy is active",
+			tostring(closed))
 	end
 	refuse_session(session)
 	return nil
@@ -252,7 +253,7 @@ end
 
 ---- Life --------------------------------------------------------------------------
 
--- Prosody leaves behind what a module hooked before it failed.
+-- Prosody does not remove the handlers of a module that failed.
 local function clear_up(module)
 	for object, event, handler in module.event_handlers:iter(nil, nil, nil) do
 		object.remove_handler(event, handler)
@@ -286,8 +287,8 @@ function fail_closed.start(module)
 	started = true
 end
 
---- Whether the last call of fail_closed.start came to its end. If not, connections may not be
--- refused where they have to be.
+--- Whether the last call of fail_closed.start has finished. If not, connections may not be refused
+-- where they have to be.
 function fail_closed.has_started()
 	return started
 end

@@ -93,7 +93,7 @@ local function hook_starttls(service, hooks, host_module)
 	end, 1, true)
 end
 
--- What happens when a remote server offers no STARTTLS. True if that was answered.
+-- Answers a remote server that offers no STARTTLS. True if it was answered.
 local function answer_without_offer(service, session)
 	local server, admission = service.server, service.admission
 	local policy = admission:policy_of(session)
@@ -211,7 +211,7 @@ local function cover_hosts(module, server)
 	end
 end
 
--- Hosts without the module would go on with parts of it.
+-- Otherwise parts of the module would stay on the hosts.
 local function unload_from_hosts(module)
 	for host in pairs(prosody.hosts) do
 		if modulemanager.is_loaded(host, module.name) then
@@ -298,8 +298,7 @@ local function hook_life(service, module)
 	end, -2)
 end
 
--- What is done each minute and each second; each is called on its own, so that none depends on
--- another.
+-- The tasks of each minute and second. Each is called on its own, so that a failure stops no other.
 local function start_timers(service, module)
 	module:add_timer(60, function ()
 		for _, task in ipairs(service:minutely()) do
@@ -307,7 +306,7 @@ local function start_timers(service, module)
 		end
 		return 60
 	end)
-	-- Handshakes fail where no event of Prosody tells of it.
+	-- Prosody has no event for a handshake that fails.
 	module:add_timer(1, function ()
 		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
 		return 1
@@ -341,13 +340,13 @@ function plugin.start(module)
 
 	local life = {}
 
-	-- Prosody would tell of a failure here at level warn only, and go on to the hosts.
+	-- Prosody would log a failure here at level warn only, and go on to the hosts.
 	function life.load()
 		local done, failure = safe_hooks.call("becoming active", begin)
 		if not done then
 			fail_closed.stay_closed(failure)
 		end
-		-- Where the last load came to no end, hosts have nothing of it, and no event says so.
+		-- If the last load did not finish, hosts lack the module, and there is no event for that.
 		if modulemanager.get_module("*", module.name) == module.environment then
 			safe_hooks.call("covering all hosts", cover_hosts, module, server)
 		end

@@ -21,7 +21,7 @@ local function present_stream(from, to)
 	return of_host and of_host.s2sout and of_host.s2sout[to]
 end
 
--- Sees to it that a stanza takes a stream that is admitted for its pair. True if it was sent.
+-- Makes a stanza take a stream that is admitted for its pair. True if it was sent.
 local function choose_stream(admission, event)
 	local from, to = event.from_host, event.to_host
 	local host, domain = admission:pair_of(event.stanza, from, to)

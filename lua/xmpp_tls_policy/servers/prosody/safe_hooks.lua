@@ -25,7 +25,7 @@ function safe_hooks.call(what, action, ...)
 	return done, result
 end
 
---- Hooks an event of `module` (ours) in which nothing is decided about a session.
+--- Hooks an event of `module` (ours) that decides nothing about a session.
 function safe_hooks.hook(module, event, handler, priority)
 	module:hook(event, function (data)
 		local done, result = safe_hooks.call(event, handler, data)
@@ -35,8 +35,8 @@ function safe_hooks.hook(module, event, handler, priority)
 	end, priority)
 end
 
---- Hooks an event in which a session is decided on. If the handler fails, the session is ended and
--- the event returns `ending` (a boolean), unless the policy is only reported on: for the host of the
+--- Hooks an event that decides about a session. If the handler fails, the session is ended and the
+-- event returns `ending` (a boolean), unless the policy is in report mode: for the host of the
 -- session and for the host of `module`.
 function methods:hook_decision(module, event, handler, priority, ending)
 	module:hook(event, function (data)
@@ -59,8 +59,8 @@ local function is_enforced_on(self, session)
 end
 
 --- Ends a session on which no decision could be made. `host`: the one that the decision was for
--- (nil or "*": the session's own). A session to a host whose policy is only reported on may carry
--- elements for a host that enforces its policy. Returns true; nil, with nothing done, if no policy
+-- (nil or "*": the session's own). A session to a host in report mode may carry elements for
+-- a host that enforces its policy. Returns true; nil, with nothing done, if no policy
 -- is enforced.
 function methods:refuse(session, host)
 	local is_another = host and host ~= "*" and host ~= sessions.host(session)

@@ -1,4 +1,4 @@
---- What Prosody knows of a connection's session. Only this folder reads a session's fields.
+--- The session of a connection in Prosody. Only this folder reads a session's fields.
 local modulemanager = require "core.modulemanager"
 
 local sessions = {}
@@ -181,9 +181,9 @@ function sessions.chain_errors(session)
 	return list
 end
 
---- Who vouches for the certificate of a server that this server takes for valid: "PKIX", an
--- authority, with the name in it; "DANE" (RFC 6698); "other", a module of the operator. nil
--- where nobody does.
+--- The authority behind a certificate that this server takes for valid: "PKIX", a certificate
+-- authority, with the name in the certificate; "DANE" (RFC 6698); "other", a module of the operator.
+-- nil if there is none.
 function sessions.vouched_by(session)
 	if not sessions.has_valid_certificate(session) then
 		return nil
@@ -234,7 +234,7 @@ function sessions.set_starttls_context(session, context)
 	session.ssl_ctx = context
 end
 
---- Ends a stream with an error (rfc6120.4.9.1.1.error-ends-stream). `text` is also what the server logs.
+--- Ends a stream with an error (rfc6120.4.9.1.1.error-ends-stream). The server also logs `text`.
 function sessions.close(session, condition, text)
 	session:close({ condition = condition, text = text }, nil, text)
 end
@@ -254,8 +254,8 @@ function sessions.set_stream(session, stream)
 	session.tls_policy_stream = stream
 end
 
---- Shows other modules what is known of a session's TLS: the table `session.tls_policy` that
--- README.md documents.
+--- Publishes the TLS of a session to other modules: the table `session.tls_policy` that README.md
+-- documents.
 function sessions.publish(session, public)
 	session.tls_policy = public
 end

@@ -8,7 +8,7 @@ local stanza = require "util.stanza"
 
 local stanza_filter = {}
 
--- Ends the filter that was started last: a load of the module that failed did not.
+-- Ends the previous filter, which a failed load of the module may have left.
 local stop
 
 -- Before the filters of other modules, after fail_closed's.

@@ -219,7 +219,7 @@ describe("the section of the shell", function ()
 			assert.is_nil(module:shared "/*/admin_shell/env".tlspolicy)
 		end)
 
-		it("leaves alone what others have put in its place", function ()
+		it("leaves entries alone that others have put in its place", function ()
 			local other = function () end
 			local section = {}
 			shared.help, module:shared "/*/admin_shell/env".tlspolicy = other, section
