@@ -101,11 +101,11 @@ end
 
 --- The peer has authenticated as a domain, for a host of ours.
 function methods:note_authenticated(host, domain)
-	local hosts, count = self.authenticated_for or {}, self.authenticated_count or 0
-	local domains = hosts[host] or {}
+	local known, count = self.authenticated_for or {}, self.authenticated_count or 0
+	local domains = known[host] or {}
 	if not domains[domain] and count < MOST_PAIRS then
-		self.authenticated_for, self.authenticated_count = hosts, count + 1
-		hosts[host], domains[domain] = domains, true
+		self.authenticated_for, self.authenticated_count = known, count + 1
+		known[host], domains[domain] = domains, true
 	end
 end
 
