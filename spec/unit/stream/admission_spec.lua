@@ -231,8 +231,8 @@ describe("a stream", function ()
 				end
 				world.admission:policies_changed()
 				check_ending(world, session, not goes_on, case)
-				-- It is judged for each host that its peer has authenticated for.
-				case.is_foreign = true
+				-- It is judged and published for each host that its peer has authenticated for.
+				session.published = nil
 				check_effects(world, session, case)
 			end)
 		end
