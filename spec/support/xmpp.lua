@@ -74,6 +74,8 @@ function Peer:receive(deadline)
 	local data, reason, partial = self.socket:receive(1)
 	data = data or (partial ~= "" and partial) or nil
 	if not data then
+		-- LuaSec may loop for ever in the next read from a connection that failed.
+		self.over = not is_pending[reason] and reason or nil
 		return nil, is_pending[reason] and "timeout" or reason
 	end
 	-- The rest of the bytes that have arrived.
