@@ -4,8 +4,8 @@
 -- Callgrind counts while the server runs; the count is read before and after a series of operations
 -- in the running server. That is more repeatable than the difference of two runs, as the two
 -- would differ by what the start costs, and far quicker. What remains:
---   * The collector works in cycles, and is in another phase at each end: long series, and a
---     warm server.
+--   * The collector works in cycles, and half of one more or less is seen in a short series:
+--     so they are long, and each begins with a cycle, in a server that is warm.
 --   * Each process seeds Lua's hashes anew, and its tables collide elsewhere: some parts in a
 --     thousand. So several pairs of processes, and the mean of them.
 local callgrind = require "bench.callgrind"
@@ -45,6 +45,7 @@ end
 
 local function series(subject, operations)
 	local pid = pair.pid(subject.server)
+	pair.collect_garbage(subject.server)
 	local before = callgrind.executed(pid)
 	subject.operate(operations)
 	subject.sum = subject.sum + callgrind.executed(pid) - before

@@ -57,7 +57,8 @@ function measure.compare(comparison)
 	table.sort(ratios)
 	local stock, module = middle(comparison.stock), middle(comparison.module)
 	add({ name = comparison.name, unit = comparison.unit, stock = stock, module = module,
-		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios], pairs = #ratios })
+		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios],
+		pairs = #ratios, stock_values = comparison.stock, module_values = comparison.module })
 end
 
 --- Measures several things at once, so many times on a stock server and on one with the module,
@@ -116,7 +117,8 @@ function measure.report(title, seconds)
 	printed = #measure.results
 end
 
-local order = { "row", "name", "unit", "stock", "module", "value", "lowest", "highest", "pairs", "at_most", "at_least" }
+local order = { "row", "name", "unit", "stock", "module", "value", "lowest", "highest", "pairs", "at_most",
+	"at_least", "stock_values", "module_values" }
 
 --- Writes a list with an object for each result. `value` of a comparison is module/stock.
 function measure.write_json(path)
