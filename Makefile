@@ -146,7 +146,7 @@ lint: ## check C, Lua and the rockspec
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
 
-# All take more than an hour; `make bench ROWS="message iq"` takes those of spec/bench/rows/.
+# ROWS="message iq" runs those two of spec/bench/rows/; all take two hours.
 ROWS ?=
 
 bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json

@@ -43,21 +43,32 @@ function measure.largest(list)
 	return math.max(table.unpack(list))
 end
 
+local function deviation(list)
+	local mean, sum = measure.mean(list), 0
+	for _, value in ipairs(list) do
+		sum = sum + (value - mean) ^ 2
+	end
+	return math.sqrt(sum / math.max(1, #list - 1))
+end
+
 --- Notes a comparison of a stock server with one with the module:
 --   name, unit
 --   stock, module  lists of values, of which those at the same place were measured as a pair
 --   middle         function(list) -> value that stands for a list (default: measure.mean)
 --   goal           the most that module/stock may be
+-- Beside the ratio stands its standard error, from how the pairs differ.
 function measure.compare(comparison)
 	local middle = comparison.middle or measure.mean
 	local ratios = {}
 	for index, value in ipairs(comparison.module) do
 		ratios[index] = value / comparison.stock[index]
 	end
+	local standard_error = deviation(ratios) / math.sqrt(#ratios)
 	table.sort(ratios)
 	local stock, module = middle(comparison.stock), middle(comparison.module)
 	add({ name = comparison.name, unit = comparison.unit, stock = stock, module = module,
-		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios], pairs = #ratios })
+		value = module / stock, limit = comparison.goal, lowest = ratios[1], highest = ratios[#ratios],
+		pairs = #ratios, error = standard_error, stock_values = comparison.stock, module_values = comparison.module })
 end
 
 --- Measures several things at once, so many times on a stock server and on one with the module,
@@ -94,8 +105,8 @@ local function line(row)
 	if not row.stock then
 		return ("%-78s %12s %-13s %s"):format(row.name, number(row.value), row.unit, goal(row))
 	end
-	local spread = row.pairs > 1 and ("(%.4f to %.4f, %d pairs)"):format(row.lowest, row.highest, row.pairs) or ""
-	return ("%-46s %10s %10s %-12s %.4f %-26s %s"):format(row.name, number(row.stock), number(row.module), row.unit,
+	local spread = row.pairs > 1 and ("± %.4f, %d pairs"):format(row.error, row.pairs) or ""
+	return ("%-46s %10s %10s %-12s %.4f %-18s %s"):format(row.name, number(row.stock), number(row.module), row.unit,
 		row.value, spread, goal(row))
 end
 
@@ -116,7 +127,8 @@ function measure.report(title, seconds)
 	printed = #measure.results
 end
 
-local order = { "row", "name", "unit", "stock", "module", "value", "lowest", "highest", "pairs", "at_most", "at_least" }
+local order = { "row", "name", "unit", "stock", "module", "value", "error", "lowest", "highest", "pairs", "at_most",
+	"at_least", "stock_values", "module_values" }
 
 --- Writes a list with an object for each result. `value` of a comparison is module/stock.
 function measure.write_json(path)

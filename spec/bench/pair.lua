@@ -34,6 +34,12 @@ function pair.each(fields, action)
 	return results
 end
 
+--- Lets a server's collector end a cycle, and do all of another.
+function pair.collect_garbage(server)
+	local output, status = server:shell "> collectgarbage() collectgarbage()"
+	assert(status == 0, output)
+end
+
 --- Nanoseconds that a server's process has run.
 function pair.cpu_time(server)
 	return assert(tonumber(files.read("/proc/" .. pair.pid(server) .. "/schedstat"):match "^(%d+)"))

@@ -68,7 +68,9 @@ function hosts_reload.run(bench)
 	compare("reload, a login just after it began", "s", "login", 1.1)
 	compare("reload, longest answer in the 20 s after", "ms", "after")
 	compare("no reload, longest answer in 10 s", "ms", "rest")
-	measure.note("reload, longest turn of the module's after it, CPU", "ms", measure.median(found.after_cpu.module), 20)
+	-- A server with so many hosts has answers that take 20 ms, by its collector alone.
+	measure.note("reload, longest turn of the module's after it: CPU beyond the stock server's longest answer", "ms",
+		measure.median(found.after_cpu.module) - measure.median(found.after_cpu.stock), 20)
 end
 
 return hosts_reload

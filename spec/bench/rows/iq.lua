@@ -24,7 +24,7 @@ end
 
 function iq.run(bench)
 	count.compare(bench, {
-		name = "iq of a server", goal = 1.01, warm = 500, operations = 2000, pairs = 5,
+		name = "iq of a server", goal = 1.01, warm = 500, operations = 2000, pairs = 8,
 		prepare = function (start)
 			local other = start_other(bench)
 			local server = start {

@@ -11,8 +11,7 @@ local FIRST, LAST = 200, 900
 
 -- KiB of resident memory, without what the collector has yet to find.
 local function resident(server)
-	local output, status = server:shell "> collectgarbage() collectgarbage()"
-	assert(status == 0, output)
+	pair.collect_garbage(server)
 	return pair.resident(server)
 end
 

@@ -8,7 +8,7 @@ local stanza = "<message type='chat' to='%s' id='m%d'><body>Wherefore art thou?<
 
 function message.run(bench)
 	count.compare(bench, {
-		name = "message", goal = 1.003, warm = 500, operations = 2000, pairs = 5,
+		name = "message", goal = 1.003, warm = 500, operations = 2000, pairs = 8,
 		prepare = function (start)
 			local server = start {
 				hosts = { ["example.test"] = bench.certificate "rsa2048" },
