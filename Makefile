@@ -109,17 +109,20 @@ SANITIZED := build/sanitized
 SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
-sanitize: deps memory ## run all specs under sanitizers, and the unit specs under Valgrind
+sanitize: deps memory ## run all specs under sanitizers, and those of the core under Valgrind
 	$(call install,lua5.4 liblua5.4-dev patchelf)
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
 	spec/sanitize.sh $(SANITIZED) $(SUITES)
 
+# The specs that test the C core; the others use it only as these do.
+CORE_SPECS := spec/unit/core spec/unit/contexts spec/unit/handshakes spec/unit/library_spec.lua
+
 memory: all
 	$(call install,valgrind)
 	STEPS=20000 LUA_CPATH="$(CPATH)" valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
 		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \
-		$(LUA) $(shell command -v busted) --run=unit
+		$(LUA) $(shell command -v busted) $(CORE_SPECS)
 
 # Seconds for each target. FUZZ_TARGETS: scripts of spec/fuzz/; all of them if empty.
 FUZZ_SECONDS ?= 60

@@ -40,9 +40,10 @@ run() {
 	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
 }
 if [[ $suites == *" unit "* ]]; then
-	# Only the specs that use the core. The specs of the certificate memory use only facts from it, which
-	# other specs cover.
-	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" spec/unit | grep -v certificates/memory)
+	# Only the specs of the core, and those of certificates that use it. The others only use facts from
+	# it, which these cover.
+	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" \
+		spec/unit/{core,contexts,handshakes,certificates} spec/unit/library_spec.lua | grep -v certificates/memory)
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
 	run "Unit specs with LeakSanitizer" $leaks --run=unit
 fi
