@@ -12,7 +12,7 @@ local methods = {}
 local metatable = { __index = methods }
 
 -- ClientHellos that are remembered, and the most numbers that one of them has.
-local MOST = 50
+local MOST = 16
 local LONGEST = 100
 
 -- The fields of a ClientHello that decide about it.
