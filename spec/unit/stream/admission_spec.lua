@@ -226,8 +226,11 @@ describe("a stream", function ()
 		for _, authed in ipairs { {}, { ["a.test"] = true }, { ["a.test"] = true, ["b.test"] = true } } do
 			each_stream({ "s2sin" }, authed, function (case, world, session)
 				local goes_on = true
-				for domain in pairs(case.header and authed or {}) do
-					goes_on = goes_on and stream_rules.pair(case, case.header, domain)
+				-- It has authenticated for all hosts.
+				for domain in pairs(authed) do
+					for _, kind in ipairs(stream_cases.kinds) do
+						goes_on = goes_on and stream_rules.pair(case, kind, domain)
+					end
 				end
 				world.admission:policies_changed()
 				check_ending(world, session, not goes_on, case)
