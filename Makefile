@@ -143,7 +143,7 @@ lint: ## check C, Lua and the rockspec
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)
 
-# ROWS="message iq" runs those two of spec/bench/rows/; all take two hours.
+# ROWS="message iq" runs those two of spec/bench/rows/; all take about 45 minutes.
 ROWS ?=
 
 bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json
