@@ -149,7 +149,7 @@ lint: ## check C, Lua and the rockspec
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
 
-# ROWS="message iq" runs those two of spec/bench/rows/; all take two hours.
+# ROWS="message iq" runs those two of spec/bench/rows/; all take about 45 minutes.
 ROWS ?=
 
 bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json
