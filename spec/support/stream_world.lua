@@ -1,5 +1,6 @@
 --- A server of plain tables, with policies, a certificate memory and an admission, so that specs can
 -- put streams into any state. Its adapter is complete (see servers/contract.lua).
+local copy = require "xmpp_tls_policy.copy"
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local contract = require "xmpp_tls_policy.servers.contract"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
@@ -11,17 +12,6 @@ local tls_policy = require "xmpp_tls_policy"
 local stream_world = {}
 
 ---- Certificates of other servers -----------------------------------------------
-
-local function copy(value)
-	if type(value) ~= "table" then
-		return value
-	end
-	local new = {}
-	for key, item in pairs(value) do
-		new[key] = copy(item)
-	end
-	return new
-end
 
 -- What is stored of domains is in world.records, by host; what was written, in world.written.
 local function new_store(world, host)

@@ -75,7 +75,6 @@ function policy.new(given)
 	end
 	local made = with_options(policy.compose(profiles.by_name[checked.profile], checked.level, clauses_by_id), checked)
 	made.exceptions = checked.exceptions
-	made._fingerprint = options.fingerprint(checked)
 	return made
 end
 
@@ -83,13 +82,6 @@ end
 -- exceptions.
 local function at_level(self, level)
 	return with_options(policy.compose(profiles.by_name[self.profile], level, self._clauses), self)
-end
-
--- Whether an operator's options (nil: none) are valid and would make the same policy, so that it
--- can stay when they are read again.
-function methods:has_options(given)
-	local checked = options.check(given)
-	return checked ~= nil and options.fingerprint(checked) == self._fingerprint
 end
 
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, also its peer and

@@ -1,18 +1,7 @@
+local copy = require "xmpp_tls_policy.copy"
 local adapter = require "support.adapter"
 local date = require "xmpp_tls_policy.date"
 local policies = require "xmpp_tls_policy.policy.policies"
-
--- A deep copy: a load of the configuration makes all tables anew.
-local function copy(value)
-	if type(value) ~= "table" then
-		return value
-	end
-	local new = {}
-	for key, item in pairs(value) do
-		new[key] = copy(item)
-	end
-	return new
-end
 
 describe("the policies", function ()
 	local server, found
