@@ -56,14 +56,21 @@ function xmpp.connect(target, options)
 	})
 end
 
+-- Reasons for which nothing came or went, and more may.
+local is_pending = { timeout = true, wantread = true, wantwrite = true }
+
 -- Sends text; nil and a message if the connection is closed.
 function Peer:send(text)
+	if self.unsendable then
+		return nil, self.unsendable
+	end
 	self.socket:settimeout(self.timeout)
-	return self.socket:send(text)
+	local sent, reason, last = self.socket:send(text)
+	-- A second write after a failed one spoils the connection for reading, and LuaSec's next read may
+	-- loop for ever. What the other side sent before it closed can still be read.
+	self.unsendable = not sent and not is_pending[reason] and reason or nil
+	return sent, reason, last
 end
-
--- Reasons for which nothing came, and more may come.
-local is_pending = { timeout = true, wantread = true, wantwrite = true }
 
 -- Waits for more bytes. nil and "closed" or "timeout" (or another reason) when there are none.
 function Peer:receive(deadline)
