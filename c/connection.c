@@ -259,6 +259,15 @@ static int connection_offer(lua_State *L)
 	return results;
 }
 
+/* connection:label() -> as observer.label of a LuaSec connection. */
+static int connection_label(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = handshake_push_label(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
 static int connection_tostring(lua_State *L)
 {
 	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
@@ -280,6 +289,7 @@ void connection_open(lua_State *L)
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
+		{ "label", connection_label },
 		{ "insecure_session", connection_insecure_session },
 		{ NULL, NULL },
 	};

@@ -290,7 +290,8 @@ static int context_resume(lua_State *L)
  * Returns the context's own certificate and key: { certificate = Certificate, key_type
  * = "RSA", key_bits = 2048, key_matches = true, chain = list of the Certificates that are sent
  * after it, issuer = the Certificate that signed it, if it is among the authorities that peers
- * are verified with }. The table is empty without a certificate. */
+ * are verified with, certificates = list of the Certificates of all kinds of keys }. The table is
+ * empty without a certificate. */
 static int context_inspect(lua_State *L)
 {
 	struct hold *hold = hold_push(L, context_check(L, 1), NULL);

@@ -493,6 +493,7 @@ struct handshake {
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* that a client asked for, until the end of the handshake */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
+	int32_t label;              /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
@@ -510,7 +511,8 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-void handshake_finish(struct handshake *handshake, bool keep_hello);
+/* `label`: of the context that it finished on; 0: none. */
+void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
@@ -518,6 +520,9 @@ void handshake_fail(struct handshake *handshake);
 /* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
  * code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the label of the context on which it finished. */
+int handshake_push_label(lua_State *L, SSL *connection);
 
 /* ---- resumption.c ------------------------------------------------------ */
 

@@ -39,6 +39,14 @@ static int offer(lua_State *L)
 	return push_of_luasec(L, handshake_push_offer);
 }
 
+/* observer.label(luasec_connection)
+ * Returns the label (context:observe) of the context on which the handshake of a LuaSec connection
+ * finished. Or nil, message, code: "closed", "unobserved", "handshake", "missing" (it has none). */
+static int label(lua_State *L)
+{
+	return push_of_luasec(L, handshake_push_label);
+}
+
 /* observer.refusals()
  * Returns the handshakes on observed contexts that failed since the last call: a list of plain
  * tables (README.md has the shape), oldest first; and the number of records that were lost,
@@ -78,6 +86,7 @@ void observer_open(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "facts", facts },
 		{ "offer", offer },
+		{ "label", label },
 		{ "refusals", refusals },
 		{ "expect_server", expect_server },
 		{ "is_negotiating", is_negotiating },

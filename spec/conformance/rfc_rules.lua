@@ -58,7 +58,8 @@ local rows = {
 	{ "rfc7301.3.1.protocol-names", "the names of ALPN have 1 to 255 bytes, each behind its length" },
 	{ "rfc7905.2.chacha20-poly1305", "suites with ChaCha20-Poly1305 have authenticated encryption, from TLS 1.2 on" },
 	{ "rfc7919.A.groups", "the named groups of finite fields, from ffdhe2048 to ffdhe8192" },
-	{ "rfc8422.4.no-list-of-groups", "a client that lists no groups leaves the curve to the server" },
+	{ "rfc8422.4.no-list-of-groups",
+		"a client that lists no groups leaves the curve to the server, which need not choose one" },
 	{ "rfc9150.1.integrity-only", "TLS_SHA256_SHA256 and TLS_SHA384_SHA384 do not encrypt" },
 
 	-- Certificates

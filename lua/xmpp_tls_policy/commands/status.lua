@@ -33,7 +33,7 @@ local function shared_list(server)
 end
 
 local function by_domain(a, b)
-	return a.domain < b.domain
+	return (a.domain or "") < (b.domain or "")
 end
 
 ---- Policies ------------------------------------------------------------------
@@ -70,6 +70,9 @@ local function warnings(service, now)
 	service.policies:each(function (host, policy)
 		for _, warning in ipairs(policy:warnings(now)) do
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
+		end
+		for _, message in ipairs(service.outages:of(host)) do
+			add(message, host, { kind = "outage", message = message })
 		end
 	end)
 	table.sort(list, by_domain)

@@ -1,6 +1,7 @@
 --- The LuaSec contexts of a server that are under a policy: they are adopted, brought under it
 -- and given back. One object for the process; it outlives a reload of the module.
 local core = require "xmpp_tls_policy.core"
+local trial = require "xmpp_tls_policy.contexts.trial"
 
 local adopted_contexts = {}
 
@@ -100,18 +101,46 @@ end
 -- The core reports handshakes that fail on the context under the label. In report mode it also
 -- keeps the offers of those that finish.
 local function observe(self, entry, context)
-	self._last_label = self._last_label + 1
-	entry.label = self._last_label
-	self._labels[entry.label] = entry
+	if not entry.label then
+		self._last_label = self._last_label + 1
+		entry.label = self._last_label
+		self._labels[entry.label] = entry
+	end
 	return context:observe(entry.label, entry.policy.mode == "report")
 end
 
+-- The policy as it would be in force on a context in report mode. The context is observed no more.
+local function try(entry, context, policy)
+	local foreseen, message = trial.of(context, function ()
+		return apply(context, policy, entry.given.operator)
+	end)
+	entry.warning = entry.warning or message
+	entry.enforcements[policy] = policy:enforcement(foreseen)
+end
+
+--- A policy as it would be in force on a context of LuaSec's that is not adopted, for the lists that the
+-- operator wrote (see enforce): see policy/enforcement.lua. Or nil and a message.
+function adopted_contexts.foresee(luasec, policy, operator)
+	local context, message = core.context.adopt(luasec)
+	if not context then
+		return nil, message
+	end
+	local foreseen = trial.of(context, function ()
+		return apply(context, policy, operator)
+	end)
+	context:close()
+	return policy:enforcement(foreseen)
+end
+
 -- In report mode the context stays as the server made it.
-local function leave(entry, context)
+local function leave(entry, luasec, context)
 	local released, message = context:release()
 	entry.settings, entry.dropped = context:settings(), {}
 	entry.certificate = context:inspect().certificate
 	entry.warning = not released and message or nil
+	entry.luasec = setmetatable({ luasec }, weak_values)
+	entry.enforcements = setmetatable({}, weak_keys)
+	try(entry, context, entry.policy)
 end
 
 -- Sessions resume only where all of this is the same.
@@ -176,7 +205,7 @@ local function enforce_anew(self, luasec, given, marks)
 	if not context then
 		entry.failure = message
 	elseif given.policy.mode == "report" then
-		leave(entry, context)
+		leave(entry, luasec, context)
 	else
 		tighten(entry, context, given.operator)
 		if not entry.failure then
@@ -210,6 +239,7 @@ end
 --   failure             a message: the context could not be brought under the policy, and no
 --                       handshake on it succeeds; or it is another host's, and was not touched
 --   warning             a message: the context could not be observed
+--   enforcements        in report mode: see enforcement below
 function methods:enforce(luasec, given)
 	local entry = self._entries[luasec]
 	if entry and entry.given == given and entry.store == self._store then
@@ -224,6 +254,24 @@ function methods:enforce(luasec, given)
 		return entry
 	end
 	return enforce_anew(self, luasec, given, marks)
+end
+
+--- A policy as it would be in force on a context in report mode (see policy/enforcement.lua), for the
+-- entry of the context; nil where the context is not in report mode, or the server has dropped it.
+function methods:enforcement(entry, policy)
+	local known = entry.enforcements and entry.enforcements[policy]
+	if known or not entry.enforcements then
+		return known
+	end
+	local context = entry.luasec[1] and core.context.adopt(entry.luasec[1])
+	if not context then
+		return nil
+	end
+	try(entry, context, policy)
+	local observed, failure = observe(self, entry, context)
+	entry.warning = entry.warning or not observed and failure or nil
+	context:close()
+	return entry.enforcements[policy]
 end
 
 --- Calls enforce again for each adopted context, with the result of `demand(given)` for its earlier

@@ -131,6 +131,15 @@ for _, record in ipairs(suites.groups) do
 	groups_by_name[record.name:lower()] = record
 end
 
+-- The records of a list of settings, in its order, without the names that we do not know.
+function settings.records(list, names)
+	local records = {}
+	for _, name in ipairs(names or {}) do
+		records[#records + 1] = list == "groups" and groups_by_name[name:lower()] or suites.by_name[name]
+	end
+	return records
+end
+
 -- For how many of the groups (names) a client sends a key share at once (rfc8446.4.2.8.key-shares).
 -- If hybrid groups come first, also for the first group that is not a hybrid, so that a peer
 -- without hybrids need not ask for another share. Else nil: OpenSSL sends one.

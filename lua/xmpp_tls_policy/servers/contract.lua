@@ -65,6 +65,7 @@ contract.functions = {
 	hosts = "() -> sorted list of our hosts and components",
 	is_host = "(domain) -> boolean",
 	serves_clients = "(host) -> whether clients can log in; nil where there is no such host",
+	demands_certificate = "(host, domain) -> whether the server itself accepts no dialback alone from a domain",
 	is_anonymous = "(host) -> whether each login makes a new account",
 	wants_module = "(host, name) -> whether the configuration enables a module there",
 	option = "(host, name) -> value of an option of the server, or nil",

@@ -27,13 +27,14 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
 		_closing = options.closing,
 		_metrics = options.metrics,
+		_contexts = options.contexts,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -48,7 +49,7 @@ function methods:stream(session)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream.server, stream.contexts = server, self._contexts
 	return stream
 end
 

@@ -11,6 +11,7 @@ local MOST_PAIRS = 1000
 
 --- A Stream for a session of a server. Its fields:
 --   session, role     "c2s", "s2sin" or "s2sout"
+--   contexts          the adopted contexts (see contexts/adopted_contexts.lua), its own among them
 --   connection        the LuaSec connection that facts belong to; nil before TLS
 --   facts             see README.md; nil: unknown
 --   verdict           of the pair that was judged last (see policy/verdict.lua)

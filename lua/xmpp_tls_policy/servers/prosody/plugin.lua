@@ -292,7 +292,7 @@ local function hook_life(service, module)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
-		safe_hooks.call("checking our own certificates", service.check_certificates, service)
+		safe_hooks.call("checking our own hosts", service.check_hosts, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.judge_streams_again, service)
 	end, -2)
