@@ -96,6 +96,7 @@ build = {
 			["xmpp_tls_policy.servers.contract"] = "lua/xmpp_tls_policy/servers/contract.lua";
 			["xmpp_tls_policy.servers.prosody"] = "lua/xmpp_tls_policy/servers/prosody/init.lua";
 			["xmpp_tls_policy.servers.prosody.administrators"] = "lua/xmpp_tls_policy/servers/prosody/administrators.lua";
+			["xmpp_tls_policy.servers.prosody.channel_binding"] = "lua/xmpp_tls_policy/servers/prosody/channel_binding.lua";
 			["xmpp_tls_policy.servers.prosody.contexts"] = "lua/xmpp_tls_policy/servers/prosody/contexts.lua";
 			["xmpp_tls_policy.servers.prosody.core_check"] = "lua/xmpp_tls_policy/servers/prosody/core_check.lua";
 			["xmpp_tls_policy.servers.prosody.elements"] = "lua/xmpp_tls_policy/servers/prosody/elements.lua";

@@ -24,6 +24,8 @@ local rows = {
 	{ "rfc5246.7.4.1.4.only-offered-extensions", "a server answers with no extension that the client did not offer" },
 	{ "rfc7301.3.1.alpn-is-no-part-of-a-session",
 		"a handshake that resumes a session negotiates the protocol anew; the one from before does not count" },
+	{ "rfc5929.3.1.first-finished",
+		"tls-unique is the first Finished of the latest handshake: the client's, or the server's if a session is resumed" },
 	{ "rfc8446.4.6.1.lifetime-seven-days", "no session is kept for more than seven days" },
 	{ "rfc8446.4.6.1.ticket-is-a-name", "a ticket may be the mere name under which the server keeps the session" },
 	{ "rfc8446.4.6.1.number-of-tickets", "a server chooses how many tickets it sends; a client of XMPP needs one" },
