@@ -90,6 +90,7 @@ build = {
 			["xmpp_tls_policy.policy.render"] = "lua/xmpp_tls_policy/policy/render.lua";
 			["xmpp_tls_policy.policy.rules"] = "lua/xmpp_tls_policy/policy/rules.lua";
 			["xmpp_tls_policy.policy.settings"] = "lua/xmpp_tls_policy/policy/settings.lua";
+			["xmpp_tls_policy.policy.signature_schemes"] = "lua/xmpp_tls_policy/policy/signature_schemes.lua";
 			["xmpp_tls_policy.policy.suites"] = "lua/xmpp_tls_policy/policy/suites.lua";
 			["xmpp_tls_policy.policy.validators"] = "lua/xmpp_tls_policy/policy/validators.lua";
 			["xmpp_tls_policy.policy.verdict"] = "lua/xmpp_tls_policy/policy/verdict.lua";
