@@ -39,6 +39,7 @@ build = {
 			["mod_xmpp_tls_policy"] = "lua/mod_xmpp_tls_policy.lua";
 			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
 			["xmpp_tls_policy.certificates.change"] = "lua/xmpp_tls_policy/certificates/change.lua";
+			["xmpp_tls_policy.certificates.domain_store"] = "lua/xmpp_tls_policy/certificates/domain_store.lua";
 			["xmpp_tls_policy.certificates.memory"] = "lua/xmpp_tls_policy/certificates/memory.lua";
 			["xmpp_tls_policy.certificates.own_certificate"] = "lua/xmpp_tls_policy/certificates/own_certificate.lua";
 			["xmpp_tls_policy.certificates.own_certificate_check"] = "lua/xmpp_tls_policy/certificates/own_certificate_check.lua";

@@ -73,6 +73,7 @@ contract.functions = {
 	administrators = "(host) -> sorted list of JIDs",
 	send_message = "(host, jid, subject, body)",
 	prepare_domain = "(text) -> the domain as the server compares domains, or nil",
+	unicode_form = "(domain) -> the domain in U-labels as the server writes it, or nil",
 	split_jid = "(text) -> node, domain, resource, prepared; domain is nil for no JID",
 
 	-- The process
