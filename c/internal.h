@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 2
+#define CORE_INTERFACE 3
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -598,6 +598,12 @@ void callbacks_detach(SSL_CTX *context);
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
  * code. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
+
+/* ---- channel_binding.c ------------------------------------------------- */
+
+/* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
+ * code. Returns the number of values. */
+int channel_binding_push_tls_unique(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 
