@@ -476,6 +476,32 @@ void session_store_set_clock(struct session_store *store, uint32_t seconds);
 /* Pushes the module `session_store_trial`, for specs and benchmarks. */
 void session_store_trial_open(lua_State *L);
 
+/* ---- session_id_context.c ---------------------------------------------- */
+
+/* False if memory is short. */
+bool session_id_context_digest(const char *text, size_t length,
+			       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
+
+/* Names of ours, each with an ID context; all zero: none. */
+struct server_names {
+	struct server_name *names;
+	size_t count;
+};
+
+/* Raises an error unless the value at `index` is a table from names to strings. */
+void server_names_check(lua_State *L, int index);
+
+/* Puts the names of such a table, with the digests of the strings, in the place of the others.
+ * False, with nothing changed, if memory is short. */
+bool server_names_read(lua_State *L, int index, struct server_names *names);
+void server_names_free(struct server_names *names);
+
+/* Binds the ID context to the name that the client sent: that of the name if it is one of ours,
+ * else the given one. Without a name it stays as it is. Only inside the client-hello callback.
+ * False if memory is short. */
+bool server_names_bind(const struct server_names *names, SSL *connection,
+		       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
+
 /* ---- handshake.c ------------------------------------------------------- */
 
 struct resumption;

@@ -102,6 +102,21 @@ describe("a session", function ()
 				assert.is_false((direct(session, false)))
 			end)
 
+			-- rfc6066.3.no-resumption-under-another-name
+			it("is resumed with an unknown server name only under that name", function ()
+				local server = start {}
+				for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+					local function with_name(session, name)
+						return meet(server, version, session, { service = service, server_name = name })
+					end
+					local _, session = with_name(nil, "unknown.test")
+					assert.is_false((with_name(session, "stranger.test")))
+					assert.is_false((with_name(session, false)))
+					assert.is_false((with_name(session, "example.test")))
+					assert.is_true((with_name(session, "unknown.test")))
+				end
+			end)
+
 			it("is not resumed on another VirtualHost", function ()
 				local server = start {}
 				local _, session = meet(server, version)
