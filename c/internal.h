@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 2
+#define CORE_INTERFACE 3
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -394,7 +394,10 @@ struct session_kinds {
 	} kinds[SESSION_KINDS];
 };
 
-/* The number of the session's kind, made if there is none, or -1 if that fails. */
+#define SESSION_KIND_NONE (-1)
+
+/* The number of the session's kind, made if there is none. SESSION_KIND_NONE if memory is short,
+ * and for a session with more state than a record and a kind hold: it must not be kept. */
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
 void session_kinds_free(struct session_kinds *kinds);
 
@@ -569,6 +572,12 @@ void callbacks_detach(SSL_CTX *context);
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
  * code. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
+
+/* ---- channel_binding.c ------------------------------------------------- */
+
+/* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
+ * code. Returns the number of values. */
+int channel_binding_push_tls_unique(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 
