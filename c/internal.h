@@ -394,7 +394,10 @@ struct session_kinds {
 	} kinds[SESSION_KINDS];
 };
 
-/* The number of the session's kind, made if there is none, or -1 if that fails. */
+#define SESSION_KIND_NONE (-1)
+
+/* The number of the session's kind, made if there is none. SESSION_KIND_NONE if memory is short,
+ * and for a session with more state than a record and a kind hold: it must not be kept. */
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
 void session_kinds_free(struct session_kinds *kinds);
 

@@ -65,12 +65,11 @@ static struct handshake *resumable_handshake(const SSL *connection)
 	return on ? handshake : NULL;
 }
 
-/* A resumed session lacks the chain of the client's certificate. A session without the
- * extended master secret may be another client's (rfc7627.5.3.no-resumption-without-ems). */
+/* A session without the extended master secret may be another client's
+ * (rfc7627.5.3.no-resumption-without-ems). */
 static bool may_be_resumed(SSL *connection, const SSL_SESSION *session)
 {
-	return SSL_get0_peer_certificate(connection) == NULL &&
-	       (SSL_version(connection) >= TLS1_3_VERSION ||
+	return (SSL_version(connection) >= TLS1_3_VERSION ||
 		handshake_of(connection)->extended_master_secret) &&
 	       SSL_SESSION_is_resumable(session) == 1;
 }
@@ -95,7 +94,7 @@ static int new_session(SSL *connection, SSL_SESSION *session)
 	struct session_store *store = handshake->resumption->store;
 	int kind = session_kinds_find(session_store_kinds(store), connection, session);
 	size_t length = SSL_SESSION_get_master_key(session, made.secret, sizeof made.secret);
-	if (kind >= 0 && length > 0 && length <= sizeof made.secret) {
+	if (kind != SESSION_KIND_NONE && length > 0 && length <= sizeof made.secret) {
 		memcpy(made.id, id, sizeof made.id);
 		memcpy(made.id_context, handshake->session_id_context, sizeof made.id_context);
 		made.secret_length = (uint8_t)length;

@@ -320,6 +320,35 @@ describe("admin.change: the certificate of another server", function ()
 		end)
 	end
 
+	-- What a file of the storage may hold after a crash, or after another version wrote it.
+	for what, contents in pairs {
+		["is empty"] = "", ["is an empty table"] = "return {};", ["holds no table"] = "return false;", ["is no Lua"] = "retu",
+		["has another format"] = "return { format = 2; };",
+	} do
+		it("is refused with certificate_change = refuse if its record " .. what .. ", until it is forgotten", function ()
+			local data = require "support.process".scratch "data"
+			assert(require "lfs".mkdir(data))
+			local options = { admins = {}, data_path = data, storage = "internal" }
+			start({ certificate_change = "refuse" }, { options = options })
+			show(issue())
+			assert.is_true((ping()))
+			far = nil
+			servers.stop()
+			files.write(data .. "/near%2etest/tls_policy_certificates/far%2etest.dat", contents)
+			start({ certificate_change = "refuse" }, { options = options, users = {} })
+			show(issue())
+			local reached, log = ping()
+			assert.is_false(reached)
+			assert.is_true(log:find("Stream refused by the TLS policy", 1, true) ~= nil, log)
+			assert.matches("unreadable", (near:shell "tlspolicy:peers()"))
+			assert.is_false((ping()))
+			local output, status = near:shell 'tlspolicy:forget("far.test")'
+			assert.equal(0, status, output)
+			assert.is_true((ping()))
+			assert.equal(1, #peers "far.test")
+		end)
+	end
+
 	it("is not remembered if the storage fails, and the server goes on", function ()
 		start({}, { options = { storage = { tls_policy_certificates = "none" }, admins = {} } })
 		show(issue())

@@ -218,6 +218,35 @@ describe("a session", function ()
 		end)
 	end
 
+	-- rfc6066.4.max-fragment-length-stays-with-its-session, rfc5246.7.4.1.4.only-offered-extensions,
+	-- rfc7301.3.1.alpn-is-no-part-of-a-session
+	for what, arguments in pairs {
+		["max_fragment_length"] = { "-maxfraglen", "512" },
+		["an unknown server name"] = { "-servername", "stranger.test" },
+		["ALPN"] = { "-alpn", "xmpp-client" },
+		["all of these"] = { "-maxfraglen", "512", "-servername", "stranger.test", "-alpn", "xmpp-client" },
+	} do
+		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+			it(("is resumed after a stranger has come with %s: %s"):format(what, service), function ()
+				local server = start {}
+				local target = server:target(service, "example.test")
+				for _, flag in ipairs { "-tls1_2", "-tls1_3" } do
+					local stranger = { flag }
+					for _, argument in ipairs(arguments) do
+						stranger[#stranger + 1] = argument
+					end
+					assert.is_true(client.openssl(target, { arguments = stranger }).ok)
+					local path = pki.path ".session"
+					local first = client.openssl(target, { arguments = { flag, "-sess_out", path } })
+					assert.is_false(first.resumed)
+					local again = client.openssl(target, { arguments = { flag, "-sess_in", path } })
+					assert.is_true(again.ok, again.raw)
+					assert.is_true(again.resumed, again.raw)
+				end
+			end)
+		end
+	end
+
 	for version, priority in pairs {
 		["TLSv1.2"] = "NORMAL:-VERS-ALL:+VERS-TLS1.2", ["TLSv1.3"] = "NORMAL:-VERS-ALL:+VERS-TLS1.3",
 	} do

@@ -2,6 +2,7 @@
 -- changes (clause admin.change).
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
+local domain_store = require "xmpp_tls_policy.certificates.domain_store"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local text = require "xmpp_tls_policy.text"
 
@@ -43,6 +44,7 @@ function peer_certificates.new(options)
 		_newcomers = kept and kept._newcomers or {}, -- host -> { day, count }, of domains without a valid certificate
 		_sweeps = kept and kept._sweeps or {}, -- host -> { day, iterate }
 		_lines = kept and kept._lines or log_limit.new { now = now, lines_per_key = LINES_PER_DOMAIN },
+		_damaged = kept and kept._damaged or {}, -- day, and host .. " " .. domain -> true: it was said that day
 		-- Of this hour; by whether the certificate was verified before.
 		_messages = kept and kept._messages or { began = 0, [true] = 0, [false] = 0 },
 	}, metatable)
@@ -50,25 +52,13 @@ end
 
 ---- Memories ------------------------------------------------------------------
 
--- A store of the server as a memory wants one.
-local function domains_of(store)
-	return {
-		get = function (_, domain)
-			return store:get(domain)
-		end,
-		set = function (_, domain, record)
-			return store:set(domain, record)
-		end,
-		domains = function ()
-			return store:keys()
-		end,
-	}
-end
-
 --- Prepares the memory of a host.
 function methods:open(host)
-	local store = self._server.open_store(host, STORE, "The certificates of other servers")
-	self._memories[host] = certificate_memory.new { store = domains_of(store), now = self._now }
+	local store = domain_store.new {
+		store = self._server.open_store(host, STORE, "The certificates of other servers"),
+		unicode_form = self._server.unicode_form,
+	}
+	self._memories[host] = certificate_memory.new { store = store, now = self._now }
 	return self._memories[host]
 end
 
@@ -131,11 +121,25 @@ local function may_send(self, verified)
 	return self._messages[verified] <= MESSAGES_AN_HOUR
 end
 
+-- Whether it is the first time today that a host's record of a domain was found to be damaged.
+local function is_new_damage(self, host, domain)
+	local today, key = date.of(self._now()), host .. " " .. domain
+	if self._damaged.day ~= today then
+		self._damaged = { day = today }
+	end
+	local is_new = not self._damaged[key]
+	self._damaged[key] = true
+	return is_new
+end
+
 local function tell(self, policy, stream, host, domain, result)
 	local server, session = self._server, stream.session
 	local both = side_by_side(result)
-	if self._lines:allows(domain) then
-		server.log_session(session, result.severity, "The certificate of %s: %s", domain, result.message)
+	if result.damaged and result.refuse and not is_new_damage(self, host, domain) then
+		return
+	elseif self._lines:allows(domain) then
+		local remedy = result.damaged and result.refuse and (": tlspolicy:forget(%s)"):format(text.quote(domain)) or ""
+		server.log_session(session, result.severity, "The certificate of %s: %s%s", domain, result.message, remedy)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			server.log_session(session, "warn", "%s", line)
 		end
@@ -194,13 +198,14 @@ function methods:see(policy, stream, host, domain)
 	if not verified and is_one_too_many(self, host, domain) then
 		return nil
 	end
-	local result = memory:see(domain, certificate:facts(), sight_of(policy, stream, verified))
+	local name = domain_store.name_of(domain)
+	local result = memory:see(name, certificate:facts(), sight_of(policy, stream, verified))
 	if result.kind ~= "known" then
 		self._metrics:certificate_change(result.kind)
 	end
 	-- The store has logged itself that it fails.
 	if result.severity and not (result.failure and (result.kind == "unknown" or result.kind == "first")) then
-		tell(self, policy, stream, host, domain, result)
+		tell(self, policy, stream, host, name, result)
 	end
 	return result.refuse and result.message or nil
 end
@@ -237,7 +242,8 @@ function methods:would_refuse(policy, stream, host, domain)
 		return nil
 	end
 	local verified = stream:vouched(domain) and true or false
-	local result = trial_of(memory):see(domain, certificate:facts(), sight_of(policy, stream, verified))
+	local result = trial_of(memory):see(domain_store.name_of(domain), certificate:facts(),
+		sight_of(policy, stream, verified))
 	return result.refuse and result.message or nil
 end
 

@@ -73,6 +73,11 @@ function policy.new(given)
 	if not checked then
 		return nil, errors
 	end
+	return policy.of(checked)
+end
+
+-- The same of options that options.lua has checked or repaired.
+function policy.of(checked)
 	local made = with_options(policy.compose(profiles.by_name[checked.profile], checked.level, clauses_by_id), checked)
 	made.exceptions = checked.exceptions
 	return made

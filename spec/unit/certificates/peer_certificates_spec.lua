@@ -189,6 +189,79 @@ describe("the certificates of other servers", function ()
 		assert.same({}, server.take_lines())
 	end)
 
+	-- The record of a domain, with one part of it spoilt.
+	local damages = {
+		["nothing in it"] = function () return {} end,
+		["text in its place"] = function () return "text" end,
+		["false in its place"] = function () return false end,
+		["an empty list"] = function (record) record.certificates = {} return record end,
+		["a wrong type"] = function (record) record.certificates[1].last_seen = "today" return record end,
+		["another format"] = function (record) record.format = 2 return record end,
+		["no format"] = function (record) record.format = nil return record end,
+	}
+	for damage, spoil in pairs(damages) do
+		it("are refused while the record has " .. damage .. " and changes are refused", function ()
+			peers:see(policies.refuse, stream "first", "a.test", "far.test")
+			local store = server.stores[STORE]
+			store["far.test"] = spoil(store["far.test"])
+			for _ = 1, 3 do
+				for _, shows in ipairs { "first", "second" } do
+					local trial = peers:would_refuse(policies.refuse, stream(shows), "a.test", "far.test")
+					assert.matches("its certificates are refused until the record is forgotten$", trial)
+					assert.equal(trial, peers:see(policies.refuse, stream(shows), "a.test", "far.test"))
+				end
+			end
+			-- One line, with the remedy, on each day.
+			local function lines()
+				local found = server.take_lines()
+				for _, line in ipairs(found) do
+					assert.matches('^warn The certificate of far.test: .*: tlspolicy:forget%("far.test"%)$', line)
+				end
+				return #found
+			end
+			assert.equal(1, lines())
+			now = now + DAY
+			peers:see(policies.refuse, stream "second", "a.test", "far.test")
+			assert.equal(1, lines())
+			assert.same({ first = 1, unknown = 7 }, changes())
+			assert.equal(0, peers:memory("a.test"):forget "far.test")
+			assert.is_nil(peers:see(policies.refuse, stream "second", "a.test", "far.test"))
+			assert.same({ sha256 "second" }, remembered())
+		end)
+
+		it("replace a record with " .. damage .. " where changes are only warned about", function ()
+			for _, policy in ipairs { policies.warn, policies.report } do
+				peers:see(policies.warn, stream "first", "a.test", "far.test")
+				local store = server.stores[STORE]
+				store["far.test"] = spoil(store["far.test"])
+				server.take_lines()
+				assert.is_nil(peers:see(policy, stream "second", "a.test", "far.test"))
+				assert.same({ sha256 "second" }, remembered())
+				assert.matches("its present certificate counts as its first$", server.take_lines()[1])
+			end
+		end)
+	end
+
+	-- rfc6125.6.4.2.compared-as-a-labels
+	it("have one record for the A-labels and the U-labels of a domain", function ()
+		local forms = { "b\195\188cher.test", "xn--bcher-kva.test" }
+		for _, first in ipairs(forms) do
+			for _, second in ipairs(forms) do
+				server.stores = {}
+				peers:open "a.test"
+				assert.is_nil(peers:see(policies.refuse, stream "first", "a.test", first))
+				assert.truthy(peers:would_refuse(policies.refuse, stream "second", "a.test", second))
+				assert.truthy(peers:see(policies.refuse, stream "second", "a.test", second))
+				assert.same({ sha256 "first", "pending " .. sha256 "second" }, remembered(first))
+				assert.same(remembered(first), remembered(second))
+				assert.equal("xn--bcher-kva.test", (next(server.stores[STORE])))
+				assert.equal(1, peers:memory("a.test"):accept(first))
+				assert.equal(2, peers:memory("a.test"):forget(second))
+				assert.is_nil((next(server.stores[STORE])))
+			end
+		end
+	end)
+
 	it("are remembered by each host of ours on its own", function ()
 		peers:open "b.test"
 		assert.same({ "a.test", "b.test" }, peers:hosts())
