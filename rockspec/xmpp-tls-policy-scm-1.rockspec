@@ -41,6 +41,7 @@ build = {
 			["xmpp_tls_policy.certificates.change"] = "lua/xmpp_tls_policy/certificates/change.lua";
 			["xmpp_tls_policy.certificates.domain_store"] = "lua/xmpp_tls_policy/certificates/domain_store.lua";
 			["xmpp_tls_policy.certificates.memory"] = "lua/xmpp_tls_policy/certificates/memory.lua";
+			["xmpp_tls_policy.certificates.newcomers"] = "lua/xmpp_tls_policy/certificates/newcomers.lua";
 			["xmpp_tls_policy.certificates.own_certificate"] = "lua/xmpp_tls_policy/certificates/own_certificate.lua";
 			["xmpp_tls_policy.certificates.own_certificate_check"] = "lua/xmpp_tls_policy/certificates/own_certificate_check.lua";
 			["xmpp_tls_policy.certificates.peer_certificates"] = "lua/xmpp_tls_policy/certificates/peer_certificates.lua";
