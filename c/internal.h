@@ -565,6 +565,8 @@ struct handshake {
 	SSL_CTX *first_context;        /* that the connection began with; a reference */
 	int descriptor;                /* -1: no socket */
 	int ephemeral_bits;            /* of the server's ephemeral key; 0: unknown */
+	long extms_support;            /* SSL_get_extms_support after the handshake: a connection
+					* that failed later no longer tells */
 	struct resumption *resumption; /* of the first context: SNI may change the context, but
 					* not the cache; NULL: it never was on */
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
@@ -593,6 +595,10 @@ struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
 void handshake_finish(struct handshake *handshake, bool keep_hello);
+
+/* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
+ * connection fails later, in contrast to SSL_is_init_finished. */
+bool handshake_is_finished(const SSL *connection);
 
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
@@ -649,7 +655,7 @@ void callbacks_detach(SSL_CTX *context);
 /* ---- facts.c ----------------------------------------------------------- */
 
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
- * code. Returns the number of values. */
+ * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
 
 /* ---- channel_binding.c ------------------------------------------------- */

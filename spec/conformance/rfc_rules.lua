@@ -38,7 +38,6 @@ local rows = {
 
 	-- Handshakes and alerts
 	{ "rfc8446.1.2.suite-without-key-exchange", "a suite of TLS 1.3 names neither key exchange nor authentication" },
-	{ "rfc8446.4.1.2.client-hello", "the form of a ClientHello" },
 	{ "rfc8446.4.1.2.no-renegotiation", "TLS 1.3 has no renegotiation" },
 	{ "rfc8446.4.2.1.versions-in-extension",
 		"where a client sends supported_versions, the version in the head of its ClientHello does not count" },

@@ -150,16 +150,40 @@ function Memory:get(domain)
 	return { certificates = record.certificates, pending = record.pending }
 end
 
--- for domain, record, message, code in memory:list() do: every domain, sorted by its
--- bytes, and the result of get for it at that moment. Or nil, a message and "storage".
-function Memory:list()
+-- Whether anything is remembered of a domain; true, too, if it cannot be read.
+function Memory:knows(domain)
+	check(is_domain(domain), "domain", A_DOMAIN, domain)
+	local stored, message = self.store:get(domain)
+	return stored ~= nil or message ~= nil
+end
+
+-- for domain in memory:domains() do: every domain, in any order, one of which may come twice. Domains
+-- may be forgotten meanwhile. Or nil, a message and "storage".
+function Memory:domains()
 	local iterate, state, control = self.store:domains()
 	if not iterate then
 		return nil, "the certificate memory could not be read: " .. tostring(state), "storage"
 	end
+	return function()
+		control = iterate(state, control)
+		return control
+	end
+end
+
+-- for domain, record, message, code in memory:list() do: every domain, sorted by its
+-- bytes, and the result of get for it at that moment. Or nil, a message and "storage". `pause`: is
+-- called between steps of the work before that, or nil.
+function Memory:list(pause)
+	local iterate, message, code = self:domains()
+	if not iterate then
+		return nil, message, code
+	end
 	local domains, position = {}, 0
-	for domain in iterate, state, control do
+	for domain in iterate do
 		domains[#domains + 1] = domain
+		if pause then
+			pause()
+		end
 	end
 	table.sort(domains)
 	return function()

@@ -250,10 +250,15 @@ function methods:explain(id)
 	return nil, ("%s is no clause of %s%s"):format(text.printable(id), self.profile, text.suggestion(id, ids))
 end
 
--- Whether a clause of this policy asks for a field of settings (see clauses.lua).
+-- The value that a clause of this policy asks for in a field of settings (see clauses.lua); nil if
+-- it asks for none.
 function methods:asks(id, field)
 	local asked = self._clauses[id].settings or {}
-	return (asked.enforced or {})[field] ~= nil or (asked.always or {})[field] ~= nil
+	local value = (asked.enforced or {})[field]
+	if value == nil then
+		return (asked.always or {})[field]
+	end
+	return value
 end
 
 -- Whether the policy has a clause and refuses connections that break it.
