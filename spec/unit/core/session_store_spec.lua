@@ -444,7 +444,7 @@ describe("a session store", function ()
 
 	---- shares of addresses
 
-	local function id(number)
+	local function id_of(number)
 		return ("%032d"):format(number)
 	end
 
@@ -454,7 +454,7 @@ describe("a session store", function ()
 	local function fill_from(store, address, most)
 		for count = 1, most do
 			inserted = inserted + 1
-			if not trial.insert(store, id(inserted), address) then
+			if not trial.insert(store, id_of(inserted), address) then
 				return count - 1
 			end
 		end
@@ -473,11 +473,11 @@ describe("a session store", function ()
 		assert.equal(most, fill_from(store, "192.0.2.1", 1e6))
 		assert.equal(1, store:stats().not_kept.address)
 		for _ = 1, 3 * store:stats().capacity do
-			assert.is_false(trial.insert(store, id(0), "192.0.2.1"))
+			assert.is_false(trial.insert(store, id_of(0), "192.0.2.1"))
 		end
 		assert.equal(0, store:stats().evictions)
 		assert.is_true((meet(one, other, victim)))
-		assert.is_true(trial.insert(store, id(0), "198.51.100.1"))
+		assert.is_true(trial.insert(store, id_of(0), "198.51.100.1"))
 	end)
 
 	-- rfc6177.2.sites-get-48-to-64
@@ -494,7 +494,7 @@ describe("a session store", function ()
 
 	it("makes room for others of its address when it ends", function ()
 		local ends = {
-			function (store) trial.remove(store, id(inserted)) end,
+			function (store) trial.remove(store, id_of(inserted)) end,
 			function (store)
 				trial.set_clock(store, os.time() + 7200)
 				store:sweep()
@@ -507,7 +507,7 @@ describe("a session store", function ()
 			fill_from(store, "192.0.2.1", 1e6)
 			inserted = inserted - 1
 			end_it(store)
-			assert.is_true(trial.insert(store, id(-1), "192.0.2.1"))
+			assert.is_true(trial.insert(store, id_of(-1), "192.0.2.1"))
 		end
 	end)
 
@@ -515,10 +515,10 @@ describe("a session store", function ()
 		local store, most = new_shared(1024)
 		assert.equal(most, fill_from(store, "192.0.2.1", 1e6))
 		local last = inserted - 1
-		assert.is_true(trial.renew(store, id(last), id(-1)))
+		assert.is_true(trial.renew(store, id_of(last), id_of(-1)))
 		assert.equal(most, store:stats().sessions)
-		assert.same({ nil, "unknown" }, { trial.find(store, id(last)) })
-		assert.is_truthy(trial.find(store, id(-1)))
+		assert.same({ nil, "unknown" }, { trial.find(store, id_of(last)) })
+		assert.is_truthy(trial.find(store, id_of(-1)))
 	end)
 
 	it("has no bound by address if the share is one", function ()
