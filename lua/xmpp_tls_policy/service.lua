@@ -14,6 +14,9 @@ local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
 
+-- Places for sessions that are looked at in one turn: a few milliseconds.
+local SWEPT_AT_ONCE = 100000
+
 local methods = {}
 local metatable = { __index = methods }
 
@@ -111,7 +114,7 @@ function methods:minutely()
 			-- Expired sessions are wiped even if no others come.
 			local store = self.adopted:sessions()
 			if store then
-				store:sweep()
+				store:sweep(SWEPT_AT_ONCE)
 			end
 		end },
 		{ what = "keeping contexts by name", action = function ()

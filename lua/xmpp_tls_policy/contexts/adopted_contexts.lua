@@ -313,8 +313,8 @@ end
 ---- Sessions --------------------------------------------------------------------
 
 --- Makes the store of sessions as the options demand: { enabled, lifetime (seconds), memory
--- (MiB) }. Sessions outlive a change of the lifetime; contexts follow when they are enforced
--- again. Returns true, or nil and a message: nothing is resumed then.
+-- (MiB), address_share (so many addresses may fill it) }. Sessions outlive a change of lifetime and
+-- share; contexts follow when they are enforced again. Returns true, or nil and a message: nothing is resumed then.
 function methods:keep_sessions(options)
 	if not options.enabled then
 		self._store = nil
@@ -322,10 +322,13 @@ function methods:keep_sessions(options)
 	end
 	if self._store and self._store_memory == options.memory then
 		self._store:set_lifetime(options.lifetime)
+		self._store:set_share(options.address_share)
 		return true
 	end
 	local message
-	self._store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
+	self._store, message = core.session_store.new {
+		memory = options.memory, lifetime = options.lifetime, share = options.address_share,
+	}
 	self._store_memory = options.memory
 	return self._store and true, message
 end
