@@ -40,6 +40,8 @@ local rows = {
 		"where a client sends supported_versions, the version in the head of its ClientHello does not count" },
 	{ "rfc8446.4.2.3.signature-schemes", "the numbers and names of signature schemes, and the form of their list" },
 	{ "rfc8446.4.2.7.supported-groups", "the form of the list of groups" },
+	{ "rfc8446.4.2.7.curves-before-tls13", "before TLS 1.3 the list of groups chooses among curves alone" },
+	{ "rfc8734.3.brainpool-in-tls13", "TLS 1.3 has numbers of its own for the Brainpool curves" },
 	{ "rfc8446.4.2.8.key-shares", "a client may send the key shares of several groups, each of which it also lists" },
 	{ "rfc8446.6.alerts-are-fatal", "in TLS 1.3 every alert but two ends the connection, whatever its level says" },
 	{ "rfc8446.6.alert-numbers", "the numbers of alerts, with those of RFC 5246 7.2 and of IANA's registry" },

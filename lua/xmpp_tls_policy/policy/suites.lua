@@ -175,7 +175,18 @@ local function suite(row, on_request)
 end
 
 local function group(row, on_request)
-	return { number = row[1], name = row[2], kind = row[3], bits = row[4], on_request = on_request }
+	local name, kind = row[2], row[3]
+	return {
+		number = row[1],
+		name = name,
+		kind = kind,
+		bits = row[4],
+		-- rfc8446.4.2.7.curves-before-tls13
+		before_tls13 = kind == "curve" and not name:find "tls13$",
+		-- rfc8734.3.brainpool-in-tls13
+		in_tls13 = not name:find "^brainpool" or name:find "tls13$" ~= nil,
+		on_request = on_request,
+	}
 end
 
 local function records(make, offered, on_request)
@@ -191,13 +202,14 @@ end
 
 -- Lists of { number, name, key_exchange, authentication, encryption, bits, aead,
 -- forward_secrecy, needs_tls12, on_request }, and of
--- { number, name, kind, bits, on_request }.
+-- { number, name, kind, bits, before_tls13, in_tls13, on_request }.
 suites.ciphers = records(suite, tls12, tls12_on_request)
 suites.ciphersuites = records(suite, tls13, tls13_on_request)
 suites.groups = records(group, groups, groups_on_request)
 
--- A suite of any version by its IANA name or number; a group by its number.
-suites.by_name, suites.by_number, suites.groups_by_number = {}, {}, {}
+-- A suite of any version by its IANA name or number; a group by its number or its name in
+-- lower case.
+suites.by_name, suites.by_number, suites.groups_by_number, suites.groups_by_name = {}, {}, {}, {}
 for _, list in ipairs({ suites.ciphers, suites.ciphersuites }) do
 	for _, record in ipairs(list) do
 		suites.by_name[record.name] = record
@@ -206,6 +218,7 @@ for _, list in ipairs({ suites.ciphers, suites.ciphersuites }) do
 end
 for _, record in ipairs(suites.groups) do
 	suites.groups_by_number[record.number] = record
+	suites.groups_by_name[record.name:lower()] = record
 end
 
 return suites
