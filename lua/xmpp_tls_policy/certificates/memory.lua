@@ -10,7 +10,7 @@
 --
 -- A domain is a key of the storage. The caller brings it into normal form
 -- (rfc7622.3.2.normal-form), and calls only for domains that have authenticated: other peers
--- could fill the storage.
+-- could fill the storage. domain_store.lua is such a storage.
 local records = require "xmpp_tls_policy.certificates.record"
 local sighting = require "xmpp_tls_policy.certificates.sighting"
 local text = require "xmpp_tls_policy.text"
@@ -56,9 +56,9 @@ local function load(memory, domain, now)
 	elseif stored == nil then
 		return nil, ("nothing is remembered of %s"):format(text.quote(domain)), "missing"
 	end
-	local record = records.read(stored, now)
+	local record, fault = records.read(stored, now)
 	if not record then
-		return nil, ("the record of the certificates of %s is damaged"):format(text.quote(domain)), "damaged"
+		return nil, ("the record of the certificates of %s %s"):format(text.quote(domain), fault), "damaged"
 	end
 	return record
 end
@@ -89,7 +89,8 @@ end
 --               "unverified"  this certificate was verified before, and no longer is
 --               "change"      any other new certificate
 --               "pending"     a change that was refused before, and still is
---               "unknown"     the storage failed, or the certificate has no digests
+--               "unknown"     the storage failed, the record is damaged and changes are refused, or
+--                             the certificate has no digests
 --     severity  "info" or "warn": write a line to the log; nil: write none. A change has one
 --               warning; after seven new certificates in a day there are no lines
 --     message   one sentence
@@ -97,7 +98,9 @@ end
 --               both are nil for "unknown"
 --     accepted  whether the certificate is now among the domain's accepted ones
 --     refuse    whether to refuse the connection; only under "refuse"
---     damaged   true: the record was damaged, and was replaced; only for "first". Else nil
+--     damaged   true: the record is damaged, or of another format. It was replaced ("first") if
+--               changes are only warned about; else it stays until it is forgotten, and the
+--               certificate is refused ("unknown"). Else nil
 --     failure   message of a storage that failed, or nil; severity is "warn" then. The
 --               verdict holds, but is not remembered }
 function Memory:see(domain, facts, seen)
@@ -115,6 +118,8 @@ function Memory:see(domain, facts, seen)
 	local record, message, code = load(self, domain, now)
 	if code == "storage" then
 		return sighting.unknown(seen, message)
+	elseif code == "damaged" and seen.certificate_change == "refuse" then
+		return sighting.damaged(message)
 	end
 	local result, changed = sighting.judge(domain, record, new, seen, now, code == "damaged" and message or nil)
 	local saved, failure = true, nil
@@ -145,20 +150,46 @@ function Memory:get(domain)
 	return { certificates = record.certificates, pending = record.pending }
 end
 
--- for domain, record, message, code in memory:list() do: every domain, sorted by its
--- bytes, and the result of get for it at that moment. Or nil, a message and "storage".
-function Memory:list()
+-- Whether anything is remembered of a domain; true, too, if it cannot be read.
+function Memory:knows(domain)
+	check(is_domain(domain), "domain", A_DOMAIN, domain)
+	local stored, message = self.store:get(domain)
+	return stored ~= nil or message ~= nil
+end
+
+-- for domain in memory:domains() do: every domain, in any order, one of which may come twice. Domains
+-- may be forgotten meanwhile. Or nil, a message and "storage".
+function Memory:domains()
 	local iterate, state, control = self.store:domains()
 	if not iterate then
 		return nil, "the certificate memory could not be read: " .. tostring(state), "storage"
 	end
+	return function()
+		control = iterate(state, control)
+		return control
+	end
+end
+
+-- for domain, record, message, code in memory:list() do: every domain, sorted by its
+-- bytes, and the result of get for it at that moment. Or nil, a message and "storage". `pause`: is
+-- called between steps of the work before that, or nil.
+function Memory:list(pause)
+	local iterate, message, code = self:domains()
+	if not iterate then
+		return nil, message, code
+	end
 	local domains, position = {}, 0
-	for domain in iterate, state, control do
+	for domain in iterate do
 		domains[#domains + 1] = domain
+		if pause then
+			pause()
+		end
 	end
 	table.sort(domains)
 	return function()
-		position = position + 1
+		repeat
+			position = position + 1
+		until domains[position] ~= domains[position - 1] or not domains[position]
 		if domains[position] then
 			return domains[position], self:get(domains[position])
 		end
@@ -172,7 +203,9 @@ function Memory:accept(domain, sha256)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
 	check(sha256 == nil or type(sha256) == "string", "certificate", "its SHA-256", sha256)
 	local record, message, code = load(self, domain, time(self))
-	if not record then
+	if code == "damaged" then
+		return nil, message .. "; forget it, and its next certificate is its first", code
+	elseif not record then
 		return nil, message, code
 	end
 	local accepted, still_pending = 0, {}

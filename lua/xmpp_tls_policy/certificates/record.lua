@@ -152,11 +152,14 @@ end
 -- ---- records -----------------------------------------------------------------
 
 -- A record as it came from a storage, as a new table without the certificates that were not
--- seen for 90 days; the one seen last stays in any case. nil for anything that is not a
--- record of this format. `pending` is always a list, which may be empty.
+-- seen for 90 days; the one seen last stays in any case. `pending` is always a list, which may be
+-- empty. For anything that is not a whole record of this format nil and the fault, which goes on
+-- from "the record".
 function records.read(given, now)
-	if type(given) ~= "table" or given.format ~= FORMAT then
-		return nil
+	if type(given) == "table" and is_whole(given.format) and given.format ~= FORMAT then
+		return nil, ("has the format %d, which this version of the module does not know"):format(given.format)
+	elseif type(given) ~= "table" or given.format ~= FORMAT then
+		return nil, "is damaged"
 	end
 	local record = {
 		format = FORMAT,
@@ -168,7 +171,7 @@ function records.read(given, now)
 	end
 	if not record.certificates or not record.certificates[1] or not record.pending
 		or record.newcomers == nil and given.newcomers ~= nil then
-		return nil
+		return nil, "is damaged"
 	end
 	drop_unseen(record.certificates, now)
 	return record

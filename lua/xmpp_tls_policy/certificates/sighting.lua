@@ -103,6 +103,15 @@ function sighting.unknown(seen, failure)
 		refuse = seen.certificate_change == "refuse" }
 end
 
+-- The result for any certificate of a domain whose record is damaged, where changes are refused:
+-- a changed certificate cannot be told from a known one. `damage`: a sentence.
+function sighting.damaged(damage)
+	return {
+		kind = "unknown", severity = "warn", damaged = true, accepted = false, refuse = true,
+		message = damage .. "; its certificates are refused until the record is forgotten",
+	}
+end
+
 -- Judges a sighting, and changes the record by it.
 --   record  of the domain (see record.lua), nil: the domain is new, or its record is damaged
 --   new     an entry of the certificate, as if it were new

@@ -7,7 +7,7 @@ local usable_versions = {}
 
 -- Whether ECDHE can use one of the groups in a version. A group that we do not know counts.
 local function has_group(groups, version)
-	local field = version == "TLSv1.3" and "in_tls13" or "before_tls13"
+	local field = version == "TLSv1.3" and "tls13" or "before_tls13"
 	for _, name in ipairs(groups) do
 		local record = suites.groups_by_name[name:lower()]
 		if not record or record[field] then

@@ -796,6 +796,19 @@ describe("the certificate memory", function()
 				"xn--a.example" }, listed)
 		end)
 
+		it("lists a domain once that the storage has twice", function()
+			see("A")
+			storage.domains = function()
+				local left = { "a.example", "a.example", "b.example" }
+				return function() return table.remove(left) end
+			end
+			local listed = {}
+			for domain in memory:list() do
+				listed[#listed + 1] = domain
+			end
+			assert.are.same({ "a.example", "b.example" }, listed)
+		end)
+
 		it("lists nothing where nothing is", function()
 			for domain in memory:list() do
 				error(domain)
@@ -1000,38 +1013,57 @@ describe("the certificate memory", function()
 			{ "text for replaced", function(_, entry) entry.replaced = "yes" end },
 		}
 
+		local function fault_of(record)
+			local format = type(record) == "table" and type(record.format) == "number" and record.format ~= 1
+				and record.format
+			return 'the record of the certificates of "a.example" '
+				.. (format and ("has the format %d, which this version of the module does not know"):format(format)
+				or "is damaged")
+		end
+
+		-- Whether changes are refused or not, a storage that takes writes.
 		local function check_damaged(record)
+			local fault = fault_of(record)
 			stored(record)
-			local result = see("A", refusing)
+			for _, name in ipairs({ "A", "B", "C" }) do
+				local result = see(name, refusing)
+				assert.are.same({
+					kind = "unknown", severity = "warn", damaged = true, accepted = false, refuse = true,
+					message = fault .. "; its certificates are refused until the record is forgotten",
+				}, result)
+			end
+			assert.are.equal(0, storage.writes)
+			assert.are.same({ nil, fault, "damaged" }, { memory:get("a.example") })
+			assert.are.same({ nil, fault .. "; forget it, and its next certificate is its first", "damaged" },
+				{ memory:accept("a.example") })
+			local result = see("A")
 			assert.are.equal("first warn", word(result))
 			assert.is_true(result.damaged)
 			assert.is_nil(result.failure)
-			assert.are.equal('the record of the certificates of "a.example" is damaged; its present certificate '
-				.. "counts as its first", result.message)
-			assert.are.same({ nil, 'the record of the certificates of "a.example" is damaged', "damaged" },
-				{ memory:get("a.example") })
-			assert.are.equal("damaged", select(3, memory:accept("a.example")))
-			storage.get = nil
+			assert.are.equal(fault .. "; its present certificate counts as its first", result.message)
+			assert.are.equal(1, storage.writes)
 			storage.get = new_storage().get
 			assert.are.equal("known", word(see("A", refusing)))
 		end
 
 		for _, case in ipairs(damages) do
-			it("begins anew: " .. case[1], function()
+			it("refuses where changes are refused, else begins anew: " .. case[1], function()
 				check_damaged(record_with(case[2]))
 			end)
 		end
 
 		for _, value in ipairs({ "text", 1, true, false, {}, { {} }, print }) do
-			it(("begins anew: a %s for a record"):format(type(value)), function()
+			it(("refuses where changes are refused, else begins anew: a %s for a record"):format(type(value)), function()
 				check_damaged(value)
 			end)
 		end
 
 		it("forgets it", function()
 			storage.texts["a.example"] = "{}"
+			assert.is_true(see("A", refusing).refuse)
 			assert.are.equal(0, memory:forget("a.example"))
 			assert.are.same({}, storage.texts)
+			assert.are.equal("first", word(see("A", refusing)))
 		end)
 
 		it("passes over fields that it does not know", function()

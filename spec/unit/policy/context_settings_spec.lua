@@ -206,8 +206,8 @@ describe("settings for a server's context", function()
 		{ { ciphersuites = { "TLS_AES_128_CCM_8_SHA256" } }, { ciphersuites = true },
 			"TLSv1.2", "TLSv1.2", "without TLS 1.3: " .. SUITES .. "TLS_AES_128_CCM_8_SHA256" },
 		-- DHE needs no group.
-		{ { groups = { "secp192r1" } }, { groups = true },
-			"TLSv1.2", "TLSv1.2", "without TLS 1.3: " .. GROUPS .. "secp192r1" },
+		{ { groups = { "MLKEM512" } }, { groups = true },
+			"TLSv1.2", "TLSv1.2", "without TLS 1.3: " .. GROUPS .. "MLKEM512" },
 		{ { ciphers = { "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "brainpoolP256r1" } },
 			{ ciphers = true, groups = true }, "TLSv1.2", "TLSv1.2" },
 		{ { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, ciphersuites = { "TLS_AES_128_GCM_SHA256" },

@@ -60,10 +60,10 @@ local operators = {
 	["lists of his own"] = { ciphers = true, ciphersuites = true, groups = true },
 }
 
--- rfc8446.4.2.7.curves-before-tls13, rfc8734.3.brainpool-in-tls13
+-- rfc8446.4.2.7.groups-of-tls13
 local before_tls13 = { "x25519", "secp256r1", "x448", "secp384r1", "secp521r1", "secp224r1", "secp192r1",
 	"brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1" }
-local not_in_tls13 = { "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1" }
+local not_in_tls13 = { "secp192r1", "secp224r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1" }
 
 local function has(names, name)
 	for _, other in ipairs(names) do
