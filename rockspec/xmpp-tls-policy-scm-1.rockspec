@@ -98,6 +98,7 @@ build = {
 			["xmpp_tls_policy.policy.settings"] = "lua/xmpp_tls_policy/policy/settings.lua";
 			["xmpp_tls_policy.policy.signature_schemes"] = "lua/xmpp_tls_policy/policy/signature_schemes.lua";
 			["xmpp_tls_policy.policy.suites"] = "lua/xmpp_tls_policy/policy/suites.lua";
+			["xmpp_tls_policy.policy.usable_versions"] = "lua/xmpp_tls_policy/policy/usable_versions.lua",
 			["xmpp_tls_policy.policy.validators"] = "lua/xmpp_tls_policy/policy/validators.lua";
 			["xmpp_tls_policy.policy.verdict"] = "lua/xmpp_tls_policy/policy/verdict.lua";
 			["xmpp_tls_policy.servers.contract"] = "lua/xmpp_tls_policy/servers/contract.lua";
