@@ -45,6 +45,7 @@ build = {
 			["xmpp_tls_policy.certificates.own_certificate"] = "lua/xmpp_tls_policy/certificates/own_certificate.lua";
 			["xmpp_tls_policy.certificates.own_certificate_check"] = "lua/xmpp_tls_policy/certificates/own_certificate_check.lua";
 			["xmpp_tls_policy.certificates.peer_certificates"] = "lua/xmpp_tls_policy/certificates/peer_certificates.lua";
+			["xmpp_tls_policy.certificates.recent_records"] = "lua/xmpp_tls_policy/certificates/recent_records.lua";
 			["xmpp_tls_policy.certificates.record"] = "lua/xmpp_tls_policy/certificates/record.lua";
 			["xmpp_tls_policy.certificates.sighting"] = "lua/xmpp_tls_policy/certificates/sighting.lua";
 			["xmpp_tls_policy.commands"] = "lua/xmpp_tls_policy/commands/init.lua";
