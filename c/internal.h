@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 2
+#define CORE_INTERFACE 3
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -394,7 +394,10 @@ struct session_kinds {
 	} kinds[SESSION_KINDS];
 };
 
-/* The number of the session's kind, made if there is none, or -1 if that fails. */
+#define SESSION_KIND_NONE (-1)
+
+/* The number of the session's kind, made if there is none. SESSION_KIND_NONE if memory is short,
+ * and for a session with more state than a record and a kind hold: it must not be kept. */
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
 void session_kinds_free(struct session_kinds *kinds);
 
@@ -473,6 +476,32 @@ void session_store_set_clock(struct session_store *store, uint32_t seconds);
 /* Pushes the module `session_store_trial`, for specs and benchmarks. */
 void session_store_trial_open(lua_State *L);
 
+/* ---- session_id_context.c ---------------------------------------------- */
+
+/* False if memory is short. */
+bool session_id_context_digest(const char *text, size_t length,
+			       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
+
+/* Names of ours, each with an ID context; all zero: none. */
+struct server_names {
+	struct server_name *names;
+	size_t count;
+};
+
+/* Raises an error unless the value at `index` is a table from names to strings. */
+void server_names_check(lua_State *L, int index);
+
+/* Puts the names of such a table, with the digests of the strings, in the place of the others.
+ * False, with nothing changed, if memory is short. */
+bool server_names_read(lua_State *L, int index, struct server_names *names);
+void server_names_free(struct server_names *names);
+
+/* Binds the ID context to the name that the client sent: that of the name if it is one of ours,
+ * else the given one. Without a name it stays as it is. Only inside the client-hello callback.
+ * False if memory is short. */
+bool server_names_bind(const struct server_names *names, SSL *connection,
+		       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
+
 /* ---- handshake.c ------------------------------------------------------- */
 
 struct resumption;
@@ -483,6 +512,8 @@ struct handshake {
 	SSL_CTX *first_context;        /* that the connection began with; a reference */
 	int descriptor;                /* -1: no socket */
 	int ephemeral_bits;            /* of the server's ephemeral key; 0: unknown */
+	long extms_support;            /* SSL_get_extms_support after the handshake: a connection
+					* that failed later no longer tells */
 	struct resumption *resumption; /* of the first context: SNI may change the context, but
 					* not the cache; NULL: it never was on */
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
@@ -511,6 +542,10 @@ struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
 void handshake_finish(struct handshake *handshake, bool keep_hello);
+
+/* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
+ * connection fails later, in contrast to SSL_is_init_finished. */
+bool handshake_is_finished(const SSL *connection);
 
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
@@ -567,8 +602,14 @@ void callbacks_detach(SSL_CTX *context);
 /* ---- facts.c ----------------------------------------------------------- */
 
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
- * code. Returns the number of values. */
+ * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
+
+/* ---- channel_binding.c ------------------------------------------------- */
+
+/* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
+ * code. Returns the number of values. */
+int channel_binding_push_tls_unique(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 

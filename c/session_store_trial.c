@@ -118,6 +118,56 @@ static int trial_set_clock(lua_State *L)
 	return 0;
 }
 
+/* trial.models(store) -> a list of the models of its kinds, in OpenSSL's form, or nil, message,
+ * code ("tls"). */
+static int trial_models(lua_State *L)
+{
+	const struct session_kinds *kinds = session_store_kinds(session_store_check(L, 1));
+	lua_newtable(L);
+	for (unsigned int i = 0; i < kinds->count; i++) {
+		unsigned char bytes[1024], *end = bytes;
+		int length = i2d_SSL_SESSION(kinds->kinds[i].model, NULL);
+		if (length <= 0 || length > (int)sizeof bytes ||
+		    i2d_SSL_SESSION(kinds->kinds[i].model, &end) != length)
+			return push_failure(L, "tls", "a model cannot be written");
+		lua_pushlstring(L, (const char *)bytes, (size_t)length);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+	return 1;
+}
+
+/* The kind that a connection with this session has. */
+static int kind_of(struct session_kinds *kinds, SSL_SESSION *session)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	SSL *connection = context == NULL ? NULL : SSL_new(context);
+	int kind = SESSION_KIND_NONE;
+	if (connection != NULL && SSL_set_session(connection, session) == 1)
+		kind = session_kinds_find(kinds, connection, session);
+	SSL_free(connection);
+	SSL_CTX_free(context);
+	return kind;
+}
+
+/* trial.kind(store, session in OpenSSL's form) -> the number of its kind, from 1 on; nil if it
+ * must not be kept; or nil, message, code ("parse"). */
+static int trial_kind(lua_State *L)
+{
+	size_t length = 0;
+	struct session_kinds *kinds = session_store_kinds(session_store_check(L, 1));
+	const unsigned char *bytes = (const unsigned char *)luaL_checklstring(L, 2, &length);
+	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &bytes, (long)length);
+	if (session == NULL)
+		return push_failure(L, "parse", "no session");
+	int kind = kind_of(kinds, session);
+	SSL_SESSION_free(session);
+	if (kind == SESSION_KIND_NONE)
+		lua_pushnil(L);
+	else
+		lua_pushinteger(L, kind + 1);
+	return 1;
+}
+
 void session_store_trial_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -127,6 +177,8 @@ void session_store_trial_open(lua_State *L)
 		{ "fill", trial_fill },
 		{ "exercise", trial_exercise },
 		{ "set_clock", trial_set_clock },
+		{ "models", trial_models },
+		{ "kind", trial_kind },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, functions);

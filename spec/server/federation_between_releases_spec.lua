@@ -248,7 +248,8 @@ local function describe_pair(under_policy)
 					text = "has no TLS version that is allowed here; an exception may help",
 				} or {
 					what = "handshake", role = "s2sin", clauses = { "version.tls12", "cipher.aead" },
-					text = "offers nothing newer than TLS 1.1; needs TLS 1.2 or an exception",
+					text = "offers nothing newer than TLS 1.1; needs TLS 1.2 with a cipher suite such as "
+						.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception",
 				})
 				assert_no_streams(hosts)
 			end)

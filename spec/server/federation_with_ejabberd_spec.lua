@@ -189,7 +189,8 @@ local function describe_pair(root, version)
 					or "closed the connection in the handshake, without an alert; an exception may help",
 			} or {
 				what = "handshake", role = "s2sin", clauses = { "version.tls12", "cipher.aead" },
-				text = "offers nothing newer than TLS 1.1; needs TLS 1.2 or an exception",
+				text = "offers nothing newer than TLS 1.1; needs TLS 1.2 with a cipher suite such as "
+					.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception",
 			})
 			assert.same({}, federation.streams(ours, our_host, their_host))
 		end)

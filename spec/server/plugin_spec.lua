@@ -79,13 +79,22 @@ describe("the plugin", function ()
 			assert_policy("rfc9325", server, "other.test")
 		end)
 
-		it("logs every mistake in them at the start, and runs with the defaults", function ()
-			local server = start { policy = { profile = "draft", levle = "must" } }
+		it("logs every mistake in them at the start, and runs with the defaults instead", function ()
+			local server = start {
+				policy = { profile = "draft", levle = "must" }, options = { xmpp_tls_polcy = { mode = "report" } },
+			}
+			server:wait_for_log 'warn\tconfiguration: "xmpp_tls_polcy" is no option[^\n]*did you mean "xmpp_tls_policy"'
 			assert_policy("draft", server)
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.levle [^\n]*did you mean \"?level"
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.profile is \"draft\"[^\n]*draft%-saintandre%-xmpp%-tls%-02"
 			server:wait_for_log("all hosts: because of the errors above, the policy is "
 				.. "draft%-saintandre%-xmpp%-tls%-02, level should")
+		end)
+
+		it("stays in report mode with mistakes elsewhere", function ()
+			local server = start { policy = { mode = "report", levle = "must", unauthenticated_s2s = "refuse" } }
+			assert.equal("stock", policy_of(server, "c2s"))
+			server:wait_for_log 'xmpp_tls_policy.levle is no option[^\n]*; in force: level = "should"'
 		end)
 
 		it("gives a host at least the valid ones", function ()

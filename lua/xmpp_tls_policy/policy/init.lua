@@ -73,6 +73,11 @@ function policy.new(given)
 	if not checked then
 		return nil, errors
 	end
+	return policy.of(checked)
+end
+
+-- The same of options that options.lua has checked or repaired.
+function policy.of(checked)
 	local made = with_options(policy.compose(profiles.by_name[checked.profile], checked.level, clauses_by_id), checked)
 	made.exceptions = checked.exceptions
 	return made
@@ -245,10 +250,15 @@ function methods:explain(id)
 	return nil, ("%s is no clause of %s%s"):format(text.printable(id), self.profile, text.suggestion(id, ids))
 end
 
--- Whether a clause of this policy asks for a field of settings (see clauses.lua).
+-- The value that a clause of this policy asks for in a field of settings (see clauses.lua); nil if
+-- it asks for none.
 function methods:asks(id, field)
 	local asked = self._clauses[id].settings or {}
-	return (asked.enforced or {})[field] ~= nil or (asked.always or {})[field] ~= nil
+	local value = (asked.enforced or {})[field]
+	if value == nil then
+		return (asked.always or {})[field]
+	end
+	return value
 end
 
 -- Whether the policy has a clause and refuses connections that break it.

@@ -126,17 +126,12 @@ end
 
 -- ---- settings --------------------------------------------------------------------
 
-local groups_by_name = {}
-for _, record in ipairs(suites.groups) do
-	groups_by_name[record.name:lower()] = record
-end
-
 -- For how many of the groups (names) a client sends a key share at once (rfc8446.4.2.8.key-shares).
 -- If hybrid groups come first, also for the first group that is not a hybrid, so that a peer
 -- without hybrids need not ask for another share. Else nil: OpenSSL sends one.
 function settings.key_shares(groups)
 	for index, name in ipairs(groups or {}) do
-		local record = groups_by_name[name:lower()]
+		local record = suites.groups_by_name[name:lower()]
 		if not record or record.kind ~= "hybrid" then
 			return index > 1 and index or nil
 		end

@@ -70,6 +70,7 @@ contract.functions = {
 	is_anonymous = "(host) -> whether each login makes a new account",
 	wants_module = "(host, name) -> whether the configuration enables a module there",
 	option = "(host, name) -> value of an option of the server, or nil",
+	option_names = "(host) -> sorted list of the names of options that the configuration has for a host itself",
 	policy_option = "(host) -> value of our option for a host, exceptions' domains prepared as the server prepares them; "
 		.. "the very value of \"*\" where the host has none of its own",
 	administrators = "(host) -> sorted list of JIDs",

@@ -47,13 +47,20 @@ function checks.is_not_spoofed(_, stream)
 	end
 end
 
+-- The search for contexts is dear, so it is made only if it can help.
+local function note_unobserved(self, code)
+	if code == "unobserved" then
+		self._on_unobserved()
+	end
+end
+
 function checks.was_observed(self, stream)
 	if not stream:is_encrypted() then
 		return nil
 	end
-	local facts, message = stream:read_facts()
+	local facts, message, code = stream:read_facts()
 	if not facts then
-		self._on_unobserved()
+		note_unobserved(self, code)
 		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
 	end
 end
@@ -218,8 +225,10 @@ end
 function methods:judge_for_report(stream, pair)
 	if not stream:is_encrypted() then
 		return
-	elseif not stream:read_facts() then
-		self._on_unobserved()
+	end
+	local facts, _, code = stream:read_facts()
+	if not facts then
+		note_unobserved(self, code)
 	elseif not is_judged(stream, pair) then
 		judge_facts(self, stream, pair)
 		stream:publish()

@@ -208,12 +208,32 @@ describe("a session store", function ()
 				local _, of_none = meet(one, other)
 				assert.is_true((meet(one, other, of_a, { server_name = "a.test" })))
 				assert.is_true((meet(one, other, of_none)))
-				assert.is_true((meet(one, other, of_none, { server_name = "c.test" })))
+				assert.is_false((meet(one, other, of_none, { server_name = "c.test" })))
 				assert.is_false((meet(one, other, of_a, { server_name = "b.test" })))
 				assert.is_false((meet(one, other, of_a)))
 				assert.is_false((meet(one, other, of_none, { server_name = "a.test" })))
 				assert(other:resume(store, "base", { ["a.test"] = "renewed" }))
 				assert.is_false((meet(one, other, of_a, { server_name = "a.test" })))
+			end)
+
+			-- rfc6066.3.no-resumption-under-another-name
+			it("belongs to the name that the client sent, whether it is known or not", function ()
+				local names = { false, "a.test", "b.test", "also-a.test", "unknown.test", "UNKNOWN.other.test", "192.0.2.1",
+					("x"):rep(63) .. (".x"):rep(95) }
+				for _, known in ipairs { false, true } do
+					local store = new()
+					local one, other = client(version), server(store, "base")
+					if known then
+						assert(other:resume(store, "base", { ["a.test"] = "a", ["also-a.test"] = "a", ["b.test"] = "b" }))
+					end
+					for _, made_with in ipairs(names) do
+						local _, session = meet(one, other, nil, { server_name = made_with or nil })
+						for _, name in ipairs(names) do
+							local resumed = meet(one, other, session, { server_name = name or nil })
+							assert.equal(name == made_with, resumed, ("%s under %s"):format(made_with, name))
+						end
+					end
+				end
 			end)
 
 			it("rfc6066.3.name-without-case: does not look at the case of server names", function ()
@@ -224,6 +244,8 @@ describe("a session store", function ()
 				assert.is_true((meet(one, other, session, { server_name = "A.test" })))
 				assert.is_true((meet(one, other, session, { server_name = "a.test" })))
 				assert.is_false((meet(one, other, session)))
+				_, session = meet(one, other, nil, { server_name = "Unknown.test" })
+				assert.is_true((meet(one, other, session, { server_name = "unknown.TEST" })))
 			end)
 
 			it("does not save a client from showing the certificate that is required", function ()

@@ -50,6 +50,17 @@ function hosts.option(host, name)
 	return configmanager.get(host, name)
 end
 
+--- The names of the options that the configuration has for a host itself ("*": at the top): a list,
+-- sorted.
+function hosts.option_names(host)
+	local names = {}
+	for name in pairs(rawget(configmanager.getconfig(), host) or {}) do
+		names[#names + 1] = type(name) == "string" and name or nil
+	end
+	table.sort(names)
+	return names
+end
+
 --- Whether modules_enabled has a module for a host, or for all without modules_disabled: a module
 -- that is disabled at the top may be enabled for a host. "*": for all.
 function hosts.wants_module(host, name)

@@ -1,6 +1,7 @@
 --- The module on Prosody: translates Prosody's events into the moments of stream/admission.lua, and
 -- its life (load, reload, unload) into that of service.lua.
 local adapter = require "xmpp_tls_policy.servers.prosody"
+local channel_binding = require "xmpp_tls_policy.servers.prosody.channel_binding"
 local commands = require "xmpp_tls_policy.commands"
 local core = require "xmpp_tls_policy.core"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
@@ -328,6 +329,7 @@ function plugin.start(module)
 	end)
 	kept = service
 	service:load_policies()
+	channel_binding.start()
 	local remove_commands = shell.add(module, commands.list, service)
 	metrics.serve(module, service.metrics)
 	local end_filter = stanza_filter.start(service.admission, hooks, routes.reroute(service.admission), server.sessions())
@@ -378,6 +380,7 @@ function plugin.start(module)
 		end
 		safe_hooks.call("unloading from hosts", unload_from_hosts, module)
 		safe_hooks.call("stopping", service.stop, service)
+		safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
 		kept = nil
 		fail_closed.stop()
 	end
