@@ -78,6 +78,15 @@ function command_service.server(options)
 	function server.hosts()
 		return options.hosts or {}
 	end
+	function server.serves_clients()
+		return true
+	end
+	function server.serves_servers()
+		return true
+	end
+	function server.lacks_starttls(host)
+		return options.without_starttls and options.without_starttls[host]
+	end
 	function server.option(host, name)
 		return options.options and options.options[host] and options.options[host][name]
 	end

@@ -4,6 +4,7 @@ local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local overrides = require "xmpp_tls_policy.policy.overrides"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 
 local DAY = date.DAY
 
@@ -33,7 +34,7 @@ local function shared_list(server)
 end
 
 local function by_domain(a, b)
-	return a.domain < b.domain
+	return (a.domain or "") < (b.domain or "")
 end
 
 ---- Policies ------------------------------------------------------------------
@@ -72,6 +73,12 @@ local function warnings(service, now)
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
 	end)
+	for _, host in ipairs(service.server.hosts()) do
+		local reason = shut_hosts.reason(service.server, service.policies, host)
+		if reason then
+			add(reason, host, { kind = "no-starttls", message = reason })
+		end
+	end
 	table.sort(list, by_domain)
 	return list
 end
@@ -127,7 +134,7 @@ local function unused(service, rows)
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
-		without[#without + 1] = not used[host] and host or nil
+		without[#without + 1] = not used[host] and not service.server.lacks_starttls(host) and host or nil
 	end
 	return without
 end
