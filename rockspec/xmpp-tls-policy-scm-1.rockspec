@@ -134,6 +134,7 @@ build = {
 			["xmpp_tls_policy.stream.starttls"] = "lua/xmpp_tls_policy/stream/starttls.lua";
 			["xmpp_tls_policy.stream.stream"] = "lua/xmpp_tls_policy/stream/stream.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
+			["xmpp_tls_policy.version"] = "lua/xmpp_tls_policy/version.lua";
 			["xmpp_tls_policy.work_queue"] = "lua/xmpp_tls_policy/work_queue.lua";
 		};
 	};
