@@ -78,6 +78,11 @@ void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hell
 		forget_hello(handshake);
 }
 
+bool handshake_is_finished(const SSL *connection)
+{
+	return SSL_get_state(connection) == TLS_ST_OK;
+}
+
 void handshake_fail(struct handshake *handshake)
 {
 	/* A client that sent no byte asked for no handshake. */

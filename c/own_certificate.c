@@ -52,22 +52,6 @@ static void set_issuer(lua_State *L, SSL_CTX *context, X509 *certificate)
 		lua_pop(L, 1);
 }
 
-/* One for each kind of key, in OpenSSL's order. The context's current certificate stays. */
-static void push_all(lua_State *L, SSL_CTX *context)
-{
-	X509 *current = SSL_CTX_get0_certificate(context);
-	int count = 0;
-	lua_newtable(L);
-	for (long more = SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST); more == 1;
-	     more = SSL_CTX_set_current_cert(context, SSL_CERT_SET_NEXT)) {
-		certificate_push(L, SSL_CTX_get0_certificate(context));
-		lua_rawseti(L, -2, ++count);
-	}
-	if (current != NULL)
-		SSL_CTX_select_current_cert(context, current);
-	ERR_clear_error();
-}
-
 void own_certificate_push(lua_State *L, SSL_CTX *context)
 {
 	X509 *certificate = SSL_CTX_get0_certificate(context);
@@ -80,8 +64,6 @@ void own_certificate_push(lua_State *L, SSL_CTX *context)
 		push_chain(L, chain_of(context));
 		lua_setfield(L, -2, "chain");
 		set_issuer(L, context, certificate);
-		push_all(L, context);
-		lua_setfield(L, -2, "certificates");
 	}
 	if (key != NULL) {
 		set_string(L, "key_type", EVP_PKEY_get0_type_name(key));

@@ -79,13 +79,22 @@ describe("the plugin", function ()
 			assert_policy("rfc9325", server, "other.test")
 		end)
 
-		it("logs every mistake in them at the start, and runs with the defaults", function ()
-			local server = start { policy = { profile = "draft", levle = "must" } }
+		it("logs every mistake in them at the start, and runs with the defaults instead", function ()
+			local server = start {
+				policy = { profile = "draft", levle = "must" }, options = { xmpp_tls_polcy = { mode = "report" } },
+			}
+			server:wait_for_log 'warn\tconfiguration: "xmpp_tls_polcy" is no option[^\n]*did you mean "xmpp_tls_policy"'
 			assert_policy("draft", server)
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.levle [^\n]*did you mean \"?level"
 			server:wait_for_log "error\t[^\n]*xmpp_tls_policy.profile is \"draft\"[^\n]*draft%-saintandre%-xmpp%-tls%-02"
 			server:wait_for_log("all hosts: because of the errors above, the policy is "
 				.. "draft%-saintandre%-xmpp%-tls%-02, level should")
+		end)
+
+		it("stays in report mode with mistakes elsewhere", function ()
+			local server = start { policy = { mode = "report", levle = "must", unauthenticated_s2s = "refuse" } }
+			assert.equal("stock", policy_of(server, "c2s"))
+			server:wait_for_log 'xmpp_tls_policy.levle is no option[^\n]*; in force: level = "should"'
 		end)
 
 		it("gives a host at least the valid ones", function ()
@@ -130,7 +139,8 @@ describe("the plugin", function ()
 
 		it("accepts at level must what SHOULD NOT be negotiated, if the server allows it", function ()
 			local server = start {
-				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" } },
+				-- README.md has these options.
+				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" } },
 			}
 			local tls10 = negotiates(server, "c2s", { "-tls1", "-cipher", "ALL:@SECLEVEL=0" })
 			assert.is_true(tls10.ok, tls10.raw)
@@ -138,9 +148,24 @@ describe("the plugin", function ()
 			assert.matches("<mechanisms", tls10.stream)
 			local static = negotiates(server, "c2s", { "-tls1_2", "-cipher", "AES128-SHA" })
 			assert.equal("TLS_RSA_WITH_AES_128_CBC_SHA", static.suite)
-			for _, offer in ipairs { "null", "rc4", "3des", "export", "anonymous", "sslv3" } do
+			local refused = { "null", "rc4", "3des", "export", "anonymous", "sslv3" }
+			for _, offer in ipairs(refused) do
 				assert.equal("alert", client_hello.send(server:target "c2s", offers[offer]).kind, offer)
 			end
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			for _, offer in ipairs(refused) do
+				assert.equal("alert", client_hello.send(server:target "c2s", offers[offer]).kind, offer)
+			end
+		end)
+
+		it("loses only the version for which the operator's list has nothing, and the log says so", function ()
+			local server = start { options = { ssl = { ciphers = "ECDHE-RSA-AES256-SHA384:AES256-SHA" } } }
+			for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+				assert.equal("TLSv1.3", negotiates(server, service, {}).version)
+				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "ALL:@SECLEVEL=0" }).ok)
+			end
+			server:wait_for_log("warn\t[^\n]*c2s: without TLS 1.2: no cipher suite of TLS 1.2 or older is left")
+			assert.matches("Overridden: [^\n]*without TLS 1.2", (server:shell [[tlspolicy:status("width=1000")]]))
 		end)
 	end)
 

@@ -4,13 +4,16 @@ local adapter = {}
 -- A new adapter. Fields of `more` replace its functions. Beside the functions it has:
 --   lines    log lines: a list of { host or session, level, text }
 --   options  host or "*" -> value of our option
+--   names    host or "*" -> names of the options of the server's configuration
+--   modules  name -> true: modules of the server that are enabled
 --   stores   name -> key (nil: "") -> table
 --   events, messages, failures   lists of the arguments of fire, send_message and log_limited
 --   time     seconds of the monotonic clock
 --   timers   pending timers: a list of { name, action }
 function adapter.new(more)
 	local server = {
-		lines = {}, options = {}, stores = {}, events = {}, messages = {}, failures = {}, time = 0, timers = {},
+		lines = {}, options = {}, names = {}, modules = {}, stores = {}, events = {}, messages = {}, failures = {},
+		time = 0, timers = {},
 	}
 
 	local function log(of, level, format, ...)
@@ -26,6 +29,20 @@ function adapter.new(more)
 			own = server.options["*"]
 		end
 		return own
+	end
+	function server.hosts()
+		local names = {}
+		for host in pairs(server.options) do
+			names[#names + 1] = host ~= "*" and host or nil
+		end
+		table.sort(names)
+		return names
+	end
+	function server.option_names(host)
+		return server.names[host] or {}
+	end
+	function server.wants_module(_, name)
+		return name == "xmpp_tls_policy" or server.modules[name] == true
 	end
 	function server.monotonic()
 		return server.time
@@ -51,6 +68,16 @@ function adapter.new(more)
 	end
 	function server.serves_clients()
 		return true
+	end
+	function server.serves_servers()
+		return true
+	end
+	function server.lacks_starttls() end
+	function server.address(session)
+		return session.address
+	end
+	function server.unicode_form(domain)
+		return domain == "xn--bcher-kva.test" and "b\195\188cher.test" or nil
 	end
 	function server.fire(host, event, data)
 		server.events[#server.events + 1] = { host, event, data }

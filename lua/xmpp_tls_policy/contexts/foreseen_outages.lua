@@ -1,6 +1,4 @@
 --- Hosts in report mode on which enforcing would leave no TLS at all: the log says so at each load.
-local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
-
 local foreseen_outages = {}
 
 local methods = {}
@@ -9,12 +7,13 @@ local metatable = { __index = methods }
 -- Roles, and the peers that connect. The contexts of s2sin and s2sout have the same options.
 local ROLES = { { "c2s", "clients" }, { "s2sin", "servers" } }
 
---- For one load of the module. `server`: the adapter; `policies`; `queue`: a work_queue, in which hosts
--- are looked at.
+--- For one load of the module. `server`: the adapter; `policies`; `adopted`: the contexts; `queue`: a
+-- work_queue, in which hosts are looked at.
 function foreseen_outages.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
+		_adopted = options.adopted,
 		_queue = options.queue,
 		_messages = {}, -- host -> list of messages, see of
 		_waiting = {}, -- hosts, in order
@@ -26,8 +25,9 @@ local function outage(self, host, policy, role, peers)
 	local server = self._server
 	-- Where the server has no certificate, there is no TLS to lose.
 	local luasec = server.own_context(host, role)
-	local enforcement = luasec
-		and adopted_contexts.foresee(server.luasec_context(luasec), policy, server.operator_lists(host, role))
+	local enforcement = luasec and self._adopted:foresee(server.luasec_context(luasec), {
+		policy = policy, host = host, role = role, operator = server.operator_lists(host, role),
+	})
 	if enforcement and enforcement.failure then
 		return ("if %s were enforced, no %s could connect with TLS: %s"):format(policy:name(), peers, enforcement.failure)
 	end

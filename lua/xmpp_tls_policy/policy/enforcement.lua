@@ -2,38 +2,22 @@
 -- negotiated without it.
 local copy = require "xmpp_tls_policy.copy"
 local hello_verdicts = require "xmpp_tls_policy.policy.hello_verdicts"
-local settings = require "xmpp_tls_policy.policy.settings"
-local suites = require "xmpp_tls_policy.policy.suites"
 
 local enforcement = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
--- Settings in force on a context, as negotiation.lua wants them.
-local function allowed_by(made, keys)
-	local allowed = {
-		minimum_version = made.minimum_version or suites.versions[1], maximum_version = made.maximum_version,
-		dh_bits = made.dh_bits, security_level = made.security_level, keys = keys, is_in_force = true,
-		client_order = not made.server_preference,
-	}
-	for _, list in ipairs(settings.lists) do
-		allowed[list] = settings.records(list, made[list])
-	end
-	return allowed
-end
-
 -- `parts` of a policy: { entries, clauses, allowed }, see hello_verdicts.lua. `context`: { before =
--- the settings that the server made; settings = those that would be in force; keys = of its
--- certificates, see signatures.lua; failure = a message in place of settings: no TLS would be left },
+-- the settings that the server made; settings = those that would be in force; certificate = the facts
+-- of its own, or nil; failure = a message in place of settings: no TLS would be left },
 -- nil: none in particular, and everything counts that the policy allows.
 function enforcement.new(policy, parts, context)
 	local self = setmetatable({ _policy = policy, failure = context and context.failure }, metatable)
 	if not context then
 		self._verdicts = hello_verdicts.new(parts.entries, parts.clauses, parts.allowed)
 	elseif context.settings then
-		self._verdicts = hello_verdicts.new(parts.entries, parts.clauses, allowed_by(context.settings, context.keys),
-			allowed_by(context.before, context.keys))
+		self._verdicts = hello_verdicts.new(parts.entries, parts.clauses, parts.allowed, context)
 	end
 	return self
 end

@@ -14,17 +14,17 @@ local exceptions = {}
 local example = '{ level = "must"; expires = "2027-03-01"; reason = "old server" }'
 
 local function day(value, path, errors)
-	if not date.begins(value) then
-		report(errors, path, value, ('%s is %s; accepted: a day such as "2027-03-01"'):format(
-			path, text.printable(value)))
+	if date.begins(value) then
+		return value
 	end
+	report(errors, path, value, ('%s is %s; accepted: a day such as "2027-03-01"'):format(path, text.printable(value)))
 end
 
 local function words(value, path, errors)
-	if type(value) ~= "string" or not value:find "%S" then
-		report(errors, path, value, ("%s is %s; accepted: a few words for the log"):format(
-			path, text.printable(value)))
+	if type(value) == "string" and value:find "%S" then
+		return value
 	end
+	report(errors, path, value, ("%s is %s; accepted: a few words for the log"):format(path, text.printable(value)))
 end
 
 -- An exception never makes a policy stricter.
@@ -40,9 +40,10 @@ local fields = validators.table_of({
 	reason = words,
 }, example)
 
+-- An exception is valid as a whole, or not at all.
 local function validate_one(value, path, errors)
 	local before = #errors
-	fields(value, path, errors)
+	local valid = fields(value, path, errors)
 	if #errors > before then
 		return
 	end
@@ -55,6 +56,7 @@ local function validate_one(value, path, errors)
 		report(errors, path, nil, ('%s excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"'):format(
 			path))
 	end
+	return #errors == before and valid or nil
 end
 
 -- The validator of the option (see validators.lua): a table of exceptions by domain, in
@@ -64,20 +66,21 @@ function exceptions.validate(value, path, errors)
 		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }'):format(
 			path, text.printable(value), example))
 	end
-	local path_of_domain = {}
+	local path_of_domain, valid = {}, {}
 	for _, key in ipairs(validators.sorted_keys(value)) do
 		local place = validators.path_of(path, key)
 		local domain = type(key) == "string" and domain_name(key)
 		if not domain then
-			report(errors, place, value[key],
+			report(errors, place, rawget(value, key),
 				('%s is no domain; an exception is for one peer, named as in ["old.example"]'):format(place))
 		elseif path_of_domain[domain] then
-			report(errors, place, value[key], ("%s is the same domain as %s"):format(place, path_of_domain[domain]))
+			report(errors, place, rawget(value, key), ("%s is the same domain as %s"):format(place, path_of_domain[domain]))
 		else
 			path_of_domain[domain] = place
-			validate_one(value[key], place, errors)
+			valid[key] = validate_one(rawget(value, key), place, errors)
 		end
 	end
+	return valid
 end
 
 -- A valid option as a new table: domain, as core.domain_name returns it -> { domain,

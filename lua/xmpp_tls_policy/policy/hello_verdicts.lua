@@ -21,19 +21,19 @@ local deciding = { "versions", "suites", "groups", "signature_schemes" }
 -- The verdicts of a policy.
 --   entries  of the policy: list of { id, document, section, level, enforced }
 --   clauses  id -> clause
---   allowed  all that the policy allows, in order of preference, or all that it would put in force
---            on a context (see negotiation.lua)
---   served   all that the context serves without the policy; nil: no context in particular
-function hello_verdicts.new(entries, clauses, allowed, served)
-	local unrestricted = settings.unrestricted()
-	unrestricted.keys = allowed.keys
+--   allowed  all that the policy allows, in order of preference (see settings.lua)
+--   context  on which it would be in force: { before, settings, certificate }, as in
+--            enforcement.lua; nil: none in particular
+function hello_verdicts.new(entries, clauses, allowed, context)
+	local limits = context and { certificate = context.certificate or false }
 	return setmetatable({
 		_entries = entries,
 		_clauses = clauses,
 		_allowed = allowed,
-		_negotiation = negotiation.new(allowed),
-		_served = served and negotiation.new(served),
-		_unrestricted = negotiation.new(unrestricted),
+		_limits = limits,
+		_negotiation = context and negotiation.of_settings(context.settings, limits.certificate) or negotiation.new(allowed),
+		_served = context and negotiation.of_settings(context.before, limits.certificate),
+		_unrestricted = negotiation.new(settings.unrestricted(), limits),
 		_by_clause = {}, -- id -> { negotiation, minimum_version } under that clause alone
 		_known = {},
 		_known_count = 0,
@@ -44,8 +44,8 @@ local function by_clause(self, id)
 	if not self._by_clause[id] then
 		local allowed = settings.unrestricted()
 		settings.restrict(allowed, self._clauses[id], true)
-		allowed.keys = self._allowed.keys
-		self._by_clause[id] = { negotiation = negotiation.new(allowed), minimum_version = allowed.minimum_version }
+		local limits = self._limits and { certificate = self._limits.certificate, security_level = allowed.security_level }
+		self._by_clause[id] = { negotiation = negotiation.new(allowed, limits), minimum_version = allowed.minimum_version }
 	end
 	return self._by_clause[id]
 end

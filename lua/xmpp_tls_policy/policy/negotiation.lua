@@ -1,10 +1,9 @@
 -- The outcome of a handshake between a ClientHello and a server that allows only certain
--- versions, suites and groups, as OpenSSL decides it.
-local signatures = require "xmpp_tls_policy.policy.signatures"
+-- versions, suites and groups.
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
-local newest = suites.versions[#suites.versions]
 
 local negotiation = {}
 
@@ -12,110 +11,209 @@ local methods = {}
 local metatable = { __index = methods }
 
 -- Number -> record, and number -> place in the order of preference, in which the records on
--- request come last, unless the list is in force.
-local function by_number(list, is_in_force)
+-- request come last.
+local function by_number(list)
 	local records, places = {}, {}
 	for index, record in ipairs(list) do
 		records[record.number] = record
-		places[record.number] = index + (record.on_request and not is_in_force and #list or 0)
+		places[record.number] = index + (record.on_request and #list or 0)
 	end
-	return { records = records, places = places }
+	return { list = list, records = records, places = places }
 end
 
--- The negotiation of a server. `allowed`: { minimum_version; maximum_version (nil: the newest);
--- ciphers, ciphersuites, groups (lists of records of suites.lua in order of preference); dh_bits;
--- security_level (nil: 0); keys = of its certificates (see signatures.lua), nil: any; is_in_force =
--- whether the lists are in force; client_order = whether the client's order counts }.
-function negotiation.new(allowed)
-	local is_in_force = allowed.is_in_force
+-- OpenSSL's security level -> the least bits of strength (SSL_CTX_set_security_level(3)).
+local least_bits = { [0] = 0, 80, 112, 128, 192, 256 }
+
+-- The negotiation of a server.
+--   allowed  { minimum_version, maximum_version (nil: the newest), ciphers, ciphersuites, groups
+--            (lists of records of suites.lua in order of preference), dh_bits }
+--   limits   of the server itself, nil if they are unknown:
+--     certificate     { key_type, curve }, as a certificate's facts have them; false: the server
+--                     has none; nil: any suite and signature will do
+--     security_level  OpenSSL's
+--     without_dh      true: there are no DH parameters
+function negotiation.new(allowed, limits)
+	limits = limits or {}
 	return setmetatable({
 		_minimum_version = allowed.minimum_version,
-		_maximum_version = allowed.maximum_version or newest,
-		_ciphers = by_number(allowed.ciphers, is_in_force),
-		_ciphersuites = by_number(allowed.ciphersuites, is_in_force),
-		_groups = by_number(allowed.groups, is_in_force),
+		_maximum_version = allowed.maximum_version or suites.versions[#suites.versions],
+		_ciphers = by_number(allowed.ciphers),
+		_ciphersuites = by_number(allowed.ciphersuites),
+		_groups = by_number(allowed.groups),
 		_dh_bits = allowed.dh_bits,
-		_security_level = allowed.security_level or 0,
-		_client_order = allowed.client_order,
-		_keys = allowed.keys,
+		_certificate = limits.certificate,
+		_security_level = limits.security_level or 0,
+		_without_dh = limits.without_dh,
 	}, metatable)
 end
 
--- The version that the server chooses; nil if there is none in common. An old client sends one
--- number, which stands for all older versions, too.
-local function version_of(self, hello)
+local function records_of(names, list)
+	local is_listed, records = {}, {}
+	for _, name in ipairs(names or {}) do
+		is_listed[name:lower()] = true
+	end
+	for _, record in ipairs(list) do
+		if not names or is_listed[record.name:lower()] then
+			records[#records + 1] = record
+		end
+	end
+	return records
+end
+
+-- The negotiation of a server with settings (see settings.lua; a list that is nil allows
+-- everything). `certificate`: see new.
+function negotiation.of_settings(settings, certificate)
+	local allowed = {
+		minimum_version = settings.minimum_version or suites.versions[1], maximum_version = settings.maximum_version,
+		dh_bits = settings.dh_bits,
+	}
+	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+		allowed[list] = records_of(settings[list], suites[list])
+	end
+	return negotiation.new(allowed, {
+		certificate = certificate, security_level = settings.security_level, without_dh = settings.dh_bits == nil,
+	})
+end
+
+-- ---- versions --------------------------------------------------------------------
+
+-- OpenSSL has no version before TLS 1.2 above its security level 0.
+local function has_version(self, version)
+	return rank[version] >= rank[self._minimum_version] and rank[version] <= rank[self._maximum_version]
+		and (self._security_level == 0 or rank[version] >= rank["TLSv1.2"])
+end
+
+-- The version that the server negotiates of a ClientHello, nil if none. Suites do not count for it.
+-- A single version before TLS 1.3 may be the newest of those that the client has
+-- (rfc8446.4.2.1.versions-in-extension).
+function methods:version(hello)
 	local best
-	local function consider(version)
-		if version and rank[version] >= rank[self._minimum_version] and rank[version] <= rank[self._maximum_version]
-			and (not best or rank[version] > rank[best]) then
+	for _, number in ipairs(hello.versions or {}) do
+		local version = suites.versions_by_number[number]
+		if version and has_version(self, version) and (not best or rank[version] > rank[best]) then
 			best = version
 		end
 	end
-	for _, number in ipairs(hello.versions or {}) do
-		consider(suites.versions_by_number[number])
-	end
 	local only = hello.versions and #hello.versions == 1 and suites.versions_by_number[hello.versions[1]]
-	if only and only ~= newest and rank[only] > rank[self._maximum_version] then
-		consider(self._maximum_version)
+	if not best and only and only ~= "TLSv1.3" and rank[only] > rank[self._maximum_version]
+		and has_version(self, self._maximum_version) then
+		return self._maximum_version
 	end
 	return best
 end
 
--- Some groups are for TLS 1.3 alone, and some for older versions alone.
-local function is_for_version(group, version)
-	local is_new = group.name:find "tls13$" or group.kind ~= "curve"
-	if version ~= newest then
-		return not is_new
+-- ---- suites, groups and signatures -----------------------------------------------
+
+-- Whether the server's certificate can authenticate a suite before TLS 1.3.
+local function fits_key(self, suite)
+	local certificate = self._certificate
+	if certificate == nil then
+		return true
+	elseif certificate.key_type == "RSA" then
+		return suite.authentication == "RSA"
+	elseif certificate.key_type == "RSA-PSS" then
+		return suite.authentication == "RSA" and suite.key_exchange ~= "RSA"
 	end
-	return is_new or group.bits >= 250 and not group.name:find "^brainpool"
+	return suite.authentication == "ECDSA"
 end
 
--- Whether there is a group in common. OpenSSL finds none for a client without a list
--- (rfc8422.4.no-list-of-groups).
-local function has_group(self, hello, version)
-	for _, number in ipairs(hello.groups or {}) do
-		local group = self._groups.records[number]
-		if group and is_for_version(group, version) then
+-- Whether the server can use a suite of its own in a version.
+local function can_use(self, suite, version)
+	if suite.bits < least_bits[self._security_level] then
+		return false
+	elseif version == "TLSv1.3" then
+		return true
+	end
+	return (version == "TLSv1.2" or not suite.needs_tls12) and fits_key(self, suite)
+		and not (self._without_dh and suite.key_exchange == "DHE")
+end
+
+local function has_group(group, version)
+	if version == "TLSv1.3" then
+		return group.tls13
+	end
+	return group.before_tls13
+end
+
+local function lists(numbers, wanted)
+	for _, number in ipairs(numbers or {}) do
+		if number == wanted then
 			return true
 		end
 	end
 	return false
 end
 
--- What the server lacks for a suite that it allows: "suite", "group", "signature", or nil. Without a
--- certificate nothing signs.
-local function lack_of(self, suite, hello, version)
-	local needs_group = version == newest or suite.key_exchange:find "^ECDHE" ~= nil
-	if rank[version] < rank["TLSv1.2"] and suite.needs_tls12 then
-		return "suite"
-	elseif needs_group and not has_group(self, hello, version) then
-		return "group"
-	elseif suite.authentication == "anonymous" or suite.authentication == "PSK" then
-		return nil
+local function shares_group(self, hello, version)
+	for _, number in ipairs(hello.groups or {}) do
+		local group = self._groups.records[number]
+		if group and has_group(group, version) then
+			return true
+		end
 	end
-	return signatures.lack(self._keys, suite.authentication, version, hello, self._security_level)
+	return false
+end
+
+-- rfc8422.5.1.curve-of-certificate: before TLS 1.3 a client lists the curves that it can verify.
+local function has_curve_of_key(self, hello)
+	local certificate = self._certificate
+	local curve = certificate and certificate.key_type == "EC" and suites.groups_by_name[certificate.curve or ""]
+	return not curve or not hello.groups or lists(hello.groups, curve.number)
+end
+
+-- Whether the groups of a ClientHello are enough for a suite. Before TLS 1.3 a client without a
+-- list leaves the group to the server, and OpenSSL chooses none (rfc8422.4.no-list-of-groups).
+local function has_groups_for(self, hello, suite, version)
+	if version ~= "TLSv1.3" then
+		if suite.authentication == "ECDSA" and not has_curve_of_key(self, hello) then
+			return false
+		elseif not suite.key_exchange:find "^ECDHE" then
+			return true
+		end
+	end
+	return shares_group(self, hello, version)
+end
+
+-- Before TLS 1.2 no scheme is listed (rfc4346.7.4.3.md5-and-sha1). OpenSSL wants a scheme in TLS 1.2
+-- for RSA key transport, too.
+local function shares_signature(self, hello, version)
+	if self._certificate == nil or rank[version] < rank["TLSv1.2"] then
+		return true
+	end
+	local offered = hello.signature_schemes or version == "TLSv1.2" and signature_schemes.unlisted or {}
+	for _, number in ipairs(offered) do
+		local scheme = signature_schemes.by_number[number]
+		if scheme and signature_schemes.suits(scheme, self._certificate, version, least_bits[self._security_level]) then
+			return true
+		end
+	end
+	return false
 end
 
 local function suites_of(self, version)
-	return version == newest and self._ciphersuites or self._ciphers
+	return version == "TLSv1.3" and self._ciphersuites or self._ciphers
 end
 
 -- The kind of thing that a ClientHello lacks for a handshake: "version", "suite", "group" or
--- "signature"; nil if it lacks nothing.
+-- "signature"; "certificate" if the server has none; nil if nothing is missing.
 function methods:missing(hello)
-	local version = version_of(self, hello)
+	local version = self:version(hello)
 	if not version then
 		return "version"
+	elseif self._certificate == false then
+		return "certificate"
 	end
-	local allowed, least = suites_of(self, version).records, "suite"
+	local missing, own = "suite", suites_of(self, version)
 	for _, number in ipairs(hello.suites or {}) do
-		local lack = allowed[number] and lack_of(self, allowed[number], hello, version) or not allowed[number] and "suite"
-		if not lack then
-			return nil
+		local suite = own.records[number]
+		if suite and can_use(self, suite, version) then
+			if has_groups_for(self, hello, suite, version) then
+				return not shares_signature(self, hello, version) and "signature" or nil
+			end
+			missing = "group"
 		end
-		least = least == "suite" and lack or least
 	end
-	return least
+	return missing
 end
 
 -- How many of the suites offered are allowed.
@@ -129,17 +227,13 @@ function methods:count_suites(hello)
 	return count
 end
 
--- The record that comes first in our order of those offered, or in the client's, or nil.
--- `is_possible(record)`: whether it counts.
-local function preferred(self, allowed, numbers, is_possible)
+-- The record that comes first in our order of those offered and usable, or nil.
+local function preferred(own, numbers, is_usable)
 	local best, least
 	for _, number in ipairs(numbers or {}) do
-		local record, place = allowed.records[number], allowed.places[number]
-		if record and (not least or place < least) and is_possible(record) then
-			if self._client_order then
-				return record
-			end
-			best, least = record, place
+		local place = own.places[number]
+		if place and (not least or place < least) and is_usable(own.records[number]) then
+			best, least = own.records[number], place
 		end
 	end
 	return best
@@ -148,15 +242,19 @@ end
 -- The version, suite and group (records; group: nil if there is none) that the server
 -- negotiates of a ClientHello that lacks nothing.
 function methods:choose(hello)
-	local version = version_of(self, hello)
-	local suite = preferred(self, suites_of(self, version), hello.suites, function (record)
-		return lack_of(self, record, hello, version) == nil
-	end)
-	local group = preferred(self, self._groups, hello.groups, function (record)
-		return is_for_version(record, version)
-	end)
-	return { version = version, suite = suite, group = group }
+	local version = self:version(hello)
+	return {
+		version = version,
+		suite = preferred(suites_of(self, version), hello.suites, function (suite)
+			return can_use(self, suite, version) and has_groups_for(self, hello, suite, version)
+		end),
+		group = preferred(self._groups, hello.groups, function (group)
+			return has_group(group, version)
+		end),
+	}
 end
+
+-- ---- parts of an offer -----------------------------------------------------------
 
 local function common(numbers, is_common)
 	local kept = numbers and {}
@@ -171,11 +269,11 @@ end
 function methods:reduced(hello)
 	return {
 		versions = common(hello.versions, function (number)
-			return version_of(self, { versions = { number } }) ~= nil
+			return self:version { versions = { number } } ~= nil
 		end),
 		suites = common(hello.suites, function (number)
-			local suite = self._ciphers.records[number] or self._ciphersuites.records[number]
-			return suite and signatures.has_key(self._keys, suite.authentication)
+			return self._ciphersuites.records[number]
+				or self._ciphers.records[number] and fits_key(self, self._ciphers.records[number])
 		end),
 		groups = common(hello.groups, function (number)
 			return self._groups.records[number]
@@ -184,12 +282,12 @@ function methods:reduced(hello)
 	}
 end
 
--- The schemes with SHA-1 (rfc8446.4.2.3.signature-schemes).
-local sha1_schemes = { [0x0201] = true, [0x0203] = true }
+-- ---- facts -----------------------------------------------------------------------
 
 local function offers_sha2(hello)
-	for _, scheme in ipairs(hello.signature_schemes or {}) do
-		if not sha1_schemes[scheme] then
+	for _, number in ipairs(hello.signature_schemes or {}) do
+		local scheme = signature_schemes.by_number[number]
+		if not scheme or scheme.bits > 64 then
 			return true
 		end
 	end

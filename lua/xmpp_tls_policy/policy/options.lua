@@ -1,6 +1,7 @@
 -- The options of an operator: validation, defaults, and a host's own over the global ones.
 local exceptions = require "xmpp_tls_policy.policy.exceptions"
 local profiles = require "xmpp_tls_policy.policy.profiles"
+local text = require "xmpp_tls_policy.text"
 local validators = require "xmpp_tls_policy.policy.validators"
 
 local one_of = validators.one_of
@@ -16,12 +17,21 @@ local defaults = {
 	mode = "enforce",
 	notify_admins = false,
 	profile = profiles.default,
-	resumption = { enabled = true, lifetime = 3600, memory = 16 },
+	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 16 },
 	unauthenticated_s2s = "dialback",
 }
 
 -- Options of the whole process, which no host can have of its own.
 local of_the_process = { "resumption" }
+
+-- Values from strict to mild. A wrong option of a host gets the stricter of its default and the
+-- value for all hosts. An option that is not here has no strict value.
+local strict_to_mild = {
+	certificate_change = { "refuse", "warn" },
+	level = profiles.levels,
+	mode = { "enforce", "report" },
+	unauthenticated_s2s = { "refuse", "dialback" },
+}
 
 local validate = validators.table_of({
 	certificate_change = one_of({ "warn", "refuse" }),
@@ -31,6 +41,7 @@ local validate = validators.table_of({
 	notify_admins = validators.boolean,
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = validators.table_of({
+		address_share = validators.number_of("addresses", 1, 1024),
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
 		memory = validators.number_of("MiB", 1, 4096),
@@ -52,23 +63,64 @@ local function with_defaults(given, known)
 	return complete
 end
 
--- The options as the operator wrote them (nil: none) -> a new table with every default
--- filled in, and with exceptions as in exceptions.normal. Or nil, and a list of every
--- fault, in the order of the options:
---   { option = "level", value = printable, message = for the log }
--- Throws no error and changes nothing of its argument.
-function options.check(given)
+-- The valid part of options (nil: none), and the errors.
+local function valid_part(given)
 	local errors = {}
 	if given == nil then
 		given = {}
 	end
-	validate(given, options.name, errors)
+	return validate(given, options.name, errors) or {}, errors
+end
+
+-- The option of an error: "resumption" for "resumption.lifetime".
+local function top_of(problem)
+	return problem.option:match "^[%a_][%w_]*"
+end
+
+-- A switch of resumption that cannot be read switches it off, which is stricter than its default.
+local function put_off_if_wrong(valid, errors)
+	for _, problem in ipairs(errors) do
+		if problem.option == "resumption" or problem.option == "resumption.enabled" then
+			valid.resumption = valid.resumption or {}
+			valid.resumption.enabled = false
+		end
+	end
+end
+
+local function complete(valid)
+	local options_in_force = with_defaults(valid, defaults)
+	options_in_force.exceptions = exceptions.normal(valid.exceptions)
+	return options_in_force
+end
+
+-- The options as the operator wrote them (nil: none) -> a new table with every default
+-- filled in, and with exceptions as in exceptions.normal. A wrong option has its default, a wrong
+-- exception is left out, and resumption is off if its switch is wrong. Then the list of every
+-- fault, in the order of the options:
+--   { option = "level", value = printable, message = for the log, nearest = known name or nil }
+-- Throws no error and changes nothing of its argument.
+function options.repair(given)
+	local valid, errors = valid_part(given)
+	put_off_if_wrong(valid, errors)
+	return complete(valid), errors
+end
+
+-- The same if there is no fault; otherwise nil, and the list.
+function options.check(given)
+	local repaired, errors = options.repair(given)
 	if errors[1] then
 		return nil, errors
 	end
-	local complete = with_defaults(given, defaults)
-	complete.exceptions = exceptions.normal(rawget(given, "exceptions"))
-	return complete
+	return repaired
+end
+
+local function stricter(name, a, b)
+	for _, value in ipairs(strict_to_mild[name] or {}) do
+		if value == a or value == b then
+			return value
+		end
+	end
+	return b
 end
 
 local function fingerprint(value)
@@ -117,6 +169,46 @@ function options.merge(global, host)
 		end
 	end
 	return merged, errors
+end
+
+-- The options of a host, from those for all and its own, repaired as in `repair`: a wrong option
+-- of the host's own has the stricter of its default and the value for all. Then the errors in its
+-- own options, and whether there are errors in those for all.
+function options.repair_host(global, own)
+	local all, errors_of_all = valid_part(global)
+	put_off_if_wrong(all, errors_of_all)
+	local _, errors = options.merge(nil, own)
+	local mine, faults = valid_part(own)
+	local merged = options.merge(all, mine)
+	for _, problem in ipairs(faults) do
+		local name = top_of(problem)
+		if name == "exceptions" then
+			merged.exceptions = mine.exceptions
+		elseif mine[name] == nil and defaults[name] ~= nil then
+			merged[name] = stricter(name, defaults[name], all[name])
+		end
+		errors[#errors + 1] = problem
+	end
+	return complete(merged), errors, errors_of_all[1] ~= nil
+end
+
+-- What is in force instead of a wrong option: 'level = "should"'; nil if there is no more to say
+-- than that the option is unknown. `in_force`: a policy, or options as repair returns them; `stays`:
+-- whether they are those of before the error.
+function options.in_force_instead(problem, in_force, stays)
+	local name = top_of(problem)
+	if name == options.name then
+		return stays and "the options of before" or "the defaults"
+	elseif name == "exceptions" then
+		return stays and "the exceptions of before" or "no such exception"
+	elseif name == "resumption" then
+		local field = problem.option:match "%.([%w_]+)$" or "enabled"
+		field = in_force.resumption[field] ~= nil and field or problem.nearest
+		return field and ("resumption.%s = %s"):format(field, text.printable(in_force.resumption[field]))
+	end
+	local known = defaults[name] ~= nil and name or problem.nearest
+	local value = known and in_force[known]
+	return value ~= nil and type(value) ~= "table" and ("%s = %s"):format(known, text.printable(value)) or nil
 end
 
 return options

@@ -1,6 +1,7 @@
 --- The policies of our hosts, as the configuration has them.
-local new_policy = require "xmpp_tls_policy.policy".new
 local options = require "xmpp_tls_policy.policy.options"
+local policy_of_options = require "xmpp_tls_policy.policy".of
+local text = require "xmpp_tls_policy.text"
 
 local policies = {}
 
@@ -47,17 +48,12 @@ local function is_same(a, b, depth)
 	return true
 end
 
--- The policy of options as the operator wrote them: the same object while it is used and the
--- options come to the same. Or nil and a list of errors.
-local function policy_of(self, given)
-	local checked, errors = options.check(given)
-	if not checked then
-		return nil, errors
-	end
+-- The policy of checked options: the same object while it is used and the options come to the same.
+local function policy_of(self, checked)
 	local key = options.fingerprint(checked)
 	local policy = self._known[key]
 	if not policy then
-		policy = new_policy(given)
+		policy = policy_of_options(checked)
 		self._known[key] = policy
 	end
 	return policy
@@ -65,12 +61,6 @@ end
 
 local function named(host)
 	return host == "*" and "all hosts" or host
-end
-
-local function log_errors(self, host, errors)
-	for _, problem in ipairs(errors or {}) do
-		self._server.log("*", "error", "%s: %s", host == "*" and "configuration" or host, problem.message)
-	end
 end
 
 local function described(policy)
@@ -91,11 +81,26 @@ local function put_in_force(self, host, policy)
 	self._policies[host] = policy
 end
 
--- A wrong option never makes a policy weaker: the previous policy stays. At the start the host's
--- valid options hold, or those for all, or the defaults.
-local function put_instead(self, host, of_host, of_all)
-	local policy = self._policies[host] or of_host or of_all or policy_of(self, nil)
-	self._server.log("*", "error", "%s: because of the errors above, the policy is %s", named(host), described(policy))
+-- Logs each error, and the value that is in force instead of it.
+local function log_errors(self, host, errors, policy, stays)
+	for _, problem in ipairs(errors) do
+		local instead = options.in_force_instead(problem, policy, stays)
+		self._server.log("*", "error", "%s: %s%s", host == "*" and "configuration" or host, problem.message,
+			instead and "; in force: " .. instead or "")
+	end
+end
+
+-- A wrong option never makes a policy weaker: the policy of before stays. At the start the valid
+-- options hold; options.lua says what takes the place of the wrong ones. `wrong_elsewhere`: whether
+-- there are errors in the options for all.
+local function put_repaired(self, host, repaired, errors, wrong_elsewhere)
+	local before = self._policies[host]
+	local policy = before or policy_of(self, repaired)
+	log_errors(self, host, errors, policy, before ~= nil)
+	if errors[1] or wrong_elsewhere then
+		self._server.log("*", "error", "%s: because of the errors above, the policy is %s", named(host),
+			described(policy))
+	end
 	put_in_force(self, host, policy)
 end
 
@@ -104,33 +109,31 @@ local function load_all(self)
 	if read and is_same(read.given, given, 1) then
 		return put_in_force(self, "*", read.policy)
 	end
-	local policy, errors = policy_of(self, given)
-	log_errors(self, "*", errors)
-	self._read["*"] = policy and { given = given, policy = policy }
-	if policy then
-		put_in_force(self, "*", policy)
-	else
-		put_instead(self, "*")
+	local repaired, errors = options.repair(given)
+	if errors[1] then
+		self._read["*"] = nil
+		return put_repaired(self, "*", repaired, errors)
 	end
+	local policy = policy_of(self, repaired)
+	self._read["*"] = { given = given, policy = policy }
+	put_in_force(self, "*", policy)
 end
 
--- The policy of a host with options of its own. Options that were valid when they were read last
--- are not checked again. Or nil, and the policy of the host's own options alone, if those are valid.
-local function policy_of_host(self, host, global, own)
+-- A host with options of its own. Options that were valid when they were read last are not checked
+-- again.
+local function load_own(self, host, global, own)
 	local read = self._read[host]
 	if read and is_same(read.global, global, 1) and is_same(read.own, own, 1) then
-		return read.policy
+		return put_in_force(self, host, read.policy)
 	end
-	self._read[host] = nil
-	local merged, misplaced = options.merge(nil, own)
-	local of_host, errors = policy_of(self, merged)
-	log_errors(self, host, misplaced)
-	log_errors(self, host, errors)
-	local policy = of_host and policy_of(self, global) and policy_of(self, (options.merge(global, merged)))
-	if policy and not misplaced[1] then
-		self._read[host] = { global = global, own = own, policy = policy }
+	local repaired, errors, wrong_elsewhere = options.repair_host(global, own)
+	if errors[1] or wrong_elsewhere then
+		self._read[host] = nil
+		return put_repaired(self, host, repaired, errors, wrong_elsewhere)
 	end
-	return policy, of_host
+	local policy = policy_of(self, repaired)
+	self._read[host] = { global = global, own = own, policy = policy }
+	put_in_force(self, host, policy)
 end
 
 --- Reads the options of a host, and makes its policy active. The options for all have to be
@@ -140,11 +143,25 @@ function methods:load_host(host)
 	if rawequal(global, own) then
 		return put_in_force(self, host, self._policies["*"])
 	end
-	local policy, of_host = policy_of_host(self, host, global, own)
-	if policy then
-		put_in_force(self, host, policy)
-	else
-		put_instead(self, host, of_host, self._policies["*"])
+	load_own(self, host, global, own)
+end
+
+-- Warns of options of the server whose names are nearly that of ours. An option that is named after a
+-- module belongs to that module.
+local function warn_of_misspelt_names(self)
+	local server, is_near = self._server, {}
+	local places = server.hosts()
+	table.insert(places, 1, "*")
+	for _, host in ipairs(places) do
+		for _, name in ipairs(server.option_names(host)) do
+			if is_near[name] == nil then
+				is_near[name] = name ~= options.name and text.nearest(name, { options.name }) ~= nil
+			end
+			if is_near[name] and not server.wants_module(host, name) then
+				server.log("*", "warn", "%s: %s is no option and has no effect; did you mean %s?",
+					host == "*" and "configuration" or host, text.quote(name), text.quote(options.name))
+			end
+		end
 	end
 end
 
@@ -156,6 +173,7 @@ function methods:load()
 	for _, host in ipairs(self:hosts()) do
 		self:load_host(host)
 	end
+	warn_of_misspelt_names(self)
 	self:warn_of_exceptions()
 end
 

@@ -1,18 +1,21 @@
--- Validators of options. Each is function(value, path, errors): it appends every fault of
--- the value to `errors`, as { option, value, message }, and calls no metamethod of the
+-- Validators of options. Each is function(value, path, errors) -> the valid part of the value:
+-- the value itself, of a table a new one with its valid parts, or nil. It appends every fault
+-- to `errors`, as { option, value, message, nearest }, and calls no metamethod of the
 -- value. `path` is the place in the configuration, such as "xmpp_tls_policy.level".
 local text = require "xmpp_tls_policy.text"
 
 local validators = {}
 
 -- Appends one fault. `option`: the path without the name of the whole table, for which
--- the path stands itself; `value`: printable.
-function validators.report(errors, path, value, message)
+-- the path stands itself; `value`: printable; `nearest`: the known name that is like an
+-- unknown one, or nil.
+function validators.report(errors, path, value, message, nearest)
 	local option = path:match "^[%a_][%w_]*%.?(.*)$"
 	errors[#errors + 1] = {
 		option = option ~= "" and option or path,
 		value = text.printable(value),
 		message = message,
+		nearest = nearest,
 	}
 end
 
@@ -51,7 +54,7 @@ function validators.one_of(names, superseded)
 	end
 	return function(value, path, errors)
 		if accepted[value] then
-			return
+			return value
 		elseif superseded and superseded[value] then
 			report(errors, path, value, ("%s is %s, which is superseded; use %s"):format(
 				path, text.printable(value), text.quote(superseded[value])))
@@ -70,32 +73,36 @@ function validators.table_of(of_keys, example)
 			return report(errors, path, value, ("%s is %s; accepted: a table such as %s"):format(
 				path, text.printable(value), example))
 		end
+		local valid = {}
 		for _, key in ipairs(validators.sorted_keys(value)) do
-			local place = validators.path_of(path, key)
+			local place, part = validators.path_of(path, key), rawget(value, key)
 			if of_keys[key] then
-				of_keys[key](value[key], place, errors)
+				valid[key] = of_keys[key](part, place, errors)
 			else
-				report(errors, place, value[key], ("%s is no option; known: %s%s"):format(
-					place, text.quoted_list(known), text.suggestion(key, known)))
+				report(errors, place, part, ("%s is no option; known: %s%s"):format(
+					place, text.quoted_list(known), text.suggestion(key, known)), text.nearest(key, known))
 			end
 		end
+		return valid
 	end
 end
 
 -- true or false.
 function validators.boolean(value, path, errors)
-	if type(value) ~= "boolean" then
-		report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, text.printable(value)))
+	if type(value) == "boolean" then
+		return value
 	end
+	report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, text.printable(value)))
 end
 
 -- A whole number of a unit, from `least` to `most`.
 function validators.number_of(unit, least, most)
 	return function(value, path, errors)
-		if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
-			report(errors, path, value, ("%s is %s; accepted: a whole number of %s, from %d to %d"):format(
-				path, text.printable(value), unit, least, most))
+		if type(value) == "number" and value % 1 == 0 and value >= least and value <= most then
+			return value
 		end
+		report(errors, path, value, ("%s is %s; accepted: a whole number of %s, from %d to %d"):format(
+			path, text.printable(value), unit, least, most))
 	end
 end
 

@@ -1,4 +1,5 @@
 local adapter = require "support.adapter"
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local command_service = require "support.command_service"
 local core = require "xmpp_tls_policy.core"
 local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
@@ -35,7 +36,8 @@ describe("outages that enforcing would cause", function ()
 			end,
 		}
 		outages = foreseen_outages.new {
-			server = server, policies = command_service.policies(policies), queue = work_queue.new { server = server },
+			server = server, policies = command_service.policies(policies), adopted = adopted_contexts.new(),
+			queue = work_queue.new { server = server },
 		}
 	end)
 

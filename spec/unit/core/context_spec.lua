@@ -132,24 +132,7 @@ describe("a context", function ()
 			assert.is_true(found.key_matches)
 			assert.is_true(found.certificate:matches("example.test", "xmpp-server"))
 			assert.same({}, found.chain)
-			assert.same({ found.certificate:facts().sha256 }, { found.certificates[1]:facts().sha256, found.certificates[2] })
 			assert.same({}, client():inspect())
-		end)
-
-		it("inspects its certificates of all kinds, and does not change which one is current", function ()
-			local other = authority:issue { names = { "example.test" }, key = "p256" }
-			local made = assert(ssl.newcontext { mode = "server", protocol = "any", certificates = {
-				{ certificate = files.certificate, key = files.key },
-				{ certificate = other.certificate, key = other.key },
-			} })
-			local adopted = assert(context.adopt(made))
-			local before = adopted:inspect().key_type
-			local kinds = {}
-			for index, certificate in ipairs(adopted:inspect().certificates) do
-				kinds[index] = certificate:facts().key_type
-			end
-			assert.same({ "RSA", "EC" }, kinds)
-			assert.equal(before, adopted:inspect().key_type)
 		end)
 
 		it("inspects the issuer of its certificate, if that is an authority of its own", function ()
@@ -355,7 +338,6 @@ describe("a context", function ()
 			assert.same(settings, in_force)
 		end)
 
-		-- rfc8446.4.1.2.client-hello
 		it("reads groups of all kinds back in their order", function ()
 			for _, groups in ipairs {
 				{ "ffdhe3072", "secp521r1", "x448", "x25519" }, { "brainpoolP256r1", "ffdhe2048", "secp384r1" },

@@ -1,7 +1,10 @@
 local copy = require "xmpp_tls_policy.copy"
 local adapter = require "support.adapter"
 local date = require "xmpp_tls_policy.date"
+local new_policy = require "xmpp_tls_policy.policy".new
 local policies = require "xmpp_tls_policy.policy.policies"
+
+local unpack_list = table.unpack or unpack
 
 describe("the policies", function ()
 	local server, found
@@ -44,12 +47,13 @@ describe("the policies", function ()
 	end
 
 	-- The policy of a host, where the rules are: its own options over those for all; with an error in
-	-- either, the policy before; at the start, its own alone, or those for all.
+	-- either, the policy before; at the start, the valid ones of both, with the stricter of the default
+	-- and the value for all in the place of a wrong one of its own.
 	local function expected_for_host(option, of_all, all_is_wrong, before)
 		if option.none then
 			return of_all
 		elseif option.wrong then
-			return before or of_all
+			return before or SHOULD
 		elseif all_is_wrong then
 			return before or (option.extends == "profile" and OTHER or MUST)
 		elseif option.extends == "level" then
@@ -108,10 +112,10 @@ describe("the policies", function ()
 
 	it("are not checked again while the options are as they were", function ()
 		local option_rules = require "xmpp_tls_policy.policy.options"
-		local check, checked = option_rules.check, 0
-		option_rules.check = function (...)
+		local repair_host, checked = option_rules.repair_host, 0
+		option_rules.repair_host = function (...)
 			checked = checked + 1
-			return check(...)
+			return repair_host(...)
 		end
 		local given = { ["*"] = { exceptions = { ["old.test"] = { level = "must", expires = expires(90), reason = "x" } } } }
 		for number = 1, 50 do
@@ -127,8 +131,8 @@ describe("the policies", function ()
 		assert.equal(0, checked)
 		given["7.test"].mode = "report"
 		load(copy(given))
-		option_rules.check = check
-		assert.is_true(checked > 0 and checked < 6)
+		option_rules.repair_host = repair_host
+		assert.equal(1, checked)
 		assert.equal("report", found:policy_for("7.test").mode)
 	end)
 
@@ -137,9 +141,9 @@ describe("the policies", function ()
 		own.exceptions = { ["old.test"] = own }
 		load { ["*"] = nil, ["own.test"] = own }
 		found:load_host "own.test"
-		assert.equal(SHOULD, found:policy_for("own.test"):name())
+		assert.same({ MUST, {} }, { found:policy_for("own.test"):name(), found:policy_for("own.test").exceptions })
 		found:load()
-		assert.equal(SHOULD, found:policy_for("own.test"):name())
+		assert.equal(MUST, found:policy_for("own.test"):name())
 	end)
 
 	it("log the errors of an option at each load", function ()
@@ -149,6 +153,110 @@ describe("the policies", function ()
 		assert.equal("error all hosts: because of the errors above, the policy is " .. SHOULD, first[2])
 		found:load()
 		assert.same({ first[1], first[2] }, server.take_lines())
+	end)
+
+	-- One wrong option beside valid ones, and the end of its line in the log.
+	local wrong_options = {
+		{ { levle = "must" }, 'did you mean "level"%?; in force: level = "should"$' },
+		{ { level = "most" }, '; in force: level = "should"$' },
+		{ { profile = "rfc9352" }, '; in force: profile = "draft%-saintandre%-xmpp%-tls%-02"$' },
+		{ { notify_admins = "yes" }, '; in force: notify_admins = false$' },
+		{ { resumption = false }, '; in force: resumption.enabled = false$' },
+		{ { resumption = { enabled = "no" } }, '; in force: resumption.enabled = false$' },
+		{ { resumption = { lifetime = 0 } }, '; in force: resumption.lifetime = 3600$' },
+		{ { resumption = { lifetiem = 60 } }, '; in force: resumption.lifetime = 3600$' },
+		{ { exceptions = "old.test" }, '; in force: no such exception$' },
+		{ { colour = "red" }, '"unauthenticated_s2s"$' },
+	}
+
+	local function first_error()
+		for _, line in ipairs(server.take_lines()) do
+			if line:find "^error " then
+				return line
+			end
+		end
+	end
+
+	it("keep all valid options beside a wrong one, and log which value is in force instead", function ()
+		for _, case in ipairs(wrong_options) do
+			for _, place in ipairs { "*", "own.test" } do
+				server = adapter.new()
+				found = policies.new { server = server }
+				local given = copy(case[1])
+				given.mode, given.unauthenticated_s2s, given.certificate_change = "report", "refuse", "refuse"
+				if place ~= "*" and given.resumption ~= nil then
+					given.resumption = nil
+				end
+				load { [place] = given }
+				found:load_host "own.test"
+				local policy = found:policy_for "own.test"
+				assert.same({ "report", "refuse", "refuse" },
+					{ policy.mode, policy.unauthenticated_s2s, policy.certificate_change })
+				if next(case[1]) == "resumption" then
+					assert.equal(place == "*" and case[2]:find "enabled" ~= nil, not policy.resumption.enabled)
+				end
+				if place == "*" or next(case[1]) ~= "resumption" then
+					assert.matches(case[2], first_error())
+				end
+			end
+		end
+	end)
+
+	it("give a host the stricter of the default and the value for all in the place of a wrong one", function ()
+		for name, values in pairs {
+			level = { "should", "must" }, mode = { "enforce", "report" }, unauthenticated_s2s = { "refuse", "dialback" },
+			certificate_change = { "refuse", "warn" },
+		} do
+			local default = new_policy()[name]
+			for _, of_all in ipairs(values) do
+				server = adapter.new()
+				found = policies.new { server = server }
+				load { ["*"] = { [name] = of_all }, ["own.test"] = { [name] = "?" } }
+				found:load_host "own.test"
+				local strict = (default == values[1] or of_all == values[1]) and values[1] or values[2]
+				assert.equal(strict, found:policy_for("own.test")[name], name .. " = " .. of_all)
+			end
+		end
+	end)
+
+	it("leave out the wrong exceptions alone", function ()
+		load { ["*"] = { exceptions = {
+			["a.test"] = { level = "must", expires = expires(90), reason = "old" },
+			["b.test"] = { level = "should", expires = expires(90), reason = "old" },
+			["c.test"] = { level = "must", expires = "soon", reason = "old" },
+		} } }
+		local lines = server.take_lines()
+		for index, domain in ipairs { "b.test", "c.test" } do
+			assert.matches(domain, lines[index])
+			assert.matches("; in force: no such exception$", lines[index])
+			assert.equal(SHOULD, found:policy_for("own.test", domain):name())
+		end
+		assert.matches("by exception for a.test", found:policy_for("own.test", "a.test"):name())
+	end)
+
+	it("say at a reload that the values of before are in force", function ()
+		load { ["*"] = { level = "must", exceptions = {} } }
+		server.take_lines()
+		load { ["*"] = { level = "most", exceptions = 1 } }
+		local lines = server.take_lines()
+		assert.matches("; in force: the exceptions of before$", lines[1])
+		assert.matches('; in force: level = "must"$', lines[2])
+	end)
+
+	it("warn of options of the server whose name is nearly that of ours", function ()
+		server.modules = { tls_policy = true }
+		server.names = {
+			["*"] = { "modules_enabled", "ssl", "tls_policy", "xmpp_tls_polcy", "xmpp_tls_policy" },
+			["own.test"] = { "xmpp_tls_policies" },
+		}
+		load { ["own.test"] = {} }
+		assert.same({
+			'warn configuration: "xmpp_tls_polcy" is no option and has no effect; did you mean "xmpp_tls_policy"?',
+			'warn own.test: "xmpp_tls_policies" is no option and has no effect; did you mean "xmpp_tls_policy"?',
+		}, { select(2, unpack_list(server.take_lines())) })
+		server.modules = {}
+		load { ["own.test"] = {} }
+		assert.matches('"tls_policy" is no option', server.take_lines()[1])
 	end)
 
 	it("log an option that belongs above the hosts, and do without it", function ()

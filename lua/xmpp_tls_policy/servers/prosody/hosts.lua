@@ -19,9 +19,25 @@ function hosts.is_host(domain)
 	return domain ~= nil and prosody.hosts[domain] ~= nil
 end
 
---- Whether clients can log in to a host; nil where there is none.
+local function has_module(host, name)
+	return modulemanager.is_loaded(host, name) == true
+end
+
+--- Whether clients can log in to a host, once all modules are loaded; nil where there is no such host.
 function hosts.serves_clients(host)
-	return prosody.hosts[host] and prosody.hosts[host].type == "local"
+	return prosody.hosts[host] and prosody.hosts[host].type == "local" and has_module(host, "c2s")
+end
+
+--- Whether other servers can connect to a host, once all modules are loaded; nil where there is no such
+-- host.
+function hosts.serves_servers(host)
+	return prosody.hosts[host] and has_module(host, "s2s")
+end
+
+--- Why a host cannot offer STARTTLS, with the remedy; goes on from "because". nil: it can. Once all
+-- modules are loaded.
+function hosts.lacks_starttls(host)
+	return not has_module(host, "tls") and 'mod_tls is not loaded: put "tls" into modules_enabled' or nil
 end
 
 --- Whether each login to a host makes a new account (SASL ANONYMOUS).
@@ -56,6 +72,17 @@ end
 --- The value of an option of the server for a host ("*": all others); nil where none is set.
 function hosts.option(host, name)
 	return configmanager.get(host, name)
+end
+
+--- The names of the options that the configuration has for a host itself ("*": at the top): a list,
+-- sorted.
+function hosts.option_names(host)
+	local names = {}
+	for name in pairs(rawget(configmanager.getconfig(), host) or {}) do
+		names[#names + 1] = type(name) == "string" and name or nil
+	end
+	table.sort(names)
+	return names
 end
 
 --- Whether modules_enabled has a module for a host, or for all without modules_disabled: a module
