@@ -45,6 +45,7 @@ build = {
 			["xmpp_tls_policy.certificates.own_certificate"] = "lua/xmpp_tls_policy/certificates/own_certificate.lua";
 			["xmpp_tls_policy.certificates.own_certificate_check"] = "lua/xmpp_tls_policy/certificates/own_certificate_check.lua";
 			["xmpp_tls_policy.certificates.peer_certificates"] = "lua/xmpp_tls_policy/certificates/peer_certificates.lua";
+			["xmpp_tls_policy.certificates.recent_records"] = "lua/xmpp_tls_policy/certificates/recent_records.lua";
 			["xmpp_tls_policy.certificates.record"] = "lua/xmpp_tls_policy/certificates/record.lua";
 			["xmpp_tls_policy.certificates.sighting"] = "lua/xmpp_tls_policy/certificates/sighting.lua";
 			["xmpp_tls_policy.commands"] = "lua/xmpp_tls_policy/commands/init.lua";
@@ -98,6 +99,7 @@ build = {
 			["xmpp_tls_policy.policy.settings"] = "lua/xmpp_tls_policy/policy/settings.lua";
 			["xmpp_tls_policy.policy.signature_schemes"] = "lua/xmpp_tls_policy/policy/signature_schemes.lua";
 			["xmpp_tls_policy.policy.suites"] = "lua/xmpp_tls_policy/policy/suites.lua";
+			["xmpp_tls_policy.policy.usable_versions"] = "lua/xmpp_tls_policy/policy/usable_versions.lua",
 			["xmpp_tls_policy.policy.validators"] = "lua/xmpp_tls_policy/policy/validators.lua";
 			["xmpp_tls_policy.policy.verdict"] = "lua/xmpp_tls_policy/policy/verdict.lua";
 			["xmpp_tls_policy.servers.contract"] = "lua/xmpp_tls_policy/servers/contract.lua";
@@ -128,9 +130,11 @@ build = {
 			["xmpp_tls_policy.stream.cutoff_reports"] = "lua/xmpp_tls_policy/stream/cutoff_reports.lua";
 			["xmpp_tls_policy.stream.cutoff_verdict"] = "lua/xmpp_tls_policy/stream/cutoff_verdict.lua";
 			["xmpp_tls_policy.stream.refusal_log"] = "lua/xmpp_tls_policy/stream/refusal_log.lua";
+			["xmpp_tls_policy.stream.shut_hosts"] = "lua/xmpp_tls_policy/stream/shut_hosts.lua";
 			["xmpp_tls_policy.stream.starttls"] = "lua/xmpp_tls_policy/stream/starttls.lua";
 			["xmpp_tls_policy.stream.stream"] = "lua/xmpp_tls_policy/stream/stream.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
+			["xmpp_tls_policy.version"] = "lua/xmpp_tls_policy/version.lua";
 			["xmpp_tls_policy.work_queue"] = "lua/xmpp_tls_policy/work_queue.lua";
 		};
 	};

@@ -62,6 +62,7 @@ local rows = {
 	{ "rfc7507.2.signal-is-no-suite", "TLS_FALLBACK_SCSV is a signal, not a suite" },
 	{ "rfc8701.2.grease-ignored", "servers ignore the numbers that clients reserve for GREASE" },
 	{ "rfc6066.3.name-without-case", "server names are compared without regard to case" },
+	{ "rfc6066.3.name-in-a-labels", "a client asks for an internationalised host by its A-labels" },
 	{ "rfc6066.3.one-host-name", "the list of server names has one name of type host_name" },
 	{ "rfc7301.3.1.protocol-names", "the names of ALPN have 1 to 255 bytes, each behind its length" },
 	{ "rfc7905.2.chacha20-poly1305", "suites with ChaCha20-Poly1305 have authenticated encryption, from TLS 1.2 on" },
@@ -118,6 +119,8 @@ local rows = {
 	{ "rfc6120.5.4.3.3.nothing-before-tls-counts",
 		"all that came before TLS is forgotten, and the stream is opened anew beneath it" },
 	{ "rfc6120.6.5.4.encryption-required", "SASL without TLS is answered with <encryption-required/>" },
+	{ "xep0178.1.server-auth-is-enough",
+		"a server that connects to another one needs a certificate with serverAuth, and none with clientAuth" },
 	{ "xep0198.5.resumption", "a client may go on with an old stream on a new connection, once it has authenticated" },
 	{ "xep0220.1.2.pair-of-domains", "dialback authenticates a stream for one pair of domains, in one direction" },
 }

@@ -43,6 +43,7 @@ function peer_certificates.new(options)
 		_metrics = options.metrics,
 		_now = now,
 		_memories = {}, -- host -> memory
+		_facts = setmetatable({}, { __mode = "k" }), -- certificate -> its facts, which are dear to make
 		_newcomers = kept and kept._newcomers or newcomers.new { now = now },
 		_queue = work_queue.new { server = options.server, pause = PAUSE },
 		_swept = kept and kept._swept or {}, -- host -> the day on which the last sweep ended
@@ -166,6 +167,15 @@ local function certificate_of(stream)
 	return stream:is_encrypted() and stream.facts and stream.facts.certificate
 end
 
+local function facts_of(self, certificate)
+	local facts = self._facts[certificate]
+	if not facts then
+		facts = certificate:facts()
+		self._facts[certificate] = facts
+	end
+	return facts
+end
+
 local function sight_of(policy, stream, verified)
 	return {
 		direction = stream.role == "s2sout" and "out" or "in",
@@ -178,7 +188,7 @@ end
 local function may_be_new(self, stream, host, verified)
 	local address = self._server.address(stream.session)
 	local admitted, message = self._newcomers:admit {
-		host = host, certificate = certificate_of(stream):facts().sha256, network = address and network.of(address),
+		host = host, certificate = facts_of(self, certificate_of(stream)).sha256, network = address and network.of(address),
 		unverified = not verified,
 	}
 	if message then
@@ -199,7 +209,7 @@ function methods:see(policy, stream, host, domain)
 	if not memory:knows(name) and not may_be_new(self, stream, host, verified) then
 		return nil
 	end
-	local result = memory:see(name, certificate:facts(), sight_of(policy, stream, verified))
+	local result = memory:see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
 	if result.kind ~= "known" then
 		self._metrics:certificate_change(result.kind)
 	end
@@ -210,25 +220,6 @@ function methods:see(policy, stream, host, domain)
 	return result.refuse and result.message or nil
 end
 
--- A memory of the same records that stores nothing.
-local function trial_of(memory)
-	local store = memory.store
-	return certificate_memory.new {
-		now = memory.now,
-		store = {
-			get = function (_, domain)
-				return store:get(domain)
-			end,
-			set = function ()
-				return true
-			end,
-			domains = function ()
-				return store:domains()
-			end,
-		},
-	}
-end
-
 --- The message that `see` would return for a stream that may not be authenticated for the domain.
 -- Nothing is remembered, told or counted. nil for a domain of which nothing is remembered.
 function methods:would_refuse(policy, stream, host, domain)
@@ -236,13 +227,12 @@ function methods:would_refuse(policy, stream, host, domain)
 	if not certificate or policy.mode == "report" or policy.certificate_change ~= "refuse" then
 		return nil
 	end
-	local memory = self._memories[host] or self:open(host)
-	if not memory:knows(domain) then
+	local memory, name = self._memories[host] or self:open(host), domain_store.name_of(domain)
+	if not memory:knows(name) then
 		return nil
 	end
 	local verified = stream:vouched(domain) and true or false
-	local result = trial_of(memory):see(domain_store.name_of(domain), certificate:facts(),
-		sight_of(policy, stream, verified))
+	local result = memory:would_see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
 	return result.refuse and result.message or nil
 end
 

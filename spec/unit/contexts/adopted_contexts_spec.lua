@@ -194,7 +194,17 @@ describe("a server's contexts", function ()
 		contexts:enforce(context, given { operator = { ciphers = true } })
 		assert.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, settings_of(context).ciphers)
 		assert.is_true(contexts:enforce(context, given()).new)
-		assert.is_true(#settings_of(context).ciphers > 4)
+		assert.equal(4, #settings_of(context).ciphers) -- the draft's, as the list counts as the server's default now
+	end)
+
+	it("without anything for a version lose that version, and the entry says so", function ()
+		local context = luasec { ciphers = "AES128-SHA" }
+		local entry = contexts:enforce(context, given { operator = { ciphers = true } })
+		assert.is_nil(entry.failure)
+		assert.equal("TLSv1.3", settings_of(context).minimum_version)
+		assert.equal(1, #entry.losses)
+		assert.matches("^without TLS 1.2: no cipher suite of TLS 1.2 or older is left", entry.losses[1])
+		assert.same({}, contexts:enforce(luasec(), given()).losses)
 	end)
 
 	it("are disabled where nothing would be left, until they are given back", function ()
