@@ -27,6 +27,9 @@ local rows = {
 	{ "rfc5929.3.1.first-finished",
 		"tls-unique is the first Finished of the latest handshake: the client's, or the server's if a session is resumed" },
 	{ "rfc8446.4.6.1.lifetime-seven-days", "no session is kept for more than seven days" },
+	{ "rfc8446.4.6.1.lifetime-from-the-first",
+		"the lifetime of a session counts from its full handshake, however often it is resumed" },
+	{ "rfc6177.2.sites-get-48-to-64", "a site gets an IPv6 network between a /48 and a /64" },
 	{ "rfc8446.4.6.1.ticket-is-a-name", "a ticket may be the mere name under which the server keeps the session" },
 	{ "rfc8446.4.6.1.number-of-tickets", "a server chooses how many tickets it sends; a client of XMPP needs one" },
 	{ "rfc8446.4.2.9.psk-with-key-exchange",
@@ -35,7 +38,6 @@ local rows = {
 
 	-- Handshakes and alerts
 	{ "rfc8446.1.2.suite-without-key-exchange", "a suite of TLS 1.3 names neither key exchange nor authentication" },
-	{ "rfc8446.4.1.2.client-hello", "the form of a ClientHello" },
 	{ "rfc8446.4.1.2.no-renegotiation", "TLS 1.3 has no renegotiation" },
 	{ "rfc8446.4.2.1.versions-in-extension",
 		"where a client sends supported_versions, the version in the head of its ClientHello does not count" },
@@ -58,6 +60,7 @@ local rows = {
 	{ "rfc7507.2.signal-is-no-suite", "TLS_FALLBACK_SCSV is a signal, not a suite" },
 	{ "rfc8701.2.grease-ignored", "servers ignore the numbers that clients reserve for GREASE" },
 	{ "rfc6066.3.name-without-case", "server names are compared without regard to case" },
+	{ "rfc6066.3.name-in-a-labels", "a client asks for an internationalised host by its A-labels" },
 	{ "rfc6066.3.one-host-name", "the list of server names has one name of type host_name" },
 	{ "rfc7301.3.1.protocol-names", "the names of ALPN have 1 to 255 bytes, each behind its length" },
 	{ "rfc7905.2.chacha20-poly1305", "suites with ChaCha20-Poly1305 have authenticated encryption, from TLS 1.2 on" },
@@ -116,6 +119,8 @@ local rows = {
 	{ "rfc6120.5.4.3.3.nothing-before-tls-counts",
 		"all that came before TLS is forgotten, and the stream is opened anew beneath it" },
 	{ "rfc6120.6.5.4.encryption-required", "SASL without TLS is answered with <encryption-required/>" },
+	{ "xep0178.1.server-auth-is-enough",
+		"a server that connects to another one needs a certificate with serverAuth, and none with clientAuth" },
 	{ "xep0198.5.resumption", "a client may go on with an old stream on a new connection, once it has authenticated" },
 	{ "xep0220.1.2.pair-of-domains", "dialback authenticates a stream for one pair of domains, in one direction" },
 }
