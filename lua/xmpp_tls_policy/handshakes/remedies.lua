@@ -1,4 +1,4 @@
--- The remedies for an offer that a server of ours refused. Each is applied to the settings or to the
+--- The remedies for an offer that a server of ours refused. Each is applied to the settings or to the
 -- offer, and counts only if the offer would then be accepted.
 local available = require "xmpp_tls_policy.policy.available"
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
@@ -11,9 +11,13 @@ local rank, version_names = suites.rank, suites.version_names
 
 local remedies = {}
 
-local function accepts(settings, certificate, hello)
+--- Whether a server with settings (nil: with none) and a certificate (see policy/negotiation.lua) would
+-- accept a ClientHello.
+function remedies.accepts(settings, certificate, hello)
 	return settings ~= nil and negotiation.of_settings(available.only(settings), certificate):missing(hello) == nil
 end
+
+local accepts = remedies.accepts
 
 -- ---- the peer --------------------------------------------------------------------
 
