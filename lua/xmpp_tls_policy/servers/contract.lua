@@ -30,6 +30,7 @@ contract.functions = {
 	has_trusted_chain = "(session) -> the same, because OpenSSL found that it leads to a trusted root",
 	has_valid_certificate = "(session) -> the same, and it is for the domain that the header names",
 	has_valid_identity = "(session) -> whether the server found that the certificate names that domain",
+	names_domain = "(session, domain) -> whether the server's own check takes the peer's certificate for a domain",
 	set_identity_invalid = "(session): the certificate is not for the domain that the header names",
 	chain_errors = "(session) -> list of { depth, message }",
 	vouched_by = "(session) -> \"PKIX\", \"DANE\", \"other\" or nil",

@@ -19,6 +19,10 @@ local MOST_PAIRS = 1000
 --   objection         the sentence by which another module objected, or nil
 --   mechanism         of SASL, or "dialback", by which it was authenticated first
 --   tls_agreed        true once STARTTLS was agreed on
+--   rejected_domain   the domain for which the server was told that the certificate does not count
+--   went_on           true once the server's own check of the certificate let the stream go on
+--   used_dialback     true once the peer sent dialback
+--   refused           true once the stream is refused
 function stream.new(server, session)
 	return setmetatable({ server = server, session = session, role = server.role(session) }, metatable)
 end
@@ -50,7 +54,7 @@ end
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
 	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
-	self.addresses = nil
+	self.addresses, self.named = nil, nil
 end
 
 --- Reads the facts of the connection beneath. Returns them; nil without TLS; nil, message, code (see
@@ -84,14 +88,24 @@ function methods:identity(domain)
 	return self.is_identity
 end
 
+-- Whether the server's own check takes the certificate for a domain. It may take fewer kinds of names
+-- than we do.
+local function is_named_for_server(self, domain)
+	if domain ~= self.named then
+		self.named, self.is_named = domain, self.server.names_domain(self.session, domain)
+	end
+	return self.is_named
+end
+
 --- Whether a certificate vouches for the peer as a domain: one that leads to a trusted root and
--- names it (rfc6120.13.7.2.trusted-and-named).
+-- names it (rfc6120.13.7.2.trusted-and-named). A further domain than the header's needs a name that
+-- would also do in the header.
 function methods:vouched(domain)
 	local server, session = self.server, self.session
 	if domain == self:peer() then
 		return server.has_valid_certificate(session)
 	end
-	return server.has_trusted_chain(session) and self:identity(domain) or false
+	return server.has_trusted_chain(session) and self:identity(domain) and is_named_for_server(self, domain) or false
 end
 
 --- Whether the peer has authenticated as a domain.

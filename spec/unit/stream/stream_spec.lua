@@ -159,6 +159,18 @@ describe("a stream", function ()
 			end
 		end)
 
+		it("that it vouches for a further domain only by a name that the server's own check takes, too", function ()
+			for _, unnamed in ipairs { false, true } do
+				local stream, session = known("b", { unnamed = { ["b.test"] = unnamed } })
+				for _ = 1, 2 do
+					assert.same({ true, not unnamed }, { stream:vouched "a.test", stream:vouched "b.test" })
+				end
+				-- Of the header's domain the server has said so.
+				session.peer = "b.test"
+				assert.is_true(stream:vouched "b.test")
+			end
+		end)
+
 		it("the data of a server for policies", function ()
 			assert.same({ domain = "b.test", service = "xmpp-server", identity = true, authenticated = true },
 				known "b":described "b.test")

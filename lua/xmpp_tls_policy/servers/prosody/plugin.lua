@@ -237,8 +237,13 @@ local function hook_certificates(service, hooks, module)
 			server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
 				.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
 			server.set_identity_invalid(session)
+			admission:identity_rejected(session, domain)
 		end
 	end, 508, false)
+	-- Before the server strips the session.
+	safe_hooks.hook(module, "s2s-destroyed", function (event)
+		admission:ended(event.session)
+	end)
 	-- After mod_s2s (-1) has decided. Every stream of whatever version comes here once it is secured.
 	hooks:hook_decision(module, "s2s-check-certificate", function (event)
 		if admission:certificate_checked(event.session, event.host) then
