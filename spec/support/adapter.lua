@@ -73,9 +73,6 @@ function adapter.new(more)
 		return true
 	end
 	function server.lacks_starttls() end
-	function server.hosts()
-		return {}
-	end
 	function server.address(session)
 		return session.address
 	end
