@@ -99,6 +99,7 @@ build = {
 			["xmpp_tls_policy.policy.settings"] = "lua/xmpp_tls_policy/policy/settings.lua";
 			["xmpp_tls_policy.policy.signature_schemes"] = "lua/xmpp_tls_policy/policy/signature_schemes.lua";
 			["xmpp_tls_policy.policy.suites"] = "lua/xmpp_tls_policy/policy/suites.lua";
+			["xmpp_tls_policy.policy.usable_versions"] = "lua/xmpp_tls_policy/policy/usable_versions.lua",
 			["xmpp_tls_policy.policy.validators"] = "lua/xmpp_tls_policy/policy/validators.lua";
 			["xmpp_tls_policy.policy.verdict"] = "lua/xmpp_tls_policy/policy/verdict.lua";
 			["xmpp_tls_policy.servers.contract"] = "lua/xmpp_tls_policy/servers/contract.lua";
@@ -133,6 +134,7 @@ build = {
 			["xmpp_tls_policy.stream.starttls"] = "lua/xmpp_tls_policy/stream/starttls.lua";
 			["xmpp_tls_policy.stream.stream"] = "lua/xmpp_tls_policy/stream/stream.lua";
 			["xmpp_tls_policy.text"] = "lua/xmpp_tls_policy/text.lua";
+			["xmpp_tls_policy.version"] = "lua/xmpp_tls_policy/version.lua";
 			["xmpp_tls_policy.work_queue"] = "lua/xmpp_tls_policy/work_queue.lua";
 		};
 	};

@@ -31,6 +31,7 @@ local changes = { "first", "renewal", "verified", "unverified", "change", "pendi
 
 -- The reasons of the session store.
 local misses = { "unknown", "expired", "context", "refused" }
+local not_kept = { "address", "state" }
 
 local suite_names = {}
 for name in pairs(suites.by_name) do
@@ -97,6 +98,9 @@ local function new_counters()
 		store_misses = counters.new {
 			labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses),
 		},
+		store_not_kept = counters.new {
+			labels = { "reason" }, values = { reason = set(not_kept) }, zeros = each(not_kept),
+		},
 		hits = plain_counter(), insertions = plain_counter(), evictions = plain_counter(), removals = plain_counter(),
 	}
 end
@@ -114,7 +118,7 @@ function metrics.new(options)
 		_counters = kept and kept._counters or new_counters(),
 		-- The store that was read last, and how much of its counts was counted.
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
-		_counted = kept and kept._counted or { misses = {} },
+		_counted = kept and kept._counted or { misses = {}, not_kept = {} },
 		_newest = kept and kept._newest or {}, -- see note_starttls
 	}, metatable)
 end
@@ -178,7 +182,7 @@ end
 function methods:read_store()
 	local store = self._adopted:sessions()
 	if store ~= self._last.store then
-		self._last.store, self._counted = store, { misses = {} }
+		self._last.store, self._counted = store, { misses = {}, not_kept = {} }
 	end
 	local says = store and store:stats()
 	if not says then
@@ -189,6 +193,9 @@ function methods:read_store()
 	end
 	for _, reason in ipairs(misses) do
 		count(self._counters.store_misses, says.misses, self._counted.misses, reason, reason)
+	end
+	for _, reason in ipairs(not_kept) do
+		count(self._counters.store_not_kept, says.not_kept, self._counted.not_kept, reason, reason)
 	end
 end
 
@@ -306,6 +313,11 @@ local families = {
 	{
 		name = "session_store_insertions", type = "counter", list = of "insertions", labels = {},
 		description = "Sessions that were put into the session store",
+	},
+	{
+		name = "session_store_not_kept", type = "counter", list = of "store_not_kept", labels = { "reason" },
+		description = "Sessions that were not put into the session store: address (it has its share of the sessions), "
+			.. "state (the session has more than the store can keep, such as max_fragment_length or a client certificate)",
 	},
 	{
 		name = "session_store_evictions", type = "counter", list = of "evictions", labels = {},

@@ -15,6 +15,9 @@ local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
 
+-- Places for sessions that are looked at in one turn: a few milliseconds.
+local SWEPT_AT_ONCE = 100000
+
 local methods = {}
 local metatable = { __index = methods }
 
@@ -122,7 +125,7 @@ function methods:minutely()
 			-- Expired sessions are wiped even if no others come.
 			local store = self.adopted:sessions()
 			if store then
-				store:sweep()
+				store:sweep(SWEPT_AT_ONCE)
 			end
 		end },
 		{ what = "keeping contexts by name", action = function ()

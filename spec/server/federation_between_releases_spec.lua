@@ -33,7 +33,7 @@ end
 local tls12 = { protocol = "tlsv1_2" }
 -- OpenSSL 3 negotiates TLS 1.1 only at security level 0.
 local old = { protocol = "tlsv1_1", ciphers = "ALL:@SECLEVEL=0" }
-local willing = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" }
+local willing = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" }
 
 -- kind -> variant -> options of the host, beside a CA-signed certificate
 local function special_hosts(is_under_policy)

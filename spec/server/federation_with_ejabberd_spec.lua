@@ -11,7 +11,7 @@ local ca_signed, self_signed = federation.certificates[1], federation.certificat
 local directions = { { from = "prosody", to = "ejabberd" }, { from = "ejabberd", to = "prosody" } }
 -- The values of unauthenticated_s2s on Prosody.
 local answers = { "dialback", "refuse" }
-local willing = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" }
+local willing = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" }
 
 -- Each test has hosts of its own: variant -> options of the host, beside its certificate.
 local prosody_hosts = {

@@ -48,7 +48,8 @@ describe("the metrics", function ()
 		store = another or {}
 		function store.stats()
 			return { hits = hits, insertions = 0, evictions = 0, removals = 0, sessions = 3, bytes = 4096,
-				misses = { unknown = 0, expired = 0, context = 0, refused = refused } }
+				misses = { unknown = 0, expired = 0, context = 0, refused = refused },
+				not_kept = { address = 2 * refused, state = 0 } }
 		end
 	end
 
@@ -78,6 +79,7 @@ describe("the metrics", function ()
 		says(nil, 1, 0)
 		assert.same({ [""] = 11 }, counted "session_store_hits_total")
 		assert.same({ refused = 3 }, counted "session_store_misses_total")
+		assert.same({ address = 6 }, counted "session_store_not_kept_total")
 	end)
 
 	it("go on over a reload of the module", function ()

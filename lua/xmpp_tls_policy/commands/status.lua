@@ -1,10 +1,12 @@
 --- The command `status`: the policy of each host, the TLS contexts as OpenSSL has them, and the
 -- settings of the operator that the policy overrides.
+local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local overrides = require "xmpp_tls_policy.policy.overrides"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
+local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
 
@@ -175,6 +177,7 @@ local function data(service)
 	local now = os.time()
 	local rows = context_rows(service, now)
 	return {
+		version = version, versions = ("%s, %s"):format(service.server.versions(), core.openssl:match "^%S+ %S+"),
 		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
 		exceptions = exceptions(service, now), warnings = warnings(service, now),
 	}
@@ -239,6 +242,7 @@ end
 
 local function show(out, service)
 	local found = data(service)
+	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
 	print_contexts(out, found)
 	print_exceptions(out, found)

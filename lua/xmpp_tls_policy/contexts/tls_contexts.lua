@@ -73,6 +73,9 @@ local function log(self, entry)
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
+	for _, loss in ipairs(entry.losses) do
+		server.log("*", "warn", "%s: %s", which, loss)
+	end
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		server.log("*", "info", "%s: by the server's own configuration: %s", which, entry.policy:sentence(lack))
 	end

@@ -47,6 +47,8 @@ contract.functions = {
 	stream = "(session) -> the Stream that set_stream gave it, or nil",
 	set_stream = "(session, stream)",
 	publish = "(session, table): publishes its TLS to other modules",
+	in_order = "(session, action): calls action() once all elements that came in before are handled, where handlers of "
+		.. "events may wait",
 
 	-- TLS contexts
 	luasec_context = "(context) -> the LuaSec context in it",
@@ -83,6 +85,7 @@ contract.functions = {
 	log = "(host, level, format, …)",
 	log_limited = "(kind, message): a line at level error, one a minute of each kind",
 	fire = "(host, event, data): tells other modules",
+	is_handled = "(host, event) -> whether another module handles an event",
 	ask = "(host, event, make) -> the first string that a handler of make() returns, or nil",
 	open_store = "(host, name, description) -> a store: get(key), set(key, table), set_fields(key, fields), keys()",
 	later = "(seconds, name, action): calls action() once from the main loop; a failure in it is logged under the name",

@@ -65,10 +65,12 @@ function checks.was_observed(self, stream)
 	end
 end
 
+local VERDICT = "tls-policy/verdict"
+
 -- Other modules may object to a connection that the policy accepts, by returning a string from the
 -- event tls-policy/verdict. Nothing that they do makes the verdict milder.
 local function ask_others(self, stream, pair, verdict)
-	local objection = self._server.ask(pair.host, "tls-policy/verdict", function ()
+	local objection = self._server.ask(pair.host, VERDICT, function ()
 		return {
 			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
 			verdict = copy(verdict),
@@ -88,11 +90,14 @@ local function note_exception(self, stream, policy)
 end
 
 -- Judges the facts for a pair, and stores the verdict in the stream. Returns it, and the objection
--- of another module.
+-- of another module. Or nil, if the stream has ended meanwhile.
 local function judge_facts(self, stream, pair)
 	local policy, described = pair.policy, stream:described(pair.domain)
 	local verdict = policy:judge(stream.facts, described)
 	local objection = ask_others(self, stream, pair, verdict)
+	if self._server.is_destroyed(stream.session) then
+		return nil
+	end
 	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
 	stream.exception = nil
 	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
@@ -111,7 +116,9 @@ function checks.keeps_the_clauses(self, stream, pair)
 		return nil
 	end
 	local verdict, objection = judge_facts(self, stream, pair)
-	if verdict.refuse or objection then
+	if not verdict then
+		return nil
+	elseif verdict.refuse or objection then
 		-- A stream that is refused once is not admitted when it is asked again.
 		stream.judged_policy = nil
 		return {
@@ -211,14 +218,20 @@ local moments = {
 	reloaded = pair_of_a_server,
 }
 
---- The refusal of a pair at a moment, or nil.
+--- The refusal of a pair at a moment, or nil. Another module may end the stream meanwhile, or its
+-- peer: the caller has to look.
 function methods:refusal_at(moment, stream, pair)
 	for _, check in ipairs(moments[moment]) do
 		local refusal = check(self, stream, pair)
-		if refusal then
+		if refusal or self._server.is_destroyed(stream.session) then
 			return refusal
 		end
 	end
+end
+
+--- Whether other modules are asked for their verdict on streams to a host (nil: to no host).
+function methods:is_asked_of_others(host)
+	return self._server.is_handled(host, VERDICT)
 end
 
 --- Judges a pair in report mode, and publishes the verdict.
@@ -229,8 +242,7 @@ function methods:judge_for_report(stream, pair)
 	local facts, _, code = stream:read_facts()
 	if not facts then
 		note_unobserved(self, code)
-	elseif not is_judged(stream, pair) then
-		judge_facts(self, stream, pair)
+	elseif not is_judged(stream, pair) and judge_facts(self, stream, pair) then
 		stream:publish()
 	end
 end

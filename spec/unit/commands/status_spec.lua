@@ -5,6 +5,7 @@ local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
 local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
+local version = require "xmpp_tls_policy.version"
 
 describe("the command status", function ()
 	local certificate
@@ -63,6 +64,12 @@ describe("the command status", function ()
 			},
 		}
 	end
+
+	it("shows the versions", function ()
+		local text = command_service.run(service_of { ["*"] = usual }, "status")
+		assert.matches("^Version " .. version:gsub("%p", "%%%0") .. " on a server, OpenSSL 3%.", text)
+		assert.equal(version, command_service.json(service_of { ["*"] = usual }, "status").version)
+	end)
 
 	it("names the policy of each host", function ()
 		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report, ["c.test"] = rfc9325 }
