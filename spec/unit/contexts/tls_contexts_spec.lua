@@ -222,6 +222,17 @@ describe("the server's TLS contexts", function ()
 			assert.equal(adopted:get(names["a.test"]).session_name, adopted:get(base).names["a.test"])
 		end)
 
+		-- rfc6066.3.name-in-a-labels
+		it("give sessions to an internationalised host under its A-labels, too", function ()
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			names["b\195\188cher.test"] = luasec()
+			contexts:search()
+			local session_name = adopted:get(names["b\195\188cher.test"]).session_name
+			for _, name in ipairs { "b\195\188cher.test", "xn--bcher-kva.test" } do
+				assert.equal(session_name, adopted:get(base).names[name])
+			end
+		end)
+
 		it("follow a policy that changes, and stay untouched where it does not", function ()
 			contexts:search()
 			server.run_timers()
