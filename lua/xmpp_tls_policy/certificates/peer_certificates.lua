@@ -131,6 +131,11 @@ local function may_send(self, verified)
 	return self._messages[verified] <= MESSAGES_AN_HOUR
 end
 
+--- The command of the shell that accepts the changed certificate of a domain.
+function peer_certificates.accept_command(domain)
+	return ("tlspolicy:accept(%s)"):format(text.quote(domain))
+end
+
 local function tell(self, policy, stream, host, domain, result)
 	local server, session = self._server, stream.session
 	local both = side_by_side(result)
@@ -138,6 +143,9 @@ local function tell(self, policy, stream, host, domain, result)
 		server.log_session(session, result.severity, "The certificate of %s: %s", domain, result.message)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			server.log_session(session, "warn", "%s", line)
+		end
+		if result.refuse then
+			server.log_session(session, "warn", "To accept it: %s", peer_certificates.accept_command(domain))
 		end
 	end
 	if result.severity ~= "warn" then
@@ -147,6 +155,9 @@ local function tell(self, policy, stream, host, domain, result)
 	local was_verified = result.old ~= nil and result.old.verified
 	if policy.notify_admins and not result.failure and may_send(self, was_verified) then
 		local body = result.message .. "\n" .. table.concat(both, "\n")
+		if result.refuse then
+			body = body .. "\nTo accept it: " .. peer_certificates.accept_command(domain)
+		end
 		for _, jid in ipairs(server.administrators(host)) do
 			server.send_message(host, jid, "The certificate of " .. domain, body)
 		end

@@ -1,5 +1,6 @@
 --- The checks that a pair (host of ours, domain of the peer) has to pass on a stream, and the moments
 -- at which they apply.
+local accept_command = require "xmpp_tls_policy.certificates.peer_certificates".accept_command
 local copy = require "xmpp_tls_policy.copy"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local escaped = require "xmpp_tls_policy.text".escaped
@@ -148,6 +149,7 @@ end
 local function certificate_refusal(pair, message)
 	return message and {
 		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
+		command = accept_command(pair.domain),
 	}
 end
 
