@@ -65,6 +65,7 @@ build = {
 			["xmpp_tls_policy.commands.show"] = "lua/xmpp_tls_policy/commands/show.lua";
 			["xmpp_tls_policy.commands.stats"] = "lua/xmpp_tls_policy/commands/stats.lua";
 			["xmpp_tls_policy.commands.status"] = "lua/xmpp_tls_policy/commands/status.lua";
+			["xmpp_tls_policy.commands.status_contexts"] = "lua/xmpp_tls_policy/commands/status_contexts.lua";
 			["xmpp_tls_policy.commands.would_refuse"] = "lua/xmpp_tls_policy/commands/would_refuse.lua";
 			["xmpp_tls_policy.contexts.adopted_contexts"] = "lua/xmpp_tls_policy/contexts/adopted_contexts.lua";
 			["xmpp_tls_policy.contexts.tls_contexts"] = "lua/xmpp_tls_policy/contexts/tls_contexts.lua";

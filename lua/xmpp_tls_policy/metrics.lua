@@ -1,6 +1,7 @@
 --- Counts of handshakes, refusals, resumption and certificates. They are kept whether the server
 -- has statistics of its own or not.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local core = require "xmpp_tls_policy.core"
 local counters = require "xmpp_tls_policy.counters"
 local suites = require "xmpp_tls_policy.policy.suites"
 
@@ -116,6 +117,7 @@ function metrics.new(options)
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
 		_counted = kept and kept._counted or { misses = {} },
 		_newest = kept and kept._newest or {}, -- see note_starttls
+		_served = setmetatable({}, { __mode = "k" }), -- see served_until
 		_expiries = kept and kept._expiries or {}, -- see certificate_expiries
 	}, metatable)
 end
@@ -219,8 +221,24 @@ local function note(expiries, host, service, time)
 	end
 end
 
--- The newest context for STARTTLS of each host and role counts: { number, not_after }. It is
--- remembered, because it may be gone when the server has made another that nobody has used yet.
+-- The end of the certificate of a context of the server, adopted or not.
+local function served_until(self, luasec)
+	local known = self._served[luasec]
+	if known == nil then
+		local context = core.context.adopt(luasec)
+		local certificate = context and context:inspect().certificate
+		known = certificate and certificate:facts().not_after or false
+		self._served[luasec] = known
+		if context then
+			context:close()
+		end
+	end
+	return known or nil
+end
+
+-- The context for STARTTLS that new streams of each host and role get counts, or, where the server
+-- does not tell, the newest: { number, not_after }. It is remembered, because it may be gone when the
+-- server has made another that nobody has used yet.
 local function note_starttls(self)
 	for _, entry in self._adopted:entries() do
 		local given = entry.given
@@ -234,6 +252,12 @@ local function note_starttls(self)
 		end
 	end
 	for host, by_role in pairs(self._newest) do
+		for _, current in ipairs(self._server.current_contexts(host) or {}) do
+			local newest = by_role[current.role]
+			if newest then
+				newest.not_after = served_until(self, self._server.luasec_context(current.context)) or newest.not_after
+			end
+		end
 		for role, newest in pairs(by_role) do
 			note(self._expiries, host, role, self._server.is_host(host) and newest.not_after)
 		end
