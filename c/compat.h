@@ -17,6 +17,9 @@
 /* OpenSSL: times of sessions beyond 2038 (3.3). */
 #define HAVE_SESSION_TIME_EX (OPENSSL_VERSION_NUMBER >= 0x30300000L)
 
+/* OpenSSL: raw public keys of RFC 7250 (3.2). */
+#define HAVE_RAW_PUBLIC_KEYS (OPENSSL_VERSION_NUMBER >= 0x30200000L)
+
 /* Lua: integers are a type of their own (5.3). */
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
 /* Lua: to-be-closed variables, the __close metamethod (5.4). */

@@ -259,6 +259,15 @@ static int connection_offer(lua_State *L)
 	return results;
 }
 
+/* connection:tls_unique() -> as observer.tls_unique of a LuaSec connection. */
+static int connection_tls_unique(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = channel_binding_push_tls_unique(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
 static int connection_tostring(lua_State *L)
 {
 	struct connection *object = luaL_checkudata(L, 1, CONNECTION_TYPE);
@@ -280,6 +289,7 @@ void connection_open(lua_State *L)
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
+		{ "tls_unique", connection_tls_unique },
 		{ "insecure_session", connection_insecure_session },
 		{ NULL, NULL },
 	};

@@ -39,6 +39,15 @@ static int offer(lua_State *L)
 	return push_of_luasec(L, handshake_push_offer);
 }
 
+/* observer.tls_unique(luasec_connection)
+ * Returns the channel binding tls-unique of a LuaSec connection, a string of bytes. Or nil,
+ * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (TLS 1.3
+ * has none), "missing". */
+static int tls_unique(lua_State *L)
+{
+	return push_of_luasec(L, channel_binding_push_tls_unique);
+}
+
 /* observer.refusals()
  * Returns the handshakes on observed contexts that failed since the last call: a list of plain
  * tables (README.md has the shape), oldest first; and the number of records that were lost,
@@ -78,6 +87,7 @@ void observer_open(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "facts", facts },
 		{ "offer", offer },
+		{ "tls_unique", tls_unique },
 		{ "refusals", refusals },
 		{ "expect_server", expect_server },
 		{ "is_negotiating", is_negotiating },

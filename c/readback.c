@@ -1,6 +1,8 @@
 /* Settings read back from a context: OpenSSL is asked, nothing is remembered. */
 #include "internal.h"
 
+#include <string.h>
+
 #include <openssl/err.h>
 
 const struct protocol_version protocol_versions[] = {
@@ -10,86 +12,75 @@ const struct protocol_version protocol_versions[] = {
 
 /* ---- a ClientHello that is not sent ---------------------------------------- */
 
+/* OpenSSL asks the security callback about each group that it is about to write into a
+ * ClientHello, then about each signature scheme, and then about the group whose key share follows.
+ * That key would be most of the cost of a ClientHello, so it is refused, and the message ends
+ * there: at that point all else is known. */
+struct hello {
+	int (*callback)(const SSL *, const SSL_CTX *, int, int, int, void *, void *);
+	void *callback_data;
+	bool schemes;                    /* whether a signature scheme was asked about */
+	bool complete;                   /* it could be written, but for a key share */
+	int count;                       /* of `groups`; -1: more than there is room for */
+	unsigned int groups[GROUPS_MAX]; /* IANA's numbers, in order */
+};
+
 static void ignore(const SSL *connection, int where, int value)
 {
 	(void)connection, (void)where, (void)value;
 }
 
-/* A ClientHello that was written; `groups` are the numbers of its supported_groups. */
-struct hello {
-	bool written;
-	int count; /* of `groups`; -1: more than there is room for */
-	unsigned int groups[GROUPS_MAX];
-};
-
-/* A part of a message that is still to be read. */
-struct bytes {
-	const unsigned char *next;
-	size_t left;
-};
-
-static unsigned int take_integer(struct bytes *bytes, size_t size)
+/* Adds the number of a group. OpenSSL looks at some groups before it writes the list, and the list
+ * has each once: so it is the longest end of all that were seen without a repetition. */
+static void add_group(struct hello *hello, unsigned int group)
 {
-	unsigned int value = 0;
-	for (; size > 0 && bytes->left > 0; size--, bytes->next++, bytes->left--)
-		value = value << 8 | *bytes->next;
-	return value;
-}
-
-/* `length` bytes, or as many as there are. */
-static struct bytes take(struct bytes *bytes, size_t length)
-{
-	struct bytes taken = { bytes->next, length < bytes->left ? length : bytes->left };
-	bytes->next += taken.left;
-	bytes->left -= taken.left;
-	return taken;
-}
-
-static void read_groups(struct hello *hello, struct bytes list)
-{
-	list = take(&list, take_integer(&list, 2));
-	while (list.left >= 2 && hello->count >= 0) {
-		unsigned int group = take_integer(&list, 2);
-		if (hello->count == GROUPS_MAX)
-			hello->count = -1;
-		else
-			hello->groups[hello->count++] = group;
+	int same = 0;
+	while (same < hello->count && hello->groups[same] != group)
+		same++;
+	if (same < hello->count) {
+		hello->count -= same + 1;
+		memmove(hello->groups, hello->groups + same + 1,
+			(size_t)hello->count * sizeof *hello->groups);
 	}
+	if (hello->count < 0 || hello->count == GROUPS_MAX)
+		hello->count = -1;
+	else
+		hello->groups[hello->count++] = group;
 }
 
-/* rfc8446.4.1.2.client-hello; OpenSSL made the message. */
-static void read_hello(struct hello *hello, struct bytes message)
+static int hello_callback(const SSL *connection, const SSL_CTX *context, int operation, int bits,
+			  int nid, void *other, void *data)
 {
-	take(&message, 2 + 32); /* legacy_version, random */
-	take(&message, take_integer(&message, 1));
-	take(&message, take_integer(&message, 2));
-	take(&message, take_integer(&message, 1));
-	struct bytes extensions = take(&message, take_integer(&message, 2));
-	while (extensions.left > 0) {
-		unsigned int type = take_integer(&extensions, 2);
-		struct bytes content = take(&extensions, take_integer(&extensions, 2));
-		if (type == TLSEXT_TYPE_supported_groups)
-			read_groups(hello, content);
+	struct hello *hello = data;
+	int allowed =
+	    hello->callback(connection, context, operation, bits, nid, other, hello->callback_data);
+	const unsigned char *group = other;
+	if (operation == SSL_SECOP_SIGALG_SUPPORTED)
+		hello->schemes = true;
+	if (operation != SSL_SECOP_CURVE_SUPPORTED || !allowed || group == NULL)
+		return allowed;
+	if (!hello->schemes) {
+		add_group(hello, (unsigned int)group[0] << 8 | group[1]);
+		return allowed;
 	}
+	hello->complete = true;
+	return 0;
 }
 
 static void message_callback(int written, int version, int type, const void *bytes, size_t length,
 			     SSL *connection, void *data)
 {
 	struct hello *hello = data;
-	struct bytes message = { bytes, length };
 	(void)version, (void)connection;
-	if (!written || type != SSL3_RT_HANDSHAKE || hello->written ||
-	    take_integer(&message, 1) != SSL3_MT_CLIENT_HELLO)
-		return;
-	hello->written = true;
-	read_hello(hello, take(&message, take_integer(&message, 3)));
+	if (written && type == SSL3_RT_HANDSHAKE && length > 0 &&
+	    *(const unsigned char *)bytes == SSL3_MT_CLIENT_HELLO)
+		hello->complete = true;
 }
 
 /* Whether a new client connection, which may be NULL, could write its ClientHello. */
 static bool write_hello(SSL *client, struct hello *hello)
 {
-	*hello = (struct hello){ .written = false };
+	*hello = (struct hello){ .complete = false };
 	if (client == NULL)
 		return false;
 	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_null());
@@ -97,6 +88,10 @@ static bool write_hello(SSL *client, struct hello *hello)
 	SSL_set0_wbio(client, out);
 	if (in == NULL || out == NULL)
 		return false;
+	hello->callback = SSL_get_security_callback(client);
+	hello->callback_data = SSL_get0_security_ex_data(client);
+	SSL_set_security_callback(client, hello_callback);
+	SSL_set0_security_ex_data(client, hello);
 	/* With NULL OpenSSL would call the context's. */
 	SSL_set_info_callback(client, ignore);
 	SSL_set_msg_callback(client, message_callback);
@@ -104,7 +99,7 @@ static bool write_hello(SSL *client, struct hello *hello)
 	SSL_set_connect_state(client);
 	SSL_do_handshake(client);
 	ERR_clear_error();
-	return hello->written;
+	return hello->complete;
 }
 
 /* ---- versions --------------------------------------------------------------- */
@@ -167,8 +162,7 @@ static int name_groups(SSL *client, const struct hello *hello, const char **name
 	return hello->count;
 }
 
-/* OpenSSL has no function that reads the groups of a context, but writes them into a
- * ClientHello. */
+/* OpenSSL has no function that reads the groups of a context, but it asks about each. */
 int readback_groups(SSL_CTX *context, const char **names, int size)
 {
 	/* Without suites or groups for TLS 1.3 it can write none that has TLS 1.3. */

@@ -9,9 +9,11 @@ local metatable = { __index = methods }
 -- that others wait 20 ms at most.
 local TURN = 0.01
 
---- `server`: the adapter.
+--- `server`: the adapter; `pause`: seconds between two turns, 0 by default.
 function work_queue.new(options)
-	return setmetatable({ _server = options.server, _names = {}, _steps = {}, _is_due = false }, metatable)
+	return setmetatable({
+		_server = options.server, _pause = options.pause or 0, _names = {}, _steps = {}, _is_due = false,
+	}, metatable)
 end
 
 local run
@@ -19,7 +21,7 @@ local run
 local function begin_later(self)
 	if not self._is_due then
 		self._is_due = true
-		self._server.later(0, "work in turns", function ()
+		self._server.later(self._pause, "work in turns", function ()
 			self._is_due = false
 			run(self)
 		end)

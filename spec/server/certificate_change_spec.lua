@@ -263,6 +263,20 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("1 certificate of ", (near:shell(("tlspolicy:forget(%q)"):format(long))))
 	end)
 
+	it("is remembered for a bounded number of domains a day, if a wildcard vouches for all of them", function ()
+		start { certificate_change = "refuse" }
+		local theirs = issue { names = { "*.far.test" } }
+		for number = 1, 53 do
+			local peer = assert(xmpp.open(near:target("s2s", "near.test"), { from = ("x%02d.far.test"):format(number),
+				tls = { certificate = theirs.certificate, key = theirs.key } }))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+			assert(peer:read_until "<success[^>]*>")
+			peer:close()
+		end
+		assert.equal(50, #peers())
+		assert.equal(1, select(2, near:log():gsub("warn\tMemory of certificates: the certificate with the SHA", "")))
+	end)
+
 	it("is not refused after a change in report mode", function ()
 		start { certificate_change = "refuse", mode = "report" }
 		show(issue())
@@ -317,6 +331,35 @@ describe("admin.change: the certificate of another server", function ()
 			servers.stop()
 			start({}, { options = options, users = {} })
 			assert.same(before, peers())
+		end)
+	end
+
+	-- What a file of the storage may hold after a crash, or after another version wrote it.
+	for what, contents in pairs {
+		["is empty"] = "", ["is an empty table"] = "return {};", ["holds no table"] = "return false;", ["is no Lua"] = "retu",
+		["has another format"] = "return { format = 2; };",
+	} do
+		it("is refused with certificate_change = refuse if its record " .. what .. ", until it is forgotten", function ()
+			local data = require "support.process".scratch "data"
+			assert(require "lfs".mkdir(data))
+			local options = { admins = {}, data_path = data, storage = "internal" }
+			start({ certificate_change = "refuse" }, { options = options })
+			show(issue())
+			assert.is_true((ping()))
+			far = nil
+			servers.stop()
+			files.write(data .. "/near%2etest/tls_policy_certificates/far%2etest.dat", contents)
+			start({ certificate_change = "refuse" }, { options = options, users = {} })
+			show(issue())
+			local reached, log = ping()
+			assert.is_false(reached)
+			assert.is_true(log:find("Stream refused by the TLS policy", 1, true) ~= nil, log)
+			assert.matches("unreadable", (near:shell "tlspolicy:peers()"))
+			assert.is_false((ping()))
+			local output, status = near:shell 'tlspolicy:forget("far.test")'
+			assert.equal(0, status, output)
+			assert.is_true((ping()))
+			assert.equal(1, #peers "far.test")
 		end)
 	end
 

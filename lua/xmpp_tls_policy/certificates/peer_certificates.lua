@@ -2,8 +2,12 @@
 -- changes (clause admin.change).
 local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
+local domain_store = require "xmpp_tls_policy.certificates.domain_store"
 local log_limit = require "xmpp_tls_policy.log_limit"
+local network = require "xmpp_tls_policy.network"
+local newcomers = require "xmpp_tls_policy.certificates.newcomers"
 local text = require "xmpp_tls_policy.text"
+local work_queue = require "xmpp_tls_policy.work_queue"
 
 local peer_certificates = {}
 
@@ -16,14 +20,13 @@ end
 
 local STORE = "tls_policy_certificates"
 
--- Anyone can own any number of domains. Domains that no certificate vouches for are remembered up
--- to this number of new ones a day for each host, and for this long after they were seen last
--- (certificates/record.lua drops their certificates then).
-local NEWCOMERS_A_DAY = 250
+-- A domain is forgotten if it was not seen for this long: its certificates are dropped by then
+-- (record.lua).
 local UNSEEN_LONGEST = 92 * date.DAY
 
--- Domains that are looked at each minute, to be forgotten.
-local SWEPT_A_MINUTE = 100
+-- Seconds between two turns of a sweep, each of which takes 10 ms: a tenth of the server's time, and
+-- some minutes for a large storage.
+local PAUSE = 0.09
 
 -- Messages to each administrator, for changes of certificates that were verified before, and for
 -- all others, which any peer can cause.
@@ -40,9 +43,12 @@ function peer_certificates.new(options)
 		_metrics = options.metrics,
 		_now = now,
 		_memories = {}, -- host -> memory
-		_newcomers = kept and kept._newcomers or {}, -- host -> { day, count }, of domains without a valid certificate
-		_sweeps = kept and kept._sweeps or {}, -- host -> { day, iterate }
+		_facts = setmetatable({}, { __mode = "k" }), -- certificate -> its facts, which are dear to make
+		_newcomers = kept and kept._newcomers or newcomers.new { now = now },
+		_queue = work_queue.new { server = options.server, pause = PAUSE },
+		_swept = kept and kept._swept or {}, -- host -> the day on which the last sweep ended
 		_lines = kept and kept._lines or log_limit.new { now = now, lines_per_key = LINES_PER_DOMAIN },
+		_damaged = kept and kept._damaged or {}, -- day, and host .. " " .. domain -> true: it was said that day
 		-- Of this hour; by whether the certificate was verified before.
 		_messages = kept and kept._messages or { began = 0, [true] = 0, [false] = 0 },
 	}, metatable)
@@ -50,25 +56,13 @@ end
 
 ---- Memories ------------------------------------------------------------------
 
--- A store of the server as a memory wants one.
-local function domains_of(store)
-	return {
-		get = function (_, domain)
-			return store:get(domain)
-		end,
-		set = function (_, domain, record)
-			return store:set(domain, record)
-		end,
-		domains = function ()
-			return store:keys()
-		end,
-	}
-end
-
 --- Prepares the memory of a host.
 function methods:open(host)
-	local store = self._server.open_store(host, STORE, "The certificates of other servers")
-	self._memories[host] = certificate_memory.new { store = domains_of(store), now = self._now }
+	local store = domain_store.new {
+		store = self._server.open_store(host, STORE, "The certificates of other servers"),
+		unicode_form = self._server.unicode_form,
+	}
+	self._memories[host] = certificate_memory.new { store = store, now = self._now }
 	return self._memories[host]
 end
 
@@ -131,21 +125,37 @@ local function may_send(self, verified)
 	return self._messages[verified] <= MESSAGES_AN_HOUR
 end
 
---- The command of the shell that accepts the changed certificate of a domain.
-function peer_certificates.accept_command(domain)
-	return ("tlspolicy:accept(%s)"):format(text.quote(domain))
+-- The command of the shell that accepts the changed certificate of a domain, if it is refused for
+-- that. A certificate that could not be looked up has another remedy.
+local function accept_command(result, domain)
+	local is_changed = result.refuse and result.kind ~= "unknown"
+	return is_changed and ("tlspolicy:accept(%s)"):format(text.quote(domain)) or nil
+end
+
+-- Whether it is the first time today that a host's record of a domain was found to be damaged.
+local function is_new_damage(self, host, domain)
+	local today, key = date.of(self._now()), host .. " " .. domain
+	if self._damaged.day ~= today then
+		self._damaged = { day = today }
+	end
+	local is_new = not self._damaged[key]
+	self._damaged[key] = true
+	return is_new
 end
 
 local function tell(self, policy, stream, host, domain, result)
 	local server, session = self._server, stream.session
-	local both = side_by_side(result)
-	if self._lines:allows(domain) then
-		server.log_session(session, result.severity, "The certificate of %s: %s", domain, result.message)
+	local both, command = side_by_side(result), accept_command(result, domain)
+	if result.damaged and result.refuse and not is_new_damage(self, host, domain) then
+		return
+	elseif self._lines:allows(domain) then
+		local remedy = result.damaged and result.refuse and (": tlspolicy:forget(%s)"):format(text.quote(domain)) or ""
+		server.log_session(session, result.severity, "The certificate of %s: %s%s", domain, result.message, remedy)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			server.log_session(session, "warn", "%s", line)
 		end
-		if result.refuse then
-			server.log_session(session, "warn", "To accept it: %s", peer_certificates.accept_command(domain))
+		if command then
+			server.log_session(session, "warn", "To accept it: %s", command)
 		end
 	end
 	if result.severity ~= "warn" then
@@ -155,8 +165,8 @@ local function tell(self, policy, stream, host, domain, result)
 	local was_verified = result.old ~= nil and result.old.verified
 	if policy.notify_admins and not result.failure and may_send(self, was_verified) then
 		local body = result.message .. "\n" .. table.concat(both, "\n")
-		if result.refuse then
-			body = body .. "\nTo accept it: " .. peer_certificates.accept_command(domain)
+		if command then
+			body = body .. "\nTo accept it: " .. command
 		end
 		for _, jid in ipairs(server.administrators(host)) do
 			server.send_message(host, jid, "The certificate of " .. domain, body)
@@ -170,6 +180,15 @@ local function certificate_of(stream)
 	return stream:is_encrypted() and stream.facts and stream.facts.certificate
 end
 
+local function facts_of(self, certificate)
+	local facts = self._facts[certificate]
+	if not facts then
+		facts = certificate:facts()
+		self._facts[certificate] = facts
+	end
+	return facts
+end
+
 local function sight_of(policy, stream, verified)
 	return {
 		direction = stream.role == "s2sout" and "out" or "in",
@@ -178,61 +197,40 @@ local function sight_of(policy, stream, verified)
 	}
 end
 
-local function is_one_too_many(self, host, domain)
-	local _, _, code = self._memories[host]:get(domain)
-	if code ~= "missing" then
-		return false
+-- Whether a domain may be remembered that is new to a host.
+local function may_be_new(self, stream, host, verified)
+	local address = self._server.address(stream.session)
+	local admitted, message = self._newcomers:admit {
+		host = host, certificate = facts_of(self, certificate_of(stream)).sha256, network = address and network.of(address),
+		unverified = not verified,
+	}
+	if message then
+		self._server.log(host, "warn", "Memory of certificates: %s", message)
 	end
-	local today = date.of(self._now())
-	local newcomers = self._newcomers[host]
-	if not newcomers or newcomers.day ~= today then
-		newcomers = { day = today, count = 0 }
-		self._newcomers[host] = newcomers
-	end
-	newcomers.count = newcomers.count + 1
-	return newcomers.count > NEWCOMERS_A_DAY
+	return admitted
 end
 
 --- Remembers the certificate of a stream for a host of ours and a domain that the stream has been
 -- authenticated for, by whatever means. Returns the message with which the policy wants the stream
--- closed, because the certificate has changed; else nil.
+-- closed, because the certificate has changed; else nil. Then the command that accepts it, or nil.
 function methods:see(policy, stream, host, domain)
 	local memory, certificate = self._memories[host] or self:open(host), certificate_of(stream)
 	if not certificate then
 		return nil
 	end
-	local verified = stream:vouched(domain) and true or false
-	if not verified and is_one_too_many(self, host, domain) then
+	local verified, name = stream:vouched(domain) and true or false, domain_store.name_of(domain)
+	if not memory:knows(name) and not may_be_new(self, stream, host, verified) then
 		return nil
 	end
-	local result = memory:see(domain, certificate:facts(), sight_of(policy, stream, verified))
+	local result = memory:see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
 	if result.kind ~= "known" then
 		self._metrics:certificate_change(result.kind)
 	end
 	-- The store has logged itself that it fails.
 	if result.severity and not (result.failure and (result.kind == "unknown" or result.kind == "first")) then
-		tell(self, policy, stream, host, domain, result)
+		tell(self, policy, stream, host, name, result)
 	end
-	return result.refuse and result.message or nil
-end
-
--- A memory of the same records that stores nothing.
-local function trial_of(memory)
-	local store = memory.store
-	return certificate_memory.new {
-		now = memory.now,
-		store = {
-			get = function (_, domain)
-				return store:get(domain)
-			end,
-			set = function ()
-				return true
-			end,
-			domains = function ()
-				return store:domains()
-			end,
-		},
-	}
+	return result.refuse and result.message or nil, accept_command(result, domain)
 end
 
 --- The message that `see` would return for a stream that may not be authenticated for the domain.
@@ -242,14 +240,13 @@ function methods:would_refuse(policy, stream, host, domain)
 	if not certificate or policy.mode == "report" or policy.certificate_change ~= "refuse" then
 		return nil
 	end
-	local memory = self._memories[host] or self:open(host)
-	local _, _, code = memory:get(domain)
-	if code == "missing" then
+	local memory, name = self._memories[host] or self:open(host), domain_store.name_of(domain)
+	if not memory:knows(name) then
 		return nil
 	end
 	local verified = stream:vouched(domain) and true or false
-	local result = trial_of(memory):see(domain, certificate:facts(), sight_of(policy, stream, verified))
-	return result.refuse and result.message or nil
+	local result = memory:would_see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
+	return result.refuse and result.message or nil, accept_command(result, domain)
 end
 
 ---- Forgetting ------------------------------------------------------------------
@@ -264,30 +261,33 @@ local function last_seen(record)
 	return last
 end
 
-local function sweep_some(self, sweep, memory)
-	for _ = 1, SWEPT_A_MINUTE do
-		local domain, record = sweep.iterate()
+-- A step of a sweep, for the queue: looks at one domain.
+local function new_sweep(self, host)
+	local memory, iterate = self._memories[host], nil
+	return function ()
+		-- Not before its turn, because it may hold a directory open.
+		iterate = iterate or memory:domains()
+		local domain = self._memories[host] == memory and iterate and iterate()
 		if not domain then
-			sweep.iterate = nil
-			return
-		elseif record and self._now() - last_seen(record) > UNSEEN_LONGEST then
+			self._swept[host] = date.of(self._now())
+			self._server.log(host, "debug", "The memory of certificates was swept")
+			return false
+		end
+		local record = memory:get(domain)
+		if record and self._now() - last_seen(record) > UNSEEN_LONGEST then
 			memory:forget(domain)
 		end
+		return true
 	end
 end
 
---- Forgets the domains that were not seen for long: all are looked at once a day, some of them at
--- each call. To be called each minute.
+--- Begins to forget the domains that were not seen for long, once a day, in short turns. To be called
+-- each minute.
 function methods:sweep()
 	local today = date.of(self._now())
-	for host, memory in pairs(self._memories) do
-		local sweep = self._sweeps[host]
-		if not sweep or sweep.day ~= today then
-			sweep = { day = today, iterate = memory:list() }
-			self._sweeps[host] = sweep
-		end
-		if sweep.iterate then
-			sweep_some(self, sweep, memory)
+	for _, host in ipairs(self._queue:is_empty() and self:hosts() or {}) do
+		if self._swept[host] ~= today then
+			self._queue:add("sweeping the certificate memory of " .. host, new_sweep(self, host))
 		end
 	end
 end

@@ -1,14 +1,16 @@
 --- The certificates that the hosts remember of other servers, for the commands peers, accept and
 -- forget.
+local name_of = require "xmpp_tls_policy.certificates.domain_store".name_of
+
 local remembered_certificates = {}
 
---- A domain as the hosts remember it; or nil and a message.
+--- A domain as the hosts remember it, in A-labels; or nil and a message.
 function remembered_certificates.prepare(server, domain)
 	local prepared = domain and server.prepare_domain(domain)
 	if not prepared or prepared == "" then
 		return nil, "name the domain of a server, such as \"far.example\""
 	end
-	return prepared
+	return name_of(prepared)
 end
 
 local function entry_of(server, host, domain, entry, pending)
@@ -35,11 +37,11 @@ end
 
 local function add_all(list, service, host)
 	local server = service.server
-	local iterate, message = service.certificates:memory(host):list()
+	local next_turn = server.turns()
+	local iterate, message = service.certificates:memory(host):list(next_turn)
 	if not iterate then
 		return nil, message
 	end
-	local next_turn = server.turns()
 	for domain, record, failure, code in iterate do
 		if record then
 			add(list, server, host, domain, record)

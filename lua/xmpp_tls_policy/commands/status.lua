@@ -8,6 +8,7 @@ local options = require "xmpp_tls_policy.policy.options"
 local overrides = require "xmpp_tls_policy.policy.overrides"
 local quote = require "xmpp_tls_policy.text".quote
 local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
@@ -38,7 +39,7 @@ local function shared_list(server)
 end
 
 local function by_domain(a, b)
-	return a.domain < b.domain
+	return (a.domain or "") < (b.domain or "")
 end
 
 ---- Policies ------------------------------------------------------------------
@@ -112,6 +113,12 @@ local function warnings(service, wanted, now)
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
 	end)
+	for _, host in ipairs(service.server.hosts()) do
+		local reason = shut_hosts.reason(service.server, service.policies, host)
+		if reason then
+			add(reason, host, { kind = "no-starttls", message = reason })
+		end
+	end
 	table.sort(list, by_domain)
 	return list
 end

@@ -147,7 +147,8 @@ function status_contexts.unused(service, wanted, rows)
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
-		without[#without + 1] = not used[host] and (not wanted or wanted == host) and host or nil
+		local is_unused = not used[host] and (not wanted or wanted == host) and not service.server.lacks_starttls(host)
+		without[#without + 1] = is_unused and host or nil
 	end
 	return without
 end

@@ -1,6 +1,7 @@
 --- The LuaSec contexts of a server that are under a policy: they are adopted, brought under it
 -- and given back. One object for the process; it outlives a reload of the module.
 local core = require "xmpp_tls_policy.core"
+local known_settings = require "xmpp_tls_policy.contexts.known_settings"
 
 local adopted_contexts = {}
 
@@ -17,6 +18,7 @@ function adopted_contexts.new()
 		_labels = setmetatable({}, weak_values), -- the core's number for a context -> entry
 		_last_label = 0,
 		_last_number = 0,
+		_settings = known_settings.new(),
 		_kept = {}, -- LuaSec contexts that connections may have chosen by server name
 		_store = nil, -- sessions of all contexts, for resumption
 		_store_memory = nil, -- MiB
@@ -59,41 +61,53 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- Returns the settings that were applied, those of them that were dropped, and the settings
--- from before; or nil and a message.
-local function apply(context, policy, operator)
+-- What a released context offers: its settings, and has_dhe (see context_settings.of). A server
+-- without DH parameters has none; a client needs none. Or nil and a message.
+local function offered_by(context, role)
+	local offered, message = context:settings()
+	if not offered then
+		return nil, message
+	end
+	offered.has_dhe = role == "s2sout" or offered.own_dh_bits ~= nil
+	return offered
+end
+
+-- Returns { settings, dropped, before, losses } for an entry; or nil and a message.
+local function apply(self, context, entry, operator)
 	local released, message = context:release()
 	if not released then
 		return nil, message
 	end
-	local before, settings, dropped
-	before, message = context:settings()
+	local before, settings, losses, dropped
+	before, message = offered_by(context, entry.given.role)
 	if not before then
 		return nil, message
 	end
-	settings, message = policy:settings_for(before, operator)
+	settings, losses = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
-		return nil, message
+		return nil, losses
 	end
 	dropped, message = context:apply(settings)
 	if not dropped then
 		return nil, message
 	end
-	return settings, dropped, before
+	return { settings = settings, dropped = dropped, before = before, losses = losses }
 end
 
 -- Afterwards the context is either under the policy or disabled.
-local function tighten(entry, context, operator)
-	local settings, result, before = apply(context, entry.policy, operator)
-	if settings then
-		entry.settings, entry.dropped, entry.before = settings, result, before
+local function tighten(self, entry, context, operator)
+	local applied, failure = apply(self, context, entry, operator)
+	if applied then
+		for field, value in pairs(applied) do
+			entry[field] = value
+		end
 		entry.certificate = context:inspect().certificate
 		return
 	end
-	entry.failure = result
+	entry.failure = failure
 	local disabled, message = context:disable()
 	if not disabled then
-		entry.failure = ("%s; %s"):format(result, message)
+		entry.failure = ("%s; %s"):format(failure, message)
 	end
 end
 
@@ -115,23 +129,18 @@ local function leave(entry, context)
 end
 
 -- Sessions resume only where all of this is the same.
-local function session_name(entry, host, role)
-	local settings = entry.settings
-	local parts = {
-		host or "*", role, entry.policy:name(), entry.certificate:facts().sha256,
-		settings.minimum_version or "", settings.maximum_version or "",
-	}
-	for _, list in ipairs { "ciphers", "ciphersuites", "groups" } do
-		parts[#parts + 1] = table.concat(settings[list] or {}, ":")
-	end
-	return table.concat(parts, "\0")
+local function session_name(self, entry, host, role)
+	-- The text of a certificate is its digest.
+	return table.concat({
+		host or "*", role, entry.policy:name(), tostring(entry.certificate), self._settings:text(entry.settings),
+	}, "\0")
 end
 
 -- A server's context without a certificate cannot finish a handshake. Sessions of outgoing
 -- connections have the peer's certificate, and such sessions are not resumed.
 local function start_resumption(self, entry, context, given)
 	if self._store and entry.certificate and given.role ~= "s2sout" then
-		entry.session_name = session_name(entry, given.host, given.role)
+		entry.session_name = session_name(self, entry, given.host, given.role)
 		local done, message = context:resume(self._store, entry.session_name)
 		entry.resumption_failure = not done and message or nil
 	end
@@ -178,7 +187,7 @@ local function enforce_anew(self, luasec, given, marks)
 	elseif given.policy.mode == "report" then
 		leave(entry, context)
 	else
-		tighten(entry, context, given.operator)
+		tighten(self, entry, context, given.operator)
 		if not entry.failure then
 			start_resumption(self, entry, context, given)
 		end
@@ -201,9 +210,10 @@ end
 --   number              a context that was seen later has a higher one
 --   new                 whether this call did anything
 --   service             for the caller: the listener whose context it is; nil for STARTTLS
---   settings            those that were applied; in report mode those of the context
+--   settings            those that were applied, not to be changed; in report mode those of the context
 --   before              those that the server had made
 --   dropped             see context:apply
+--   losses              sentences about versions that are lost; see context_settings.of
 --   certificate         the context's own, if it has one
 --   session_name        nil: its sessions cannot be resumed
 --   resumption_failure  a message
@@ -316,8 +326,8 @@ end
 ---- Sessions --------------------------------------------------------------------
 
 --- Makes the store of sessions as the options demand: { enabled, lifetime (seconds), memory
--- (MiB) }. Sessions outlive a change of the lifetime; contexts follow when they are enforced
--- again. Returns true, or nil and a message: nothing is resumed then.
+-- (MiB), address_share (so many addresses may fill it) }. Sessions outlive a change of lifetime and
+-- share; contexts follow when they are enforced again. Returns true, or nil and a message: nothing is resumed then.
 function methods:keep_sessions(options)
 	if not options.enabled then
 		self._store = nil
@@ -325,10 +335,13 @@ function methods:keep_sessions(options)
 	end
 	if self._store and self._store_memory == options.memory then
 		self._store:set_lifetime(options.lifetime)
+		self._store:set_share(options.address_share)
 		return true
 	end
 	local message
-	self._store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
+	self._store, message = core.session_store.new {
+		memory = options.memory, lifetime = options.lifetime, share = options.address_share,
+	}
 	self._store_memory = options.memory
 	return self._store and true, message
 end

@@ -1,19 +1,11 @@
 -- A ClientHello as the core reads it (numbers; README.md has the shape), in names and words.
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
 local rank, version_names = suites.rank, suites.version_names
 
 local client_hello = {}
-
--- rfc8446.4.2.3.signature-schemes, which replaced rfc5246.7.4.1.4.1.hash-and-signature.
-local signature_schemes = {
-	[0x0201] = "rsa_pkcs1_sha1", [0x0203] = "ecdsa_sha1", [0x0401] = "rsa_pkcs1_sha256",
-	[0x0403] = "ecdsa_secp256r1_sha256", [0x0501] = "rsa_pkcs1_sha384", [0x0503] = "ecdsa_secp384r1_sha384",
-	[0x0601] = "rsa_pkcs1_sha512", [0x0603] = "ecdsa_secp521r1_sha512", [0x0804] = "rsa_pss_rsae_sha256",
-	[0x0805] = "rsa_pss_rsae_sha384", [0x0806] = "rsa_pss_rsae_sha512", [0x0807] = "ed25519", [0x0808] = "ed448",
-	[0x0809] = "rsa_pss_pss_sha256", [0x080A] = "rsa_pss_pss_sha384", [0x080B] = "rsa_pss_pss_sha512",
-}
 
 -- Longer lists are of no help, and the admin shell of Prosody 13 takes no longer lines.
 local MOST_NAMES = 32
@@ -55,7 +47,7 @@ function client_hello.named(hello)
 		versions = names(hello.versions, suites.versions_by_number),
 		suites = names(hello.suites, suites.by_number),
 		groups = names(hello.groups, suites.groups_by_number),
-		signature_schemes = names(hello.signature_schemes, signature_schemes),
+		signature_schemes = names(hello.signature_schemes, signature_schemes.by_number),
 		server_name = hello.server_name and text.escaped(hello.server_name),
 		alpn = escaped(hello.alpn),
 		cut = hello.cut or is_long(hello) or nil,
@@ -76,6 +68,18 @@ function client_hello.newest_versions(hello)
 		end
 	end
 	return newest, before_tls13
+end
+
+-- The oldest version of a ClientHello by OpenSSL's name; nil if it has none that is known.
+function client_hello.oldest(hello)
+	local oldest
+	for _, number in ipairs(hello.versions or {}) do
+		local version = suites.versions_by_number[number]
+		if version and (not oldest or rank[version] < rank[oldest]) then
+			oldest = version
+		end
+	end
+	return oldest
 end
 
 local function newest_name(hello)

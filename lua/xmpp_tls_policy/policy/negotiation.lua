@@ -1,6 +1,6 @@
 -- The outcome of a handshake between a ClientHello and a server that allows only certain
 -- versions, suites and groups.
-local client_hello = require "xmpp_tls_policy.policy.client_hello"
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
@@ -18,64 +18,202 @@ local function by_number(list)
 		records[record.number] = record
 		places[record.number] = index + (record.on_request and #list or 0)
 	end
-	return { records = records, places = places }
+	return { list = list, records = records, places = places }
 end
 
--- The negotiation of a server. `allowed`: { minimum_version, ciphers, ciphersuites, groups
--- (lists of records of suites.lua in order of preference), dh_bits }.
-function negotiation.new(allowed)
+-- OpenSSL's security level -> the least bits of strength (SSL_CTX_set_security_level(3)).
+local least_bits = { [0] = 0, 80, 112, 128, 192, 256 }
+
+-- The negotiation of a server.
+--   allowed  { minimum_version, maximum_version (nil: the newest), ciphers, ciphersuites, groups
+--            (lists of records of suites.lua in order of preference), dh_bits }
+--   limits   of the server itself, nil if they are unknown:
+--     certificate     { key_type, curve }, as a certificate's facts have them; false: the server
+--                     has none; nil: any suite and signature will do
+--     security_level  OpenSSL's
+--     without_dh      true: there are no DH parameters
+function negotiation.new(allowed, limits)
+	limits = limits or {}
 	return setmetatable({
 		_minimum_version = allowed.minimum_version,
+		_maximum_version = allowed.maximum_version or suites.versions[#suites.versions],
 		_ciphers = by_number(allowed.ciphers),
 		_ciphersuites = by_number(allowed.ciphersuites),
 		_groups = by_number(allowed.groups),
 		_dh_bits = allowed.dh_bits,
+		_certificate = limits.certificate,
+		_security_level = limits.security_level or 0,
+		_without_dh = limits.without_dh,
 	}, metatable)
 end
 
-local function has_any(numbers, set)
+local function records_of(names, list)
+	local is_listed, records = {}, {}
+	for _, name in ipairs(names or {}) do
+		is_listed[name:lower()] = true
+	end
+	for _, record in ipairs(list) do
+		if not names or is_listed[record.name:lower()] then
+			records[#records + 1] = record
+		end
+	end
+	return records
+end
+
+-- The negotiation of a server with settings (see settings.lua; a list that is nil allows
+-- everything). `certificate`: see new.
+function negotiation.of_settings(settings, certificate)
+	local allowed = {
+		minimum_version = settings.minimum_version or suites.versions[1], maximum_version = settings.maximum_version,
+		dh_bits = settings.dh_bits,
+	}
+	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+		allowed[list] = records_of(settings[list], suites[list])
+	end
+	return negotiation.new(allowed, {
+		certificate = certificate, security_level = settings.security_level, without_dh = settings.dh_bits == nil,
+	})
+end
+
+-- ---- versions --------------------------------------------------------------------
+
+-- OpenSSL has no version before TLS 1.2 above its security level 0.
+local function has_version(self, version)
+	return rank[version] >= rank[self._minimum_version] and rank[version] <= rank[self._maximum_version]
+		and (self._security_level == 0 or rank[version] >= rank["TLSv1.2"])
+end
+
+-- The version that the server negotiates of a ClientHello, nil if none. Suites do not count for it.
+-- A single version before TLS 1.3 may be the newest of those that the client has
+-- (rfc8446.4.2.1.versions-in-extension).
+function methods:version(hello)
+	local best
+	for _, number in ipairs(hello.versions or {}) do
+		local version = suites.versions_by_number[number]
+		if version and has_version(self, version) and (not best or rank[version] > rank[best]) then
+			best = version
+		end
+	end
+	local only = hello.versions and #hello.versions == 1 and suites.versions_by_number[hello.versions[1]]
+	if not best and only and only ~= "TLSv1.3" and rank[only] > rank[self._maximum_version]
+		and has_version(self, self._maximum_version) then
+		return self._maximum_version
+	end
+	return best
+end
+
+-- ---- suites, groups and signatures -----------------------------------------------
+
+-- Whether the server's certificate can authenticate a suite before TLS 1.3.
+local function fits_key(self, suite)
+	local certificate = self._certificate
+	if certificate == nil then
+		return true
+	elseif certificate.key_type == "RSA" then
+		return suite.authentication == "RSA"
+	elseif certificate.key_type == "RSA-PSS" then
+		return suite.authentication == "RSA" and suite.key_exchange ~= "RSA"
+	end
+	return suite.authentication == "ECDSA"
+end
+
+-- Whether the server can use a suite of its own in a version.
+local function can_use(self, suite, version)
+	if suite.bits < least_bits[self._security_level] then
+		return false
+	elseif version == "TLSv1.3" then
+		return true
+	end
+	return (version == "TLSv1.2" or not suite.needs_tls12) and fits_key(self, suite)
+		and not (self._without_dh and suite.key_exchange == "DHE")
+end
+
+local function has_group(group, version)
+	if version == "TLSv1.3" then
+		return group.tls13
+	end
+	return group.before_tls13
+end
+
+local function lists(numbers, wanted)
 	for _, number in ipairs(numbers or {}) do
-		if set[number] then
+		if number == wanted then
 			return true
 		end
 	end
 	return false
 end
 
--- Whether a suite before TLS 1.3 can be negotiated, and whether one that needs no group can.
-local function has_cipher(self, hello, version)
-	local found = false
-	for _, number in ipairs(hello.suites or {}) do
-		local suite = self._ciphers.records[number]
-		if suite and (version == "TLSv1.2" or not suite.needs_tls12) then
-			if not suite.key_exchange:find "^ECDHE" then
-				return true, true
-			end
-			found = true
+local function shares_group(self, hello, version)
+	for _, number in ipairs(hello.groups or {}) do
+		local group = self._groups.records[number]
+		if group and has_group(group, version) then
+			return true
 		end
 	end
-	return found, false
+	return false
 end
 
--- The kind of thing that a ClientHello lacks for a handshake: "version", "suite" or "group";
--- nil if it lacks nothing. A ClientHello without a list of groups leaves the group to the
--- server (rfc8422.4.no-list-of-groups).
+-- rfc8422.5.1.curve-of-certificate: before TLS 1.3 a client lists the curves that it can verify.
+local function has_curve_of_key(self, hello)
+	local certificate = self._certificate
+	local curve = certificate and certificate.key_type == "EC" and suites.groups_by_name[certificate.curve or ""]
+	return not curve or not hello.groups or lists(hello.groups, curve.number)
+end
+
+-- Whether the groups of a ClientHello are enough for a suite. Before TLS 1.3 a client without a
+-- list leaves the group to the server, and OpenSSL chooses none (rfc8422.4.no-list-of-groups).
+local function has_groups_for(self, hello, suite, version)
+	if version ~= "TLSv1.3" then
+		if suite.authentication == "ECDSA" and not has_curve_of_key(self, hello) then
+			return false
+		elseif not suite.key_exchange:find "^ECDHE" then
+			return true
+		end
+	end
+	return shares_group(self, hello, version)
+end
+
+-- Before TLS 1.2 no scheme is listed (rfc4346.7.4.3.md5-and-sha1). OpenSSL wants a scheme in TLS 1.2
+-- for RSA key transport, too.
+local function shares_signature(self, hello, version)
+	if self._certificate == nil or rank[version] < rank["TLSv1.2"] then
+		return true
+	end
+	local offered = hello.signature_schemes or version == "TLSv1.2" and signature_schemes.unlisted or {}
+	for _, number in ipairs(offered) do
+		local scheme = signature_schemes.by_number[number]
+		if scheme and signature_schemes.suits(scheme, self._certificate, version, least_bits[self._security_level]) then
+			return true
+		end
+	end
+	return false
+end
+
+local function suites_of(self, version)
+	return version == "TLSv1.3" and self._ciphersuites or self._ciphers
+end
+
+-- The kind of thing that a ClientHello lacks for a handshake: "version", "suite", "group" or
+-- "signature"; "certificate" if the server has none; nil if nothing is missing.
 function methods:missing(hello)
-	local newest, before_tls13 = client_hello.newest_versions(hello)
-	if not newest or rank[newest] < rank[self._minimum_version] then
+	local version = self:version(hello)
+	if not version then
 		return "version"
+	elseif self._certificate == false then
+		return "certificate"
 	end
-	local has_tls12, needs_no_group = false, false
-	if before_tls13 and rank[before_tls13] >= rank[self._minimum_version] then
-		has_tls12, needs_no_group = has_cipher(self, hello, before_tls13)
+	local missing, own = "suite", suites_of(self, version)
+	for _, number in ipairs(hello.suites or {}) do
+		local suite = own.records[number]
+		if suite and can_use(self, suite, version) then
+			if has_groups_for(self, hello, suite, version) then
+				return not shares_signature(self, hello, version) and "signature" or nil
+			end
+			missing = "group"
+		end
 	end
-	if needs_no_group then
-		return nil
-	end
-	if not has_tls12 and not (newest == "TLSv1.3" and has_any(hello.suites, self._ciphersuites.records)) then
-		return "suite"
-	end
-	return hello.groups ~= nil and not has_any(hello.groups, self._groups.records) and "group" or nil
+	return missing
 end
 
 -- How many of the suites offered are allowed.
@@ -89,14 +227,13 @@ function methods:count_suites(hello)
 	return count
 end
 
--- The record that comes first in our order of those offered, or nil. `except`: a kind of group that
--- does not count.
-local function preferred(allowed, numbers, except)
+-- The record that comes first in our order of those offered and usable, or nil.
+local function preferred(own, numbers, is_usable)
 	local best, least
 	for _, number in ipairs(numbers or {}) do
-		local place = allowed.places[number]
-		if place and (not least or place < least) and (not except or allowed.records[number].kind ~= except) then
-			best, least = allowed.records[number], place
+		local place = own.places[number]
+		if place and (not least or place < least) and is_usable(own.records[number]) then
+			best, least = own.records[number], place
 		end
 	end
 	return best
@@ -105,24 +242,24 @@ end
 -- The version, suite and group (records; group: nil if there is none) that the server
 -- negotiates of a ClientHello that lacks nothing.
 function methods:choose(hello)
-	local suite = has_any(hello.versions, { [0x0304] = true }) and preferred(self._ciphersuites, hello.suites)
-	if suite then
-		return { version = "TLSv1.3", suite = suite, group = preferred(self._groups, hello.groups) }
-	end
-	local _, before_tls13 = client_hello.newest_versions(hello)
-	-- Older versions have no hybrid groups.
+	local version = self:version(hello)
 	return {
-		version = before_tls13, suite = preferred(self._ciphers, hello.suites),
-		group = preferred(self._groups, hello.groups, "hybrid"),
+		version = version,
+		suite = preferred(suites_of(self, version), hello.suites, function (suite)
+			return can_use(self, suite, version) and has_groups_for(self, hello, suite, version)
+		end),
+		group = preferred(self._groups, hello.groups, function (group)
+			return has_group(group, version)
+		end),
 	}
 end
 
--- The schemes with SHA-1 (rfc8446.4.2.3.signature-schemes).
-local sha1_schemes = { [0x0201] = true, [0x0203] = true }
+-- ---- facts -----------------------------------------------------------------------
 
 local function offers_sha2(hello)
-	for _, scheme in ipairs(hello.signature_schemes or {}) do
-		if not sha1_schemes[scheme] then
+	for _, number in ipairs(hello.signature_schemes or {}) do
+		local scheme = signature_schemes.by_number[number]
+		if not scheme or scheme.bits > 64 then
 			return true
 		end
 	end

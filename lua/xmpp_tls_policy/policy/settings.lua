@@ -20,11 +20,12 @@ local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "grou
 
 -- All that TLS knows, restricted by no clause yet: { minimum_version, ciphers,
 -- ciphersuites, groups (lists of records of suites.lua), orders (of preference, see
--- clauses.lua), dh_bits, security_level, and the switches; nil: not asked for }.
+-- clauses.lua), added (by list: { [name in lower case] = true } of those that a server's own
+-- defaults are extended by), dh_bits, security_level, and the switches; nil: not asked for }.
 function settings.unrestricted()
-	local allowed = { minimum_version = suites.versions[1], orders = {} }
+	local allowed = { minimum_version = suites.versions[1], orders = {}, added = {} }
 	for _, list in ipairs(settings.lists) do
-		allowed[list] = suites[list]
+		allowed[list], allowed.added[list] = suites[list], {}
 	end
 	return allowed
 end
@@ -90,6 +91,16 @@ function settings.restrict(allowed, clause, enforced)
 	end
 end
 
+-- Extends the defaults of a server by records: { ciphers, ciphersuites, groups }, lists of
+-- names, each optional. Records that a clause rules out stay ruled out.
+function settings.add(allowed, names)
+	for list, of_list in pairs(names or {}) do
+		for _, name in ipairs(of_list) do
+			allowed.added[list][name:lower()] = true
+		end
+	end
+end
+
 -- ---- preference ------------------------------------------------------------------
 
 -- A new list of the records in order of preference. `orders`: sorted by weight. Records
@@ -126,17 +137,12 @@ end
 
 -- ---- settings --------------------------------------------------------------------
 
-local groups_by_name = {}
-for _, record in ipairs(suites.groups) do
-	groups_by_name[record.name:lower()] = record
-end
-
 -- For how many of the groups (names) a client sends a key share at once (rfc8446.4.2.8.key-shares).
 -- If hybrid groups come first, also for the first group that is not a hybrid, so that a peer
 -- without hybrids need not ask for another share. Else nil: OpenSSL sends one.
 function settings.key_shares(groups)
 	for index, name in ipairs(groups or {}) do
-		local record = groups_by_name[name:lower()]
+		local record = suites.groups_by_name[name:lower()]
 		if not record or record.kind ~= "hybrid" then
 			return index > 1 and index or nil
 		end

@@ -31,6 +31,12 @@ suites.versions_by_number = {
 	[0x0304] = "TLSv1.3",
 }
 
+-- The numbers by OpenSSL's names.
+suites.version_numbers = {}
+for number, version in pairs(suites.versions_by_number) do
+	suites.version_numbers[version] = number
+end
+
 -- Cipher suites of TLS 1.2 and older: IANA number and name, key exchange, authentication,
 -- encryption, bits of strength. Of equal ones the first is preferred. The words are those
 -- of a connection's facts, so that one predicate serves the settings of a clause and its
@@ -174,8 +180,16 @@ local function suite(row, on_request)
 	}
 end
 
+-- rfc8446.4.2.7.groups-of-tls13: TLS 1.3 dropped the short curves and gave those of Brainpool new
+-- numbers. Hybrids and finite fields are groups of TLS 1.3 alone.
 local function group(row, on_request)
-	return { number = row[1], name = row[2], kind = row[3], bits = row[4], on_request = on_request }
+	local name, kind, bits = row[2], row[3], row[4]
+	local is_new, is_brainpool = name:find "tls13$" ~= nil, name:find "^brainpool" ~= nil
+	return {
+		number = row[1], name = name, kind = kind, bits = bits, on_request = on_request,
+		before_tls13 = kind == "curve" and not is_new,
+		tls13 = kind ~= "curve" or is_new or not is_brainpool and bits > 224,
+	}
 end
 
 local function records(make, offered, on_request)
@@ -191,13 +205,14 @@ end
 
 -- Lists of { number, name, key_exchange, authentication, encryption, bits, aead,
 -- forward_secrecy, needs_tls12, on_request }, and of
--- { number, name, kind, bits, on_request }.
+-- { number, name, kind, bits, on_request, before_tls13, tls13 (whether these versions have it) }.
 suites.ciphers = records(suite, tls12, tls12_on_request)
 suites.ciphersuites = records(suite, tls13, tls13_on_request)
 suites.groups = records(group, groups, groups_on_request)
 
--- A suite of any version by its IANA name or number; a group by its number.
-suites.by_name, suites.by_number, suites.groups_by_number = {}, {}, {}
+-- A suite of any version by its IANA name or number; a group by its number, or by its name in lower
+-- case.
+suites.by_name, suites.by_number, suites.groups_by_number, suites.groups_by_name = {}, {}, {}, {}
 for _, list in ipairs({ suites.ciphers, suites.ciphersuites }) do
 	for _, record in ipairs(list) do
 		suites.by_name[record.name] = record
@@ -206,6 +221,7 @@ for _, list in ipairs({ suites.ciphers, suites.ciphersuites }) do
 end
 for _, record in ipairs(suites.groups) do
 	suites.groups_by_number[record.number] = record
+	suites.groups_by_name[record.name:lower()] = record
 end
 
 return suites

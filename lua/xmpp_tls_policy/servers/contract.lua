@@ -59,7 +59,7 @@ contract.functions = {
 	context_like = "(session, name) -> a context made like its STARTTLS context, one for each name; or nil, message",
 	starttls_context = "(session) -> the context for STARTTLS, or nil",
 	set_starttls_context = "(session, context)",
-	direct_tls_contexts = "() -> list of { context, role, service, option, names = { [server name] = context } }",
+	direct_tls_contexts = "() -> list of { context, role, service, port, option, names = { [host] = context } }",
 	tolerate_any_name = "(has_certificate): serves unknown server names with the context without a name",
 	refuse_unknown_names = "(): undoes it",
 	operator_lists = "(host, role, option) -> { ciphers, ciphersuites, groups }: true for each that the operator wrote",
@@ -68,6 +68,8 @@ contract.functions = {
 	hosts = "() -> sorted list of our hosts and components",
 	is_host = "(domain) -> boolean",
 	serves_clients = "(host) -> whether clients can log in; nil where there is no such host",
+	serves_servers = "(host) -> whether other servers can connect; nil where there is no such host",
+	lacks_starttls = "(host) -> why it cannot offer STARTTLS, with the remedy, or nil",
 	is_anonymous = "(host) -> whether each login makes a new account",
 	wants_module = "(host, name) -> whether the configuration enables a module there",
 	option = "(host, name) -> value of an option of the server, or nil",
@@ -77,6 +79,7 @@ contract.functions = {
 	administrators = "(host) -> sorted list of JIDs",
 	send_message = "(host, jid, subject, body)",
 	prepare_domain = "(text) -> the domain as the server compares domains, or nil",
+	unicode_form = "(domain) -> the domain in U-labels as the server writes it, or nil",
 	split_jid = "(text) -> node, domain, resource, prepared; domain is nil for no JID",
 
 	-- The process

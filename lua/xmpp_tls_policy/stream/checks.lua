@@ -1,6 +1,5 @@
 --- The checks that a pair (host of ours, domain of the peer) has to pass on a stream, and the moments
 -- at which they apply.
-local accept_command = require "xmpp_tls_policy.certificates.peer_certificates".accept_command
 local copy = require "xmpp_tls_policy.copy"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local escaped = require "xmpp_tls_policy.text".escaped
@@ -48,13 +47,20 @@ function checks.is_not_spoofed(_, stream)
 	end
 end
 
+-- The search for contexts is dear, so it is made only if it can help.
+local function note_unobserved(self, code)
+	if code == "unobserved" then
+		self._on_unobserved()
+	end
+end
+
 function checks.was_observed(self, stream)
 	if not stream:is_encrypted() then
 		return nil
 	end
-	local facts, message = stream:read_facts()
+	local facts, message, code = stream:read_facts()
 	if not facts then
-		self._on_unobserved()
+		note_unobserved(self, code)
 		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
 	end
 end
@@ -146,10 +152,10 @@ function checks.is_authenticated(_, stream, pair)
 	end
 end
 
-local function certificate_refusal(pair, message)
+local function certificate_refusal(pair, message, command)
 	return message and {
 		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
-		command = accept_command(pair.domain),
+		command = command,
 	}
 end
 
@@ -233,8 +239,10 @@ end
 function methods:judge_for_report(stream, pair)
 	if not stream:is_encrypted() then
 		return
-	elseif not stream:read_facts() then
-		self._on_unobserved()
+	end
+	local facts, _, code = stream:read_facts()
+	if not facts then
+		note_unobserved(self, code)
 	elseif not is_judged(stream, pair) and judge_facts(self, stream, pair) then
 		stream:publish()
 	end

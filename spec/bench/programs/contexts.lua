@@ -19,6 +19,7 @@ local function new_context()
 end
 
 local policy, adopted, made = assert(tls_policy.policy { mode = mode }), adopted_contexts.new(), {}
+assert(adopted:keep_sessions { enabled = true, lifetime = 86400, memory = 1 })
 for index = 1, MADE do
 	made[index] = new_context()
 end

@@ -796,6 +796,19 @@ describe("the certificate memory", function()
 				"xn--a.example" }, listed)
 		end)
 
+		it("lists a domain once that the storage has twice", function()
+			see("A")
+			storage.domains = function()
+				local left = { "a.example", "a.example", "b.example" }
+				return function() return table.remove(left) end
+			end
+			local listed = {}
+			for domain in memory:list() do
+				listed[#listed + 1] = domain
+			end
+			assert.are.same({ "a.example", "b.example" }, listed)
+		end)
+
 		it("lists nothing where nothing is", function()
 			for domain in memory:list() do
 				error(domain)
@@ -1000,38 +1013,57 @@ describe("the certificate memory", function()
 			{ "text for replaced", function(_, entry) entry.replaced = "yes" end },
 		}
 
+		local function fault_of(record)
+			local format = type(record) == "table" and type(record.format) == "number" and record.format ~= 1
+				and record.format
+			return 'the record of the certificates of "a.example" '
+				.. (format and ("has the format %d, which this version of the module does not know"):format(format)
+				or "is damaged")
+		end
+
+		-- Whether changes are refused or not, a storage that takes writes.
 		local function check_damaged(record)
+			local fault = fault_of(record)
 			stored(record)
-			local result = see("A", refusing)
+			for _, name in ipairs({ "A", "B", "C" }) do
+				local result = see(name, refusing)
+				assert.are.same({
+					kind = "unknown", severity = "warn", damaged = true, accepted = false, refuse = true,
+					message = fault .. "; its certificates are refused until the record is forgotten",
+				}, result)
+			end
+			assert.are.equal(0, storage.writes)
+			assert.are.same({ nil, fault, "damaged" }, { memory:get("a.example") })
+			assert.are.same({ nil, fault .. "; forget it, and its next certificate is its first", "damaged" },
+				{ memory:accept("a.example") })
+			local result = see("A")
 			assert.are.equal("first warn", word(result))
 			assert.is_true(result.damaged)
 			assert.is_nil(result.failure)
-			assert.are.equal('the record of the certificates of "a.example" is damaged; its present certificate '
-				.. "counts as its first", result.message)
-			assert.are.same({ nil, 'the record of the certificates of "a.example" is damaged', "damaged" },
-				{ memory:get("a.example") })
-			assert.are.equal("damaged", select(3, memory:accept("a.example")))
-			storage.get = nil
+			assert.are.equal(fault .. "; its present certificate counts as its first", result.message)
+			assert.are.equal(1, storage.writes)
 			storage.get = new_storage().get
 			assert.are.equal("known", word(see("A", refusing)))
 		end
 
 		for _, case in ipairs(damages) do
-			it("begins anew: " .. case[1], function()
+			it("refuses where changes are refused, else begins anew: " .. case[1], function()
 				check_damaged(record_with(case[2]))
 			end)
 		end
 
 		for _, value in ipairs({ "text", 1, true, false, {}, { {} }, print }) do
-			it(("begins anew: a %s for a record"):format(type(value)), function()
+			it(("refuses where changes are refused, else begins anew: a %s for a record"):format(type(value)), function()
 				check_damaged(value)
 			end)
 		end
 
 		it("forgets it", function()
 			storage.texts["a.example"] = "{}"
+			assert.is_true(see("A", refusing).refuse)
 			assert.are.equal(0, memory:forget("a.example"))
 			assert.are.same({}, storage.texts)
+			assert.are.equal("first", word(see("A", refusing)))
 		end)
 
 		it("passes over fields that it does not know", function()
@@ -1186,6 +1218,106 @@ describe("the certificate memory", function()
 				assert.is_truthy(message:find("memory_spec.lua:%d+: bad clock: UTC seconds expected, got "))
 			end)
 		end
+	end)
+
+	describe("with records that it read a moment ago", function()
+		local reads
+
+		before_each(function()
+			reads = 0
+			local get = storage.get
+			function storage:get(domain)
+				reads = reads + 1
+				return get(self, domain)
+			end
+		end)
+
+		it("reads a domain's record once a minute", function()
+			learn("A")
+			reads = 0
+			for _ = 1, 5 do
+				assert.is_true(memory:knows("a.example"))
+				assert.are.equal("known", memory:would_see("a.example", facts("A"), out).kind)
+				assert.are.equal("known", word(see("A")))
+			end
+			assert.are.equal(1, reads)
+			now = START + 59
+			see("A")
+			assert.are.equal(1, reads)
+			now = START + 60
+			see("A")
+			assert.are.equal(2, reads)
+			now = START
+			see("A")
+			assert.are.equal(3, reads)
+		end)
+
+		-- Each step, and what the next look has to know.
+		local steps = {
+			{ "a sighting that is written", function() see("B") end, "known", "known" },
+			{ "a sighting that is refused", function() see("B", refusing) end, "known", "pending!" },
+			{ "a sighting that is only tried", function() memory:would_see("a.example", facts("B"), refusing) end, "known",
+				"change warn!" },
+			{ "an acceptance", function() see("B", refusing) memory:accept("a.example") end, "known", "known" },
+			{ "forgetting", function() memory:forget("a.example") see("C", refusing) end, "change warn!", "change warn!" },
+			{ "a change by another a minute ago", function()
+				storage.texts["a.example"] = nil
+				now = now + 60
+				see("B", refusing)
+			end, "change warn!", "known" },
+		}
+		for _, step in ipairs(steps) do
+			it("knows what was written by " .. step[1], function()
+				learn("A")
+				assert.are.equal("known", word(see("A")))
+				step[2]()
+				local listed = storage.texts["a.example"]
+				assert.are.equal(step[3], word(memory:would_see("a.example", facts("A"), refusing)))
+				assert.are.equal(step[4], word(memory:would_see("a.example", facts("B"), refusing)))
+				assert.are.equal(listed, storage.texts["a.example"])
+			end)
+		end
+
+		it("keeps nothing of a sighting that could not be written", function()
+			learn("A")
+			see("A")
+			local set = storage.set
+			storage.set = function() return nil, "disk on fire" end
+			assert.are.equal("change warn!", word(see("B", refusing)))
+			storage.set = set
+			assert.are.equal("change warn!", word(see("B", refusing)))
+		end)
+
+		it("drops certificates that have become old since", function()
+			learn("A", "B")
+			now = START + 91 * DAY
+			see("B")
+			local known = assert(memory:get("a.example"))
+			assert.are.equal(2, #known.certificates)
+			now = now + 30
+			assert.are.equal("change", memory:would_see("a.example", facts("A", { issuer = "CN=Other" }), out).kind)
+		end)
+
+		it("hands out copies", function()
+			learn("A")
+			for _ = 1, 2 do
+				local result = see("A")
+				result.new.sha256, result.old.directions.out = "x", nil
+			end
+			local record = memory:get("a.example")
+			record.certificates[1].sha256 = "x"
+			assert.are.equal("known", word(see("A")))
+		end)
+
+		it("does not count for ever the certificates that it no longer tells of", function()
+			learn("A")
+			for number = 1, 30 do
+				see("C" .. number)
+			end
+			assert.are.equal("change", word(see("D")))
+			now = START + DAY
+			assert.are.equal("change warn", word(see("D")))
+		end)
 	end)
 
 	describe("of 100,000 domains", function()

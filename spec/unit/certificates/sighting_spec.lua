@@ -61,6 +61,12 @@ describe("a sighting", function ()
 		assert.same({ "pending", nil, true }, { result.kind, result.severity, result.refuse })
 	end)
 
+	it("of a domain whose record is damaged is refused where changes are", function ()
+		local result = sighting.damaged "the record is damaged"
+		assert.same({ "unknown", "warn", true, true, false }, { result.kind, result.severity, result.damaged, result.refuse,
+			result.accepted })
+	end)
+
 	it("that cannot be judged is refused only where changes are", function ()
 		assert.is_false(sighting.unknown(seen(), "x").refuse)
 		assert.is_false(sighting.unknown(seen { certificate_change = "warn" }, "x").refuse)

@@ -211,6 +211,24 @@ describe("the certificates of other servers", function ()
 		end)
 	end)
 
+	-- rfc6125.6.4.2.compared-as-a-labels
+	it("are found by either form of an internationalised domain", function ()
+		for _, form in ipairs { "b\195\188cher.test", "xn--bcher-kva.test" } do
+			see("a.test", "xn--bcher-kva.test", 1)
+			see("a.test", "xn--bcher-kva.test", 2)
+			assert.equal("xn--bcher-kva.test", command_service.json(service, "peers", form).certificates[2].domain)
+			assert.same({ accepted = 1 }, command_service.json(service, "accept", form))
+			assert.same({ forgotten = 2 }, command_service.json(service, "forget", form))
+		end
+	end)
+
+	it("cannot be accepted while the record is damaged", function ()
+		stores["a.test"].records["far.test"] = { format = 99 }
+		local _, done, message = command_service.run(service, "accept", "far.test", sha256(1))
+		assert.same({ nil, 'the record of the certificates of "far.test" has the format 99, which this version of the '
+			.. "module does not know" }, { done, message })
+	end)
+
 	describe("forget", function ()
 		it("forgets a domain on every host, and no other", function ()
 			see("a.test", "far.test", 1)

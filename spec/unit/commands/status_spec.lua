@@ -100,6 +100,24 @@ describe("the command status", function ()
 		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
 	end)
 
+	it("warns of hosts that are shut, because the server offers no STARTTLS there", function ()
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = usual }
+		service.server = command_service.server {
+			hosts = { "a.test", "b.test", "c.test" }, without_starttls = { ["a.test"] = "mod_tls is missing",
+				["b.test"] = "mod_tls is missing" },
+		}
+		local found, message = command_service.json(service, "status"), nil
+		for _, warning in ipairs(found.warnings) do
+			message = warning.kind == "no-starttls" and warning or message
+		end
+		assert.same({ "a.test", "b.test" }, message.hosts)
+		assert.matches("because mod_tls is missing$", message.message)
+		assert.same({ "c.test" }, found.unused)
+		local text, _, summary = command_service.run(service, "status")
+		assert.matches("\nWarning: a.test, b.test: clients and servers cannot connect, except by direct TLS", text)
+		assert.matches("3 warnings$", summary)
+	end)
+
 	it("reads the contexts back from OpenSSL", function ()
 		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }, {
 			adopted(report, "b.test", "s2sin"),

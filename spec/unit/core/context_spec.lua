@@ -338,7 +338,6 @@ describe("a context", function ()
 			assert.same(settings, in_force)
 		end)
 
-		-- rfc8446.4.1.2.client-hello
 		it("reads groups of all kinds back in their order", function ()
 			for _, groups in ipairs {
 				{ "ffdhe3072", "secp521r1", "x448", "x25519" }, { "brainpoolP256r1", "ffdhe2048", "secp384r1" },

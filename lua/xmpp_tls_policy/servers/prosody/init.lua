@@ -89,6 +89,9 @@ function prosody_adapter.new(module)
 	function server.prepare_domain(text)
 		return encodings.stringprep.nameprep(text)
 	end
+	function server.unicode_form(domain)
+		return encodings.idna.to_unicode(domain)
+	end
 	function server.split_jid(text)
 		return jid.prepped_split(text)
 	end

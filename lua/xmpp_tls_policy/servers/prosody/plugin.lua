@@ -1,6 +1,7 @@
 --- The module on Prosody: translates Prosody's events into the moments of stream/admission.lua, and
 -- its life (load, reload, unload) into that of service.lua.
 local adapter = require "xmpp_tls_policy.servers.prosody"
+local channel_binding = require "xmpp_tls_policy.servers.prosody.channel_binding"
 local commands = require "xmpp_tls_policy.commands"
 local core = require "xmpp_tls_policy.core"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
@@ -42,9 +43,12 @@ local function hook_features(service, hooks, host_module)
 			return admission:refuse(session, starttls.no_tls_refusal())
 		end
 		local policy = admission:policy_of(session)
-		if policy and starttls.requires_tls(policy) then
-			server.offer_only_starttls(event.features)
+		if not policy or not starttls.requires_tls(policy) then
+			return nil
+		elseif not server.offers_starttls(event.features) then
+			return admission:refuse(session, starttls.no_offer_refusal(policy))
 		end
+		server.offer_only_starttls(event.features)
 	end
 	for _, event in ipairs { "stream-features", "s2s-stream-features" } do
 		hooks:hook_decision(host_module, event, judge, FIRST, true)
@@ -301,7 +305,7 @@ local function hook_life(service, module)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
-		safe_hooks.call("checking our own certificates", service.check_certificates, service)
+		safe_hooks.call("checking our hosts", service.check_hosts, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.judge_streams_again, service)
 	end, -2)
@@ -334,6 +338,7 @@ function plugin.start(module)
 	end)
 	kept = service
 	service:load_policies()
+	channel_binding.start()
 	local remove_commands = shell.add(module, commands.list, service)
 	metrics.serve(module, service.metrics)
 	local end_filter = stanza_filter.start(service.admission, hooks, routes.reroute(service.admission), server.sessions())
@@ -384,6 +389,7 @@ function plugin.start(module)
 		end
 		safe_hooks.call("unloading from hosts", unload_from_hosts, module)
 		safe_hooks.call("stopping", service.stop, service)
+		safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
 		kept = nil
 		fail_closed.stop()
 	end

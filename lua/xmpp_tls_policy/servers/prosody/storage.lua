@@ -1,6 +1,8 @@
 --- Stores of our hosts, in whatever storage the operator has configured. Their methods never throw.
 -- The log says once that a store fails, and once that it works again.
 local hashes = require "util.hashes"
+local lfs = require "lfs"
+local storagemanager = require "core.storagemanager"
 
 local storage = {}
 
@@ -88,16 +90,28 @@ local function stored_key(key)
 	return "sha256-" .. hashes.sha256(key, true), true
 end
 
---- The table that is stored under a key (nil: the host's own); nil if there is none; nil and a
--- message if it cannot be read.
+-- Whether there is a file under a key. Prosody's own driver reads an empty file as if there were none.
+local function has_file(self, stored_as)
+	local host = self._module.host
+	local done, _, name = pcall(storagemanager.get_driver, host, self._name)
+	return done and name == "internal"
+		and lfs.attributes(storagemanager.olddm.getpath(stored_as, host, self._name), "mode") ~= nil
+end
+
+--- The table that is stored under a key (nil: the host's own), which is empty if its file is; nil if
+-- there is none; nil and a message if it cannot be read.
 function methods:get(key)
-	local value, failure = call(self, "keyval", "get", (stored_key(key)))
+	local stored_as = stored_key(key)
+	local value, failure = call(self, "keyval", "get", stored_as)
 	-- Prosody's substitute for a missing driver returns false.
 	if not value and failure ~= nil then
 		note(self, "read", tostring(failure))
 		return nil, tostring(failure)
 	end
 	note(self, "read", nil)
+	if value == nil and has_file(self, stored_as) then
+		return {}
+	end
 	return value
 end
 

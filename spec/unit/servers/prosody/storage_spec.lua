@@ -8,12 +8,25 @@ package.loaded["util.hashes"] = package.loaded["util.hashes"] or {
 		return ("%064x"):format(sum)
 	end,
 }
+local storagemanager = package.loaded["core.storagemanager"] or {}
+package.loaded["core.storagemanager"] = storagemanager
+local files = require "support.files"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
 
 describe("a store of a host", function ()
 	local now, stored, opened, fault, lines, module, stores, store
+	local driver_name, path -- of the driver that the configuration names, and of the file for a key
 
 	before_each(function ()
+		driver_name, path = "test", "/nowhere"
+		storagemanager.get_driver = function (host, name)
+			assert.same({ "a.test", "things" }, { host, name })
+			return {}, driver_name
+		end
+		storagemanager.olddm = { getpath = function (key, host, name)
+			assert.same({ "b.test", "a.test", "things" }, { key, host, name })
+			return path
+		end }
 		now, stored, opened, fault, lines = 1800000000, {}, 0, nil, {}
 		local driver = { remove = {} }
 		local function checked(result)
@@ -41,7 +54,7 @@ describe("a store of a host", function ()
 		function driver.users()
 			return checked(function (_, key) return (next(stored, key)) end)
 		end
-		module = {}
+		module = { host = "a.test" }
 		function module.open_store()
 			opened = opened + 1
 			if fault == "missing" then
@@ -73,6 +86,22 @@ describe("a store of a host", function ()
 		assert.same({ y = 2 }, store:get "a.test")
 		assert.is_true(store:set("a.test", nil))
 		assert.is_nil(store:get "a.test")
+	end)
+
+	-- Prosody's own driver reads an empty file as if there were none.
+	it("tells an empty file from none, with the driver that has files", function ()
+		path = files.temporary_path()
+		for _, case in ipairs {
+			{ "internal", true, {} }, { "internal", false, nil }, { "sql", true, nil }, { "sql", false, nil },
+		} do
+			driver_name = case[1]
+			if case[2] then
+				files.write(path, "")
+			end
+			assert.same({ case[3] }, { store:get "b.test" })
+			os.remove(path)
+		end
+		assert.same({}, lines)
 	end)
 
 	it("keeps keys that are too long for the name of a file", function ()
