@@ -9,6 +9,7 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -27,7 +28,7 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
+-- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates, own_certificates,
 -- reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
@@ -37,9 +38,11 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
-		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+		server = server, adopted = self.adopted, metrics = self.metrics, peers = self.refused_peers,
+		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }

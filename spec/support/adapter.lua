@@ -59,6 +59,7 @@ function adapter.new(more)
 	function server.operator_lists()
 		return {}
 	end
+	function server.current_contexts() end
 	function server.direct_tls_contexts()
 		return {}
 	end

@@ -95,6 +95,18 @@ function command_service.server(options)
 		end
 		return false
 	end
+	function server.current_contexts(host)
+		return options.current_contexts and options.current_contexts[host]
+	end
+	function server.direct_tls_contexts()
+		return {}
+	end
+	function server.operator_lists()
+		return {}
+	end
+	function server.luasec_context(context)
+		return context
+	end
 	function server.versions()
 		return "a server"
 	end

@@ -226,6 +226,22 @@ describe("the metrics", function ()
 			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
 		end)
 
+		it("are those of the context that the server gives new streams, though none has used it", function ()
+			local older, newer = luasec(5), luasec(60)
+			enforce(older)
+			server.current_contexts = function (host)
+				assert.equal("a.test", host)
+				return { { context = newer, role = "c2s" }, { context = newer, role = "s2sin" } }
+			end
+			assert.same({ ["a.test c2s"] = 60 }, left())
+		end)
+
+		it("have the beginnings of the same certificates", function ()
+			enforce(luasec(5))
+			local began = series "certificate_not_before_timestamp_seconds"["a.test c2s"]
+			assert.is_true(began <= os.time() and began > os.time() - 90 * 86400, began)
+		end)
+
 		it("are gone with the host", function ()
 			local context = luasec(5)
 			enforce(context)

@@ -54,6 +54,7 @@ contract.functions = {
 	-- TLS contexts
 	luasec_context = "(context) -> the LuaSec context in it",
 	new_context = "() -> a LuaSec context of no host; or nil, message",
+	current_contexts = "(host) -> list of { context, role } that the server gives new streams for STARTTLS; nil: unknown",
 	own_context = "(host, role) -> a LuaSec context as the configuration has it now; or nil, message",
 	certificate_source = "(host, role) -> text that changes when own_context may get another certificate; nil: unknown",
 	context_like = "(session, name) -> a context made like its STARTTLS context, one for each name; or nil, message",

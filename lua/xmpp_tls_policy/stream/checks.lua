@@ -152,9 +152,10 @@ function checks.is_authenticated(_, stream, pair)
 	end
 end
 
-local function certificate_refusal(pair, message)
+local function certificate_refusal(pair, message, command)
 	return message and {
 		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
+		command = command,
 	}
 end
 

@@ -4,6 +4,7 @@ local configmanager = require "core.configmanager"
 local encodings = require "util.encodings"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
+local modulemanager = require "core.modulemanager"
 local portmanager = require "core.portmanager"
 local resolve_path = require "util.paths".resolve_relative_path
 
@@ -188,6 +189,40 @@ function contexts.own_context(host, role)
 	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
 		configmanager.rawget("*", option) or {})
 	return contexts.luasec_context(context), message
+end
+
+local function ignore() end
+
+-- The events in which mod_tls gives a session its context, and a session of each role for it.
+local stand_ins = {
+	["stream-features"] = { role = "c2s", session = { type = "c2s_unauthed" } },
+	["s2s-stream-features"] = { role = "s2sin", session = { type = "s2sin_unauthed", direction = "incoming" } },
+	["s2sout-created"] = { role = "s2sout", session = { type = "s2sout_unauthed", direction = "outgoing" } },
+}
+
+--- The contexts that a host's new streams get for STARTTLS: a list of { context, role }. mod_tls keeps
+-- them to itself, so its own handlers are asked. nil where the host does not have mod_tls.
+function contexts.current_contexts(host)
+	local tls = modulemanager.get_module(host, "tls")
+	if not tls then
+		return nil
+	end
+	local list = {}
+	for _, event, handler in tls.module.event_handlers:iter(nil, nil, nil) do
+		local stand_in = stand_ins[event]
+		if stand_in then
+			local session = { log = ignore }
+			for field, value in pairs(stand_in.session) do
+				session[field] = value
+			end
+			handler { origin = session, session = session, features = { add_child = ignore } }
+			list[#list + 1] = session.ssl_ctx and { context = session.ssl_ctx, role = stand_in.role } or nil
+		end
+	end
+	table.sort(list, function (a, b)
+		return a.role < b.role
+	end)
+	return list
 end
 
 -- Adds the options of a table as text, and the certificates of the file that it names. Options for

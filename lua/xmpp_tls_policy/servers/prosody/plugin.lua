@@ -62,6 +62,19 @@ local function hook_features(service, hooks, host_module)
 	end, -1)
 end
 
+-- Tells the core the name of the server at the other end, which a handshake that fails does not.
+local function name_server(service, session)
+	local server = service.server
+	local descriptor, name = server.descriptor(session), server.peer(session)
+	if not descriptor or not name then
+		return
+	end
+	local done, message = core.observer.expect_server(descriptor, name)
+	if not done then
+		server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s", message)
+	end
+end
+
 local function hook_starttls(service, hooks, host_module)
 	local host, server, admission = host_module.host, service.server, service.admission
 	-- A context belongs to one host: an element may be handled under another host than its stream's.
@@ -82,17 +95,13 @@ local function hook_starttls(service, hooks, host_module)
 			return admission:refuse(session, starttls.not_offered_refusal(admission:policy_of(session)))
 		end
 		admission:starttls_agreed(session)
+		name_server(service, session)
 	end, 1, true)
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
 		local session = event.origin
-		local descriptor = server.descriptor(session)
 		admission:starttls_agreed(session)
-		if server.role(session) == "s2sout" and descriptor then
-			local done, message = core.observer.expect_server(descriptor, server.peer(session))
-			if not done then
-				server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s",
-					message)
-			end
+		if server.role(session) == "s2sout" then
+			name_server(service, session)
 		end
 	end, 1, true)
 end
