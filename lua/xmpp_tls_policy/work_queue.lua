@@ -9,6 +9,10 @@ local metatable = { __index = methods }
 -- that others wait 20 ms at most.
 local TURN = 0.01
 
+-- Seconds between two turns. So long work takes a third of the server's time at most, and few of
+-- those who ask the server meanwhile meet a turn.
+local PAUSE = 0.04
+
 --- `server`: the adapter.
 function work_queue.new(options)
 	return setmetatable({ _server = options.server, _names = {}, _steps = {}, _is_due = false }, metatable)
@@ -16,10 +20,10 @@ end
 
 local run
 
-local function begin_later(self)
+local function begin_later(self, seconds)
 	if not self._is_due then
 		self._is_due = true
-		self._server.later(0, "work in turns", function ()
+		self._server.later(seconds, "work in turns", function ()
 			self._is_due = false
 			run(self)
 		end)
@@ -50,7 +54,7 @@ function run(self)
 		end
 	end
 	if self._names[1] then
-		begin_later(self)
+		begin_later(self, PAUSE)
 	end
 end
 
@@ -61,7 +65,7 @@ function methods:add(name, step)
 		self._names[#self._names + 1] = name
 	end
 	self._steps[name] = step
-	begin_later(self)
+	begin_later(self, 0)
 end
 
 --- Whether no work waits.
