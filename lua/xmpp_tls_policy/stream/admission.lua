@@ -48,7 +48,7 @@ function methods:stream(session)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream:use(server)
 	return stream
 end
 
