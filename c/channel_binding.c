@@ -6,10 +6,7 @@
 int channel_binding_push_tls_unique(lua_State *L, SSL *connection)
 {
 	unsigned char finished[EVP_MAX_MD_SIZE];
-	const struct handshake *handshake = handshake_of(connection);
-	if (handshake == NULL)
-		return push_failure(L, "unobserved", "the connection's context is not observed");
-	if (!handshake->finished)
+	if (!handshake_is_finished(connection))
 		return push_failure(L, "handshake", "the handshake is not finished");
 	if (SSL_version(connection) >= TLS1_3_VERSION)
 		return push_failure(L, "unsupported", "TLS 1.3 has no tls-unique");

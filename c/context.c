@@ -220,12 +220,18 @@ static int context_observe(lua_State *L)
 
 /* context:settings()
  * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
- * `tickets`, the number of tickets after a TLS 1.3 handshake. The versions are nil if none can
- * be negotiated. Or nil, message, code ("tls"). */
+ * `tickets`, the number of tickets after a TLS 1.3 handshake, and of an adopted context
+ * `own_dh_bits`, the length of its own DH parameters (nil: it has none). The versions are nil if
+ * none can be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
 	int results = readback_push(L, hold->context);
+	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
+	if (dh_bits > 0)
+		set_integer(L, "own_dh_bits", dh_bits);
 	hold_release(hold);
 	return results;
 }
@@ -273,7 +279,7 @@ static int context_resume(lua_State *L)
 	if (lua_isnil(L, 2)) {
 		done = resumption_disable(context);
 	} else {
-		struct session_store *store = session_store_check(L, 2);
+		struct session_store *store = store_check(L, 2);
 		const char *name = luaL_checklstring(L, 3, &length);
 		done = resumption_enable(context, store, name, length) &&
 		       (lua_isnil(L, 4) || resumption_set_names(L, context, 4));

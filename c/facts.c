@@ -249,9 +249,16 @@ static void set_compression(lua_State *L, SSL *connection)
 		set_string(L, "compression", SSL_COMP_get_name(method));
 }
 
+static bool has_extended_master_secret(SSL *connection)
+{
+	const struct handshake *handshake = handshake_of(connection);
+	return handshake != NULL ? handshake->extms_support == 1
+				 : SSL_get_extms_support(connection) == 1;
+}
+
 int facts_push(lua_State *L, SSL *connection)
 {
-	if (!SSL_is_init_finished(connection))
+	if (!handshake_is_finished(connection))
 		return push_failure(L, "handshake", "the handshake is not finished");
 	/* As many fields as in TLS 1.3 without ALPN. Room for one more would double the size of
 	 * the table, which a server keeps with each connection. */
@@ -265,7 +272,7 @@ int facts_push(lua_State *L, SSL *connection)
 	/* TLS 1.3 has neither, and needs neither (rfc8446.D.ems-built-in,
 	 * rfc8446.4.1.2.no-renegotiation). */
 	if (SSL_version(connection) < TLS1_3_VERSION) {
-		set_boolean(L, "extended_master_secret", SSL_get_extms_support(connection) == 1);
+		set_boolean(L, "extended_master_secret", has_extended_master_secret(connection));
 		/* rfc5746.3.secure-renegotiation */
 		set_boolean(L, "secure_renegotiation",
 			    SSL_get_secure_renegotiation_support(connection) == 1);

@@ -77,6 +77,11 @@ void handshake_finish(struct handshake *handshake, bool keep_hello)
 		forget_hello(handshake);
 }
 
+bool handshake_is_finished(const SSL *connection)
+{
+	return SSL_get_state(connection) == TLS_ST_OK;
+}
+
 void handshake_fail(struct handshake *handshake)
 {
 	/* A client that sent no byte asked for no handshake. */

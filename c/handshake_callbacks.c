@@ -98,12 +98,19 @@ static void note_error(struct failed_handshake *failure)
 		failure->alert = alert;
 }
 
-/* OpenSSL returns to its caller: the handshake waits for the peer, or has ended. */
+/* OpenSSL returns to its caller: the handshake waits for the peer, or has ended. Until then
+ * SSL_get_extms_support has no answer. */
 static void note_return(SSL *connection, int result)
 {
 	struct handshake *handshake = handshake_of(connection);
-	if (handshake == NULL || handshake->finished || handshake->failed)
+	if (handshake == NULL || handshake->failed)
 		return;
+	if (handshake->finished) {
+		long support = SSL_get_extms_support(connection);
+		if (support >= 0)
+			handshake->extms_support = support;
+		return;
+	}
 	handshake->received = BIO_number_read(SSL_get_rbio(connection)) > 0;
 	handshake->failure.label =
 	    (int32_t)(current_marks(connection, handshake) >> MARKS_LABEL_SHIFT);

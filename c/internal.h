@@ -415,6 +415,28 @@ struct secret_memory {
 bool secret_memory_map(struct secret_memory *memory, size_t size);
 void secret_memory_unmap(struct secret_memory *memory);
 
+/* ---- session_shares.c -------------------------------------------------- */
+
+struct session_shares {
+	uint32_t *counts; /* sessions of each share */
+	uint32_t size;    /* shares */
+	uint32_t most;    /* sessions of one share */
+	uint64_t keys[3];
+};
+
+/* `counts`: so many numbers, all 0, which stay the caller's. False, with errno set, without
+ * random bytes. */
+bool session_shares_init(struct session_shares *shares, uint32_t *counts, uint32_t size);
+void session_shares_set_most(struct session_shares *shares, uint32_t most);
+
+/* The number of the share of an IPv4 address, or of a /48 of IPv6. Others may have the same one.
+ * 0, which has no bound, for a connection without an address. */
+uint32_t session_shares_find(const struct session_shares *shares,
+			     const struct failed_handshake *peer);
+bool session_shares_have_room(const struct session_shares *shares, uint32_t share);
+void session_shares_add(struct session_shares *shares, uint32_t share);
+void session_shares_subtract(struct session_shares *shares, uint32_t share);
+
 /* ---- session_store.c --------------------------------------------------- */
 
 /* A session on its way into the store or out of it. It holds a secret: the caller wipes it. */
@@ -424,7 +446,8 @@ struct session {
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint8_t secret_length;
 	uint8_t kind;
-	uint32_t age; /* seconds, on the way out */
+	uint32_t share; /* session_store_share_of, on the way in */
+	uint32_t age;   /* seconds, on the way out */
 };
 
 enum session_result {
@@ -436,45 +459,101 @@ enum session_result {
 
 struct session_statistics {
 	unsigned long hits, unknown, expired, other_context;
-	unsigned long refused; /* found, but OpenSSL did not resume it */
+	unsigned long refused;                 /* found, but OpenSSL did not resume it */
+	unsigned long over_share, other_state; /* not kept */
 	unsigned long insertions, evictions, removals;
 	unsigned long sessions; /* now */
 };
 
+struct session_store_size {
+	uint32_t capacity; /* sessions */
+	size_t bytes;
+	bool locked; /* the system does not swap it out */
+};
+
 struct session_store;
 
-/* Pushes the module `session_store`. */
-void session_store_open(lua_State *L);
-
-/* The store of the Store at `index`; raises an error for a closed one. */
-struct session_store *session_store_check(lua_State *L, int index);
-
-/* A store with one reference, or NULL. `lifetime` in seconds. The memory is wiped when the last
- * reference goes, and when the process ends. */
-struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime);
+/* A store with one reference, or NULL with errno set. `lifetime` in seconds; `share`: see
+ * session_store_set_share. The memory is wiped when the last reference goes, and when the process
+ * ends. */
+struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime,
+					unsigned int share);
 void session_store_up_ref(struct session_store *store);
 void session_store_free(struct session_store *store);
 
-/* All in constant time, without allocating. Inserting never fails: the oldest session makes
- * room. It replaces a session with the same ID. */
-void session_store_insert(struct session_store *store, const struct session *session);
+/* All in constant time, without allocating. */
+
+/* Puts a new session into the store; the oldest makes room, and one with the same ID is replaced.
+ * False, with nothing inserted, if its address has its share. */
+bool session_store_insert(struct session_store *store, const struct session *session);
+
+/* Gives the session with this ID another ID and secret. It keeps its age and its share, and goes by
+ * both IDs until one of them is used; earlier ones end. False, with nothing changed, if there is
+ * none. */
+bool session_store_renew(struct session_store *store, const unsigned char *id,
+			 const struct session *session);
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
 /* Counts the result of a look-up; finding counts nothing by itself. */
 void session_store_count(struct session_store *store, enum session_result result);
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
+/* Wipes the sessions that have expired among the next `most` places. */
+void session_store_sweep(struct session_store *store, uint32_t most);
+void session_store_flush(struct session_store *store);
+
 uint32_t session_store_lifetime(const struct session_store *store);
+void session_store_set_lifetime(struct session_store *store, uint32_t lifetime);
+
+/* `share` addresses that have as many sessions as they may fill the store; 1: no bound. */
+void session_store_set_share(struct session_store *store, unsigned int share);
+uint32_t session_store_share_of(const struct session_store *store,
+				const struct failed_handshake *peer);
+struct session_store_size session_store_size(const struct session_store *store);
 struct session_kinds *session_store_kinds(struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
 
 /* The store's clock stands at this time; with 0 it is the system's. */
 void session_store_set_clock(struct session_store *store, uint32_t seconds);
 
+/* ---- store.c ----------------------------------------------------------- */
+
+/* Pushes the module `session_store`. */
+void store_open(lua_State *L);
+
+/* The store of the Store at `index`; raises an error for a closed one. */
+struct session_store *store_check(lua_State *L, int index);
+
 /* ---- session_store_trial.c --------------------------------------------- */
 
 /* Pushes the module `session_store_trial`, for specs and benchmarks. */
 void session_store_trial_open(lua_State *L);
+
+/* ---- session_id_context.c ---------------------------------------------- */
+
+/* False if memory is short. */
+bool session_id_context_digest(const char *text, size_t length,
+			       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
+
+/* Names of ours, each with an ID context; all zero: none. */
+struct server_names {
+	struct server_name *names;
+	size_t count;
+};
+
+/* Raises an error unless the value at `index` is a table from names to strings. */
+void server_names_check(lua_State *L, int index);
+
+/* Puts the names of such a table, with the digests of the strings, in the place of the others.
+ * False, with nothing changed, if memory is short. */
+bool server_names_read(lua_State *L, int index, struct server_names *names);
+void server_names_free(struct server_names *names);
+
+/* Binds the ID context to the name that the client sent: that of the name if it is one of ours,
+ * else the given one. Without a name it stays as it is. Only inside the client-hello callback.
+ * False if memory is short. */
+bool server_names_bind(const struct server_names *names, SSL *connection,
+		       unsigned char id_context[SESSION_ID_CONTEXT_SIZE]);
 
 /* ---- handshake.c ------------------------------------------------------- */
 
@@ -486,6 +565,8 @@ struct handshake {
 	SSL_CTX *first_context;        /* that the connection began with; a reference */
 	int descriptor;                /* -1: no socket */
 	int ephemeral_bits;            /* of the server's ephemeral key; 0: unknown */
+	long extms_support;            /* SSL_get_extms_support after the handshake: a connection
+					* that failed later no longer tells */
 	struct resumption *resumption; /* of the first context: SNI may change the context, but
 					* not the cache; NULL: it never was on */
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
@@ -514,6 +595,10 @@ struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
 void handshake_finish(struct handshake *handshake, bool keep_hello);
+
+/* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
+ * connection fails later, in contrast to SSL_is_init_finished. */
+bool handshake_is_finished(const SSL *connection);
 
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
@@ -570,7 +655,7 @@ void callbacks_detach(SSL_CTX *context);
 /* ---- facts.c ----------------------------------------------------------- */
 
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
- * code. Returns the number of values. */
+ * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
 
 /* ---- channel_binding.c ------------------------------------------------- */

@@ -4,38 +4,21 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 
 struct resumption {
 	struct session_store *store; /* NULL: off */
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
-	struct server_name *names; /* sorted; of a context that serves by SNI */
-	size_t count;
+	struct server_names names; /* of a context that serves by SNI */
 	/* As the context had it before. */
 	long cache_mode, timeout;
 	size_t tickets;
 	uint64_t psk_without_dhe; /* the option, if it was set */
 };
 
-struct server_name {
-	char *name;
-	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
-};
-
 static int resumption_index = -1;
-
-static void free_names(struct resumption *resumption)
-{
-	for (size_t i = 0; i < resumption->count; i++)
-		free(resumption->names[i].name);
-	free(resumption->names);
-	resumption->names = NULL;
-	resumption->count = 0;
-}
 
 static void resumption_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, int index, long argl,
 			    void *argp)
@@ -44,7 +27,7 @@ static void resumption_free(void *parent, void *data, CRYPTO_EX_DATA *ex_data, i
 	(void)parent, (void)ex_data, (void)index, (void)argl, (void)argp;
 	if (resumption == NULL)
 		return;
-	free_names(resumption);
+	server_names_free(&resumption->names);
 	session_store_free(resumption->store);
 	free(resumption);
 }
@@ -81,6 +64,18 @@ static bool demands_certificate(const SSL *connection)
 	return (SSL_get_verify_mode(connection) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
 }
 
+/* In TLS 1.3 a resumed session gets another ID. One that was resumed from elsewhere is not ours to
+ * keep. */
+static void keep(const struct handshake *handshake, SSL *connection, struct session *made)
+{
+	struct session_store *store = handshake->resumption->store;
+	made->share = session_store_share_of(store, &handshake->failure);
+	if (!SSL_session_reused(connection))
+		(void)session_store_insert(store, made);
+	else if (handshake->offered_session)
+		(void)session_store_renew(store, handshake->offered_id, made);
+}
+
 static int new_session(SSL *connection, SSL_SESSION *session)
 {
 	const struct handshake *handshake = resumable_handshake(connection);
@@ -94,12 +89,14 @@ static int new_session(SSL *connection, SSL_SESSION *session)
 	struct session_store *store = handshake->resumption->store;
 	int kind = session_kinds_find(session_store_kinds(store), connection, session);
 	size_t length = SSL_SESSION_get_master_key(session, made.secret, sizeof made.secret);
-	if (kind != SESSION_KIND_NONE && length > 0 && length <= sizeof made.secret) {
+	if (kind == SESSION_KIND_NONE) {
+		session_store_statistics(store)->other_state++;
+	} else if (length > 0 && length <= sizeof made.secret) {
 		memcpy(made.id, id, sizeof made.id);
 		memcpy(made.id_context, handshake->session_id_context, sizeof made.id_context);
 		made.secret_length = (uint8_t)length;
 		made.kind = (uint8_t)kind;
-		session_store_insert(store, &made);
+		keep(handshake, connection, &made);
 	}
 	OPENSSL_cleanse(&made, sizeof made);
 	return 0; /* we keep no reference to OpenSSL's session */
@@ -114,20 +111,20 @@ static bool set_time(SSL_SESSION *session, time_t created)
 #endif
 }
 
-/* OpenSSL's form of a session in the store; NULL without memory. */
+/* OpenSSL's form of a session in the store; NULL without memory. It begins now, with the seconds
+ * that are left: OpenSSL gives them to the ticket that renews it. */
 static SSL_SESSION *make_session(struct session_store *store, const struct session *found)
 {
 	const struct session_kinds *kinds = session_store_kinds(store);
 	SSL_SESSION *session = SSL_SESSION_dup(kinds->kinds[found->kind].model);
-	long lifetime = (long)session_store_lifetime(store);
+	long left = (long)session_store_lifetime(store) - (long)found->age;
 	if (session == NULL)
 		return NULL;
 	if (SSL_SESSION_set1_id(session, found->id, sizeof found->id) == 1 &&
 	    SSL_SESSION_set1_id_context(session, found->id_context, sizeof found->id_context) ==
 		1 &&
 	    SSL_SESSION_set1_master_key(session, found->secret, found->secret_length) == 1 &&
-	    set_time(session, time(NULL) - (time_t)found->age) &&
-	    SSL_SESSION_set_timeout(session, lifetime) == 1)
+	    set_time(session, time(NULL)) && SSL_SESSION_set_timeout(session, left) == 1)
 		return session;
 	SSL_SESSION_free(session);
 	return NULL;
@@ -189,44 +186,18 @@ void resumption_count_refused(SSL *connection)
 
 /* ---- server names --------------------------------------------------------------- */
 
-/* rfc6066.3.name-without-case */
-static int compare_names(const void *a, const void *b)
-{
-	return strcasecmp(((const struct server_name *)a)->name,
-			  ((const struct server_name *)b)->name);
-}
-
-static bool read_server_name(SSL *connection, char *name, size_t size)
-{
-	const unsigned char *bytes;
-	size_t length;
-	if (!client_hello_find_server_name(connection, &bytes, &length) || length >= size ||
-	    memchr(bytes, '\0', length) != NULL)
-		return false;
-	memcpy(name, bytes, length);
-	name[length] = '\0';
-	return true;
-}
-
-/* On direct TLS only SNI tells the host. OpenSSL looks sessions up before the server's own
- * callback chooses the context of the host, so the ID context is set before that
- * (rfc6066.3.no-resumption-under-another-name). */
+/* A session belongs to the name that the client sent, whether it is a name of ours or not
+ * (rfc6066.3.no-resumption-under-another-name). On direct TLS only the name tells the host.
+ * OpenSSL looks sessions up before the server's own callback chooses the context of the host, so
+ * the ID context is set before that; also for a second ClientHello, which may have another
+ * name. */
 static bool bind_to_server_name(SSL *connection, struct handshake *handshake)
 {
 	const struct resumption *resumption = handshake->resumption;
-	char name[256];
-	if (resumption->count == 0)
-		return true;
-	const struct server_name wanted = { .name = name };
-	const struct server_name *found =
-	    !read_server_name(connection, name, sizeof name)
-		? NULL
-		: bsearch(&wanted, resumption->names, resumption->count, sizeof *found,
-			  compare_names);
-	/* Also of the second ClientHello, which may have another name. */
-	const unsigned char *id_context =
-	    found != NULL ? found->id_context : resumption->id_context;
-	if (SSL_set_session_id_context(connection, id_context, SESSION_ID_CONTEXT_SIZE) != 1)
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
+	memcpy(id_context, resumption->id_context, sizeof id_context);
+	if (!server_names_bind(&resumption->names, connection, id_context) ||
+	    SSL_set_session_id_context(connection, id_context, sizeof id_context) != 1)
 		return false;
 	memcpy(handshake->session_id_context, id_context, sizeof handshake->session_id_context);
 	return true;
@@ -271,7 +242,8 @@ static struct resumption *make_resumption(SSL_CTX *context)
 		return resumption;
 	if (resumption_index < 0)
 		resumption_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, resumption_free);
-	resumption = resumption_index < 0 ? NULL : calloc(1, sizeof *resumption);
+	if (resumption_index >= 0)
+		resumption = calloc(1, sizeof *resumption);
 	if (resumption == NULL || !SSL_CTX_set_ex_data(context, resumption_index, resumption)) {
 		free(resumption);
 		return NULL;
@@ -279,22 +251,12 @@ static struct resumption *make_resumption(SSL_CTX *context)
 	return resumption;
 }
 
-static bool digest(const char *text, size_t length,
-		   unsigned char id_context[SESSION_ID_CONTEXT_SIZE])
-{
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-	if (EVP_Digest(text, length, bytes, NULL, EVP_sha256(), NULL) != 1)
-		return false;
-	memcpy(id_context, bytes, SESSION_ID_CONTEXT_SIZE);
-	return true;
-}
-
 bool resumption_enable(SSL_CTX *context, struct session_store *store, const char *name,
 		       size_t length)
 {
 	struct resumption *resumption = make_resumption(context);
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
-	if (resumption == NULL || !digest(name, length, id_context) ||
+	if (resumption == NULL || !session_id_context_digest(name, length, id_context) ||
 	    SSL_CTX_set_session_id_context(context, id_context, sizeof id_context) != 1)
 		return false;
 	if (resumption->store == NULL) {
@@ -330,7 +292,7 @@ bool resumption_disable(SSL_CTX *context)
 	SSL_CTX_set_session_cache_mode(context, resumption->cache_mode);
 	SSL_CTX_set_timeout(context, resumption->timeout);
 	SSL_CTX_set_options(context, resumption->psk_without_dhe);
-	free_names(resumption);
+	server_names_free(&resumption->names);
 	session_store_free(resumption->store);
 	resumption->store = NULL;
 	return SSL_CTX_set_num_tickets(context, resumption->tickets) == 1 &&
@@ -343,43 +305,9 @@ bool resumption_is_enabled(const SSL_CTX *context)
 	return resumption != NULL && resumption->store != NULL;
 }
 
-/* The number of entries of a table from strings to strings. */
-static size_t check_names(lua_State *L, int index)
-{
-	size_t count = 0;
-	luaL_checktype(L, index, LUA_TTABLE);
-	for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
-			luaL_argerror(L, index, "table from names to strings expected");
-		count++;
-	}
-	return count;
-}
-
 bool resumption_set_names(lua_State *L, SSL_CTX *context, int index)
 {
-	size_t count = check_names(L, index), length;
+	server_names_check(L, index);
 	struct resumption *resumption = make_resumption(context);
-	struct resumption made = { .names = calloc(count + 1, sizeof *made.names) };
-	if (resumption == NULL || made.names == NULL)
-		goto failed;
-	for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-		struct server_name *name = &made.names[made.count];
-		const char *text = lua_tolstring(L, -1, &length);
-		name->name = strdup(lua_tostring(L, -2));
-		if (name->name == NULL || !digest(text, length, name->id_context)) {
-			free(name->name);
-			lua_pop(L, 2);
-			goto failed;
-		}
-		made.count++;
-	}
-	qsort(made.names, made.count, sizeof *made.names, compare_names);
-	free_names(resumption);
-	resumption->names = made.names;
-	resumption->count = made.count;
-	return true;
-failed:
-	free_names(&made);
-	return false;
+	return resumption != NULL && server_names_read(L, index, &resumption->names);
 }

@@ -31,6 +31,7 @@ local changes = { "first", "renewal", "verified", "unverified", "change", "pendi
 
 -- The reasons of the session store.
 local misses = { "unknown", "expired", "context", "refused" }
+local not_kept = { "address", "state" }
 
 local suite_names = {}
 for name in pairs(suites.by_name) do
@@ -97,6 +98,9 @@ local function new_counters()
 		store_misses = counters.new {
 			labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses),
 		},
+		store_not_kept = counters.new {
+			labels = { "reason" }, values = { reason = set(not_kept) }, zeros = each(not_kept),
+		},
 		hits = plain_counter(), insertions = plain_counter(), evictions = plain_counter(), removals = plain_counter(),
 	}
 end
@@ -116,9 +120,8 @@ function metrics.new(options)
 		_handshakes = setmetatable({}, { __mode = "k" }),
 		-- The store that was read last, and how much of its counts was counted.
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
-		_counted = kept and kept._counted or { misses = {} },
+		_counted = kept and kept._counted or { misses = {}, not_kept = {} },
 		_newest = kept and kept._newest or {}, -- see note_starttls
-		_expiries = kept and kept._expiries or {}, -- see certificate_expiries
 	}, metatable)
 end
 
@@ -197,7 +200,7 @@ end
 function methods:read_store()
 	local store = self._adopted:sessions()
 	if store ~= self._last.store then
-		self._last.store, self._counted = store, { misses = {} }
+		self._last.store, self._counted = store, { misses = {}, not_kept = {} }
 	end
 	local says = store and store:stats()
 	if not says then
@@ -208,6 +211,9 @@ function methods:read_store()
 	end
 	for _, reason in ipairs(misses) do
 		count(self._counters.store_misses, says.misses, self._counted.misses, reason, reason)
+	end
+	for _, reason in ipairs(not_kept) do
+		count(self._counters.store_not_kept, says.not_kept, self._counted.not_kept, reason, reason)
 	end
 end
 
@@ -220,26 +226,23 @@ end
 
 ---- Our own certificates -------------------------------------------------------
 
--- A certificate that is not shown any more does not expire.
-local NEVER = math.huge
-
 local function not_after(entry)
 	return entry and entry.certificate and entry.certificate:facts().not_after
 end
 
--- Of several certificates of a host and service, the one that expires first counts.
+-- Of several certificates of a host and service, the one that expires first counts. `expiries`: key ->
+-- series.
 local function note(expiries, host, service, time)
+	local key = time and host .. "\0" .. service
 	if time then
-		local by_service = expiries[host] or {}
-		expiries[host] = by_service
-		by_service[service] = by_service[service] or { values = { host, service }, value = NEVER }
-		by_service[service].value = math.min(by_service[service].value, time)
+		expiries[key] = expiries[key] or { values = { host, service }, value = time }
+		expiries[key].value = math.min(expiries[key].value, time)
 	end
 end
 
 -- The newest context for STARTTLS of each host and role counts: { number, not_after }. It is
 -- remembered, because it may be gone when the server has made another that nobody has used yet.
-local function note_starttls(self)
+local function note_starttls(self, expiries)
 	for _, entry in self._adopted:entries() do
 		local given = entry.given
 		if given.host and not given.option and not given.policy.exception then
@@ -252,42 +255,40 @@ local function note_starttls(self)
 		end
 	end
 	for host, by_role in pairs(self._newest) do
-		for role, newest in pairs(by_role) do
-			note(self._expiries, host, role, self._server.is_host(host) and newest.not_after)
+		if not self._server.is_host(host) then
+			self._newest[host] = nil
+		else
+			for role, newest in pairs(by_role) do
+				note(expiries, host, role, newest.not_after)
+			end
 		end
 	end
 end
 
-local function note_direct_tls(self)
+local function note_direct_tls(self, expiries)
 	local server = self._server
 	local function entry_of(context)
 		return self._adopted:get(server.luasec_context(context))
 	end
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		note(self._expiries, "*", found.service, not_after(entry_of(found.context)))
+		note(expiries, "*", found.service, not_after(entry_of(found.context)))
 		for host, context in pairs(found.names) do
-			note(self._expiries, host, found.service, not_after(entry_of(context)))
+			note(expiries, host, found.service, not_after(entry_of(context)))
 		end
 	end
 end
 
 local function certificate_expiries(self)
-	for _, by_service in pairs(self._expiries) do
-		for _, expiry in pairs(by_service) do
-			expiry.value = NEVER
-		end
+	local expiries, keys, list = {}, {}, {}
+	note_starttls(self, expiries)
+	note_direct_tls(self, expiries)
+	for key in pairs(expiries) do
+		keys[#keys + 1] = key
 	end
-	note_starttls(self)
-	note_direct_tls(self)
-	local list = {}
-	for _, by_service in pairs(self._expiries) do
-		for _, expiry in pairs(by_service) do
-			list[#list + 1] = expiry
-		end
+	table.sort(keys)
+	for index, key in ipairs(keys) do
+		list[index] = expiries[key]
 	end
-	table.sort(list, function (a, b)
-		return table.concat(a.values, "\0") < table.concat(b.values, "\0")
-	end)
 	return list
 end
 
@@ -332,6 +333,11 @@ local families = {
 		description = "Sessions that were put into the session store",
 	},
 	{
+		name = "session_store_not_kept", type = "counter", list = of "store_not_kept", labels = { "reason" },
+		description = "Sessions that were not put into the session store: address (it has its share of the sessions), "
+			.. "state (the session has more than the store can keep, such as max_fragment_length or a client certificate)",
+	},
+	{
 		name = "session_store_evictions", type = "counter", list = of "evictions", labels = {},
 		description = "Sessions that were dropped before they expired, for lack of room in the session store",
 	},
@@ -357,8 +363,7 @@ local families = {
 		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificate_expiries,
 		labels = { "host", "service" },
 		description = "Expiry of the certificate that a host of ours shows, in seconds since 1970, with STARTTLS (c2s, "
-			.. "s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server name); "
-			.. "infinite if it is no longer shown",
+			.. "s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server name)",
 	},
 }
 

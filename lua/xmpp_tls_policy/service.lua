@@ -9,10 +9,14 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
+
+-- Places for sessions that are looked at in one turn: a few milliseconds.
+local SWEPT_AT_ONCE = 100000
 
 local methods = {}
 local metatable = { __index = methods }
@@ -40,8 +44,9 @@ function service.new(server, kept)
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
+	self._queue = work_queue.new { server = server }
 	self.own_certificates = own_certificate_check.new {
-		server = server, adopted = self.adopted, queue = work_queue.new { server = server }, kept = kept.own_certificates,
+		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
 	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
@@ -64,6 +69,13 @@ function methods:load_policies()
 	end
 end
 
+-- In a later turn, when the server has loaded all modules of all hosts.
+local function look_for_shut_hosts(self)
+	self._queue:add("looking for hosts without STARTTLS", function ()
+		shut_hosts.log(self.server, self.policies)
+	end)
+end
+
 --- Makes the policy of a host active: before its streams are judged.
 function methods:add_host(host)
 	self.policies:load_host(host)
@@ -71,11 +83,13 @@ function methods:add_host(host)
 	if self.policies:policy_for(host).mode == "report" then
 		self.reports:open(host)
 	end
+	look_for_shut_hosts(self)
 	self.own_certificates:check(host)
 end
 
---- Logs the faults of our own certificates.
-function methods:check_certificates()
+--- Logs the faults of our hosts and their certificates.
+function methods:check_hosts()
+	look_for_shut_hosts(self)
 	self.own_certificates:check_all(self.policies:hosts())
 end
 
@@ -111,7 +125,7 @@ function methods:minutely()
 			-- Expired sessions are wiped even if no others come.
 			local store = self.adopted:sessions()
 			if store then
-				store:sweep()
+				store:sweep(SWEPT_AT_ONCE)
 			end
 		end },
 		{ what = "keeping contexts by name", action = function ()

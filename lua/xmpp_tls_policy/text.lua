@@ -66,6 +66,9 @@ end
 
 -- Whether a string is UTF-8 (RFC 3629).
 function text.is_utf8(string)
+	if not string:find "[\128-\255]" then
+		return true
+	end
 	for _, pattern in ipairs(multibyte) do
 		string = string:gsub(pattern, "?")
 	end

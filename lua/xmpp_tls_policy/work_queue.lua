@@ -13,9 +13,12 @@ local TURN = 0.01
 -- those who ask the server meanwhile meet a turn.
 local PAUSE = 0.04
 
---- `server`: the adapter.
+--- `server`: the adapter; `pause`: seconds before each turn, by default 0.04 between two turns.
 function work_queue.new(options)
-	return setmetatable({ _server = options.server, _names = {}, _steps = {}, _is_due = false }, metatable)
+	return setmetatable({
+		_server = options.server, _first_pause = options.pause or 0, _pause = options.pause or PAUSE,
+		_names = {}, _steps = {}, _is_due = false,
+	}, metatable)
 end
 
 local run
@@ -54,7 +57,7 @@ function run(self)
 		end
 	end
 	if self._names[1] then
-		begin_later(self, PAUSE)
+		begin_later(self, self._pause)
 	end
 end
 
@@ -65,7 +68,7 @@ function methods:add(name, step)
 		self._names[#self._names + 1] = name
 	end
 	self._steps[name] = step
-	begin_later(self, 0)
+	begin_later(self, self._first_pause)
 end
 
 --- Whether no work waits.

@@ -263,6 +263,20 @@ describe("admin.change: the certificate of another server", function ()
 		assert.matches("1 certificate of ", (near:shell(("tlspolicy:forget(%q)"):format(long))))
 	end)
 
+	it("is remembered for a bounded number of domains a day, if a wildcard vouches for all of them", function ()
+		start { certificate_change = "refuse" }
+		local theirs = issue { names = { "*.far.test" } }
+		for number = 1, 53 do
+			local peer = assert(xmpp.open(near:target("s2s", "near.test"), { from = ("x%02d.far.test"):format(number),
+				tls = { certificate = theirs.certificate, key = theirs.key } }))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
+			assert(peer:read_until "<success[^>]*>")
+			peer:close()
+		end
+		assert.equal(50, #peers())
+		assert.equal(1, select(2, near:log():gsub("warn\tMemory of certificates: the certificate with the SHA", "")))
+	end)
+
 	it("is not refused after a change in report mode", function ()
 		start { certificate_change = "refuse", mode = "report" }
 		show(issue())

@@ -33,7 +33,7 @@ end
 local tls12 = { protocol = "tlsv1_2" }
 -- OpenSSL 3 negotiates TLS 1.1 only at security level 0.
 local old = { protocol = "tlsv1_1", ciphers = "ALL:@SECLEVEL=0" }
-local willing = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" }
+local willing = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" }
 
 -- kind -> variant -> options of the host, beside a CA-signed certificate
 local function special_hosts(is_under_policy)
@@ -248,7 +248,8 @@ local function describe_pair(under_policy)
 					text = "has no TLS version that is allowed here; an exception may help",
 				} or {
 					what = "handshake", role = "s2sin", clauses = { "version.tls12", "cipher.aead" },
-					text = "offers nothing newer than TLS 1.1; needs TLS 1.2 or an exception",
+					text = "offers nothing newer than TLS 1.1; needs TLS 1.2 with a cipher suite such as "
+						.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception",
 				})
 				assert_no_streams(hosts)
 			end)

@@ -139,7 +139,8 @@ describe("the plugin", function ()
 
 		it("accepts at level must what SHOULD NOT be negotiated, if the server allows it", function ()
 			local server = start {
-				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" } },
+				-- README.md has these options.
+				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" } },
 			}
 			local tls10 = negotiates(server, "c2s", { "-tls1", "-cipher", "ALL:@SECLEVEL=0" })
 			assert.is_true(tls10.ok, tls10.raw)
@@ -147,9 +148,24 @@ describe("the plugin", function ()
 			assert.matches("<mechanisms", tls10.stream)
 			local static = negotiates(server, "c2s", { "-tls1_2", "-cipher", "AES128-SHA" })
 			assert.equal("TLS_RSA_WITH_AES_128_CBC_SHA", static.suite)
-			for _, offer in ipairs { "null", "rc4", "3des", "export", "anonymous", "sslv3" } do
+			local refused = { "null", "rc4", "3des", "export", "anonymous", "sslv3" }
+			for _, offer in ipairs(refused) do
 				assert.equal("alert", client_hello.send(server:target "c2s", offers[offer]).kind, offer)
 			end
+			server:shell [[module:unload("xmpp_tls_policy")]]
+			for _, offer in ipairs(refused) do
+				assert.equal("alert", client_hello.send(server:target "c2s", offers[offer]).kind, offer)
+			end
+		end)
+
+		it("loses only the version for which the operator's list has nothing, and the log says so", function ()
+			local server = start { options = { ssl = { ciphers = "ECDHE-RSA-AES256-SHA384:AES256-SHA" } } }
+			for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+				assert.equal("TLSv1.3", negotiates(server, service, {}).version)
+				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "ALL:@SECLEVEL=0" }).ok)
+			end
+			server:wait_for_log("warn\t[^\n]*c2s: without TLS 1.2: no cipher suite of TLS 1.2 or older is left")
+			assert.matches("Overridden: [^\n]*without TLS 1.2", (server:shell [[tlspolicy:status("width=1000")]]))
 		end)
 	end)
 

@@ -67,9 +67,10 @@ describe("a handshake that fails", function ()
 
 	local expected = {
 		sslv3 = { "handshake_failure", "version.sslv3 version.tls10 version.tls12 cipher.aead",
-			"offers nothing newer than SSL 3.0; needs TLS 1.2" },
+			"offers nothing newer than SSL 3.0; needs TLS 1.2 with a cipher suite such as " },
 		tls10 = { "protocol_version", "version.tls10 version.tls12 cipher.aead",
-			'offers nothing newer than TLS 1.0; needs TLS 1.2 or level = "must"' },
+			"offers nothing newer than TLS 1.0; needs TLS 1.2 with a cipher suite such as "
+				.. 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or level = "must"' },
 		null = { "handshake_failure", "cipher.null cipher.bits128 cipher.aead", "offers no cipher suite that is allowed" },
 		rc4 = { "handshake_failure", "cipher.rc4 cipher.aead", "offers no cipher suite that is allowed" },
 		anonymous = { "handshake_failure", "cert.identity", "offers no cipher suite that is allowed" },
@@ -104,8 +105,8 @@ describe("a handshake that fails", function ()
 	it("is listed for direct TLS and for servers, too", function ()
 		assert.equal("c2s", send(offers.tls10, "c2s_direct_tls").role)
 		local entry = send(offers.tls10, "s2s", { from = "old.test" })
-		assert.same({ "s2sin", "offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception" },
-			{ entry.role, entry.text })
+		assert.same({ "s2sin", "offers nothing newer than TLS 1.0; needs TLS 1.2 with a cipher suite such as "
+			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception" }, { entry.role, entry.text })
 		assert.equal("s2sin", send(offers.tls10, "s2s_direct_tls").role)
 	end)
 
@@ -176,9 +177,9 @@ describe("a handshake that fails", function ()
 			ping:close()
 		end)
 		assert.same({ "s2sout", "example.test", "far.test",
-			"showed an ephemeral DH key that is too short; needs an exception" },
+			"showed an ephemeral DH key of less than 2048 bits; needs 2048 bits or an exception (for 1024 bits and more)" },
 			{ entry.role, entry.host, entry.domain, entry.text })
-		assert.equal("cipher.export key.dh2048", table.concat(entry.clauses, " "))
+		assert.equal("key.dh2048", table.concat(entry.clauses, " "))
 	end)
 
 	it("reaches other modules and the log", function ()
@@ -193,7 +194,7 @@ describe("a handshake that fails", function ()
 		connection:send(client_hello.build(hello))
 		connection:close()
 		server:wait_for_log("TLS handshake failed: c2s, example.test, 127.0.0.99: offers nothing newer than TLS 1.0; "
-			.. 'needs TLS 1.2 or level = "must" %(version.tls10, version.tls12, cipher.aead%)', mark)
+			.. 'needs TLS 1.2 with .* or level = "must" %(version.tls10, version.tls12, cipher.aead%)', mark)
 		server:wait_for_log("example.test:test_refused\tinfo\tRefused: c2s offers nothing newer than TLS 1.0", mark)
 	end)
 

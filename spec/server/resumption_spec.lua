@@ -102,6 +102,21 @@ describe("a session", function ()
 				assert.is_false((direct(session, false)))
 			end)
 
+			-- rfc6066.3.no-resumption-under-another-name
+			it("is resumed with an unknown server name only under that name", function ()
+				local server = start {}
+				for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+					local function with_name(session, name)
+						return meet(server, version, session, { service = service, server_name = name })
+					end
+					local _, session = with_name(nil, "unknown.test")
+					assert.is_false((with_name(session, "stranger.test")))
+					assert.is_false((with_name(session, false)))
+					assert.is_false((with_name(session, "example.test")))
+					assert.is_true((with_name(session, "unknown.test")))
+				end
+			end)
+
 			it("is not resumed on another VirtualHost", function ()
 				local server = start {}
 				local _, session = meet(server, version)
@@ -196,6 +211,21 @@ describe("a session", function ()
 			end)
 		end)
 	end
+
+	it("is kept up to the share of its address, as the option says", function ()
+		local server = start { policy = { resumption = { memory = 1, address_share = 1024 } } }
+		local _, first = meet(server, "TLSv1.2")
+		for _ = 1, 7 do
+			meet(server, "TLSv1.2")
+		end
+		local _, session = meet(server, "TLSv1.2")
+		assert.is_false((meet(server, "TLSv1.2", session)))
+		assert.is_true((meet(server, "TLSv1.2", first)))
+		server:configure { policy = { resumption = { memory = 1, address_share = 1 } } }
+		server:reload()
+		_, session = meet(server, "TLSv1.2")
+		assert.is_true((meet(server, "TLSv1.2", session)))
+	end)
 
 	it("resume.session-id: sends no ticket in TLS 1.2 to a client that asks for one", function ()
 		local server = start {}

@@ -69,6 +69,13 @@ function adapter.new(more)
 	function server.serves_clients()
 		return true
 	end
+	function server.serves_servers()
+		return true
+	end
+	function server.lacks_starttls() end
+	function server.address(session)
+		return session.address
+	end
 	function server.unicode_form(domain)
 		return domain == "xn--bcher-kva.test" and "b\195\188cher.test" or nil
 	end

@@ -78,6 +78,26 @@ function command_service.server(options)
 	function server.hosts()
 		return options.hosts or {}
 	end
+	function server.serves_clients()
+		return true
+	end
+	function server.serves_servers()
+		return true
+	end
+	function server.lacks_starttls(host)
+		return options.without_starttls and options.without_starttls[host]
+	end
+	function server.is_host(domain)
+		for _, host in ipairs(options.hosts or {}) do
+			if host == domain then
+				return true
+			end
+		end
+		return false
+	end
+	function server.versions()
+		return "a server"
+	end
 	function server.option(host, name)
 		return options.options and options.options[host] and options.options[host][name]
 	end

@@ -132,6 +132,12 @@ local function new_adapter(world)
 		local list = event == "tls-policy/refused" and world.fired or world.other_events
 		list[#list + 1] = { host = host, event = event, data = data }
 	end
+	function adapter.is_handled()
+		return world.objection ~= nil
+	end
+	function adapter.in_order(_, action)
+		action()
+	end
 	function adapter.ask(host, event, make)
 		return world.objection and world.objection(host, event, make)
 	end

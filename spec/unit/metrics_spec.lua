@@ -48,7 +48,8 @@ describe("the metrics", function ()
 		store = another or {}
 		function store.stats()
 			return { hits = hits, insertions = 0, evictions = 0, removals = 0, sessions = 3, bytes = 4096,
-				misses = { unknown = 0, expired = 0, context = 0, refused = refused } }
+				misses = { unknown = 0, expired = 0, context = 0, refused = refused },
+				not_kept = { address = 2 * refused, state = 0 } }
 		end
 	end
 
@@ -78,6 +79,7 @@ describe("the metrics", function ()
 		says(nil, 1, 0)
 		assert.same({ [""] = 11 }, counted "session_store_hits_total")
 		assert.same({ refused = 3 }, counted "session_store_misses_total")
+		assert.same({ address = 6 }, counted "session_store_not_kept_total")
 	end)
 
 	it("go on over a reload of the module", function ()
@@ -217,7 +219,7 @@ describe("the metrics", function ()
 		local function left()
 			local found = {}
 			for key, value in pairs(series "certificate_not_after_timestamp_seconds") do
-				found[key] = value == math.huge and "never" or math.floor((value - os.time()) / 86400 + 0.5)
+				found[key] = math.floor((value - os.time()) / 86400 + 0.5)
 			end
 			return found
 		end
@@ -238,12 +240,15 @@ describe("the metrics", function ()
 			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
 		end)
 
-		it("never expire where the host is none of ours any more", function ()
+		it("are gone with the host", function ()
 			local context = luasec(5)
 			enforce(context)
 			left()
 			server.is_host = function () return false end
-			assert.same({ ["a.test c2s"] = "never" }, left())
+			assert.same({}, left())
+			server.is_host = function () return true end
+			-- The context is still in use.
+			assert.same({ ["a.test c2s"] = 5 }, left())
 		end)
 
 		it("of direct TLS are those that are served now", function ()
@@ -255,7 +260,7 @@ describe("the metrics", function ()
 			server.direct_tls_contexts = function () return listeners end
 			assert.same({ ["* c2s_direct_tls"] = 5, ["a.test c2s_direct_tls"] = 3 }, left())
 			listeners = {}
-			assert.same({ ["* c2s_direct_tls"] = "never", ["a.test c2s_direct_tls"] = "never" }, left())
+			assert.same({}, left())
 		end)
 	end)
 end)

@@ -29,6 +29,18 @@ describe("a queue of work", function ()
 		assert.is_true(queue:is_empty())
 	end)
 
+	it("lets the server work for a pause between two turns, if it was told to", function ()
+		local pauses = {}
+		server.later = function (seconds, _, action)
+			pauses[#pauses + 1] = seconds
+			server.timers[#server.timers + 1] = { "", action }
+		end
+		queue = work_queue.new { server = server, pause = 0.09 }
+		queue:add("a", work("a", 3, 0.01))
+		server.run_timers()
+		assert.same({ 0.09, 0.09, 0.09 }, pauses)
+	end)
+
 	it("takes turns of 20 ms at most with steps of 10 ms at most", function ()
 		for _, seconds in ipairs { 0.0001, 0.003, 0.0099 } do
 			queue:add("a", work("a", 30, seconds))

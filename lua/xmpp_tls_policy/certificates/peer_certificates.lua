@@ -4,7 +4,10 @@ local certificate_memory = require "xmpp_tls_policy.certificates.memory"
 local date = require "xmpp_tls_policy.date"
 local domain_store = require "xmpp_tls_policy.certificates.domain_store"
 local log_limit = require "xmpp_tls_policy.log_limit"
+local network = require "xmpp_tls_policy.network"
+local newcomers = require "xmpp_tls_policy.certificates.newcomers"
 local text = require "xmpp_tls_policy.text"
+local work_queue = require "xmpp_tls_policy.work_queue"
 
 local peer_certificates = {}
 
@@ -17,14 +20,13 @@ end
 
 local STORE = "tls_policy_certificates"
 
--- Anyone can own any number of domains. Domains that no certificate vouches for are remembered up
--- to this number of new ones a day for each host, and for this long after they were seen last
--- (certificates/record.lua drops their certificates then).
-local NEWCOMERS_A_DAY = 250
+-- A domain is forgotten if it was not seen for this long: its certificates are dropped by then
+-- (record.lua).
 local UNSEEN_LONGEST = 92 * date.DAY
 
--- Domains that are looked at each minute, to be forgotten.
-local SWEPT_A_MINUTE = 100
+-- Seconds between two turns of a sweep, each of which takes 10 ms: a tenth of the server's time, and
+-- some minutes for a large storage.
+local PAUSE = 0.09
 
 -- Messages to each administrator, for changes of certificates that were verified before, and for
 -- all others, which any peer can cause.
@@ -41,8 +43,10 @@ function peer_certificates.new(options)
 		_metrics = options.metrics,
 		_now = now,
 		_memories = {}, -- host -> memory
-		_newcomers = kept and kept._newcomers or {}, -- host -> { day, count }, of domains without a valid certificate
-		_sweeps = kept and kept._sweeps or {}, -- host -> { day, iterate }
+		_facts = setmetatable({}, { __mode = "k" }), -- certificate -> its facts, which are dear to make
+		_newcomers = kept and kept._newcomers or newcomers.new { now = now },
+		_queue = work_queue.new { server = options.server, pause = PAUSE },
+		_swept = kept and kept._swept or {}, -- host -> the day on which the last sweep ended
 		_lines = kept and kept._lines or log_limit.new { now = now, lines_per_key = LINES_PER_DOMAIN },
 		_damaged = kept and kept._damaged or {}, -- day, and host .. " " .. domain -> true: it was said that day
 		-- Of this hour; by whether the certificate was verified before.
@@ -163,6 +167,15 @@ local function certificate_of(stream)
 	return stream:is_encrypted() and stream.facts and stream.facts.certificate
 end
 
+local function facts_of(self, certificate)
+	local facts = self._facts[certificate]
+	if not facts then
+		facts = certificate:facts()
+		self._facts[certificate] = facts
+	end
+	return facts
+end
+
 local function sight_of(policy, stream, verified)
 	return {
 		direction = stream.role == "s2sout" and "out" or "in",
@@ -171,19 +184,17 @@ local function sight_of(policy, stream, verified)
 	}
 end
 
-local function is_one_too_many(self, host, domain)
-	local _, _, code = self._memories[host]:get(domain)
-	if code ~= "missing" then
-		return false
+-- Whether a domain may be remembered that is new to a host.
+local function may_be_new(self, stream, host, verified)
+	local address = self._server.address(stream.session)
+	local admitted, message = self._newcomers:admit {
+		host = host, certificate = facts_of(self, certificate_of(stream)).sha256, network = address and network.of(address),
+		unverified = not verified,
+	}
+	if message then
+		self._server.log(host, "warn", "Memory of certificates: %s", message)
 	end
-	local today = date.of(self._now())
-	local newcomers = self._newcomers[host]
-	if not newcomers or newcomers.day ~= today then
-		newcomers = { day = today, count = 0 }
-		self._newcomers[host] = newcomers
-	end
-	newcomers.count = newcomers.count + 1
-	return newcomers.count > NEWCOMERS_A_DAY
+	return admitted
 end
 
 --- Remembers the certificate of a stream for a host of ours and a domain that the stream has been
@@ -194,12 +205,11 @@ function methods:see(policy, stream, host, domain)
 	if not certificate then
 		return nil
 	end
-	local verified = stream:vouched(domain) and true or false
-	if not verified and is_one_too_many(self, host, domain) then
+	local verified, name = stream:vouched(domain) and true or false, domain_store.name_of(domain)
+	if not memory:knows(name) and not may_be_new(self, stream, host, verified) then
 		return nil
 	end
-	local name = domain_store.name_of(domain)
-	local result = memory:see(name, certificate:facts(), sight_of(policy, stream, verified))
+	local result = memory:see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
 	if result.kind ~= "known" then
 		self._metrics:certificate_change(result.kind)
 	end
@@ -210,25 +220,6 @@ function methods:see(policy, stream, host, domain)
 	return result.refuse and result.message or nil
 end
 
--- A memory of the same records that stores nothing.
-local function trial_of(memory)
-	local store = memory.store
-	return certificate_memory.new {
-		now = memory.now,
-		store = {
-			get = function (_, domain)
-				return store:get(domain)
-			end,
-			set = function ()
-				return true
-			end,
-			domains = function ()
-				return store:domains()
-			end,
-		},
-	}
-end
-
 --- The message that `see` would return for a stream that may not be authenticated for the domain.
 -- Nothing is remembered, told or counted. nil for a domain of which nothing is remembered.
 function methods:would_refuse(policy, stream, host, domain)
@@ -236,14 +227,12 @@ function methods:would_refuse(policy, stream, host, domain)
 	if not certificate or policy.mode == "report" or policy.certificate_change ~= "refuse" then
 		return nil
 	end
-	local memory = self._memories[host] or self:open(host)
-	local _, _, code = memory:get(domain)
-	if code == "missing" then
+	local memory, name = self._memories[host] or self:open(host), domain_store.name_of(domain)
+	if not memory:knows(name) then
 		return nil
 	end
 	local verified = stream:vouched(domain) and true or false
-	local result = trial_of(memory):see(domain_store.name_of(domain), certificate:facts(),
-		sight_of(policy, stream, verified))
+	local result = memory:would_see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
 	return result.refuse and result.message or nil
 end
 
@@ -259,30 +248,33 @@ local function last_seen(record)
 	return last
 end
 
-local function sweep_some(self, sweep, memory)
-	for _ = 1, SWEPT_A_MINUTE do
-		local domain, record = sweep.iterate()
+-- A step of a sweep, for the queue: looks at one domain.
+local function new_sweep(self, host)
+	local memory, iterate = self._memories[host], nil
+	return function ()
+		-- Not before its turn, because it may hold a directory open.
+		iterate = iterate or memory:domains()
+		local domain = self._memories[host] == memory and iterate and iterate()
 		if not domain then
-			sweep.iterate = nil
-			return
-		elseif record and self._now() - last_seen(record) > UNSEEN_LONGEST then
+			self._swept[host] = date.of(self._now())
+			self._server.log(host, "debug", "The memory of certificates was swept")
+			return false
+		end
+		local record = memory:get(domain)
+		if record and self._now() - last_seen(record) > UNSEEN_LONGEST then
 			memory:forget(domain)
 		end
+		return true
 	end
 end
 
---- Forgets the domains that were not seen for long: all are looked at once a day, some of them at
--- each call. To be called each minute.
+--- Begins to forget the domains that were not seen for long, once a day, in short turns. To be called
+-- each minute.
 function methods:sweep()
 	local today = date.of(self._now())
-	for host, memory in pairs(self._memories) do
-		local sweep = self._sweeps[host]
-		if not sweep or sweep.day ~= today then
-			sweep = { day = today, iterate = memory:list() }
-			self._sweeps[host] = sweep
-		end
-		if sweep.iterate then
-			sweep_some(self, sweep, memory)
+	for _, host in ipairs(self._queue:is_empty() and self:hosts() or {}) do
+		if self._swept[host] ~= today then
+			self._queue:add("sweeping the certificate memory of " .. host, new_sweep(self, host))
 		end
 	end
 end

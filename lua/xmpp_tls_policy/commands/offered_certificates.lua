@@ -6,6 +6,7 @@
 -- the domain (nil for ours) }.
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
+local name_of = require "xmpp_tls_policy.certificates.domain_store".name_of
 
 local offered_certificates = {}
 
@@ -112,12 +113,12 @@ end
 
 local function claims(server, session, domain)
 	local peer = server.peer(session)
-	return peer ~= nil and core.domain_name(peer) == domain
+	return peer ~= nil and name_of(peer) == domain
 end
 
 local function is_authenticated_for(server, session, domain)
 	for _, known in ipairs(server.domains_of(session)) do
-		if core.domain_name(known) == domain then
+		if name_of(known) == domain then
 			return true
 		end
 	end
@@ -180,11 +181,11 @@ local function add_of_host(list, service, host)
 	end
 end
 
---- All certificates of a domain, in the form of core.domain_name: a list of server.list.
+--- All certificates of a domain, in the form of name_of (certificates/domain_store.lua): a list of server.list.
 function offered_certificates.of(service, domain)
 	local list = service.server.list {}
 	for _, host in ipairs(service.server.hosts()) do
-		if core.domain_name(host) == domain then
+		if name_of(host) == domain then
 			add_of_host(list, service, host)
 		end
 	end

@@ -37,11 +37,11 @@ end
 
 local function add_all(list, service, host)
 	local server = service.server
-	local iterate, message = service.certificates:memory(host):list()
+	local next_turn = server.turns()
+	local iterate, message = service.certificates:memory(host):list(next_turn)
 	if not iterate then
 		return nil, message
 	end
-	local next_turn = server.turns()
 	for domain, record, failure, code in iterate do
 		if record then
 			add(list, server, host, domain, record)

@@ -1,9 +1,12 @@
 --- The command `status`: the policy of each host, the TLS contexts as OpenSSL has them, and the
 -- settings of the operator that the policy overrides.
+local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local overrides = require "xmpp_tls_policy.policy.overrides"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
+local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
 
@@ -33,7 +36,7 @@ local function shared_list(server)
 end
 
 local function by_domain(a, b)
-	return a.domain < b.domain
+	return (a.domain or "") < (b.domain or "")
 end
 
 ---- Policies ------------------------------------------------------------------
@@ -72,6 +75,12 @@ local function warnings(service, now)
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
 	end)
+	for _, host in ipairs(service.server.hosts()) do
+		local reason = shut_hosts.reason(service.server, service.policies, host)
+		if reason then
+			add(reason, host, { kind = "no-starttls", message = reason })
+		end
+	end
 	table.sort(list, by_domain)
 	return list
 end
@@ -127,7 +136,7 @@ local function unused(service, rows)
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
-		without[#without + 1] = not used[host] and host or nil
+		without[#without + 1] = not used[host] and not service.server.lacks_starttls(host) and host or nil
 	end
 	return without
 end
@@ -168,6 +177,7 @@ local function data(service)
 	local now = os.time()
 	local rows = context_rows(service, now)
 	return {
+		version = version, versions = ("%s, %s"):format(service.server.versions(), core.openssl:match "^%S+ %S+"),
 		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
 		exceptions = exceptions(service, now), warnings = warnings(service, now),
 	}
@@ -232,6 +242,7 @@ end
 
 local function show(out, service)
 	local found = data(service)
+	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
 	print_contexts(out, found)
 	print_exceptions(out, found)

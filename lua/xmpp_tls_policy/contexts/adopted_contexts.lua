@@ -61,41 +61,53 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- Returns the settings that were applied, those of them that were dropped, and the settings
--- from before; or nil and a message.
+-- What a released context offers: its settings, and has_dhe (see context_settings.of). A server
+-- without DH parameters has none; a client needs none. Or nil and a message.
+local function offered_by(context, role)
+	local offered, message = context:settings()
+	if not offered then
+		return nil, message
+	end
+	offered.has_dhe = role == "s2sout" or offered.own_dh_bits ~= nil
+	return offered
+end
+
+-- Returns { settings, dropped, before, losses } for an entry; or nil and a message.
 local function apply(self, context, entry, operator)
 	local released, message = context:release()
 	if not released then
 		return nil, message
 	end
-	local before, settings, dropped
-	before, message = context:settings()
+	local before, settings, losses, dropped
+	before, message = offered_by(context, entry.given.role)
 	if not before then
 		return nil, message
 	end
-	settings, message = self._settings:of(entry.policy, before, operator, entry.marks)
+	settings, losses = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
-		return nil, message
+		return nil, losses
 	end
 	dropped, message = context:apply(settings)
 	if not dropped then
 		return nil, message
 	end
-	return settings, dropped, before
+	return { settings = settings, dropped = dropped, before = before, losses = losses }
 end
 
 -- Afterwards the context is either under the policy or disabled.
 local function tighten(self, entry, context, operator)
-	local settings, result, before = apply(self, context, entry, operator)
-	if settings then
-		entry.settings, entry.dropped, entry.before = settings, result, before
+	local applied, failure = apply(self, context, entry, operator)
+	if applied then
+		for field, value in pairs(applied) do
+			entry[field] = value
+		end
 		entry.certificate = context:inspect().certificate
 		return
 	end
-	entry.failure = result
+	entry.failure = failure
 	local disabled, message = context:disable()
 	if not disabled then
-		entry.failure = ("%s; %s"):format(result, message)
+		entry.failure = ("%s; %s"):format(failure, message)
 	end
 end
 
@@ -201,6 +213,7 @@ end
 --   settings            those that were applied, not to be changed; in report mode those of the context
 --   before              those that the server had made
 --   dropped             see context:apply
+--   losses              sentences about versions that are lost; see context_settings.of
 --   certificate         the context's own, if it has one
 --   session_name        nil: its sessions cannot be resumed
 --   resumption_failure  a message
@@ -313,8 +326,8 @@ end
 ---- Sessions --------------------------------------------------------------------
 
 --- Makes the store of sessions as the options demand: { enabled, lifetime (seconds), memory
--- (MiB) }. Sessions outlive a change of the lifetime; contexts follow when they are enforced
--- again. Returns true, or nil and a message: nothing is resumed then.
+-- (MiB), address_share (so many addresses may fill it) }. Sessions outlive a change of lifetime and
+-- share; contexts follow when they are enforced again. Returns true, or nil and a message: nothing is resumed then.
 function methods:keep_sessions(options)
 	if not options.enabled then
 		self._store = nil
@@ -322,10 +335,13 @@ function methods:keep_sessions(options)
 	end
 	if self._store and self._store_memory == options.memory then
 		self._store:set_lifetime(options.lifetime)
+		self._store:set_share(options.address_share)
 		return true
 	end
 	local message
-	self._store, message = core.session_store.new { memory = options.memory, lifetime = options.lifetime }
+	self._store, message = core.session_store.new {
+		memory = options.memory, lifetime = options.lifetime, share = options.address_share,
+	}
 	self._store_memory = options.memory
 	return self._store and true, message
 end

@@ -1,5 +1,7 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and those that
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
+local domain_name = require "xmpp_tls_policy.core".domain_name
+
 local tls_contexts = {}
 
 local methods = {}
@@ -71,6 +73,9 @@ local function log(self, entry)
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
+	for _, loss in ipairs(entry.losses) do
+		server.log("*", "warn", "%s: %s", which, loss)
+	end
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		server.log("*", "info", "%s: by the server's own configuration: %s", which, entry.policy:sentence(lack))
 	end
@@ -100,6 +105,8 @@ local function enforce_names(self, found, host)
 	for name, context in pairs(found.names) do
 		local known = host and name ~= host and self._adopted:get(self._server.luasec_context(context))
 		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found.service)
+		-- Clients ask for it in A-labels (rfc6066.3.name-in-a-labels).
+		entries[domain_name(name) or name] = entries[name]
 	end
 	local done, message = self._adopted:serve_names(self._server.luasec_context(found.context), entries)
 	if not done then

@@ -1,25 +1,14 @@
 -- Why a handshake failed, in words for an operator.
+local available = require "xmpp_tls_policy.policy.available"
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local negotiation = require "xmpp_tls_policy.policy.negotiation"
+local remedies = require "xmpp_tls_policy.handshakes.remedies"
+local server_choices = require "xmpp_tls_policy.handshakes.server_choices"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 local verdict = require "xmpp_tls_policy.policy.verdict"
 
--- Reason of our OpenSSL for refusing a peer's choice -> the field of a clause's settings that
--- forbids it, and the peer's fault.
-local faults = {
-	["unsupported protocol"] = { "minimum_version", "chose a TLS version that is not allowed" },
-	["wrong ssl version"] = { "minimum_version", "chose a TLS version that is not allowed" },
-	["wrong cipher returned"] = { "suite", "chose a cipher suite that is not allowed" },
-	["unknown cipher returned"] = { "suite", "chose a cipher suite that is not allowed" },
-	["dh key too small"] = { "dh_bits", "showed an ephemeral DH key that is too short" },
-	["ee key too small"] = { "security_level", "showed a certificate whose key is too short" },
-	["ca key too small"] = { "security_level", "showed a certificate whose issuer's key is too short" },
-	["ca md too weak"] = { "security_level", "showed a certificate with a weak signature" },
-	["wrong signature type"] = { "security_level", "signed in a way that is not allowed" },
-	["wrong curve"] = { "group", "chose a group that is not allowed" },
-	["bad ecpoint"] = { "group", "chose a group that is not allowed" },
-}
+local rank, version_names = suites.rank, suites.version_names
 
 -- Reason of our OpenSSL -> the fault of a peer that does not speak TLS.
 local other_protocols = {
@@ -54,122 +43,114 @@ local alerts = {
 	no_application_protocol = "does not speak XMPP on that port, by ALPN",
 }
 
--- The name of the next milder level if that is enough for the peer; else nil.
-local function milder_level(policy, is_enough)
-	local milder = policy:milder()
-	return milder and is_enough(milder) and milder.level or nil
+-- `given` (see explain_failure), whole: a new table. Without settings it is as if the server had none
+-- of its own.
+local function with_defaults(given)
+	local is_reported = given.policy.mode == "report"
+	local settings = given.settings or not is_reported and given.policy:settings() or {}
+	return {
+		policy = given.policy, role = given.role, settings = available.only(settings),
+		before = given.before or is_reported and settings or {}, operator = given.operator,
+		certificate = given.certificate, direct_tls = given.direct_tls,
+	}
 end
 
--- The end of a sentence that names the remedy: `needed` (nil: unknown), or the milder
--- level, or, for a server, an exception; "" if nothing helps.
-local function remedy(given, needed, level)
-	local help = { needed }
-	if level and given.role == "c2s" then
-		help[#help + 1] = ('level = "%s"'):format(level)
-	elseif level then
-		-- Direct TLS ends its handshake before the server names its domain.
-		help[#help + 1] = given.role == "s2sin" and given.direct_tls and "an exception, and STARTTLS" or "an exception"
+-- "; needs A or B"; "" without a remedy.
+local function needs(...)
+	local words = {}
+	for index = 1, select("#", ...) do
+		words[#words + 1] = (select(index, ...))
 	end
-	return help[1] and "; needs " .. table.concat(help, " or ") or ""
+	return words[1] and "; needs " .. table.concat(words, " or ") or ""
 end
 
-local function about_client_hello(hello, missing, given)
-	local settings, named = given.policy:settings(), client_hello.named(hello)
-	local level = milder_level(given.policy, function (milder)
-		return select(2, milder:judge_client_hello(hello)) == nil
-	end)
+-- ---- offers that we refused --------------------------------------------------------
+
+-- What is missing -> the field of a ClientHello, and its noun.
+local parts = {
+	suite = { "suites", "cipher suite" },
+	group = { "groups", "group" },
+	signature = { "signature_schemes", "signature scheme" },
+}
+
+-- The fault of a ClientHello. `which`: the kind of thing that would do, "that is allowed".
+local function fault_of(hello, missing, which, settings)
 	if missing == "version" then
-		return client_hello.newest(hello) .. remedy(given, suites.version_names[settings.minimum_version], level)
-	elseif missing == "suite" then
-		return ("offers no cipher suite that is allowed (%s)%s"):format(text.short_list(named.suites or {}, 4),
-			remedy(given, "one such as " .. settings.ciphers[1], level))
-	end
-	return ("offers no group that is allowed (%s)%s"):format(text.short_list(named.groups or {}, 4),
-		remedy(given, "one such as " .. settings.groups[2], level))
-end
-
--- The policy allows some of the ClientHello, and the server's own configuration does not.
-local function about_configuration(hello, missing)
-	local field = ({ version = "versions", suite = "suites", group = "groups" })[missing]
-	return ("offers parameters that the policy allows, but the server's own configuration or certificate does not "
-		.. "(%s); "
-		.. "needs more in the server's ssl options, or a certificate of the other kind"):format(
-		text.short_list(client_hello.named(hello)[field] or {}, 4))
-end
-
--- All that settings in force allow, as records; { } allows everything.
-local function allowed_by(settings)
-	local allowed = { minimum_version = settings.minimum_version or suites.versions[1] }
-	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
-		local is_listed = {}
-		for _, name in ipairs(settings[list] or {}) do
-			is_listed[name:lower()] = true
+		local oldest, newest = client_hello.oldest(hello), client_hello.newest_versions(hello)
+		if newest and settings.maximum_version and rank[newest] > rank[settings.maximum_version] then
+			return ("offers nothing older than %s"):format(version_names[oldest])
 		end
-		allowed[list] = {}
-		for _, record in ipairs(suites[list]) do
-			if not settings[list] or is_listed[record.name:lower()] then
-				allowed[list][#allowed[list] + 1] = record
-			end
-		end
+		return client_hello.newest(hello)
 	end
-	return allowed
+	local field, noun = parts[missing][1], parts[missing][2]
+	return ("offers no %s %s (%s)"):format(noun, which, text.short_list(client_hello.named(hello)[field] or {}, 4))
 end
 
--- The same without the suites that a certificate's key cannot serve. The suites of TLS 1.3
--- serve every key.
-local function without_other_keys(allowed, key_type)
-	local authentication = key_type == "RSA" and "RSA" or "ECDSA"
-	local ciphers = {}
-	for _, suite in ipairs(allowed.ciphers) do
-		if suite.authentication == authentication then
-			ciphers[#ciphers + 1] = suite
-		end
+local key_names = { RSA = "RSA", ["RSA-PSS"] = "RSA-PSS", EC = "ECDSA", ED25519 = "Ed25519", ED448 = "Ed448" }
+
+-- The server's own configuration or certificate has none of the ClientHello, be it that the policy
+-- allows some (`is_allowed`), or that it is in report mode.
+local function about_configuration(hello, missing, given, is_allowed)
+	local configuration = is_allowed and remedies.of_configuration(hello, given) or nil
+	local certificate = not configuration and remedies.of_certificate(hello, given) or nil
+	local sentence
+	if certificate then
+		local key_type = key_names[given.certificate.key_type] or given.certificate.key_type
+		local which = ("that goes with the server's %s certificate"):format(key_type)
+		sentence = fault_of(hello, missing, which, given.settings)
+	elseif missing == "version" then
+		sentence = fault_of(hello, missing, nil, given.settings) .. ", which the server's own configuration does not have"
+	else
+		sentence = fault_of(hello, missing, "that the server's own configuration has", given.settings)
 	end
-	allowed.ciphers = ciphers
-	return allowed
+	return sentence .. needs(remedies.of_peer(hello, missing, given), configuration or certificate)
 end
 
-local function clauses_that_ask(policy, field)
+-- The server has no certificate. It may be that the peer has to offer something else, too.
+local function about_no_certificate(hello, given)
+	local key, words = remedies.of_no_certificate(hello, given)
+	local sentence = ("found no certificate, because the server has none here; needs %s in the server's configuration")
+		:format(words)
+	given.certificate = key
+	local rest = remedies.of_peer(hello, nil, given)
+	return rest and rest ~= "" and ("%s, and to offer %s"):format(sentence, rest) or sentence
+end
+
+-- The enforced clauses that ask for a security level of OpenSSL, which rules out weak signatures.
+local function clauses_of_security_level(policy)
 	local ids = {}
 	for _, entry in ipairs(policy.clauses) do
-		if entry.enforced and policy:asks(entry.id, field) then
-			ids[#ids + 1] = entry.id
-		end
+		ids[#ids + 1] = entry.enforced and policy:asks(entry.id, "security_level") and entry.id or nil
 	end
 	return ids
 end
 
 local function explain_client_hello(hello, given)
-	if given.policy.mode ~= "report" then
-		local breaches, missing = given.policy:judge_client_hello(hello)
-		if missing then
-			return about_client_hello(hello, missing, given), verdict.clauses(breaches)
-		end
+	local breaches, forbidden = given.policy:judge_client_hello(hello)
+	local is_reported = given.policy.mode == "report"
+	if given.certificate == false then
+		return about_no_certificate(hello, given), is_reported and {} or verdict.clauses(breaches)
 	end
-	local in_force = without_other_keys(allowed_by(given.settings or {}), given.key_type or "RSA")
-	local missing = negotiation.new(in_force):missing(hello)
-	return missing and about_configuration(hello, missing), {}
+	local missing = negotiation.of_settings(given.settings, given.certificate):missing(hello)
+	if not missing then
+		return nil
+	end
+	local policy_remedy = remedies.of_policy(hello, given)
+	if not policy_remedy and (is_reported or not forbidden) then
+		return about_configuration(hello, missing, given, not forbidden), {}
+	end
+	return fault_of(hello, missing, "that is allowed", given.settings)
+		.. needs(remedies.of_peer(hello, missing, given), policy_remedy),
+		forbidden and verdict.clauses(breaches) or clauses_of_security_level(given.policy)
 end
 
-local function explain_fault(field, fault, given)
-	if given.policy.mode == "report" then
-		return fault, {}
-	end
-	local ids = clauses_that_ask(given.policy, field)
-	local level = milder_level(given.policy, function (milder)
-		return #clauses_that_ask(milder, field) < #ids
-	end)
-	return fault .. remedy(given, nil, level), ids
-end
+-- ---- alerts and other ends ---------------------------------------------------------
 
 -- Alerts of a server that accepts nothing of our ClientHello. They do not say why.
 local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
 
 local function with_exception(fault, given)
-	if given.role == "s2sout" and given.policy.mode ~= "report" and given.policy:milder() then
-		return fault .. "; an exception may help"
-	end
-	return fault
+	return server_choices.exception_offers_more(given) and fault .. "; an exception may help" or fault
 end
 
 local function explain_alert(alert, given)
@@ -177,26 +158,23 @@ local function explain_alert(alert, given)
 	return mismatches[alert] and with_exception(meaning, given) or meaning
 end
 
--- Explains why a handshake failed.
---   record  one of core.observer.refusals() (README.md has the shape)
---   given   of the context on which it failed: { policy; role = "c2s", "s2sin" or "s2sout";
---           settings = those in force; key_type = of its certificate; direct_tls = whether
---           a listener for direct TLS has the context }
--- Returns a sentence that goes on from the peer's name, and the list of the ids of the
--- clauses that rule out all that the peer offered.
-local function explain_failure(record, given)
-	if record.alert_sent == false then
-		return explain_alert(record.alert, given), {}
-	end
-	if record.offer then
-		local sentence, ids = explain_client_hello(record.offer, given)
+-- Reasons of our OpenSSL that are about the certificate of this server.
+local own_certificate = {
+	["ee key too small"] = "the key of the server's certificate is too short for OpenSSL's security level",
+	["ca key too small"] = "a key in the chain of the server's certificate is too short for OpenSSL's security level",
+	["ca md too weak"] = "a signature in the chain of the server's certificate is too weak for OpenSSL's security level",
+}
+
+local function explain_reason(record, given)
+	local reason = record.reason
+	if given.role == "s2sout" then
+		local sentence, ids = server_choices.explain(reason, given)
 		if sentence then
 			return sentence, ids
 		end
 	end
-	local reason = record.reason
-	if faults[reason or ""] then
-		return explain_fault(faults[reason][1], faults[reason][2], given)
+	if own_certificate[reason or ""] then
+		return "was shown no certificate, because " .. own_certificate[reason] .. "; needs another certificate here", {}
 	elseif other_protocols[reason or ""] then
 		return other_protocols[reason], {}
 	elseif reason == "unexpected eof while reading" then
@@ -208,6 +186,32 @@ local function explain_failure(record, given)
 		return ("was refused with the alert %s"):format(record.alert), {}
 	end
 	return "went away before the handshake was finished", {}
+end
+
+-- Explains why a handshake failed.
+--   record  one of core.observer.refusals() (README.md has the shape)
+--   given   of the context on which it failed:
+--     policy
+--     role         "c2s", "s2sin" or "s2sout"
+--     settings     those in force
+--     before       those that the server had made; nil: unknown
+--     operator     the lists that the operator wrote (see policy/context_settings.lua)
+--     certificate  facts of its own; false: it has none; nil: unknown
+--     direct_tls   whether a listener for direct TLS has the context
+-- Returns a sentence that goes on from the peer's name, and the list of the ids of the
+-- clauses that rule out all that the peer offered.
+local function explain_failure(record, given)
+	given = with_defaults(given)
+	if record.alert_sent == false then
+		return explain_alert(record.alert, given), {}
+	end
+	if record.offer and given.role ~= "s2sout" then
+		local sentence, ids = explain_client_hello(record.offer, given)
+		if sentence then
+			return sentence, ids
+		end
+	end
+	return explain_reason(record, given)
 end
 
 return explain_failure

@@ -78,9 +78,9 @@ local function explained(self, made)
 	else
 		local clauses
 		made.text, clauses = explain_failure(record, {
-			policy = context.policy, role = made.role, settings = context.settings,
-			key_type = context.certificate and context.certificate:facts().key_type,
-			direct_tls = context.given.option ~= nil,
+			policy = context.policy, role = made.role, settings = context.settings, before = context.before,
+			operator = context.given.operator, direct_tls = context.given.option ~= nil,
+			certificate = context.certificate ~= nil and context.certificate:facts(),
 		})
 		made.clauses = self._server.list(clauses)
 	end

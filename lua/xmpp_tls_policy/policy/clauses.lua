@@ -13,6 +13,9 @@
 --               puts the records that fulfil the predicate first (the lower weight of two
 --               orders counts more); and the switches of a settings table
 --   supports    function(settings) -> nil, or a sentence about the missing support
+--   adds        { ciphers, ciphersuites, groups }, lists of names: the server's own defaults are
+--               extended by these at every level, as the documents want them supported; the
+--               operator's own lists are not
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
 --               the remedy
 --
@@ -23,6 +26,22 @@
 --     authenticated = whether the certificate authenticates the peer to the server (false:
 --     other means do, such as dialback, or nothing does) }
 local rules = require "xmpp_tls_policy.policy.rules"
+
+local four_of_the_draft = {
+	"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+}
+
+local four_of_rfc9325 = {
+	"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+}
+
+local recommended_groups = { "secp256r1", "x25519" }
 
 local table_of_clauses = {
 	{
@@ -176,22 +195,14 @@ local table_of_clauses = {
 	{
 		id = "cipher.recommended",
 		statement = "DHE-RSA and ECDHE-RSA, each with AES-128-GCM and AES-256-GCM, each really negotiable",
-		supports = rules.supports_all("ciphers", {
-			"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-			"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-		}, "TLSv1.2"),
+		supports = rules.supports_all("ciphers", four_of_the_draft, "TLSv1.2"),
+		adds = { ciphers = four_of_the_draft },
 	},
 	{
 		id = "cipher.ecdhe-gcm",
 		statement = "ECDHE-RSA and ECDHE-ECDSA, each with AES-128-GCM and AES-256-GCM, each really negotiable",
-		supports = rules.supports_all("ciphers", {
-			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-			"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-			"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-		}, "TLSv1.2"),
+		supports = rules.supports_all("ciphers", four_of_rfc9325, "TLSv1.2"),
+		adds = { ciphers = four_of_rfc9325 },
 	},
 	{
 		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
@@ -246,7 +257,8 @@ local table_of_clauses = {
 	{
 		id = "group.recommended",
 		statement = "support the curves P-256 and X25519",
-		supports = rules.supports_all("groups", { "secp256r1", "x25519" }),
+		supports = rules.supports_all("groups", recommended_groups),
+		adds = { groups = recommended_groups },
 	},
 	{
 		id = "signature.sha1",

@@ -70,6 +70,18 @@ function client_hello.newest_versions(hello)
 	return newest, before_tls13
 end
 
+-- The oldest version of a ClientHello by OpenSSL's name; nil if it has none that is known.
+function client_hello.oldest(hello)
+	local oldest
+	for _, number in ipairs(hello.versions or {}) do
+		local version = suites.versions_by_number[number]
+		if version and (not oldest or rank[version] < rank[oldest]) then
+			oldest = version
+		end
+	end
+	return oldest
+end
+
 local function newest_name(hello)
 	return version_names[client_hello.newest_versions(hello)] or "an unknown version"
 end

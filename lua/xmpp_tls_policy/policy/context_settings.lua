@@ -1,8 +1,10 @@
--- The settings for a context that a server has made: the stricter of the policy's and the
--- server's own.
+-- The settings that a policy puts on a context which a server has made: what the policy
+-- permits, of what the server offers without it, and what the policy adds to the server's own
+-- defaults.
 local settings = require "xmpp_tls_policy.policy.settings"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
+local usable_versions = require "xmpp_tls_policy.policy.usable_versions"
 
 local rank, version_names = suites.rank, suites.version_names
 local oldest, newest = suites.versions[1], suites.versions[#suites.versions]
@@ -39,41 +41,12 @@ end
 
 -- ---- lists -----------------------------------------------------------------------
 
-local function always()
-	return true
-end
-
--- List -> function(name): whether the versions from `minimum` to `maximum` can use it; nil
--- for a list that none of them needs.
-local function uses_of_lists(minimum, maximum)
-	return {
-		ciphers = minimum ~= newest and function(name)
-			return rank[maximum] >= rank["TLSv1.2"] or not suites.by_name[name].needs_tls12
-		end or nil,
-		ciphersuites = maximum == newest and always or nil,
-		groups = always,
-	}
-end
-
-local nouns = {
-	ciphers = "cipher suite of TLS 1.2 or older",
-	ciphersuites = "cipher suite of TLS 1.3",
-	groups = "group",
-}
-
--- Those of the names that are allowed, and whether any is of use.
-local function allowed_names(names, records, is_of_use)
-	local is_allowed, kept, any_of_use = {}, {}, false
-	for _, record in ipairs(records) do
-		is_allowed[record.name:lower()] = true
+local function set_of(names)
+	local is_listed = {}
+	for _, name in ipairs(names or {}) do
+		is_listed[name:lower()] = true
 	end
-	for _, name in ipairs(names) do
-		if is_allowed[name:lower()] then
-			kept[#kept + 1] = name
-			any_of_use = any_of_use or is_of_use(name)
-		end
-	end
-	return kept, any_of_use
+	return is_listed
 end
 
 -- Names of suites in the order of preference; equal ones stay in their order.
@@ -88,46 +61,144 @@ local function sorted_names(names, orders)
 	return sorted
 end
 
--- The policy's list, or those of the operator's own (`theirs`, or nil) that the policy
--- allows. Or nil and a message if no name is left that is of use.
-local function list_of_both(policy, allowed, list, ours, theirs, is_of_use)
-	local kept, any_of_use = allowed_names(theirs or ours, allowed[list], is_of_use)
-	if any_of_use then
-		return list == "groups" and kept or sorted_names(kept, allowed.orders)
+-- The operator's own names that the policy allows.
+local function of_operator(allowed, list, theirs)
+	local is_allowed, kept = {}, {}
+	for _, record in ipairs(allowed[list]) do
+		is_allowed[record.name:lower()] = true
 	end
-	return nil, ("no %s is left: %s, allows %s; the server's own configuration lists %s"):format(
-		nouns[list], policy:name(), text.short_list(ours), theirs and text.short_list(theirs) or "none of its own")
+	for _, name in ipairs(theirs) do
+		kept[#kept + 1] = is_allowed[name:lower()] and name or nil
+	end
+	return list == "groups" and kept or sorted_names(kept, allowed.orders)
+end
+
+-- The server's defaults that the policy allows, and those that it adds to them.
+local function of_defaults(allowed, list, in_force)
+	local is_theirs, kept = set_of(in_force[list]), {}
+	for _, record in ipairs(allowed[list]) do
+		local name = record.name:lower()
+		local offered = is_theirs[name] and (in_force.has_dhe ~= false or record.key_exchange ~= "DHE")
+		kept[#kept + 1] = (offered or allowed.added[list][name]) and record.name or nil
+	end
+	return kept
+end
+
+-- All lists, by name. `permitted`: the policy's own settings.
+local function lists_of_both(allowed, permitted, in_force, operator)
+	local lists = {}
+	for _, list in ipairs(settings.lists) do
+		if operator[list] then
+			lists[list] = of_operator(allowed, list, in_force[list] or {})
+		elseif in_force[list] then
+			lists[list] = of_defaults(allowed, list, in_force)
+		else
+			lists[list] = permitted[list]
+		end
+	end
+	return lists
+end
+
+-- ---- versions that have nothing left ------------------------------------------------
+
+local nouns = {
+	ciphers = "cipher suite of TLS 1.2 or older",
+	ciphersuites = "cipher suite of TLS 1.3",
+	groups = "group",
+}
+
+local function nothing_left(policy, list, permitted, theirs)
+	return ("no %s is left: %s, allows %s; the server's own configuration lists %s"):format(
+		nouns[list], policy:name(), text.short_list(permitted[list]),
+		theirs and text.short_list(theirs) or "none of its own")
+end
+
+-- The messages about the lists of which nothing is left for versions, in the order of the lists.
+local function reasons_for(policy, lacking, permitted, in_force, operator)
+	local messages = {}
+	for _, list in ipairs(settings.lists) do
+		messages[#messages + 1] = lacking[list] and nothing_left(policy, list, permitted,
+			operator[list] and (in_force[list] or {}) or nil) or nil
+	end
+	return table.concat(messages, "; ")
+end
+
+-- A sentence about the versions that the server has without the policy, and not with it.
+local function losses_of(policy, lost, permitted, in_force, operator)
+	local names, lacking = {}, {}
+	for _, version in ipairs(lost) do
+		names[#names + 1] = version_names[version.name]
+		for list in pairs(version.lacking) do
+			lacking[list] = true
+		end
+	end
+	return names[1] and { ("without %s: %s"):format(table.concat(names, ", "),
+		reasons_for(policy, lacking, permitted, in_force, operator)) } or {}
+end
+
+-- Drops the lists that no remaining version needs. Without groups, it also drops the suites that
+-- need one: OpenSSL keeps the context's own groups, as it takes no empty list.
+local function drop_unneeded(made)
+	if made.minimum_version == newest then
+		made.ciphers = nil
+	end
+	if made.maximum_version and made.maximum_version ~= newest then
+		made.ciphersuites = nil
+	end
+	if not made.groups[1] then
+		made.groups, made.ciphers = nil, usable_versions.without_groups(made.ciphers)
+	end
+end
+
+-- Narrows the versions to those that the lists leave something to negotiate for. Returns a list of
+-- sentences about those that are lost; or nil, a message and a code.
+local function narrow(made, policy, permitted, in_force, operator, maximum)
+	local found = usable_versions.of(made, made.minimum_version, maximum)
+	if not found.oldest then
+		return nil, reasons_for(policy, found.lacking, permitted, in_force, operator), "empty"
+	end
+	local lost = {}
+	for _, version in ipairs(found.unusable) do
+		lost[#lost + 1] = usable_versions.is_usable(in_force, version.name) and version or nil
+	end
+	made.minimum_version = found.oldest
+	if found.newest ~= maximum then
+		made.maximum_version = found.newest
+	end
+	drop_unneeded(made)
+	return losses_of(policy, lost, permitted, in_force, operator)
 end
 
 -- ---- all -------------------------------------------------------------------------
 
--- The stricter settings of both, as a new table.
+-- The settings for a context, as a new table.
 --   policy    for its name
 --   allowed   all that it allows (see settings.lua)
---   in_force  the settings read back from the server's context; nil: unknown
+--   in_force  the settings read back from the server's context, and has_dhe, false if it has no DH
+--             parameters, so that it negotiates no DHE whatever its suites; nil: unknown
 --   operator  { ciphers, ciphersuites, groups }: true for each list that the operator wrote. It
 --             stays, without the names that the policy does not allow, and in the operator's
---             order if the policy prefers none. Else the policy's list replaces it.
--- A list of which nothing is left is nil if the remaining versions do not need it. Else the
--- function returns nil, a message and "empty", as it does if no version is left; and nil, a
--- message and "version" if in_force has an unknown version.
+--             order if the policy prefers none. Of other lists, which are the server's defaults,
+--             those names stay that the policy allows, and those are added that it adds. Of a list
+--             that in_force does not have, the policy's own takes the place.
+-- A version for which a list has nothing left is not negotiated; its list is nil. Returned second: a
+-- list of sentences about the versions that are lost by that.
+-- If no version is left, the function returns nil, a message and "empty"; if in_force has an
+-- unknown version, nil, a message and "version".
 function context_settings.of(policy, allowed, in_force, operator)
 	in_force, operator = in_force or {}, operator or {}
-	local made = settings.of(allowed)
-	local minimum, maximum, code = versions_of_both(policy, made, in_force)
+	local permitted, made = settings.of(allowed), settings.of(allowed)
+	local minimum, maximum, code = versions_of_both(policy, permitted, in_force)
 	if not minimum then
 		return nil, maximum, code
 	end
 	made.minimum_version, made.maximum_version = minimum, in_force.maximum_version
-	local uses, messages = uses_of_lists(minimum, maximum), {}
-	for _, list in ipairs(settings.lists) do
-		local theirs = operator[list] and (in_force[list] or {}) or nil
-		local message
-		made[list], message = list_of_both(policy, allowed, list, made[list], theirs, uses[list] or always)
-		messages[#messages + 1] = uses[list] and message or nil
+	for list, names in pairs(lists_of_both(allowed, permitted, in_force, operator)) do
+		made[list] = names
 	end
-	if messages[1] then
-		return nil, table.concat(messages, "; "), "empty"
+	local losses, message, failure = narrow(made, policy, permitted, in_force, operator, maximum)
+	if not losses then
+		return nil, message, failure
 	end
 	made.key_shares = settings.key_shares(made.groups)
 	for _, number in ipairs({ "dh_bits", "security_level" }) do
@@ -136,7 +207,7 @@ function context_settings.of(policy, allowed, in_force, operator)
 	for _, switch in ipairs(settings.switches) do
 		made[switch] = made[switch] or in_force[switch]
 	end
-	return made
+	return made, losses
 end
 
 return context_settings

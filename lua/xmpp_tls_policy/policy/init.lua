@@ -35,8 +35,10 @@ function policy.compose(profile, level, clauses)
 		}
 		if entry.at ~= "never" then
 			settings.restrict(allowed, clauses[entry.clause], enforced)
+			settings.add(allowed, clauses[entry.clause].adds)
 		end
 	end
+	settings.add(allowed, { groups = profile.hybrid_groups })
 	settings.sort(allowed)
 	return setmetatable({
 		profile = profile.name,
@@ -152,10 +154,23 @@ function methods:settings()
 	return copy(self._settings)
 end
 
--- The stricter of the policy's settings and those of a server's context, as a new table.
--- Arguments and errors as those of context_settings.of from `in_force` on.
+-- The settings that enforcing the policy puts on a server's context. Arguments, results and
+-- errors as those of context_settings.of from `in_force` on.
 function methods:settings_for(in_force, operator)
 	return context_settings.of(self, self._allowed, in_force, operator)
+end
+
+-- The names by which the server's own defaults are extended: { ciphers, ciphersuites, groups }, lists
+-- in the order of preference.
+function methods:additions()
+	local additions = {}
+	for _, list in ipairs(settings.lists) do
+		additions[list] = {}
+		for _, record in ipairs(self._allowed[list]) do
+			additions[list][#additions[list] + 1] = self._allowed.added[list][record.name:lower()] and record.name or nil
+		end
+	end
+	return additions
 end
 
 -- The clauses whose demand for support is not met by some settings (nil: the policy's
@@ -250,10 +265,15 @@ function methods:explain(id)
 	return nil, ("%s is no clause of %s%s"):format(text.printable(id), self.profile, text.suggestion(id, ids))
 end
 
--- Whether a clause of this policy asks for a field of settings (see clauses.lua).
+-- The value that a clause of this policy asks for in a field of settings (see clauses.lua); nil if
+-- it asks for none.
 function methods:asks(id, field)
 	local asked = self._clauses[id].settings or {}
-	return (asked.enforced or {})[field] ~= nil or (asked.always or {})[field] ~= nil
+	local value = (asked.enforced or {})[field]
+	if value == nil then
+		return (asked.always or {})[field]
+	end
+	return value
 end
 
 -- Whether the policy has a clause and refuses connections that break it.

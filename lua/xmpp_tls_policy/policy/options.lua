@@ -17,7 +17,7 @@ local defaults = {
 	mode = "enforce",
 	notify_admins = false,
 	profile = profiles.default,
-	resumption = { enabled = true, lifetime = 3600, memory = 16 },
+	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 16 },
 	unauthenticated_s2s = "dialback",
 }
 
@@ -41,6 +41,7 @@ local validate = validators.table_of({
 	notify_admins = validators.boolean,
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = validators.table_of({
+		address_share = validators.number_of("addresses", 1, 1024),
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
 		memory = validators.number_of("MiB", 1, 4096),

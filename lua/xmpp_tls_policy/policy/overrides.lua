@@ -35,6 +35,9 @@ function overrides.of_context(entry)
 	if not before or not settings then
 		return sentences
 	end
+	for _, loss in ipairs(entry.losses or {}) do
+		add("%s", loss)
+	end
 	local theirs, ours = before.minimum_version, settings.minimum_version
 	if theirs and ours and rank[theirs] and rank[theirs] < rank[ours] then
 		add("ssl allows %s; the lowest version in force is %s", version_names[theirs], version_names[ours])

@@ -149,7 +149,10 @@ local function joined(list, more)
 	return all
 end
 
--- name -> { name, title, document, date, entries }; an entry is { clause,
+-- The server's own defaults are extended by these in every profile.
+local hybrid_groups = { "X25519MLKEM768" }
+
+-- name -> { name, title, document, date, entries, hybrid_groups }; an entry is { clause,
 -- document, section, level, at = "must" | "should" | "never" }.
 profiles.by_name = {
 	["draft-saintandre-xmpp-tls-02"] = {
@@ -177,6 +180,7 @@ profiles.names = { "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325" }
 profiles.default = profiles.names[1]
 for _, name in ipairs(profiles.names) do
 	profiles.by_name[name].name = name
+	profiles.by_name[name].hybrid_groups = hybrid_groups
 end
 
 -- Retired name -> the name to write instead.

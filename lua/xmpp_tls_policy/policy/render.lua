@@ -12,7 +12,8 @@ local function shown(value)
 	return tostring(value)
 end
 
--- The settings of a policy, one a line, in an order that is always the same.
+-- The settings of a policy, one a line, in an order that is always the same; the most of them are
+-- limits of the server's own settings. Then the names by which the server's defaults are extended.
 function render.settings(policy)
 	local of_policy, lines = policy:settings(), { policy:name() }
 	local function line(format, ...)
@@ -27,6 +28,12 @@ function render.settings(policy)
 	for _, list in ipairs(settings.lists) do
 		line("%s:", list)
 		for _, name in ipairs(of_policy[list]) do
+			line("\t%s", name)
+		end
+	end
+	for _, list in ipairs(settings.lists) do
+		line("%s added to the server's defaults:", list)
+		for _, name in ipairs(policy:additions()[list]) do
 			line("\t%s", name)
 		end
 	end

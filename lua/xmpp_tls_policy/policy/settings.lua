@@ -20,11 +20,12 @@ local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "grou
 
 -- All that TLS knows, restricted by no clause yet: { minimum_version, ciphers,
 -- ciphersuites, groups (lists of records of suites.lua), orders (of preference, see
--- clauses.lua), dh_bits, security_level, and the switches; nil: not asked for }.
+-- clauses.lua), added (by list: { [name in lower case] = true } of those that a server's own
+-- defaults are extended by), dh_bits, security_level, and the switches; nil: not asked for }.
 function settings.unrestricted()
-	local allowed = { minimum_version = suites.versions[1], orders = {} }
+	local allowed = { minimum_version = suites.versions[1], orders = {}, added = {} }
 	for _, list in ipairs(settings.lists) do
-		allowed[list] = suites[list]
+		allowed[list], allowed.added[list] = suites[list], {}
 	end
 	return allowed
 end
@@ -86,6 +87,16 @@ function settings.restrict(allowed, clause, enforced)
 	for _, part in ipairs({ asked.always or {}, enforced and asked.enforced or {} }) do
 		for field, value in pairs(part) do
 			restrictions[field](allowed, value)
+		end
+	end
+end
+
+-- Extends the defaults of a server by records: { ciphers, ciphersuites, groups }, lists of
+-- names, each optional. Records that a clause rules out stay ruled out.
+function settings.add(allowed, names)
+	for list, of_list in pairs(names or {}) do
+		for _, name in ipairs(of_list) do
+			allowed.added[list][name:lower()] = true
 		end
 	end
 end

@@ -31,6 +31,12 @@ suites.versions_by_number = {
 	[0x0304] = "TLSv1.3",
 }
 
+-- The numbers by OpenSSL's names.
+suites.version_numbers = {}
+for number, version in pairs(suites.versions_by_number) do
+	suites.version_numbers[version] = number
+end
+
 -- Cipher suites of TLS 1.2 and older: IANA number and name, key exchange, authentication,
 -- encryption, bits of strength. Of equal ones the first is preferred. The words are those
 -- of a connection's facts, so that one predicate serves the settings of a clause and its

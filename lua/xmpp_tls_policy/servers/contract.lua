@@ -47,6 +47,8 @@ contract.functions = {
 	stream = "(session) -> the Stream that set_stream gave it, or nil",
 	set_stream = "(session, stream)",
 	publish = "(session, table): publishes its TLS to other modules",
+	in_order = "(session, action): calls action() once all elements that came in before are handled, where handlers of "
+		.. "events may wait",
 
 	-- TLS contexts
 	luasec_context = "(context) -> the LuaSec context in it",
@@ -56,7 +58,7 @@ contract.functions = {
 	context_like = "(session, name) -> a context made like its STARTTLS context, one for each name; or nil, message",
 	starttls_context = "(session) -> the context for STARTTLS, or nil",
 	set_starttls_context = "(session, context)",
-	direct_tls_contexts = "() -> list of { context, role, service, option, names = { [server name] = context } }",
+	direct_tls_contexts = "() -> list of { context, role, service, port, option, names = { [host] = context } }",
 	tolerate_any_name = "(has_certificate): serves unknown server names with the context without a name",
 	refuse_unknown_names = "(): undoes it",
 	operator_lists = "(host, role, option) -> { ciphers, ciphersuites, groups }: true for each that the operator wrote",
@@ -65,6 +67,8 @@ contract.functions = {
 	hosts = "() -> sorted list of our hosts and components",
 	is_host = "(domain) -> boolean",
 	serves_clients = "(host) -> whether clients can log in; nil where there is no such host",
+	serves_servers = "(host) -> whether other servers can connect; nil where there is no such host",
+	lacks_starttls = "(host) -> why it cannot offer STARTTLS, with the remedy, or nil",
 	is_anonymous = "(host) -> whether each login makes a new account",
 	wants_module = "(host, name) -> whether the configuration enables a module there",
 	option = "(host, name) -> value of an option of the server, or nil",
@@ -81,6 +85,7 @@ contract.functions = {
 	log = "(host, level, format, …)",
 	log_limited = "(kind, message): a line at level error, one a minute of each kind",
 	fire = "(host, event, data): tells other modules",
+	is_handled = "(host, event) -> whether another module handles an event",
 	ask = "(host, event, make) -> the first string that a handler of make() returns, or nil",
 	open_store = "(host, name, description) -> a store: get(key), set(key, table), set_fields(key, fields), keys()",
 	later = "(seconds, name, action): calls action() once from the main loop; a failure in it is logged under the name",

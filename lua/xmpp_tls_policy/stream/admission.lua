@@ -92,12 +92,19 @@ end
 
 -- Judges a pair at a moment. Returns true if the stream was ended.
 local function judge(self, moment, stream, pair)
+	local server = self._server
 	if pair.policy.mode == "report" then
 		self._checks:judge_for_report(stream, pair)
+		if server.is_destroyed(stream.session) then
+			return true
+		end
 		count_handshake(self, stream, pair)
 		return false
 	end
 	local refusal = self._checks:refusal_at(moment, stream, pair)
+	if server.is_destroyed(stream.session) then
+		return true
+	end
 	count_handshake(self, stream, pair, refusal)
 	return refusal ~= nil and self._closing:refuse(stream, refusal)
 end
@@ -445,25 +452,6 @@ function methods:is_enforced_for(host, domain)
 	return is_enforced(policy_for(self, "s2sout", host, domain))
 end
 
---- Policies have changed, or an exception has ended: each pair of each server's stream is judged
--- anew, and streams that were accepted under the older policy end.
-function methods:policies_changed()
-	local server = self._server
-	for _, session in ipairs(server.sessions()) do
-		local role = server.role(session)
-		if role ~= "c2s" and server.is_authenticated(session) then
-			local done, problem = xpcall(function ()
-				self:judge_again(session)
-			end, debug.traceback)
-			if not done then
-				server.log_limited("Internal error of the TLS policy in judging streams again", problem)
-				-- Its next stanza is judged.
-				self:stream(session).admitted, self:stream(session).addresses = nil, nil
-			end
-		end
-	end
-end
-
 -- The hosts of ours that a stream may be used for: that it was admitted for, that its peer has
 -- authenticated for, and the one of its header.
 local function hosts_of(stream)
@@ -478,6 +466,49 @@ local function hosts_of(stream)
 		names[own] = true
 	end
 	return names
+end
+
+--- Whether another module is asked for its verdict on streams to a host, for which it may wait.
+function methods:is_asked_of_others(host)
+	return self._checks:is_asked_of_others(host)
+end
+
+local function is_asked_of_others_for(self, stream)
+	for host in pairs(hosts_of(stream)) do
+		if self:is_asked_of_others(host) then
+			return true
+		end
+	end
+	return false
+end
+
+local function judge_again_safely(self, session)
+	local server = self._server
+	local done, problem = xpcall(function ()
+		self:judge_again(session)
+	end, debug.traceback)
+	if not done then
+		server.log_limited("Internal error of the TLS policy in judging streams again", problem)
+		-- Its next stanza is judged.
+		self:stream(session).admitted, self:stream(session).addresses = nil, nil
+	end
+end
+
+--- Policies have changed, or an exception has ended: each pair of each server's stream is judged
+-- anew, and streams that were accepted under the older policy end.
+function methods:policies_changed()
+	local server = self._server
+	for _, session in ipairs(server.sessions()) do
+		if server.role(session) ~= "c2s" and server.is_authenticated(session) then
+			if is_asked_of_others_for(self, self:stream(session)) then
+				server.in_order(session, function ()
+					judge_again_safely(self, session)
+				end)
+			else
+				judge_again_safely(self, session)
+			end
+		end
+	end
 end
 
 --- Judges all pairs of a server's stream anew.

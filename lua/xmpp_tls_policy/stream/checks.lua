@@ -49,21 +49,30 @@ function checks.is_not_spoofed(_, stream)
 	end
 end
 
+-- The search for contexts is dear, so it is made only if it can help.
+local function note_unobserved(self, code)
+	if code == "unobserved" then
+		self._on_unobserved()
+	end
+end
+
 function checks.was_observed(self, stream)
 	if not stream:is_encrypted() then
 		return nil
 	end
-	local facts, message = stream:read_facts()
+	local facts, message, code = stream:read_facts()
 	if not facts then
-		self._on_unobserved()
+		note_unobserved(self, code)
 		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
 	end
 end
 
+local VERDICT = "tls-policy/verdict"
+
 -- Other modules may object to a connection that the policy accepts, by returning a string from the
 -- event tls-policy/verdict. Nothing that they do makes the verdict milder.
 local function ask_others(self, stream, pair, verdict)
-	local objection = self._server.ask(pair.host, "tls-policy/verdict", function ()
+	local objection = self._server.ask(pair.host, VERDICT, function ()
 		return {
 			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
 			verdict = copy(verdict),
@@ -110,11 +119,14 @@ local function mark_of(self, policy, host)
 end
 
 -- Judges the facts for a pair, and stores the verdict in the stream. Returns it, and the objection
--- of another module.
+-- of another module. Or nil, if the stream has ended meanwhile.
 local function judge_facts(self, stream, pair)
 	local policy, described = pair.policy, stream:described(pair.domain)
 	local verdict = verdict_of(self, stream, policy, described)
 	local objection = ask_others(self, stream, pair, verdict)
+	if self._server.is_destroyed(stream.session) then
+		return nil
+	end
 	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
 	stream.exception = nil
 	stream.judged = described and
@@ -138,7 +150,9 @@ function checks.keeps_the_clauses(self, stream, pair)
 		return nil
 	end
 	local verdict, objection = judge_facts(self, stream, pair)
-	if verdict.refuse or objection then
+	if not verdict then
+		return nil
+	elseif verdict.refuse or objection then
 		-- A stream that is refused once is not admitted when it is asked again.
 		stream.judged = nil
 		return {
@@ -238,24 +252,31 @@ local moments = {
 	reloaded = pair_of_a_server,
 }
 
---- The refusal of a pair at a moment, or nil.
+--- The refusal of a pair at a moment, or nil. Another module may end the stream meanwhile, or its
+-- peer: the caller has to look.
 function methods:refusal_at(moment, stream, pair)
 	for _, check in ipairs(moments[moment]) do
 		local refusal = check(self, stream, pair)
-		if refusal then
+		if refusal or self._server.is_destroyed(stream.session) then
 			return refusal
 		end
 	end
+end
+
+--- Whether other modules are asked for their verdict on streams to a host (nil: to no host).
+function methods:is_asked_of_others(host)
+	return self._server.is_handled(host, VERDICT)
 end
 
 --- Judges a pair in report mode, and publishes the verdict.
 function methods:judge_for_report(stream, pair)
 	if not stream:is_encrypted() then
 		return
-	elseif not stream:read_facts() then
-		self._on_unobserved()
-	elseif not is_judged(self, stream, pair) then
-		judge_facts(self, stream, pair)
+	end
+	local facts, _, code = stream:read_facts()
+	if not facts then
+		note_unobserved(self, code)
+	elseif not is_judged(self, stream, pair) and judge_facts(self, stream, pair) then
 		stream:publish()
 	end
 end

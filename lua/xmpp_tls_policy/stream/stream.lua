@@ -81,8 +81,8 @@ local function forget_connection(self)
 	self.addresses = nil
 end
 
---- Reads the facts of the connection beneath. Returns them; nil without TLS; nil and a message
--- where the handshake was not observed.
+--- Reads the facts of the connection beneath. Returns them; nil without TLS; nil, message, code (see
+-- core.observer.facts) where they cannot be known.
 function methods:read_facts()
 	local connection = self.server.connection(self.session)
 	if not connection then
@@ -92,9 +92,9 @@ function methods:read_facts()
 		self.connection = connection
 	end
 	if not self.facts then
-		local facts, message = core.observer.facts(connection)
+		local facts, message, code = core.observer.facts(connection)
 		if not facts then
-			return nil, message
+			return nil, message, code
 		end
 		self.facts, self.tls_agreed = self._class.facts:of(facts), nil
 	end

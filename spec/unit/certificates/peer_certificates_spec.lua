@@ -148,7 +148,7 @@ describe("the certificates of other servers", function ()
 	it("that change are reported to administrators, within bounds for verified and for other certificates", function ()
 		for _, verified in ipairs { true, false } do
 			server.messages = {}
-			for number = 1, 30 do
+			for number = 1, 24 do
 				local domain = ("%s%d.test"):format(tostring(verified), number)
 				peers:see(policies.notify, stream("first", not verified and unvouched or nil), "a.test", domain)
 				peers:see(policies.notify, stream("second", not verified and unvouched or nil), "a.test", domain)
@@ -161,18 +161,82 @@ describe("the certificates of other servers", function ()
 		assert.equal(21, #server.messages)
 	end)
 
-	it("that are not verified are remembered of a bounded number of new domains a day", function ()
-		for number = 1, 260 do
-			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
+	-- How many of so many domains are remembered, which come with the fields that make(number) returns.
+	local function count_remembered(prefix, domains, make)
+		local count = 0
+		for number = 1, domains do
+			local domain = ("%s%d.test"):format(prefix, number)
+			assert.is_nil(peers:see(policies.refuse, make(number), "a.test", domain))
+			count = count + #remembered(domain)
 		end
-		assert.same({ { sha256 "first" }, {} }, { remembered "250.test", remembered "251.test" })
-		-- Those that are known are judged all the same.
-		assert.truthy(peers:see(policies.refuse, stream("second", unvouched), "a.test", "1.test"))
-		peers:see(policies.refuse, stream "first", "a.test", "verified.test")
-		assert.same({ sha256 "first" }, remembered "verified.test")
-		now = now + DAY
-		peers:see(policies.refuse, stream("first", unvouched), "a.test", "251.test")
-		assert.same({ sha256 "first" }, remembered "251.test")
+		return count
+	end
+
+	-- Another certificate each time.
+	local function any_certificate(number, more)
+		local one = stream("first", more)
+		local facts = {}
+		for field, value in pairs(certificates.first:facts()) do
+			facts[field] = value
+		end
+		facts.sha256 = ("%064x"):format(number)
+		one.facts = { certificate = { facts = function () return facts end } }
+		return one
+	end
+
+	describe("that are new are bounded a day", function ()
+		it("by the certificate, for all hosts together", function ()
+			local function same() return stream "first" end
+			assert.equal(50, count_remembered("x", 60, same))
+			peers:see(policies.warn, stream "first", "b.test", "further.test")
+			assert.same({}, remembered "further.test")
+			assert.same({
+				("warn Memory of certificates: the certificate with the SHA-256 %s has come with 50 new domains today; the "
+					.. "certificates of further ones are not remembered before tomorrow"):format(sha256 "first"),
+			}, { server.take_lines()[1] })
+			-- Those that are known are judged all the same.
+			assert.truthy(peers:see(policies.refuse, stream "second", "a.test", "x1.test"))
+			assert.same({ sha256 "second" }, (function ()
+				peers:see(policies.refuse, stream "second", "a.test", "other.test")
+				return remembered "other.test"
+			end)())
+			now = now + DAY
+			assert.equal(50, count_remembered("y", 60, same))
+		end)
+
+		it("by the network of the address", function ()
+			for _, address in ipairs { "192.0.2.1", "2001:db8::%x" } do
+				assert.equal(100, count_remembered(address:sub(1, 3), 110, function (number)
+					return any_certificate(number, { session = { address = address:format(number) } })
+				end))
+			end
+			-- One line a day.
+			assert.matches("the network 192.0.2.1 has come with 100 new domains", server.take_lines()[1])
+			assert.same({}, server.take_lines())
+		end)
+
+		it("by the host, without a valid certificate", function ()
+			assert.equal(250, count_remembered("x", 260, function (number)
+				return any_certificate(number, unvouched)
+			end))
+			assert.equal(1, count_remembered("y", 1, any_certificate))
+			assert.matches("a.test has met 250 new domains without a valid certificate today", server.take_lines()[1])
+		end)
+
+		it("by the host, in all", function ()
+			assert.equal(2000, count_remembered("x", 2010, any_certificate))
+			assert.matches("a.test has met 2000 new domains today", server.take_lines()[1])
+			assert.same({}, server.take_lines())
+		end)
+
+		it("also over a reload of the module", function ()
+			local function same() return stream "first" end
+			count_remembered("x", 50, same)
+			peers = peer_certificates.new { server = server, metrics = counted, kept = peers, now = function () return now end }
+			assert.is_nil(peers:see(policies.refuse, stream "first", "a.test", "51.test"))
+			assert.same({}, remembered "51.test")
+			assert.truthy(server.stores[STORE]["x1.test"])
+		end)
 	end)
 
 	it("are refused where the store fails and changes are refused", function ()
@@ -273,25 +337,105 @@ describe("the certificates of other servers", function ()
 		assert.same({ sha256 "first" }, remembered())
 	end)
 
-	it("that were not seen for long are forgotten, some each minute", function ()
-		for number = 1, 150 do
+	-- Hosts, domains of each; runs the timers that a sweep sets. Returns the longest of them, in seconds.
+	local function run_sweep()
+		local longest = 0
+		while server.timers[1] do
+			local began = server.time
+			table.remove(server.timers, 1)[2]()
+			longest = math.max(longest, server.time - began)
+		end
+		return longest
+	end
+
+	it("that were not seen for long are forgotten, once a day", function ()
+		local store = server.open_store("a.test", STORE)
+		for number = 1, 40 do
 			peers:see(policies.warn, stream "first", "a.test", ("%03d.test"):format(number))
 		end
 		now = now + 93 * DAY
 		peers:see(policies.warn, stream "first", "a.test", "new.test")
+		store:set("broken.test", { format = 1 })
+		assert.same({ sha256 "first" }, { server.stores[STORE]["040.test"].certificates[1].sha256 })
 		peers:sweep()
-		assert.same({ {}, { sha256 "first" } }, { remembered "100.test", remembered "101.test" })
+		run_sweep()
+		local left = {}
+		for domain in pairs(server.stores[STORE]) do
+			left[#left + 1] = domain
+		end
+		table.sort(left)
+		assert.same({ "broken.test", "new.test" }, left)
 		peers:sweep()
-		assert.same({ {}, { sha256 "first" } }, { remembered "150.test", remembered "new.test" })
+		assert.same({}, server.timers)
+		now = now + DAY
+		peers:sweep()
+		assert.equal(1, #server.timers)
 	end)
 
-	it("have bounds that go on over a reload of the module", function ()
-		for number = 1, 250 do
-			peers:see(policies.refuse, stream("first", unvouched), "a.test", number .. ".test")
+	-- Times as a slow disk has them; the bench (make bench ROWS=sweep) has a real one.
+	it("are swept in turns of 20 ms at most, whatever their number", function ()
+		local domains, seen = 20000, 0
+		local record = peers:memory "a.test" and (function ()
+			peers:see(policies.warn, stream "first", "a.test", "far.test")
+			return server.stores[STORE]["far.test"]
+		end)()
+		for _, cost in ipairs { 0.00005, 0.0002, 0.005 } do
+			server.open_store = function ()
+				local position = 0
+				return {
+					keys = function ()
+						position = 0
+						return function ()
+							position = position + 1
+							server.time = server.time + cost / 10
+							return position <= domains and position .. ".test" or nil
+						end
+					end,
+					get = function ()
+						server.time, seen = server.time + cost, seen + 1
+						return record
+					end,
+				}
+			end
+			peers:open "a.test"
+			now, seen = now + DAY, 0
+			peers:sweep()
+			-- A sweep that has not ended goes on, and no second one begins.
+			for _ = 1, 3 do
+				table.remove(server.timers, 1)[2]()
+			end
+			peers:sweep()
+			local longest = run_sweep()
+			assert.equal(domains, seen)
+			assert.is_true(longest > 0 and longest <= 0.02, ("%f s"):format(longest))
 		end
-		peers = peer_certificates.new { server = server, metrics = counted, kept = peers, now = function () return now end }
-		peers:see(policies.refuse, stream("first", unvouched), "a.test", "251.test")
-		assert.same({}, remembered "251.test")
-		assert.truthy(server.stores[STORE]["1.test"])
+	end)
+
+	it("are swept again after a failure, and not for a host that is gone", function ()
+		peers:sweep()
+		peers:close "a.test"
+		run_sweep()
+		peers:open "a.test"
+		peers:see(policies.warn, stream "first", "a.test", "far.test")
+		now = now + 93 * DAY
+		local fault = true
+		local open_store = server.open_store
+		server.open_store = function (...)
+			local store = open_store(...)
+			local keys = store.keys
+			store.keys = function ()
+				assert(not fault, "injected")
+				return keys()
+			end
+			return store
+		end
+		peers:open "a.test"
+		peers:sweep()
+		run_sweep()
+		assert.equal(1, #server.failures)
+		fault = false
+		peers:sweep()
+		run_sweep()
+		assert.is_nil((next(server.stores[STORE])))
 	end)
 end)

@@ -124,6 +124,23 @@ describe("the command cert", function ()
 		assert.is_true(command_service.json(service, "cert", "second.test").certificates[1].authenticated)
 	end)
 
+	-- Addresses, and names that are none of DNS, are domains of JIDs, too (RFC 7622 3.2).
+	for given, peer in pairs {
+		["192.0.2.1"] = "192.0.2.1", ["[2001:DB8::1]"] = "[2001:db8::1]", ["under_score.test"] = "under_score.test",
+		["b\195\188cher.test"] = "xn--bcher-kva.test", ["xn--bcher-kva.test"] = "b\195\188cher.test",
+	} do
+		it("shows the certificate on the stream of " .. given, function ()
+			local theirs = authority:issue { names = { "far.test" }, key = "p256" }
+			for _, domains in ipairs { { peer }, {} } do
+				local service = service_of { stream(theirs, { peer = peer, domains = domains }) }
+				local found = command_service.json(service, "cert", given).certificates
+				assert.equal(facts_of(theirs).sha256, found[1].sha256)
+				assert.equal(domains[1] ~= nil, found[1].authenticated)
+				assert.matches("^it does not name ", found[1].problems[1])
+			end
+		end)
+	end
+
 	for name, case in pairs {
 		["an expired one"] = { { expired = true }, {}, "^it expired on %d+%-%d+%-%d+$" },
 		["one for another name"] = { { names = { "else.test" } }, {}, "^it does not name far.test$" },

@@ -5,6 +5,7 @@ local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
 local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
+local version = require "xmpp_tls_policy.version"
 
 describe("the command status", function ()
 	local certificate
@@ -64,6 +65,12 @@ describe("the command status", function ()
 		}
 	end
 
+	it("shows the versions", function ()
+		local text = command_service.run(service_of { ["*"] = usual }, "status")
+		assert.matches("^Version " .. version:gsub("%p", "%%%0") .. " on a server, OpenSSL 3%.", text)
+		assert.equal(version, command_service.json(service_of { ["*"] = usual }, "status").version)
+	end)
+
 	it("names the policy of each host", function ()
 		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report, ["c.test"] = rfc9325 }
 		local name = "draft-saintandre-xmpp-tls-02, level should"
@@ -76,6 +83,24 @@ describe("the command status", function ()
 		local text, done, message = command_service.run(service, "status")
 		assert.same({ true, "0 contexts, 0 settings overridden, 2 warnings" }, { done, message })
 		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
+	end)
+
+	it("warns of hosts that are shut, because the server offers no STARTTLS there", function ()
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = usual }
+		service.server = command_service.server {
+			hosts = { "a.test", "b.test", "c.test" }, without_starttls = { ["a.test"] = "mod_tls is missing",
+				["b.test"] = "mod_tls is missing" },
+		}
+		local found, message = command_service.json(service, "status"), nil
+		for _, warning in ipairs(found.warnings) do
+			message = warning.kind == "no-starttls" and warning or message
+		end
+		assert.same({ "a.test", "b.test" }, message.hosts)
+		assert.matches("because mod_tls is missing$", message.message)
+		assert.same({ "c.test" }, found.unused)
+		local text, _, summary = command_service.run(service, "status")
+		assert.matches("\nWarning: a.test, b.test: clients and servers cannot connect, except by direct TLS", text)
+		assert.matches("3 warnings$", summary)
 	end)
 
 	it("reads the contexts back from OpenSSL", function ()

@@ -229,7 +229,7 @@ describe("the server's TLS contexts", function ()
 		end)
 
 		it("give sessions to the host whose name was asked for, from the first moment", function ()
-			assert(adopted:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
 			contexts:search()
 			server.run_timers()
 			names["b.test"] = luasec()

@@ -6,54 +6,122 @@ local tls_policy = require "xmpp_tls_policy"
 
 local should, must = tls_policy.policy(), tls_policy.policy { level = "must" }
 
+local rsa = { key_type = "RSA" }
+
+-- As a server reads it back that has nothing of its own against a policy.
+local free = { minimum_version = "SSLv3", maximum_version = "TLSv1.3", security_level = 0 }
+
+-- Settings in force under a policy on a server with other ones.
+local function given_of(policy, before, operator)
+	local settings = assert(policy:settings_for(before, operator))
+	return { policy = policy, before = before, operator = operator, settings = settings }
+end
+
 local function explained(record, given)
-	given = given or {}
+	given = given or given_of(should, free)
 	given.policy, given.role = given.policy or should, given.role or "c2s"
+	if given.certificate == nil then
+		given.certificate = rsa
+	end
 	local sentence, ids = explain_failure(record, given)
 	return sentence, table.concat(ids, " ")
 end
 
+-- A refused ClientHello; see hello_numbers.lua.
+local function refused(offer, groups)
+	local hello = hello_numbers.of(offer, groups)
+	hello.signature_schemes = { 0x0804, 0x0403, 0x0401 }
+	return { offer = hello, alert = "handshake_failure", alert_sent = true }
+end
+
+local with_suite = " with a cipher suite such as TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+
 describe("the explanation of a failed handshake", function ()
 	it("names the fault of the ClientHello, and the remedy", function ()
-		local record = { offer = hello_numbers.of(offers.tls10), alert = "protocol_version", alert_sent = true }
-		assert.same({ "offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception",
-			"version.tls10 version.tls12 cipher.aead" }, { explained(record, { role = "s2sin" }) })
-		assert.equal('offers nothing newer than TLS 1.0; needs TLS 1.2 or level = "must"', (explained(record)))
-		record.offer = hello_numbers.of(offers.sslv3)
-		assert.equal("offers nothing newer than SSL 3.0; needs TLS 1.2", (explained(record, { role = "s2sin" })))
-		record.offer = hello_numbers.of(offers.static_rsa)
+		local record = refused(offers.tls10)
+		local function of(role)
+			local given = given_of(should, free)
+			given.role = role
+			return given
+		end
+		assert.same({ "offers nothing newer than TLS 1.0; needs TLS 1.2" .. with_suite .. " or an exception",
+			"version.tls10 version.tls12 cipher.aead" }, { explained(record, of "s2sin") })
+		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2" .. with_suite .. ' or level = "must"',
+			(explained(record)))
+		assert.equal("offers nothing newer than SSL 3.0; needs TLS 1.2" .. with_suite,
+			(explained(refused(offers.sslv3), of "s2sin")))
 		assert.equal("offers no cipher suite that is allowed (TLS_RSA_WITH_AES_128_CBC_SHA, TLS_RSA_WITH_AES_256_CBC_SHA, "
 			.. "TLS_RSA_WITH_AES_128_CBC_SHA256, TLS_RSA_WITH_AES_128_GCM_SHA256 and 1 more); needs one such as "
-			.. "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 or an exception", (explained(record, { role = "s2sin" })))
-		record.offer = hello_numbers.of(offers.tls12, { 19 })
-		assert.equal("offers no group that is allowed (secp192r1); needs one such as x25519", (explained(record)))
+			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception", (explained(refused(offers.static_rsa), of "s2sin")))
+		assert.equal("offers no group that is allowed (secp192r1); needs one such as x25519",
+			(explained(refused(offers.tls12, { 19 }))))
+	end)
+
+	it("proposes a suite that goes with the certificate", function ()
+		for key_type, suite in pairs {
+			RSA = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", EC = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		} do
+			local given = given_of(must, { minimum_version = "TLSv1.2", security_level = 2 })
+			given.certificate = { key_type = key_type, curve = key_type == "EC" and "secp256r1" or nil }
+			assert.equal(("offers no cipher suite that is allowed (%s); needs one such as %s"):format(
+				"TLS_RSA_WITH_NULL_SHA256", suite), (explained(refused { suites = { "TLS_RSA_WITH_NULL_SHA256" } }, given)))
+		end
+	end)
+
+	it("proposes no level that would not let the client in", function ()
+		-- OpenSSL's level 2 has no TLS 1.0.
+		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2" .. with_suite, (explained(refused(offers.tls10),
+			given_of(should, { minimum_version = "TLSv1.2", maximum_version = "TLSv1.3", security_level = 2 }))))
 	end)
 
 	it("does not blame the policy if the server's own configuration allows less", function ()
-		local record = { offer = hello_numbers.of(offers.tls12), alert = "handshake_failure", alert_sent = true,
-			reason = "no shared cipher" }
-		local settings = should:settings()
-		settings.ciphers = { "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" }
-		local sentence, ids = explained(record, { settings = settings, key_type = "RSA" })
-		assert.matches("^offers parameters that the policy allows, but the server's own configuration or certificate "
-			.. "does not", sentence)
-		assert.equal("", ids)
-		-- A certificate of one kind, and suites of the other.
-		record.offer = hello_numbers.of { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
-		assert.matches("certificate of the other kind",
-			(explained(record, { settings = should:settings(), key_type = "EC" })))
-		assert.equal("failed in the handshake (no shared cipher)",
-			(explained(record, { settings = should:settings(), key_type = "RSA" })))
+		local given = given_of(should, { ciphers = { "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" } }, { ciphers = true })
+		assert.same({ "offers no cipher suite that the server's own configuration has "
+			.. "(TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256); needs one such as TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 or "
+			.. "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 in the server's ssl options", "" },
+			{ explained(refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
+	end)
+
+	it("does not blame the lowest version for the highest one of the server's own configuration", function ()
+		local given = given_of(should, { minimum_version = "TLSv1.2", maximum_version = "TLSv1.2" })
+		assert.same({ "offers nothing older than TLS 1.3, which the server's own configuration does not have; needs TLS 1.2"
+			.. with_suite .. " or TLS 1.3 in the server's ssl options", "" }, { explained(refused(offers.tls13), given) })
+	end)
+
+	it("names the certificate if it is of the wrong kind", function ()
+		local given = given_of(should, free)
+		given.certificate = { key_type = "EC", curve = "secp256r1" }
+		assert.same({ "offers no cipher suite that goes with the server's ECDSA certificate "
+			.. "(TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256); needs one such as TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 or "
+			.. "an RSA certificate", "" },
+			{ explained(refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
+		local record = refused(offers.tls13)
+		record.offer.signature_schemes = { 0x0804 }
+		assert.equal("offers no signature scheme that goes with the server's ECDSA certificate (rsa_pss_rsae_sha256); needs "
+			.. "one such as ecdsa_secp256r1_sha256 or an RSA certificate", (explained(record, given)))
+	end)
+
+	it("names a certificate that is missing", function ()
+		local given = given_of(should, free)
+		given.certificate = false
+		local missing = "found no certificate, because the server has none here; needs an RSA certificate in the server's "
+			.. "configuration"
+		assert.same({ missing, "" }, { explained(refused(offers.tls13), given) })
+		assert.same({ missing .. ", and to offer TLS 1.2" .. with_suite, "version.tls10 version.tls12 cipher.aead" },
+			{ explained(refused(offers.tls10), given) })
+	end)
+
+	it("says nothing of an offer that would have been accepted", function ()
+		local record = refused(offers.tls12)
+		record.reason = "no shared cipher"
+		assert.equal("failed in the handshake (no shared cipher)", (explained(record)))
 	end)
 
 	it("does not blame a policy in report mode", function ()
-		local reported = tls_policy.policy()
-		reported.mode = "report"
-		local record = { offer = hello_numbers.of(offers.tls10), alert_sent = true, alert = "protocol_version" }
-		local sentence, ids = explained(record,
-			{ policy = reported, settings = { minimum_version = "TLSv1.2" } })
-		assert.matches("^offers parameters that the policy allows, but", sentence)
-		assert.equal("", ids)
+		local reported = tls_policy.policy { mode = "report" }
+		local settings = { minimum_version = "TLSv1.2", maximum_version = "TLSv1.3", security_level = 2, dh_bits = 2048 }
+		assert.same({ "offers nothing newer than TLS 1.0, which the server's own configuration does not have; needs TLS 1.2",
+			"" }, { explained(refused(offers.tls10), { policy = reported, settings = settings }) })
 	end)
 
 	it("rfc8446.6.2.alert-meanings: has the meaning of the peer's alert", function ()
@@ -64,12 +132,20 @@ describe("the explanation of a failed handshake", function ()
 			(explained { alert = "user_canceled", alert_sent = false }))
 	end)
 
+	local alerts = { protocol_version = true, handshake_failure = true, insufficient_security = true }
+
+	local function of_server(policy, before)
+		local given = given_of(policy, before or free)
+		given.role = "s2sout"
+		return given
+	end
+
 	it("proposes an exception if a server accepts nothing of our ClientHello", function ()
-		for alert in pairs { protocol_version = true, handshake_failure = true, insufficient_security = true } do
+		for alert in pairs(alerts) do
 			local record = { alert = alert, alert_sent = false }
-			assert.matches("; an exception may help$", (explained(record, { role = "s2sout" })))
-			assert.is_nil((explained(record, { role = "s2sout", policy = must })):match "exception")
-			assert.is_nil((explained(record, { role = "c2s" })):match "exception")
+			assert.matches("; an exception may help$", (explained(record, of_server(should))))
+			assert.is_nil((explained(record, of_server(must))):match "exception")
+			assert.is_nil((explained(record)):match "exception")
 		end
 	end)
 
@@ -77,28 +153,65 @@ describe("the explanation of a failed handshake", function ()
 		-- OpenSSL reports an alert here that nobody receives.
 		local record = { reason = "unexpected eof while reading", alert = "decode_error", alert_sent = true }
 		local closed = "closed the connection in the handshake, without an alert"
-		assert.equal(closed .. "; an exception may help", (explained(record, { role = "s2sout" })))
-		assert.equal(closed, (explained(record, { role = "s2sout", policy = must })))
-		assert.equal(closed, (explained(record, { role = "c2s" })))
-		local reported = tls_policy.policy()
-		reported.mode = "report"
-		assert.equal(closed, (explained(record, { role = "s2sout", policy = reported })))
+		assert.equal(closed .. "; an exception may help", (explained(record, of_server(should))))
+		assert.equal(closed, (explained(record, of_server(must))))
+		assert.equal(closed, (explained(record)))
+		assert.equal(closed, (explained(record, {
+			role = "s2sout", policy = tls_policy.policy { mode = "report" }, settings = free,
+		})))
+	end)
+
+	it("proposes no exception that would offer a server no more", function ()
+		local same = of_server(should)
+		same.settings = should:mildest_exception():settings_for(free)
+		for alert in pairs(alerts) do
+			assert.is_nil((explained({ alert = alert, alert_sent = false }, same)):match "exception")
+		end
 	end)
 
 	it("says that an exception does not reach direct TLS from outside", function ()
-		local record = { offer = hello_numbers.of(offers.tls10), alert = "protocol_version", alert_sent = true }
-		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2 or an exception, and STARTTLS",
-			(explained(record, { role = "s2sin", direct_tls = true })))
+		local given = given_of(should, free)
+		given.role, given.direct_tls = "s2sin", true
+		assert.equal("offers nothing newer than TLS 1.0; needs TLS 1.2" .. with_suite .. " or an exception, and STARTTLS",
+			(explained(refused(offers.tls10), given)))
 	end)
 
 	it("names the fault of a server that we connected to, and the clauses that forbid it", function ()
-		assert.same({ "showed an ephemeral DH key that is too short; needs an exception", "cipher.export key.dh2048" },
-			{ explained({ reason = "dh key too small", alert_sent = true, alert = "handshake_failure" },
-				{ role = "s2sout" }) })
-		assert.same({ "chose a TLS version that is not allowed; needs an exception",
-			"version.sslv2 version.sslv3 version.tls10 version.tls12" },
-			{ explained({ reason = "unsupported protocol", alert_sent = true, alert = "protocol_version" },
-				{ role = "s2sout" }) })
+		local function chose(reason, given)
+			return { explained({ reason = reason, alert_sent = true, alert = "handshake_failure" }, given) }
+		end
+		-- A key of 1024 bits is not of export grade.
+		assert.same({ "showed an ephemeral DH key of less than 2048 bits; needs 2048 bits or an exception (for 1024 bits and "
+			.. "more)", "key.dh2048" }, chose("dh key too small", of_server(should)))
+		assert.same({ "showed an ephemeral DH key of less than 1024 bits; needs 1024 bits", "cipher.export" },
+			chose("dh key too small", of_server(must)))
+		assert.same({ "chose a TLS version older than TLS 1.2; needs TLS 1.2 or an exception (for TLS 1.0 and newer)",
+			"version.tls12" }, chose("unsupported protocol", of_server(should)))
+		assert.same({ "signed with less than SHA-256; needs SHA-256 or an exception (for SHA-1 and better)", "key.dh2048" },
+			chose("wrong signature type", of_server(should)))
+		assert.same({ "chose a cipher suite that was not offered to it", "" },
+			chose("wrong cipher returned", of_server(should)))
+	end)
+
+	it("proposes no exception for a server that does not let the server in", function ()
+		local strict = tls_policy.policy { profile = "rfc9325" }
+		for reason, sentence in pairs {
+			["dh key too small"] = "showed an ephemeral DH key of less than 2048 bits; needs 2048 bits",
+			["unsupported protocol"] = "chose a TLS version older than TLS 1.2; needs TLS 1.2",
+			["wrong signature type"] = "signed with less than SHA-256; needs SHA-256",
+		} do
+			assert.equal(sentence, (explained({ reason = reason, alert_sent = true }, of_server(strict))))
+		end
+	end)
+
+	it("blames no clause for what the server's own configuration refuses", function ()
+		assert.same({ "showed an ephemeral DH key of less than 3072 bits; needs 3072 bits", "" },
+			{ explained({ reason = "dh key too small", alert_sent = true }, of_server(must, { security_level = 3 })) })
+	end)
+
+	it("names this server's own certificate if OpenSSL does not serve it", function ()
+		assert.equal("was shown no certificate, because the key of the server's certificate is too short for OpenSSL's "
+			.. "security level; needs another certificate here", (explained { reason = "ee key too small" }))
 	end)
 
 	it("knows other protocols, and peers that went away", function ()

@@ -409,7 +409,8 @@ local function texts(broken)
 	return broken[1] and broken[1].text
 end
 
-local known_fields = { id = true, statement = true, held_by = true, settings = true, supports = true, judge = true }
+local known_fields = { id = true, statement = true, held_by = true, settings = true, supports = true, adds = true,
+	judge = true }
 
 describe("the clause table", function()
 	it("names each clause by its id, with a statement and nothing unknown", function()
@@ -430,6 +431,33 @@ describe("the clause table", function()
 		for id, clause in pairs(clauses) do
 			assert.is_truthy(clause.settings or clause.supports or clause.judge or clause.held_by, id)
 		end
+	end)
+end)
+
+describe("a clause that adds to the server's defaults", function()
+	-- As a server reads back whose defaults lack all of it.
+	local poor = { minimum_version = "TLSv1.2", maximum_version = "TLSv1.3", ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" },
+		ciphersuites = { "TLS_AES_128_GCM_SHA256" }, groups = { "secp521r1" } }
+
+	for _, id in ipairs({ "cipher.recommended", "cipher.ecdhe-gcm", "group.recommended" }) do
+		it("has its demand for support met by that, unless the operator wrote the list: " .. id, function()
+			local policy = alone(id)
+			assert.are.equal(1, #policy:unsupported(poor))
+			assert.are.same({}, policy:unsupported(assert(policy:settings_for(poor, {}))))
+			local of_operator = { ciphers = true, groups = true }
+			assert.are.equal(1, #policy:unsupported(assert(policy:settings_for(poor, of_operator))))
+			assert.are.equal(1, #alone(id, without(clauses[id], "adds")):unsupported(assert(
+				alone(id, without(clauses[id], "adds")):settings_for(poor, {}))))
+		end)
+	end
+
+	it("is one of these", function()
+		local ids = {}
+		for id, clause in pairs(clauses) do
+			ids[#ids + 1] = clause.adds and id or nil
+		end
+		table.sort(ids)
+		assert.are.same({ "cipher.ecdhe-gcm", "cipher.recommended", "group.recommended" }, ids)
 	end)
 end)
 

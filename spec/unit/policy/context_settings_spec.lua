@@ -1,4 +1,4 @@
--- The stricter of a policy's settings and those of a server's context.
+-- The settings that a policy puts on a server's context. settings_rule_spec.lua has the rule.
 local tls_policy = require "xmpp_tls_policy"
 
 local function copy(value, changes)
@@ -38,12 +38,25 @@ describe("settings for a server's context", function()
 	local policy = tls_policy.defaults()
 	local milder = tls_policy.policy({ level = "must" })
 
-	it("are the policy's lists where the operator has none of his own", function()
-		local settings, own = policy:settings_for(stock, {}), policy:settings()
+	it("are those of the server's defaults that the policy allows, and the recommended, in the policy's order", function()
+		local settings = policy:settings_for(stock, {})
+		assert.are.same({
+			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+			"TLS_ECDHE_RSA_WITH_ARIA_256_GCM_SHA384",
+			"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+			"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+			"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+		}, settings.ciphers)
+		assert.are.same({ "TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_SHA256" }, settings.ciphersuites)
+		assert.are.same({ "X25519MLKEM768", "x25519", "secp384r1", "ffdhe2048" }, settings.groups)
+		assert.are.same(settings, policy:settings_for(stock))
+	end)
+
+	it("are the policy's lists where the server's are unknown", function()
+		local settings, own = policy:settings_for({}), policy:settings()
 		for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
 			assert.are.same(own[list], settings[list])
 		end
-		assert.are.same(settings, policy:settings_for(stock))
 	end)
 
 	it("are the operator's own that the policy allows, the preferred ones first", function()
@@ -79,7 +92,7 @@ describe("settings for a server's context", function()
 
 	it("take each list by itself", function()
 		local settings = policy:settings_for(stock, { groups = true })
-		assert.are.same(policy:settings().ciphers, settings.ciphers)
+		assert.are.same(policy:settings_for(stock).ciphers, settings.ciphers)
 		assert.are.same({ "secp384r1", "X25519", "ffdhe2048" }, settings.groups)
 	end)
 
@@ -162,11 +175,17 @@ describe("settings for a server's context", function()
 			"no TLS version is left: " .. NAME .. "TLS 1.2 and newer" .. OWN .. "allows SSL 2.0 to TLS 1.1", "empty" },
 		{ { minimum_version = "TLSv1", maximum_version = "TLSv1" }, {},
 			"no TLS version is left: " .. NAME .. "TLS 1.2 and newer" .. OWN .. "allows TLS 1.0", "empty" },
-		{ { ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } }, { ciphers = true },
+		{ { maximum_version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } }, { ciphers = true },
 			CIPHERS .. "TLS_RSA_WITH_AES_128_CBC_SHA", "empty" },
-		{ { ciphers = {} }, { ciphers = true }, CIPHERS .. "none", "empty" },
-		{ { ciphersuites = { "TLS_SHA256_SHA256" } }, { ciphersuites = true }, SUITES .. "TLS_SHA256_SHA256", "empty" },
-		{ { groups = { "secp192r1" } }, { groups = true }, GROUPS .. "secp192r1", "empty" },
+		{ { maximum_version = "TLSv1.2", ciphers = {} }, { ciphers = true }, CIPHERS .. "none", "empty" },
+		{ { minimum_version = "TLSv1.3", ciphersuites = { "TLS_SHA256_SHA256" } }, { ciphersuites = true },
+			SUITES .. "TLS_SHA256_SHA256", "empty" },
+		{ { ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" }, ciphersuites = { "TLS_SHA256_SHA256" } },
+			{ ciphers = true, ciphersuites = true },
+			CIPHERS .. "TLS_RSA_WITH_AES_128_CBC_SHA; " .. SUITES .. "TLS_SHA256_SHA256", "empty" },
+		{ { minimum_version = "TLSv1.3", groups = { "secp192r1" } }, { groups = true }, GROUPS .. "secp192r1", "empty" },
+		{ { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "secp192r1" } },
+			{ ciphers = true, groups = true }, GROUPS .. "secp192r1", "empty" },
 		{ {}, all, CIPHERS .. "none; " .. SUITES .. "none; " .. GROUPS .. "none", "empty" },
 		{ { minimum_version = "TLSv1.4" }, {},
 			'the server\'s own configuration has an unknown TLS version: "TLSv1.4"', "version" },
@@ -180,6 +199,40 @@ describe("settings for a server's context", function()
 		end)
 	end
 
+	-- theirs, which lists are the operator's; the versions in force, the sentence about those lost
+	for _, case in ipairs({
+		{ { ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } }, { ciphers = true },
+			"TLSv1.3", nil, "without TLS 1.2: " .. CIPHERS .. "TLS_RSA_WITH_AES_128_CBC_SHA" },
+		{ { ciphersuites = { "TLS_AES_128_CCM_8_SHA256" } }, { ciphersuites = true },
+			"TLSv1.2", "TLSv1.2", "without TLS 1.3: " .. SUITES .. "TLS_AES_128_CCM_8_SHA256" },
+		-- DHE needs no group.
+		{ { groups = { "MLKEM512" } }, { groups = true },
+			"TLSv1.2", "TLSv1.2", "without TLS 1.3: " .. GROUPS .. "MLKEM512" },
+		{ { ciphers = { "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "brainpoolP256r1" } },
+			{ ciphers = true, groups = true }, "TLSv1.2", "TLSv1.2" },
+		{ { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, ciphersuites = { "TLS_AES_128_GCM_SHA256" },
+			groups = { "brainpoolP256r1tls13" } }, all, "TLSv1.3", nil },
+		{ { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, ciphersuites = { "TLS_AES_128_GCM_SHA256" },
+			groups = { "brainpoolP256r1" } }, all, "TLSv1.2", "TLSv1.2" },
+		-- The server itself has nothing for TLS 1.2.
+		{ { ciphers = {} }, { ciphers = true }, "TLSv1.3", nil },
+	}) do
+		it("lose only the version that has nothing left: " .. tostring(case[5]):sub(1, 60), function()
+			local settings, losses = assert(policy:settings_for(case[1], case[2]))
+			assert.are.same({ case[3], case[4] }, { settings.minimum_version, settings.maximum_version })
+			assert.are.same({ case[5] }, losses)
+			assert.are.equal(case[3] == "TLSv1.3", settings.ciphers == nil)
+			assert.are.equal(case[4] == "TLSv1.2", settings.ciphersuites == nil)
+		end)
+	end
+
+	it("drop the suites that need a group, if none is left", function()
+		local settings = assert(policy:settings_for({ groups = { "secp192r1" } }, { groups = true }))
+		assert.are.same({ nil, nil }, { settings.groups, settings.key_shares })
+		assert.are.same({ "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+			"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" }, settings.ciphers)
+	end)
+
 	it("need a suite that the versions left can use", function()
 		local old = { minimum_version = "TLSv1", maximum_version = "TLSv1.1",
 			ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA256" } }
@@ -191,5 +244,9 @@ describe("settings for a server's context", function()
 		table.insert(old.ciphers, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")
 		assert.are.same({ "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
 			"TLS_RSA_WITH_AES_128_CBC_SHA256" }, milder:settings_for(old, { ciphers = true }).ciphers)
+		-- TLS 1.0 and 1.1 have no suite with AEAD.
+		settings = assert(milder:settings_for({ minimum_version = "TLSv1", maximum_version = "TLSv1.3",
+			ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_RC4_128_SHA" } }, { ciphers = true }))
+		assert.are.equal("TLSv1.2", settings.minimum_version)
 	end)
 end)

@@ -2,6 +2,7 @@
 local core = require "xmpp_tls_policy.core"
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"
+local tls_pairs = require "support.tls_pairs"
 local tls_policy = require "xmpp_tls_policy"
 
 local element, policy = stream_world.element, stream_world.policy
@@ -391,6 +392,16 @@ describe("a verdict", function ()
 			session.connection = connection_of("s2sin", "unobserved", "none")
 			assert.equal(given == should, world.admission:opened(session))
 			assert.equal(1, world.unobserved)
+		end
+	end)
+
+	it("asks for no contexts where the connection is closed by now", function ()
+		for _, given in ipairs { should, report } do
+			local world, session = opened("none", { ["strict.test"] = given })
+			session.connection = tls_pairs.connection("s2sin", "good", "none", true)
+			session.connection:close()
+			assert.equal(given == should, world.admission:opened(session))
+			assert.equal(0, world.unobserved)
 		end
 	end)
 end)

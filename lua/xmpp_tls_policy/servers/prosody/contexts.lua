@@ -1,6 +1,7 @@
 --- The TLS contexts that Prosody makes: for STARTTLS, and those of listeners for direct TLS.
 local certmanager = require "core.certmanager"
 local configmanager = require "core.configmanager"
+local encodings = require "util.encodings"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
 local portmanager = require "core.portmanager"
@@ -103,23 +104,24 @@ local function ssl_option(service, name)
 	return (prefix == "" and "" or prefix .. "_") .. "ssl"
 end
 
--- Calls visit(listener, base, role, service, option) for each.
+-- Calls visit(listener, base, role, service, option, port) for each.
 local function each_base(visit)
-	for name, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+	for name, _, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
 		for _, base in ipairs(direct_tls[name] and bases_of(active.server) or {}) do
-			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name))
+			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name), port)
 		end
 	end
 end
 
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
--- list of { context, role, service, option (in which the operator configures it),
--- names = { [name asked for by SNI] = context } }.
+-- list of { context, role, service, port, option (in which the operator configures it),
+-- names = { [host] = context, for those who ask for it by SNI } }.
 function contexts.direct_tls_contexts()
 	local list = {}
-	each_base(function (listener, base, role, service, option)
+	each_base(function (listener, base, role, service, option, port)
 		list[#list + 1] = {
-			context = base, role = role, service = service, option = option, names = names_of(listener, base),
+			context = base, role = role, service = service, port = port, option = option,
+			names = names_of(listener, base),
 		}
 	end)
 	return list
@@ -128,10 +130,17 @@ end
 -- Marks our metatables.
 local tolerant = {}
 
+-- The context of the host that a client asks for, in any case (rfc6066.3.name-without-case) and in
+-- A-labels (rfc6066.3.name-in-a-labels); Prosody's hosts have U-labels.
+local function context_of_name(names, asked)
+	local name = type(asked) == "string" and asked:lower()
+	local host = name and name:find("xn--", 1, true) and encodings.idna.to_unicode(name)
+	return name and rawget(names, name) or host and rawget(names, host) or nil
+end
+
 --- Direct TLS with a server name that we do not serve gets the context without
 -- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
--- decides (sni.harmless). Names count in lower case (rfc6066.3.name-without-case).
--- Harmless to call again.
+-- decides (sni.harmless). Harmless to call again.
 function contexts.tolerate_any_name(has_certificate)
 	each_base(function (listener, base)
 		local names = names_of(listener, base)
@@ -140,8 +149,7 @@ function contexts.tolerate_any_name(has_certificate)
 			setmetatable(names, {
 				tolerant = tolerant,
 				__index = function (_, name)
-					local known = type(name) == "string" and rawget(names, name:lower())
-					return known or has_certificate(context) and context or nil
+					return context_of_name(names, name) or has_certificate(context) and context or nil
 				end,
 			})
 		end

@@ -1,5 +1,7 @@
 --- Our hosts in Prosody, and their configuration.
 local configmanager = require "core.configmanager"
+local modulemanager = require "core.modulemanager"
+
 local hosts = {}
 
 --- The names of all hosts and components: a list, sorted.
@@ -17,9 +19,25 @@ function hosts.is_host(domain)
 	return domain ~= nil and prosody.hosts[domain] ~= nil
 end
 
---- Whether clients can log in to a host; nil where there is none.
+local function has_module(host, name)
+	return modulemanager.is_loaded(host, name) == true
+end
+
+--- Whether clients can log in to a host, once all modules are loaded; nil where there is no such host.
 function hosts.serves_clients(host)
-	return prosody.hosts[host] and prosody.hosts[host].type == "local"
+	return prosody.hosts[host] and prosody.hosts[host].type == "local" and has_module(host, "c2s")
+end
+
+--- Whether other servers can connect to a host, once all modules are loaded; nil where there is no such
+-- host.
+function hosts.serves_servers(host)
+	return prosody.hosts[host] and has_module(host, "s2s")
+end
+
+--- Why a host cannot offer STARTTLS, with the remedy; goes on from "because". nil: it can. Once all
+-- modules are loaded.
+function hosts.lacks_starttls(host)
+	return not has_module(host, "tls") and 'mod_tls is not loaded: put "tls" into modules_enabled' or nil
 end
 
 --- Whether each login to a host makes a new account (SASL ANONYMOUS).

@@ -43,9 +43,12 @@ local function hook_features(service, hooks, host_module)
 			return admission:refuse(session, starttls.no_tls_refusal())
 		end
 		local policy = admission:policy_of(session)
-		if policy and starttls.requires_tls(policy) then
-			server.offer_only_starttls(event.features)
+		if not policy or not starttls.requires_tls(policy) then
+			return nil
+		elseif not server.offers_starttls(event.features) then
+			return admission:refuse(session, starttls.no_offer_refusal(policy))
 		end
+		server.offer_only_starttls(event.features)
 	end
 	for _, event in ipairs { "stream-features", "s2s-stream-features" } do
 		hooks:hook_decision(host_module, event, judge, FIRST, true)
@@ -297,7 +300,7 @@ local function hook_life(service, module)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
-		safe_hooks.call("checking our own certificates", service.check_certificates, service)
+		safe_hooks.call("checking our hosts", service.check_hosts, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.judge_streams_again, service)
 	end, -2)

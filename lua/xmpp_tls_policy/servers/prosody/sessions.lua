@@ -244,6 +244,22 @@ function sessions.close_silently(session, text)
 	session:close(nil, nil, text)
 end
 
+--- Calls action() in the session's own coroutine, after all elements that came in before, and before
+-- those that come: there handlers may wait (util.async). Without such a coroutine it is called at once.
+function sessions.in_order(session, action)
+	local thread, is_begun = session.thread, false
+	if not thread then
+		return action()
+	end
+	-- Prosody looks into each item of this queue for the name of an event of streams.
+	thread:run(setmetatable({}, { __index = function ()
+		if not is_begun then
+			is_begun = true
+			action()
+		end
+	end }))
+end
+
 --- The Stream of a session (see stream/stream.lua), or nil: the one reference that a session
 -- holds for us.
 function sessions.stream(session)

@@ -1,0 +1,68 @@
+--- TLS connections over loopback between a client of our core, which can resume sessions and break
+-- off in every way, and a server of LuaSec's, as a server of XMPP has it.
+local socket = require "socket"
+local ssl = require "ssl"
+local tls_socket = require "support.tls_socket"
+
+local mixed_pair = {}
+
+local function sockets()
+	local listener = assert(socket.bind("127.0.0.1", 0))
+	local near = assert(socket.connect("127.0.0.1", (select(2, listener:getsockname()))))
+	local far = assert(listener:accept())
+	listener:close()
+	near:settimeout(0)
+	return near, far
+end
+
+--- Returns both ends of a finished handshake: client (see tls_socket.lua) and server.
+-- `client_context`: a Context of the core; `server_context`: one of LuaSec's; `session`: to resume,
+-- or nil.
+function mixed_pair.connect(client_context, server_context, session)
+	local near, far = sockets()
+	local client = tls_socket.wrap(near, client_context, { session = session })
+	local server = assert(ssl.wrap(far, server_context))
+	server:settimeout(0)
+	local connection = client.connection
+	for _ = 1, 1000 do
+		local done = connection:handshake()
+		local bytes = connection:take()
+		assert(bytes == "" or near:send(bytes))
+		local served, reason = server:dohandshake()
+		if done and served then
+			return client, server
+		end
+		assert(served or reason == "wantread" or reason == "wantwrite", reason)
+		socket.select({ near }, nil, 0.01)
+		local received, _, partial = near:receive(65536)
+		assert(connection:feed(received or partial))
+	end
+	error "the handshake comes to no end"
+end
+
+--- Ways in which a client breaks off: name -> function(client).
+mixed_pair.endings = {
+	["without close_notify"] = function (client)
+		client:close()
+	end,
+	["with close_notify"] = function (client)
+		client:shutdown()
+		client:close()
+	end,
+	["with a reset of the connection"] = function (client)
+		client.socket:setoption("linger", { on = true, timeout = 0 })
+		client:close()
+	end,
+	["with a fatal alert"] = function (client)
+		client.connection:feed("\23\3\3\0\40" .. ("x"):rep(40))
+		client.connection:read()
+		client.socket:send(client.connection:take())
+		client:close()
+	end,
+	["with bytes that are no TLS"] = function (client)
+		client.socket:send("</stream:stream>")
+		client:close()
+	end,
+}
+
+return mixed_pair
