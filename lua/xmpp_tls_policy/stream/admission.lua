@@ -49,7 +49,7 @@ function methods:stream(session)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream:use(server)
 	return stream
 end
 

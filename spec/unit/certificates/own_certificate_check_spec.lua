@@ -111,6 +111,22 @@ describe("the check of our own certificates", function ()
 		end
 	end)
 
+	it("makes one context for hosts that share a certificate, unless none could be made", function ()
+		server.certificate_source = function (_, role)
+			return configured[role]
+		end
+		configured = { c2s = "soon", s2sin = "soon" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal(SOON .. "\n" .. SOON:gsub("a.test", "b.test"), said())
+		assert.equal(1, made)
+		server.own_context = function (host)
+			return host == "b.test" and luasec "sooner" or nil, "no key"
+		end
+		configured = { c2s = "sooner", s2sin = "sooner" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal((SOONER:gsub("a.test", "b.test")), said())
+	end)
+
 	it("looks anew each time where the server cannot tell", function ()
 		server.certificate_source = function () end
 		for times = 1, 2 do

@@ -212,15 +212,19 @@ end
 
 -- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
 -- module on hosts and globally in any order: hosts may have one of an older load.
+local function cover_host(module, server, host)
+	local present = modulemanager.get_module(host, module.name)
+	if present and getmetatable(present).__index ~= module.environment then
+		modulemanager.reload(host, module.name)
+	elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+		and not fail_closed.was_released(host) then
+		modulemanager.load(host, module.name)
+	end
+end
+
 local function cover_hosts(module, server)
 	for host in pairs(prosody.hosts) do
-		local present = modulemanager.get_module(host, module.name)
-		if present and getmetatable(present).__index ~= module.environment then
-			modulemanager.reload(host, module.name)
-		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
-			and not fail_closed.was_released(host) then
-			modulemanager.load(host, module.name)
-		end
+		cover_host(module, server, host)
 	end
 end
 
@@ -286,7 +290,7 @@ local function hook_life(service, module)
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 	safe_hooks.hook(module, "host-activated", function (host)
-		covers()
+		cover_host(module, server, host)
 		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).
