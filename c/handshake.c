@@ -130,13 +130,12 @@ static void note_peer(struct handshake *handshake, SSL *connection)
 	char *expected = take_expected(SSL_get_fd(connection));
 	const char *asked =
 	    failure->server ? NULL : SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
-	if (!failure->server && asked == NULL) {
+	if (asked == NULL) {
 		handshake->server_name = expected;
 		return;
 	}
 	free(expected);
-	if (asked != NULL)
-		handshake->server_name = strdup(asked);
+	handshake->server_name = strdup(asked);
 }
 
 bool handshake_begin(SSL *connection)

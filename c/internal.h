@@ -101,6 +101,16 @@ bool library_has_made(const SSL_CTX *context, const char **ours, const char **ot
  * ASCII, or not in NFC, equals only itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
 
+/* ---- name_constraints.c ------------------------------------------------ */
+
+/* Sets `*authorities` to those in a verified chain, behind its first certificate, that have name
+ * constraints; NULL: none. The caller frees it, also after a failure. False if memory is short. */
+bool name_constraints_collect(const STACK_OF(X509) * chain, STACK_OF(X509) * *authorities);
+
+/* Returns whether such authorities (NULL: none) may vouch for a domain, which is normalised, as
+ * far as they constrain DNS names (rfc5280.4.2.1.10.within-dns-constraint). */
+bool name_constraints_permit(const STACK_OF(X509) * authorities, const char *domain);
+
 /* ---- identity.c -------------------------------------------------------- */
 
 enum identity_kind {
@@ -130,8 +140,10 @@ void identity_read(struct identity *identity, const GENERAL_NAME *name);
 
 /* Returns whether the certificate is for a service ("xmpp-client", "xmpp-server") at a domain,
  * which is normalised, by RFC 6120 and RFC 6125. Never looks at the Common Name
- * (rfc6125.6.4.4.no-common-name). */
-bool identity_covers(X509 *certificate, const char *domain, const char *service);
+ * (rfc6125.6.4.4.no-common-name). `authorities`: those of its chain with name constraints, as
+ * name_constraints_collect finds them; outside these, SRV-IDs and XmppAddrs do not count. */
+bool identity_covers(X509 *certificate, const STACK_OF(X509) * authorities, const char *domain,
+		     const char *service);
 
 /* ---- certificate_facts.c ----------------------------------------------- */
 
@@ -153,6 +165,9 @@ void certificate_open(lua_State *L);
 
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
+
+/* The same for the certificate of a peer, with the chain that OpenSSL verified; NULL: none. */
+void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509) * chain);
 
 /* Pushes an empty one. The caller puts a reference there, which is freed with it. */
 X509 **certificate_push_empty(lua_State *L);

@@ -66,9 +66,9 @@ static int refusals(lua_State *L)
 }
 
 /* observer.expect_server(descriptor, name)
- * Says that the next handshake on the socket with this number is with the server `name`, if it
- * is our client's and sends no SNI. If it fails, its record has the name. Returns true, or nil,
- * message, code ("memory"). */
+ * Says that the next handshake on the socket with this number is with the server `name`: the one
+ * that our client connects to, if it sends no SNI, or the one that a peer of ours claims to be.
+ * If it fails, its record has the name. Returns true, or nil, message, code ("memory"). */
 static int expect_server(lua_State *L)
 {
 	lua_Number descriptor = luaL_checknumber(L, 1);

@@ -10,6 +10,7 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -28,8 +29,8 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
--- outages, reports, admission.
+-- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- own_certificates, outages, reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -38,9 +39,11 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
-		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+		server = server, adopted = self.adopted, metrics = self.metrics, peers = self.refused_peers,
+		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
@@ -84,8 +87,10 @@ end
 
 -- A host in report mode has a report, and no other has, nor anything stored of one.
 local function follow_mode(self, host)
-	if self.policies:policy_for(host).mode == "report" then
-		self.reports:open(host)
+	local policy = self.policies:policy_for(host)
+	if policy.mode == "report" then
+		local milder = policy:milder()
+		self.reports:open(host).level = milder and milder.level
 	else
 		self.reports:tidy(host)
 	end
@@ -121,7 +126,8 @@ function methods:report_client(session)
 	local server = self.server
 	local host = server.host(session)
 	local policy = self.policies:covers(host) and self.policies:policy_for(host)
-	if policy and policy.mode == "report" and server.is_authenticated(session) and server.speaks_xmpp_itself(session) then
+	-- Before it has bound a resource, Prosody does not count it as authenticated.
+	if policy and policy.mode == "report" and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
 		self.reports:see_client(policy, self.admission:stream(session), host)
 	end
 end

@@ -441,7 +441,7 @@ local function visit_each(self, entries, visit)
 	for _, found in ipairs(list) do
 		local context, _, code = core.context.adopt(found[1])
 		if code ~= "closed" then
-			visit(found[2], context)
+			visit(found[2], context, found[1])
 		elseif self._entries[found[1]] then
 			forget(self, found[1])
 		end
@@ -451,7 +451,7 @@ local function visit_each(self, entries, visit)
 	end
 end
 
---- Calls visit(entry, context) for each adopted context that the server still has, in the order
+--- Calls visit(entry, context, luasec) for each adopted context that the server still has, in the order
 -- in which they were first seen. `context`: a Context of the core, which is closed afterwards; nil
 -- if there is none to be had.
 function methods:each(visit)
