@@ -205,6 +205,29 @@ describe("the reports of peers that would be cut off", function ()
 		assert.equal(50, stored())
 	end)
 
+	it("write one record for one new peer, however many there are", function ()
+		local writes, open_store = 0, server.open_store
+		server.open_store = function (...)
+			local store = open_store(...)
+			local set = store.set
+			function store.set(...)
+				writes = writes + 1
+				return set(...)
+			end
+			return store
+		end
+		reports:open "a.test"
+		for number = 1, 2000 do
+			see({ should = "cipher.aead" }, nil, number .. "@a.test")
+		end
+		reports:store_all()
+		assert.equal(2000, writes)
+		see({ should = "cipher.aead" }, nil, "new@a.test")
+		see({ should = "cipher.aead" }, nil, "1@a.test")
+		reports:store_all()
+		assert.equal(2001, writes)
+	end)
+
 	it("forget after thirty days, also in the storage", function ()
 		see({ should = "cipher.aead" }, "far.test")
 		reports:store_all()
