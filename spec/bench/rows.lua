@@ -3,6 +3,7 @@
 return {
 	"message", "iq", "login", "reconnect", "dialback", "report", "memory",
 	"hosts_start", "hosts_reload", "hosts_login", "same_tls",
-	"handshakes", "contexts", "verdicts", "store", "early_close", "refusals", "connections", "certificates", "sweep",
+	"handshakes", "contexts", "verdicts",
+	"predictions", "store", "early_close", "refusals", "connections", "certificates", "sweep",
 	"walls",
 }
