@@ -410,10 +410,14 @@ struct secret_memory {
 	struct secret_memory *next;
 };
 
-/* Maps so many bytes, all zero. `memory` must not move until secret_memory_unmap. False, with
+/* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
+ * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
 bool secret_memory_map(struct secret_memory *memory, size_t size);
 void secret_memory_unmap(struct secret_memory *memory);
+
+/* Makes all bytes zero. */
+void secret_memory_wipe(struct secret_memory *memory);
 
 /* ---- session_shares.c -------------------------------------------------- */
 

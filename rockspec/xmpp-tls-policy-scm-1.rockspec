@@ -70,6 +70,7 @@ build = {
 			["xmpp_tls_policy.commands.would_refuse"] = "lua/xmpp_tls_policy/commands/would_refuse.lua";
 			["xmpp_tls_policy.contexts.adopted_contexts"] = "lua/xmpp_tls_policy/contexts/adopted_contexts.lua";
 			["xmpp_tls_policy.contexts.known_settings"] = "lua/xmpp_tls_policy/contexts/known_settings.lua";
+			["xmpp_tls_policy.contexts.session_memory"] = "lua/xmpp_tls_policy/contexts/session_memory.lua";
 			["xmpp_tls_policy.contexts.tls_contexts"] = "lua/xmpp_tls_policy/contexts/tls_contexts.lua";
 			["xmpp_tls_policy.copy"] = "lua/xmpp_tls_policy/copy.lua";
 			["xmpp_tls_policy.counters"] = "lua/xmpp_tls_policy/counters.lua";

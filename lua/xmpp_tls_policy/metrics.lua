@@ -336,6 +336,13 @@ local families = {
 		description = "Memory of the session store",
 	},
 	{
+		name = "session_store_unlocked", type = "gauge", list = function (self)
+			local store = self._adopted:sessions()
+			return { { values = {}, value = store and not store:stats().locked and 1 or 0 } }
+		end,
+		labels = {}, description = "1 if the memory of the session store is not locked and may get into swap, else 0",
+	},
+	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },
 		description = "Changes of the certificates of other servers: first (the server is new), renewal, "
 			.. "verified, unverified (it was verified before), change (any other), pending (a change that is still "

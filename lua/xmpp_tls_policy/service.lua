@@ -9,6 +9,7 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -36,6 +37,7 @@ function service.new(server, kept)
 	-- When streams were judged last: { generation (see policies), time }.
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
+	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
 	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
 	self.failed_handshakes = failed_handshakes.new {
@@ -59,6 +61,16 @@ function service.new(server, kept)
 	return self
 end
 
+-- Once for each store.
+local function warn_of_unlocked(self)
+	local store = self.adopted:sessions()
+	local warning = store and session_memory.warning(store:stats())
+	if warning and not self._unlocked[store] then
+		self._unlocked[store] = true
+		self.server.log("*", "warn", "%s", warning)
+	end
+end
+
 --- Reads all options again and brings policies and session store to them.
 function methods:load_policies()
 	self.policies:load()
@@ -67,6 +79,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	warn_of_unlocked(self)
 end
 
 -- In a later turn, when the server has loaded all modules of all hosts.

@@ -5,6 +5,7 @@ local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local overrides = require "xmpp_tls_policy.policy.overrides"
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local version = require "xmpp_tls_policy.version"
 
@@ -81,8 +82,23 @@ local function warnings(service, now)
 			add(reason, host, { kind = "no-starttls", message = reason })
 		end
 	end
+	local store = service.adopted:sessions()
+	local message = store and session_memory.warning(store:stats())
+	if message then
+		add(message, "*", { kind = "unlocked", message = message })
+	end
 	table.sort(list, by_domain)
 	return list
+end
+
+-- The store of sessions that can be resumed: nil if there is none.
+local function sessions(service)
+	local store = service.adopted:sessions()
+	local stats = store and store:stats()
+	return stats and {
+		count = stats.sessions, capacity = stats.capacity, bytes = stats.bytes, locked = stats.locked,
+		lifetime = stats.lifetime,
+	}
 end
 
 ---- Contexts ------------------------------------------------------------------
@@ -179,7 +195,7 @@ local function data(service)
 	return {
 		version = version, versions = ("%s, %s"):format(service.server.versions(), core.openssl:match "^%S+ %S+"),
 		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
-		exceptions = exceptions(service, now), warnings = warnings(service, now),
+		exceptions = exceptions(service, now), warnings = warnings(service, now), sessions = sessions(service),
 	}
 end
 
@@ -240,12 +256,20 @@ local function print_exceptions(out, found)
 	end
 end
 
+local function print_sessions(out, found)
+	local row = found.sessions
+	out:print(row and ("Sessions to resume: %d of at most %d, for %d s; %d MiB, %s"):format(row.count, row.capacity,
+		row.lifetime, row.bytes / 2 ^ 20, row.locked and "locked in memory" or "not locked in memory")
+		or "No session can be resumed")
+end
+
 local function show(out, service)
 	local found = data(service)
 	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
 	print_contexts(out, found)
 	print_exceptions(out, found)
+	print_sessions(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)

@@ -54,6 +54,9 @@ describe("the command status", function ()
 			server = command_service.server { options = options },
 			policies = command_service.policies(by_host),
 			adopted = {
+				sessions = function ()
+					return options and options.sessions and { stats = function () return options.sessions end }
+				end,
 				each = function (_, visit)
 					for _, found in ipairs(list or {}) do
 						local context = assert(core.context.adopt(found[2]))
@@ -83,6 +86,23 @@ describe("the command status", function ()
 		local text, done, message = command_service.run(service, "status")
 		assert.same({ true, "0 contexts, 0 settings overridden, 2 warnings" }, { done, message })
 		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
+	end)
+
+	it("shows the memory of sessions, and warns if it is not locked", function ()
+		local stats = { sessions = 5, capacity = 33825, bytes = 4 * 2 ^ 20, lifetime = 3600, locked = true,
+			lock_limit = 8 * 2 ^ 20 }
+		local service = service_of({ ["*"] = usual }, nil, { sessions = stats })
+		local text = command_service.run(service, "status")
+		assert.matches("\nSessions to resume: 5 of at most 33825, for 3600 s; 4 MiB, locked in memory\n", text)
+		assert.not_matches("LimitMEMLOCK", text)
+		stats.locked, stats.lock_limit = false, 2 * 2 ^ 20
+		local found = command_service.json(service, "status")
+		assert.is_false(found.sessions.locked)
+		text = command_service.run(service, "status")
+		assert.matches("4 MiB, not locked in memory\n", text)
+		assert.matches("\nWarning: all other hosts: The memory of resumable sessions %(4 MiB%) is not locked, because this "
+			.. "process may lock 2 MiB in all: ", text)
+		assert.matches("\nNo session can be resumed\n", (command_service.run(service_of { ["*"] = usual }, "status")))
 	end)
 
 	it("warns of hosts that are shut, because the server offers no STARTTLS there", function ()
