@@ -74,8 +74,8 @@ static void set_lock_limit(lua_State *L)
  * insertions, not_kept = { address (it has its share), state (which a record cannot hold) },
  * evictions (for lack of room), removals (after a fatal alert),
  * sessions, capacity, bytes (of memory), lifetime (seconds), locked (whether the
- * system keeps the memory from being swapped out), lock_limit (bytes that the process may lock; nil:
- * no limit) } */
+ * system keeps the memory from being swapped out), lock_limit (bytes that the process may lock;
+ * nil: no limit) } */
 static int store_stats(lua_State *L)
 {
 	struct session_store *store = store_check(L, 1);

@@ -83,6 +83,8 @@ local rows = {
 	{ "rfc6125.6.4.4.no-common-name", "a Common Name need not count, and RFC 9525 forbids that it does" },
 	{ "rfc6125.6.5.1.srv-id-of-service", "an SRV-ID is for its service alone" },
 	{ "rfc4985.2.srv-name", "an SRV-ID is \"_Service.Name\" in ASCII, without wildcards" },
+	{ "rfc5280.4.2.1.10.within-dns-constraint",
+		"a name is within a constraint of DNS names that it equals, or that it ends with after a dot" },
 	{ "rfc5280.3.2.self-issued-by-name", "a certificate is self-issued if issuer and subject have the same name" },
 	{ "rfc5280.4.1.2.5.no-end", "a certificate without an end is valid until 99991231235959Z" },
 	{ "rfc5280.4.2.extension-once", "a certificate has an extension at most once" },

@@ -223,13 +223,13 @@ describe("a session", function ()
 			"setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=8388608",
 			lfs.symlinkattributes("/proc/self/exe").target,
 		} }
-		assert.matches("; 4 MiB, locked in memory\n", (server:shell "tlspolicy:status()"))
+		assert.matches("memory 4 MiB.*of at most 33825, locked in memory\n", (server:shell "tlspolicy:status()"))
 		assert.not_matches("is not locked", server:log())
 		server:configure { policy = { resumption = { memory = 16 } } }
 		server:reload()
 		server:reload()
 		assert.equal(1, select(2, server:log():gsub("warn\t[^\n]*resumable sessions %(16 MiB%) is not locked", "")))
-		assert.matches("; 16 MiB, not locked in memory\n", (server:shell "tlspolicy:status()"))
+		assert.matches("memory 16 MiB.*, not locked in memory\n", (server:shell "tlspolicy:status()"))
 		local _, session = meet(server, "TLSv1.3")
 		assert.is_true((meet(server, "TLSv1.3", session)))
 	end)

@@ -50,7 +50,7 @@ local function check_memory(value, path, errors)
 		:format(path, text.printable(value), quarter))
 end
 
-local validate = validators.table_of({
+local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),
@@ -64,7 +64,12 @@ local validate = validators.table_of({
 		memory = check_memory,
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
-}, ('{ level = "%s" }'):format(defaults.level))
+}
+
+local validate = validators.table_of(validators_of, ('{ level = "%s" }'):format(defaults.level))
+
+-- The names of all options, sorted.
+options.names = validators.sorted_keys(validators_of)
 
 local function with_defaults(given, known)
 	local complete = {}
