@@ -34,6 +34,8 @@ local rows = {
 	{ "rfc8446.4.6.1.number-of-tickets", "a server chooses how many tickets it sends; a client of XMPP needs one" },
 	{ "rfc8446.4.2.9.psk-with-key-exchange",
 		"a client may offer to resume without a new key exchange, and the server need not take that" },
+	{ "rfc8446.4.2.10.rejected-early-data-is-skipped",
+		"a server that rejects early data skips it, up to a bound, and goes on with the handshake" },
 	{ "rfc8446.E.5.no-early-data", "no early data without a profile for the protocol; XMPP has none" },
 
 	-- Handshakes and alerts

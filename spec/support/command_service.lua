@@ -95,6 +95,18 @@ function command_service.server(options)
 		end
 		return false
 	end
+	function server.current_contexts(host)
+		return options.current_contexts and options.current_contexts[host]
+	end
+	function server.direct_tls_contexts()
+		return {}
+	end
+	function server.operator_lists()
+		return {}
+	end
+	function server.luasec_context(context)
+		return context
+	end
 	function server.versions()
 		return "a server"
 	end
@@ -175,6 +187,15 @@ function command_service.log_of(entries, total)
 		end,
 		total = function ()
 			return total or #entries
+		end,
+	}
+end
+
+--- Outages that report mode foresees (see contexts/foreseen_outages.lua), from a table host -> messages.
+function command_service.outages(by_host)
+	return {
+		of = function (_, host)
+			return by_host[host] or {}
 		end,
 	}
 end

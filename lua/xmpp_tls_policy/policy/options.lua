@@ -33,7 +33,7 @@ local strict_to_mild = {
 	unauthenticated_s2s = { "refuse", "dialback" },
 }
 
-local validate = validators.table_of({
+local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),
@@ -47,7 +47,12 @@ local validate = validators.table_of({
 		memory = validators.number_of("MiB", 1, 4096),
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
-}, ('{ level = "%s" }'):format(defaults.level))
+}
+
+local validate = validators.table_of(validators_of, ('{ level = "%s" }'):format(defaults.level))
+
+-- The names of all options, sorted.
+options.names = validators.sorted_keys(validators_of)
 
 local function with_defaults(given, known)
 	local complete = {}

@@ -6,6 +6,7 @@
 --   clauses     ids of the clauses that it breaks, as far as there are any
 --   policy      the name of the policy
 --   verdict     as far as there is one
+--   command     by which an administrator can accept the peer, for the log; nil: none
 --   encryption_required   true: an attempt at SASL is answered first
 --               (rfc6120.6.5.4.encryption-required)
 local closing = {}

@@ -87,7 +87,7 @@ describe("a stream", function ()
 			local stream, session = stream_of { connection = connections.a }
 			stream:read_facts()
 			local of_connection = {
-				"verdict", "policy_name", "exception", "objection", "judged_policy", "admitted", "counted", "cutoffs",
+				"verdict", "policy_name", "exception", "objection", "judged", "admitted", "counted", "cutoffs",
 			}
 			for _, name in ipairs(of_connection) do
 				stream[name] = {}

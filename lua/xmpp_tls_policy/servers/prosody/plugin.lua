@@ -62,6 +62,19 @@ local function hook_features(service, hooks, host_module)
 	end, -1)
 end
 
+-- Tells the core the name of the server at the other end, which a handshake that fails does not.
+local function name_server(service, session)
+	local server = service.server
+	local descriptor, name = server.descriptor(session), server.peer(session)
+	if not descriptor or not name then
+		return
+	end
+	local done, message = core.observer.expect_server(descriptor, name)
+	if not done then
+		server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s", message)
+	end
+end
+
 local function hook_starttls(service, hooks, host_module)
 	local host, server, admission = host_module.host, service.server, service.admission
 	-- A context belongs to one host: an element may be handled under another host than its stream's.
@@ -82,17 +95,13 @@ local function hook_starttls(service, hooks, host_module)
 			return admission:refuse(session, starttls.not_offered_refusal(admission:policy_of(session)))
 		end
 		admission:starttls_agreed(session)
+		name_server(service, session)
 	end, 1, true)
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
 		local session = event.origin
-		local descriptor = server.descriptor(session)
 		admission:starttls_agreed(session)
-		if server.role(session) == "s2sout" and descriptor then
-			local done, message = core.observer.expect_server(descriptor, server.peer(session))
-			if not done then
-				server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s",
-					message)
-			end
+		if server.role(session) == "s2sout" then
+			name_server(service, session)
 		end
 	end, 1, true)
 end
@@ -203,15 +212,19 @@ end
 
 -- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
 -- module on hosts and globally in any order: hosts may have one of an older load.
+local function cover_host(module, server, host)
+	local present = modulemanager.get_module(host, module.name)
+	if present and getmetatable(present).__index ~= module.environment then
+		modulemanager.reload(host, module.name)
+	elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+		and not fail_closed.was_released(host) then
+		modulemanager.load(host, module.name)
+	end
+end
+
 local function cover_hosts(module, server)
 	for host in pairs(prosody.hosts) do
-		local present = modulemanager.get_module(host, module.name)
-		if present and getmetatable(present).__index ~= module.environment then
-			modulemanager.reload(host, module.name)
-		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
-			and not fail_closed.was_released(host) then
-			modulemanager.load(host, module.name)
-		end
+		cover_host(module, server, host)
 	end
 end
 
@@ -277,7 +290,7 @@ local function hook_life(service, module)
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 	safe_hooks.hook(module, "host-activated", function (host)
-		covers()
+		cover_host(module, server, host)
 		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).
