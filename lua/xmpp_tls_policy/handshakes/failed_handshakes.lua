@@ -2,11 +2,12 @@
 -- bounds, and counts.
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
-local escaped = require "xmpp_tls_policy.text".escaped
+local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local network = require "xmpp_tls_policy.network"
+local shown = require "xmpp_tls_policy.text".shown
 
 local failed_handshakes = {}
 
@@ -40,7 +41,7 @@ local function entry_of(self, record)
 		_record = record, _context = record.label and self._adopted:by_label(record.label),
 	}
 	if record.role == "client" then
-		made.domain = record.server_name and escaped(record.server_name)
+		made.domain = record.server_name and shown(record.server_name)
 	end
 	return made
 end
@@ -73,8 +74,11 @@ local function explained(self, made)
 	if name and self._server.is_host(name:lower()) then
 		made.host = name:lower()
 	end
+	local limited = dhe_limit.explanation(record, context.policy.dhe_per_second)
 	if context.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
+	elseif limited then
+		made.text = limited
 	else
 		local clauses
 		made.text, clauses = explain_failure(record, {
