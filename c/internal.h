@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 3
+#define CORE_INTERFACE 4
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -205,6 +205,22 @@ EVP_PKEY *dh_group_new(int least_bits);
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
 int dh_pem_bits(const char *text, size_t length);
 
+/* ---- dhe_limit.c ------------------------------------------------------- */
+
+/* So many key exchanges with DHE a second, `at_once` of them at the same time, are allowed to all
+ * servers of the process. With 0 a second there is no limit, as at the start. */
+void dhe_limit_set(double per_second, double at_once);
+
+/* Whether another one is allowed now. */
+bool dhe_limit_allows(void);
+
+/* Counts one that is made. */
+void dhe_limit_take(void);
+
+/* The number of handshakes that were refused for the limit. */
+void dhe_limit_count_refusal(void);
+unsigned long dhe_limit_refusals(void);
+
 /* ---- luasec.c ---------------------------------------------------------- */
 
 /* The userdata of a LuaSec context at the absolute index; the index may also have the table in
@@ -369,6 +385,7 @@ struct failed_handshake {
 	unsigned char address[sizeof(struct in6_addr)];
 	int alert;           /* its number (rfc8446.6.alert-numbers), or -1 */
 	bool alert_sent;     /* by us */
+	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
 };
 

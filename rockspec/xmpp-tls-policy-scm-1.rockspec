@@ -79,6 +79,7 @@ build = {
 			["xmpp_tls_policy.copy"] = "lua/xmpp_tls_policy/copy.lua";
 			["xmpp_tls_policy.counters"] = "lua/xmpp_tls_policy/counters.lua";
 			["xmpp_tls_policy.date"] = "lua/xmpp_tls_policy/date.lua";
+			["xmpp_tls_policy.handshakes.dhe_limit"] = "lua/xmpp_tls_policy/handshakes/dhe_limit.lua";
 			["xmpp_tls_policy.handshakes.explain_failure"] = "lua/xmpp_tls_policy/handshakes/explain_failure.lua";
 			["xmpp_tls_policy.handshakes.failed_handshakes"] = "lua/xmpp_tls_policy/handshakes/failed_handshakes.lua";
 			["xmpp_tls_policy.handshakes.remedies"] = "lua/xmpp_tls_policy/handshakes/remedies.lua";

@@ -1,6 +1,7 @@
 --- The objects that enforce policies on one server, made for one load of the module.
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
+local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
 local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
@@ -78,10 +79,11 @@ local function warn_of_unlocked(self)
 	end
 end
 
---- Reads all options again and brings policies and session store to them.
+--- Reads all options again and brings policies, the bound on DHE and the session store to them.
 function methods:load_policies()
 	self.policies:load()
 	self.metrics:read_store()
+	dhe_limit.set(self.policies:policy_for().dhe_per_second)
 	local done, message = self.adopted:keep_sessions(self.policies:policy_for().resumption)
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
@@ -176,6 +178,7 @@ function methods:stop()
 	self.server.refuse_unknown_names()
 	self.adopted:keep {}
 	self.tls_contexts:give_back()
+	dhe_limit.clear()
 	self.policies:clear()
 end
 

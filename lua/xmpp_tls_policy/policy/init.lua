@@ -57,7 +57,9 @@ function policy.compose(profile, level, clauses)
 end
 
 -- The options that hold whatever the clauses say; each is a field of the policy.
-local beside_clauses = { "certificate_change", "mode", "notify_admins", "resumption", "unauthenticated_s2s" }
+local beside_clauses = {
+	"certificate_change", "dhe_per_second", "mode", "notify_admins", "resumption", "unauthenticated_s2s",
+}
 
 local function with_options(made, from)
 	for _, field in ipairs(beside_clauses) do
@@ -68,8 +70,8 @@ end
 
 -- The policy of an operator's options, nil for the defaults. More fields: mode, "enforce"
 -- or "report"; certificate_change, "warn" or "refuse"; notify_admins, a boolean;
--- resumption, { enabled, lifetime (seconds), memory (MiB) }; unauthenticated_s2s,
--- "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
+-- dhe_per_second, a number; resumption, { enabled, lifetime (seconds), memory (MiB) };
+-- unauthenticated_s2s, "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
 -- of options.check.
 function policy.new(given)
 	local checked, errors = options.check(given)

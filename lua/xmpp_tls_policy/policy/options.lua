@@ -14,6 +14,7 @@ options.name = "xmpp_tls_policy"
 
 local defaults = {
 	certificate_change = "warn",
+	dhe_per_second = 10,
 	level = profiles.levels[1],
 	mode = "enforce",
 	notify_admins = false,
@@ -25,7 +26,7 @@ local defaults = {
 }
 
 -- Options of the whole process, which no host can have of its own.
-local of_the_process = { "resumption" }
+local of_the_process = { "dhe_per_second", "resumption" }
 
 -- Values from strict to mild. A wrong option of a host gets the stricter of its default and the
 -- value for all hosts. An option that is not here has no strict value.
@@ -52,6 +53,7 @@ end
 
 local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
+	dhe_per_second = validators.number_of("handshakes", 1, 10000),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),
 	mode = one_of({ "enforce", "report" }),

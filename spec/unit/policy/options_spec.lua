@@ -15,8 +15,8 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "certificate_change", "exceptions", "level", "mode", "notify_admins", "profile", "resumption", '
-	.. '"unauthenticated_s2s"'
+local KNOWN = 'known: "certificate_change", "dhe_per_second", "exceptions", "level", "mode", "notify_admins", '
+	.. '"profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -79,6 +79,9 @@ local cases = {
 	{ { certificate_change = "ignore", notify_admins = 1 }, {
 		'xmpp_tls_policy.certificate_change is "ignore"; accepted: "warn", "refuse"',
 		"xmpp_tls_policy.notify_admins is 1; accepted: true, false",
+	} },
+	{ { dhe_per_second = 0 }, {
+		"xmpp_tls_policy.dhe_per_second is 0; accepted: a whole number of handshakes, from 1 to 10000",
 	} },
 	{ { mode = "observe" }, { 'xmpp_tls_policy.mode is "observe"; accepted: "enforce", "report"' } },
 	{ { resumption = true }, { "xmpp_tls_policy.resumption is true; accepted: a table such as { lifetime = 3600 }" } },
@@ -194,8 +197,8 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			certificate_change = "warn", exceptions = {}, level = "must", mode = "enforce", notify_admins = false,
-		 profile = "draft-saintandre-xmpp-tls-02",
+			certificate_change = "warn", dhe_per_second = 10, exceptions = {}, level = "must", mode = "enforce",
+			notify_admins = false, profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 4, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))
@@ -231,12 +234,14 @@ describe("a host's options", function()
 	end)
 
 	it("cannot have options of the whole server", function()
-		local own = { level = "must", resumption = { lifetime = 60 } }
+		local own = { dhe_per_second = 1, level = "must", resumption = { lifetime = 60 } }
 		local merged, errors = tls_policy.merge({ resumption = { lifetime = 600 } }, own)
 		assert.are.same({ level = "must", resumption = { lifetime = 600 } }, merged)
-		assert.are.equal(1, #errors)
-		assert.are.equal("xmpp_tls_policy.resumption is for the whole server; it belongs above the hosts",
-			errors[1].message)
+		assert.are.equal(2, #errors)
+		for index, name in ipairs({ "dhe_per_second", "resumption" }) do
+			assert.are.equal(("xmpp_tls_policy.%s is for the whole server; it belongs above the hosts"):format(name),
+				errors[index].message)
+		end
 		assert.are.same({}, select(2, tls_policy.merge(nil, { level = "must" })))
 	end)
 end)
