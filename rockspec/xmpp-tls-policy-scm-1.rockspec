@@ -72,6 +72,7 @@ build = {
 			["xmpp_tls_policy.commands.would_refuse"] = "lua/xmpp_tls_policy/commands/would_refuse.lua";
 			["xmpp_tls_policy.contexts.adopted_contexts"] = "lua/xmpp_tls_policy/contexts/adopted_contexts.lua";
 			["xmpp_tls_policy.contexts.known_settings"] = "lua/xmpp_tls_policy/contexts/known_settings.lua";
+			["xmpp_tls_policy.contexts.configuration_log"] = "lua/xmpp_tls_policy/contexts/configuration_log.lua";
 			["xmpp_tls_policy.contexts.tls_contexts"] = "lua/xmpp_tls_policy/contexts/tls_contexts.lua";
 			["xmpp_tls_policy.copy"] = "lua/xmpp_tls_policy/copy.lua";
 			["xmpp_tls_policy.counters"] = "lua/xmpp_tls_policy/counters.lua";
