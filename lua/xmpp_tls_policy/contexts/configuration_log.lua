@@ -20,7 +20,8 @@ end
 
 local function list_of(places)
 	local more = #places - MOST_PLACES
-	return table.concat(places, "; ", 1, math.min(#places, MOST_PLACES)) .. (more > 0 and (" and %d more"):format(more) or "")
+	local named = table.concat(places, "; ", 1, math.min(#places, MOST_PLACES))
+	return more > 0 and ("%s and %d more"):format(named, more) or named
 end
 
 local function write(self)
@@ -44,14 +45,15 @@ end
 
 --- Adds a sentence, without the place that it concerns, such as "a.test, c2s". It is logged when the
 -- event that is being handled is over, in which other places may come. Places that come after that are
--- logged at level debug: a server makes most contexts with the first stream.
+-- logged at level debug, since a server makes most contexts with the first stream; those of errors are
+-- logged as errors.
 function methods:add(level, place, sentence)
 	local key = level .. "\0" .. sentence
 	local item = self._known[key]
-	if item and item.is_logged then
+	if item and item.is_logged and level ~= "error" then
 		self._server.log("*", "debug", "%s: %s", place, sentence)
 		return
-	elseif not item then
+	elseif not item or item.is_logged then
 		item = { level = level, sentence = sentence, places = {} }
 		self._known[key] = item
 		self._waiting[#self._waiting + 1] = item

@@ -31,6 +31,14 @@ describe("the log of the configuration", function ()
 		assert.same({ { "*", "debug", "b.test, c2s: it is old" } }, server.lines)
 	end)
 
+	it("has errors of further places as errors", function ()
+		log:add("error", "a.test, c2s", "no TLS")
+		assert.same({ "error a.test, c2s: no TLS" }, lines())
+		log:add("error", "b.test, c2s", "no TLS")
+		log:add("error", "c.test, c2s", "no TLS")
+		assert.same({ "error b.test, c2s; c.test, c2s: no TLS" }, lines())
+	end)
+
 	it("names six places, and counts the others", function ()
 		for number = 1, 300 do
 			log:add("info", ("%d.test, c2s"):format(number), "it is old")
