@@ -45,8 +45,8 @@ for _, group in ipairs(suites.groups) do
 	group_names[group.name:lower()] = group.name
 end
 
--- The first two are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
-local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true }
+-- The first three are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
+local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true, ssl = true }
 for id in pairs(clauses) do
 	clause_ids[id] = true
 end
@@ -117,6 +117,8 @@ function metrics.new(options)
 		_adopted = options.adopted,
 		_server = options.server,
 		_counters = kept and kept._counters or new_counters(),
+		-- Facts -> role -> outcome -> series: most streams share their facts.
+		_handshakes = setmetatable({}, { __mode = "k" }),
 		-- The store that was read last, and how much of its counts was counted.
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
 		_counted = kept and kept._counted or { misses = {}, not_kept = {} },
@@ -127,12 +129,28 @@ end
 
 ---- Counting ------------------------------------------------------------------
 
+local function series_of(self, role, facts, outcome)
+	local group = facts.group and (group_names[facts.group:lower()] or "other")
+	return self._counters.handshakes:series(role, facts.version, facts.cipher_suite, group, tostring(facts.resumed),
+		outcome)
+end
+
+-- The same for facts that streams share, remembered.
+local function series_of_shared(self, role, facts, outcome)
+	local of_facts = self._handshakes[facts] or {}
+	local of_role = of_facts[role] or {}
+	self._handshakes[facts], of_facts[role] = of_facts, of_role
+	of_role[outcome] = of_role[outcome] or series_of(self, role, facts, outcome)
+	return of_role[outcome]
+end
+
 --- Counts a finished handshake, once its stream was judged. `facts`: README.md has the
 -- shape; `outcome`: "accepted", "exception" (accepted under one), "would_refuse" (in
 -- report mode) or "stream_refused".
 function methods:handshake(role, facts, outcome)
-	local group = facts.group and (group_names[facts.group:lower()] or "other")
-	self._counters.handshakes:add(1, role, facts.version, facts.cipher_suite, group, tostring(facts.resumed), outcome)
+	local find = facts.certificate and series_of or series_of_shared
+	local series = find(self, role, facts, outcome)
+	series.value = series.value + 1
 end
 
 --- Counts a handshake that was not finished. `role`: nil if it is not known; `by_us`: whether we

@@ -154,6 +154,20 @@ describe("the metrics", function ()
 		}, counted "handshakes_total")
 	end)
 
+	it("count streams that share their facts by role and outcome", function ()
+		local facts = { version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", group = "X25519", resumed = false }
+		for _ = 1, 2 do
+			made:handshake("c2s", facts, "accepted")
+			made:handshake("s2sin", facts, "accepted")
+			made:handshake("c2s", facts, "stream_refused")
+		end
+		local suite = "TLSv1.3 TLS_AES_128_GCM_SHA256 x25519 false"
+		assert.same({
+			["c2s " .. suite .. " accepted"] = 2, ["s2sin " .. suite .. " accepted"] = 2,
+			["c2s " .. suite .. " stream_refused"] = 2,
+		}, counted "handshakes_total")
+	end)
+
 	it("have a line of documentation each", function ()
 		local documented = {}
 		for name in metrics.documentation():gmatch "\n| `([%w_]+)` |" do

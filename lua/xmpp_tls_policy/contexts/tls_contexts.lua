@@ -83,6 +83,11 @@ local function log(self, entry)
 	end
 	if entry.policy.mode == "report" then
 		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", place, entry.policy:name())
+		local enforcement = self._adopted:enforcement(entry, entry.policy)
+		-- Those for STARTTLS are looked at when the configuration is loaded (see foreseen_outages.lua).
+		if entry.service and enforcement and enforcement.failure then
+			say("error", "if %s were enforced, nobody could connect with TLS: %s", entry.policy:name(), enforcement.failure)
+		end
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", place, entry.policy:name())
@@ -176,9 +181,17 @@ end
 --- Brings contexts under their policies: at once, as connections may be accepted before any
 -- timer, and once more when the event that is being handled is over. To be called without a host
 -- after the configuration was loaded or a listener was added; with a host after the server made
--- the contexts of that host.
+-- the contexts of that host. At its start a server makes all hosts in one event: from the second on,
+-- only the context that has the host's name is looked at at once.
 function methods:search(host)
-	if host then
+	if host and self._search_is_due then
+		for _, found in ipairs(self._server.direct_tls_contexts()) do
+			local context = rawget(found.names, host)
+			if context then
+				enforce(self, context, demand_of(self, host, found.role, found.option), found.service)
+			end
+		end
+	elseif host then
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
 			enforce_names(self, found, host)
 		end

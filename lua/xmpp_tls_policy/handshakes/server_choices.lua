@@ -80,10 +80,10 @@ local faults = {
 	["bad ecpoint"] = { nil, "sent a malformed key" },
 }
 
--- The settings that an exception would put on the context, nil if there can be none.
+-- The settings that an exception would put on the context; nil in report mode, or if none can.
 local function excepted_settings(given)
 	local policy = given.policy
-	if policy.mode == "report" or not policy:milder() then
+	if policy.mode == "report" then
 		return nil
 	end
 	local settings = policy:mildest_exception():settings_for(given.before, given.operator)

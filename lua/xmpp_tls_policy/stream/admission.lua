@@ -12,6 +12,7 @@ local address_domains = require "xmpp_tls_policy.stream.address_domains"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local new_checks = require "xmpp_tls_policy.stream.checks".new
 local new_stream = require "xmpp_tls_policy.stream.stream".new
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local admission = {}
@@ -27,13 +28,14 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
 		_closing = options.closing,
 		_metrics = options.metrics,
+		_contexts = options.contexts,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -44,11 +46,11 @@ function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
 	if not stream then
-		stream = new_stream(server, session)
+		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream:use(server, self._contexts)
 	return stream
 end
 
@@ -223,6 +225,7 @@ function methods:certificate_checked(session, domain)
 	local host = stream:host()
 	local policy = policy_for(self, stream.role, host, domain)
 	stream.certificate_checked_on, stream.certificate_policy = self._server.connection(session), policy
+	stream.went_on = true
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -236,6 +239,41 @@ function methods:certificate_names(session, domain)
 	end
 	local names = stream:identity(domain)
 	return names, is_enforced(policy)
+end
+
+--- The server was told that a certificate does not name the domain that it found in it.
+function methods:identity_rejected(session, domain)
+	self:stream(session).rejected_domain = domain
+end
+
+-- Whether a stream that ended was not authenticated because a certificate's name was rejected: the
+-- server demands a valid certificate, or did not offer SASL EXTERNAL to a peer that tried nothing else.
+local function failed_by_rejection(self, stream)
+	if not stream.rejected_domain or stream.refused or stream.authenticated_for
+		or self._server.is_authenticated(stream.session) then
+		return false
+	end
+	return not stream.went_on or stream.role == "s2sin" and not stream.used_dialback
+end
+
+--- A server's stream has ended; its session is still whole.
+function methods:ended(session)
+	local stream = self._server.stream(session)
+	if not stream or not failed_by_rejection(self, stream) then
+		return
+	end
+	local host, domain = stream:host(), stream.rejected_domain
+	local policy = policy_for(self, stream.role, host, domain)
+	if not is_enforced(policy) then
+		return
+	end
+	local refusal = {
+		clauses = { "cert.identity" }, policy = policy:name(),
+		text = starttls.sentence(policy, "cert.identity", ("the certificate shown for %s does not name it as RFC 6125 "
+			.. "requires; one that does is needed"):format(shown(domain))),
+	}
+	count_handshake(self, stream, { host = host, domain = domain, policy = policy }, refusal)
+	self._closing:note(stream, refusal)
 end
 
 --- A server has authenticated as a domain, for a host of ours. `mechanism`: of SASL, or
@@ -342,6 +380,7 @@ local function before_authentication(self, session, element)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
+	stream.used_dialback = stream.used_dialback or is_dialback
 	local has_own_pair = is_dialback and role == "s2sin"
 	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)

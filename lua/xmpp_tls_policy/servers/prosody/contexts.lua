@@ -225,6 +225,15 @@ function contexts.current_contexts(host)
 	return list
 end
 
+-- Adds the certificates of the file that a table of options names.
+local function add_certificates(parts, ssl)
+	local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
+	parts[#parts + 1] = file and file:read "*a" or "unreadable"
+	if file then
+		file:close()
+	end
+end
+
 -- Adds the options of a table as text, and the certificates of the file that it names. Options for
 -- interfaces and ports are one table deeper.
 local function add_options(parts, ssl, depth)
@@ -244,16 +253,13 @@ local function add_options(parts, ssl, depth)
 		end
 	end
 	if type(ssl.certificate) == "string" then
-		local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
-		parts[#parts + 1] = file and file:read "*a" or "unreadable"
-		if file then
-			file:close()
-		end
+		add_certificates(parts, ssl)
 	end
 end
 
 --- A digest that is another one whenever own_context may return a context with another certificate:
--- of the options, and of the files of certificates.
+-- of the options, and of the files of certificates. Where a host's file was found without an option,
+-- its name does not count: hosts may share a certificate.
 function contexts.certificate_source(host, role)
 	local parts = {}
 	for _, option in ipairs { own_option(role), "ssl" } do
@@ -265,8 +271,8 @@ function contexts.certificate_source(host, role)
 		end
 	end
 	local found = certmanager.find_host_cert(host)
-	if type(found) == "table" then
-		add_options(parts, found, 1)
+	if type(found) == "table" and type(found.certificate) == "string" then
+		add_certificates(parts, found)
 	end
 	return hashes.sha256(table.concat(parts, "\0"))
 end

@@ -212,15 +212,19 @@ end
 
 -- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
 -- module on hosts and globally in any order: hosts may have one of an older load.
+local function cover_host(module, server, host)
+	local present = modulemanager.get_module(host, module.name)
+	if present and getmetatable(present).__index ~= module.environment then
+		modulemanager.reload(host, module.name)
+	elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+		and not fail_closed.was_released(host) then
+		modulemanager.load(host, module.name)
+	end
+end
+
 local function cover_hosts(module, server)
 	for host in pairs(prosody.hosts) do
-		local present = modulemanager.get_module(host, module.name)
-		if present and getmetatable(present).__index ~= module.environment then
-			modulemanager.reload(host, module.name)
-		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
-			and not fail_closed.was_released(host) then
-			modulemanager.load(host, module.name)
-		end
+		cover_host(module, server, host)
 	end
 end
 
@@ -246,8 +250,13 @@ local function hook_certificates(service, hooks, module)
 			server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
 				.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
 			server.set_identity_invalid(session)
+			admission:identity_rejected(session, domain)
 		end
 	end, 508, false)
+	-- Before the server strips the session.
+	safe_hooks.hook(module, "s2s-destroyed", function (event)
+		admission:ended(event.session)
+	end)
 	-- After mod_s2s (-1) has decided. Every stream of whatever version comes here once it is secured.
 	hooks:hook_decision(module, "s2s-check-certificate", function (event)
 		if admission:certificate_checked(event.session, event.host) then
@@ -281,7 +290,7 @@ local function hook_life(service, module)
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 	safe_hooks.hook(module, "host-activated", function (host)
-		covers()
+		cover_host(module, server, host)
 		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).

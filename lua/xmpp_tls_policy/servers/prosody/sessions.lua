@@ -1,5 +1,6 @@
 --- The session of a connection in Prosody. Only this folder reads a session's fields.
 local modulemanager = require "core.modulemanager"
+local verify_identity = require "util.x509".verify_identity
 
 local sessions = {}
 
@@ -156,6 +157,13 @@ end
 --- Whether the server found that the peer's certificate names the domain of the header.
 function sessions.has_valid_identity(session)
 	return session.cert_identity_status == "valid"
+end
+
+--- Whether the server's own check of names takes the peer's certificate for a domain.
+function sessions.names_domain(session, domain)
+	local connection = sessions.connection(session)
+	local certificate = connection and connection.getpeercertificate and connection:getpeercertificate()
+	return certificate ~= nil and verify_identity(domain, "xmpp-server", certificate) or false
 end
 
 --- Whether the server has checked the peer's certificate.
