@@ -389,8 +389,8 @@ struct failed_handshake {
 	unsigned long error; /* OpenSSL's, or 0 */
 };
 
-/* Keeps copies. `server_name`: that a client asked for, or NULL; `hello`: that a server got, or
- * NULL. Allocates nothing. */
+/* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
+ * server got, or NULL. Allocates nothing. */
 void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
 			     const struct client_hello *hello);
 
@@ -611,7 +611,7 @@ struct handshake {
 	bool received; /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
-	char *server_name;          /* that a client asked for, until the end of the handshake */
+	char *server_name;          /* of the other end, as far as it is known, until the end */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
 	int32_t label;              /* of the context that it finished on; 0: none */
 };
@@ -619,8 +619,8 @@ struct handshake {
 /* To be called first. False if there is no index left. */
 bool handshake_open(void);
 
-/* Says that the next handshake on a socket, as a client and without SNI, is with this server.
- * False if memory is short. */
+/* Says that the next handshake on a socket is with this server: as a client without SNI, or as a
+ * server whose peer claims the name. False if memory is short. */
 bool handshake_expect_server(int descriptor, const char *server_name);
 
 /* False, with nothing done, if memory is short. The connection owns the struct. If it is freed

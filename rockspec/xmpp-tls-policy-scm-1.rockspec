@@ -73,6 +73,7 @@ build = {
 			["xmpp_tls_policy.contexts.adopted_contexts"] = "lua/xmpp_tls_policy/contexts/adopted_contexts.lua";
 			["xmpp_tls_policy.contexts.foreseen_outages"] = "lua/xmpp_tls_policy/contexts/foreseen_outages.lua";
 			["xmpp_tls_policy.contexts.known_settings"] = "lua/xmpp_tls_policy/contexts/known_settings.lua";
+			["xmpp_tls_policy.contexts.configuration_log"] = "lua/xmpp_tls_policy/contexts/configuration_log.lua";
 			["xmpp_tls_policy.contexts.session_memory"] = "lua/xmpp_tls_policy/contexts/session_memory.lua";
 			["xmpp_tls_policy.contexts.tls_contexts"] = "lua/xmpp_tls_policy/contexts/tls_contexts.lua";
 			["xmpp_tls_policy.contexts.trial"] = "lua/xmpp_tls_policy/contexts/trial.lua";

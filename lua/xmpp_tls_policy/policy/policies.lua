@@ -72,7 +72,9 @@ local function put_in_force(self, host, policy)
 	if before == policy then
 		return
 	end
-	if not before or described(before) ~= described(policy) then
+	-- At the start, a host that has the policy for all needs no line of its own.
+	local known = before or self._policies["*"]
+	if not known or described(known) ~= described(policy) then
 		self._server.log("*", "info", "%s: %s", named(host), described(policy))
 	end
 	if (before or self._policies["*"]) ~= policy then
