@@ -45,7 +45,12 @@ local MOST_PAIRS = 1000
 --   used_dialback     true once the peer sent dialback
 --   refused           true once the stream is refused
 function stream.new(server, session)
-	return setmetatable({ session = session }, class_of(server, server.role(session)))
+	-- With room for the other fields from the start.
+	local made = {
+		session = session, connection = nil, facts = nil, verdict = nil, policy_name = nil, judged = nil, counted = nil,
+		mechanism = nil,
+	}
+	return setmetatable(made, class_of(server, server.role(session)))
 end
 
 --- From now on the stream asks this adapter.
