@@ -592,6 +592,7 @@ struct handshake {
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* that a client asked for, until the end of the handshake */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
+	int32_t label;              /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
@@ -609,7 +610,8 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-void handshake_finish(struct handshake *handshake, bool keep_hello);
+/* `label`: of the context that it finished on; 0: none. */
+void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
  * connection fails later, in contrast to SSL_is_init_finished. */
@@ -621,6 +623,9 @@ void handshake_fail(struct handshake *handshake);
 /* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
  * code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the label of the context on which it finished. */
+int handshake_push_label(lua_State *L, SSL *connection);
 
 /* ---- resumption.c ------------------------------------------------------ */
 

@@ -39,6 +39,14 @@ static int offer(lua_State *L)
 	return push_of_luasec(L, handshake_push_offer);
 }
 
+/* observer.label(luasec_connection)
+ * Returns the label (context:observe) of the context on which the handshake of a LuaSec connection
+ * finished. Or nil, message, code: "closed", "unobserved", "handshake", "missing" (it has none). */
+static int label(lua_State *L)
+{
+	return push_of_luasec(L, handshake_push_label);
+}
+
 /* observer.tls_unique(luasec_connection)
  * Returns the channel binding tls-unique of a LuaSec connection, a string of bytes. Or nil,
  * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (TLS 1.3
@@ -87,6 +95,7 @@ void observer_open(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "facts", facts },
 		{ "offer", offer },
+		{ "label", label },
 		{ "tls_unique", tls_unique },
 		{ "refusals", refusals },
 		{ "expect_server", expect_server },

@@ -45,8 +45,8 @@ for _, group in ipairs(suites.groups) do
 	group_names[group.name:lower()] = group.name
 end
 
--- The first two are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
-local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true }
+-- The first three are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
+local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true, ssl = true }
 for id in pairs(clauses) do
 	clause_ids[id] = true
 end

@@ -2,6 +2,7 @@
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
 local new_closing = require "xmpp_tls_policy.stream.closing".new
@@ -28,8 +29,8 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates, own_certificates,
--- reports, admission.
+-- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- own_certificates, outages, reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -51,10 +52,13 @@ function service.new(server, kept)
 	self.own_certificates = own_certificate_check.new {
 		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
 	}
+	self.outages = foreseen_outages.new {
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
 		server = server, policies = self.policies, certificates = self.certificates, closing = self.closing,
-		metrics = self.metrics,
+		metrics = self.metrics, contexts = self.adopted,
 		on_unobserved = function ()
 			self.tls_contexts:search_direct_tls()
 		end,
@@ -88,12 +92,14 @@ function methods:add_host(host)
 	end
 	look_for_shut_hosts(self)
 	self.own_certificates:check(host)
+	self.outages:check { host }
 end
 
 --- Logs the faults of our hosts and their certificates.
 function methods:check_hosts()
 	look_for_shut_hosts(self)
 	self.own_certificates:check_all(self.policies:hosts())
+	self.outages:check(self.policies:hosts())
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.

@@ -191,6 +191,15 @@ function command_service.log_of(entries, total)
 	}
 end
 
+--- Outages that report mode foresees (see contexts/foreseen_outages.lua), from a table host -> messages.
+function command_service.outages(by_host)
+	return {
+		of = function (_, host)
+			return by_host[host] or {}
+		end,
+	}
+end
+
 --- A writer that keeps its text and its calls.
 function command_service.writer(width)
 	local writer = { width = width, text = "", calls = {} }

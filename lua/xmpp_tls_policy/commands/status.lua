@@ -112,6 +112,9 @@ local function warnings(service, wanted, now)
 		for _, warning in ipairs(policy:warnings(now)) do
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
+		for _, message in ipairs(service.outages:of(host)) do
+			add(message, host, { kind = "outage", message = message })
+		end
 	end)
 	for _, host in ipairs(service.server.hosts()) do
 		local reason = shut_hosts.reason(service.server, service.policies, host)

@@ -70,6 +70,12 @@ local function log(self, entry)
 	end
 	if entry.policy.mode == "report" then
 		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", which, entry.policy:name())
+		local enforcement = self._adopted:enforcement(entry, entry.policy)
+		-- Those for STARTTLS are looked at when the configuration is loaded (see foreseen_outages.lua).
+		if service and enforcement and enforcement.failure then
+			server.log("*", "error", "%s: if %s were enforced, nobody could connect with TLS: %s", which, entry.policy:name(),
+				enforcement.failure)
+		end
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())

@@ -69,6 +69,7 @@ contract.functions = {
 	hosts = "() -> sorted list of our hosts and components",
 	is_host = "(domain) -> boolean",
 	serves_clients = "(host) -> whether clients can log in; nil where there is no such host",
+	demands_certificate = "(host, domain) -> whether the server itself accepts no dialback alone from a domain",
 	serves_servers = "(host) -> whether other servers can connect; nil where there is no such host",
 	lacks_starttls = "(host) -> why it cannot offer STARTTLS, with the remedy, or nil",
 	is_anonymous = "(host) -> whether each login makes a new account",

@@ -28,13 +28,14 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
 		_closing = options.closing,
 		_metrics = options.metrics,
+		_contexts = options.contexts,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -45,11 +46,11 @@ function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
 	if not stream then
-		stream = new_stream(server, session)
+		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream:use(server)
+	stream:use(server, self._contexts)
 	return stream
 end
 

@@ -12,7 +12,7 @@ local metatable = { __index = methods }
 -- Adapter -> role -> metatable of its streams. Weak in both, as a reload makes another adapter.
 local classes = setmetatable({}, { __mode = "kv" })
 
-local function class_of(server, role)
+local function class_of(server, role, contexts)
 	local of_server = classes[server]
 	if not of_server then
 		of_server = { facts = shared_facts.new() }
@@ -20,7 +20,8 @@ local function class_of(server, role)
 	end
 	local name = role or "none"
 	if not of_server[name] then
-		of_server[name] = { __index = setmetatable({ server = server, role = role, _class = of_server }, metatable) }
+		local common = { server = server, role = role, contexts = contexts, _class = of_server }
+		of_server[name] = { __index = setmetatable(common, metatable) }
 	end
 	return of_server[name]
 end
@@ -28,9 +29,10 @@ end
 -- Of one stream: a peer chooses for how many pairs it authenticates.
 local MOST_PAIRS = 1000
 
---- A Stream for a session of a server. Its fields:
+--- A Stream for a session of a server; `contexts`: may be nil where no report is made. Its fields:
 --   server, session   the adapter, and the server's session
 --   role              "c2s", "s2sin" or "s2sout"
+--   contexts          the adopted contexts (see contexts/adopted_contexts.lua), its own among them
 --   connection        the LuaSec connection that facts belong to; nil before TLS
 --   facts             see README.md; nil: unknown. Streams share them, so they are not to be changed
 --   judged            the pair that was judged last: { policy, host, domain, vouched }; nil if it was refused
@@ -44,19 +46,19 @@ local MOST_PAIRS = 1000
 --   went_on           true once the server's own check of the certificate let the stream go on
 --   used_dialback     true once the peer sent dialback
 --   refused           true once the stream is refused
-function stream.new(server, session)
+function stream.new(server, session, contexts)
 	-- With room for the other fields from the start.
 	local made = {
 		session = session, connection = nil, facts = nil, verdict = nil, policy_name = nil, judged = nil, counted = nil,
 		mechanism = nil,
 	}
-	return setmetatable(made, class_of(server, server.role(session)))
+	return setmetatable(made, class_of(server, server.role(session), contexts))
 end
 
 --- From now on the stream asks this adapter.
-function methods:use(server)
+function methods:use(server, contexts)
 	if self.server ~= server then
-		setmetatable(self, class_of(server, self.role))
+		setmetatable(self, class_of(server, self.role, contexts))
 	end
 end
 

@@ -61,6 +61,7 @@ describe("the command status", function ()
 		return {
 			server = command_service.server { options = set, hosts = hosts, current_contexts = current },
 			policies = command_service.policies(by_host),
+			outages = command_service.outages {},
 			adopted = {
 				each = function (_, visit)
 					for _, found in ipairs(list or {}) do
@@ -271,6 +272,15 @@ describe("the command status", function ()
 		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("warns of outages that report mode foresees", function ()
+		local service = service_of { ["*"] = report, ["a.test"] = report, ["b.test"] = report, ["c.test"] = report }
+		service.outages = command_service.outages { ["b.test"] = { "no TLS" }, ["c.test"] = { "no TLS" } }
+		local found = command_service.json(service, "status").warnings
+		assert.same({ kind = "outage", message = "no TLS", hosts = { "b.test", "c.test" } }, found[1])
+		local text = command_service.run(service, "status", "width=200")
+		assert.matches("\nWarning: b.test, c.test: no TLS\n?", text)
 	end)
 
 	it("lets the server go on between contexts", function ()
