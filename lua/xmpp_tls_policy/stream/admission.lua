@@ -381,7 +381,7 @@ local function before_authentication(self, session, element)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
-	stream.used_dialback = stream.used_dialback or is_dialback
+	stream.used_dialback = stream.used_dialback or is_dialback or nil
 	local has_own_pair = is_dialback and role == "s2sin"
 	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)
