@@ -18,7 +18,7 @@ function policies.new(given)
 		_read = kept and kept._read or {}, -- see policy_of_host
 		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
 		_warned = {}, -- messages about exceptions that were logged since the options were read
-		_generation = kept and kept._generation or 0,
+		number = kept and kept.number or 0, -- changes whenever the policy for some host becomes another one
 	}, metatable)
 end
 
@@ -78,7 +78,7 @@ local function put_in_force(self, host, policy)
 		self._server.log("*", "info", "%s: %s", named(host), described(policy))
 	end
 	if (before or self._policies["*"]) ~= policy then
-		self._generation = self._generation + 1
+		self.number = self.number + 1
 	end
 	self._policies[host] = policy
 end
@@ -199,14 +199,14 @@ end
 function methods:remove(host)
 	if self._policies[host] then
 		self._policies[host], self._read[host] = nil, nil
-		self._generation = self._generation + 1
+		self.number = self.number + 1
 	end
 end
 
 --- No host has one.
 function methods:clear()
 	self._policies, self._read = {}, {}
-	self._generation = self._generation + 1
+	self.number = self.number + 1
 end
 
 ---- Questions -----------------------------------------------------------------
@@ -225,7 +225,7 @@ end
 
 --- A number that changes whenever the policy for some host becomes another one.
 function methods:generation()
-	return self._generation
+	return self.number
 end
 
 --- Whether a host has a policy. Where the module is disabled, it has none.
