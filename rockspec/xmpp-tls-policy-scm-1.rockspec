@@ -57,6 +57,7 @@ build = {
 			["xmpp_tls_policy.commands.connection_row"] = "lua/xmpp_tls_policy/commands/connection_row.lua";
 			["xmpp_tls_policy.commands.explain"] = "lua/xmpp_tls_policy/commands/explain.lua";
 			["xmpp_tls_policy.commands.forget"] = "lua/xmpp_tls_policy/commands/forget.lua";
+			["xmpp_tls_policy.commands.forget_report"] = "lua/xmpp_tls_policy/commands/forget_report.lua";
 			["xmpp_tls_policy.commands.host_names"] = "lua/xmpp_tls_policy/commands/host_names.lua";
 			["xmpp_tls_policy.commands.offered_certificates"] = "lua/xmpp_tls_policy/commands/offered_certificates.lua";
 			["xmpp_tls_policy.commands.output"] = "lua/xmpp_tls_policy/commands/output.lua";

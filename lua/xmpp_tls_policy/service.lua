@@ -49,9 +49,11 @@ function service.new(server, kept)
 		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
-	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
 	self._queue = work_queue.new { server = server }
+	self.reports = cutoff_reports.new {
+		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
+	}
 	self.own_certificates = own_certificate_check.new {
 		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
 	}
@@ -98,13 +100,29 @@ local function look_for_shut_hosts(self)
 	end)
 end
 
+-- A host in report mode has a report, and no other has, nor anything stored of one.
+local function follow_mode(self, host)
+	local policy = self.policies:policy_for(host)
+	if policy.mode == "report" then
+		local milder = policy:milder()
+		self.reports:open(host).level = milder and milder.level
+	else
+		self.reports:tidy(host)
+	end
+end
+
+--- The modes of hosts may have changed.
+function methods:follow_modes()
+	for _, host in ipairs(self.policies:hosts()) do
+		follow_mode(self, host)
+	end
+end
+
 --- Makes the policy of a host active: before its streams are judged.
 function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
-	if self.policies:policy_for(host).mode == "report" then
-		self.reports:open(host)
-	end
+	follow_mode(self, host)
 	look_for_shut_hosts(self)
 	self.own_certificates:check(host)
 	self.outages:check { host }
@@ -115,6 +133,18 @@ function methods:check_hosts()
 	look_for_shut_hosts(self)
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
+end
+
+--- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when
+-- it is called again.
+function methods:report_client(session)
+	local server = self.server
+	local host = server.host(session)
+	local policy = self.policies:covers(host) and self.policies:policy_for(host)
+	-- Before it has bound a resource, Prosody does not count it as authenticated.
+	if policy and policy.mode == "report" and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
+		self.reports:see_client(policy, self.admission:stream(session), host)
+	end
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.

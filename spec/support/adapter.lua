@@ -100,16 +100,12 @@ function adapter.new(more)
 			stored[key or ""] = value
 			return true
 		end
-		function store.set_fields(_, key, fields)
-			local value = stored[key or ""] or {}
-			stored[key or ""] = value
-			for field, part in pairs(fields) do
-				value[field] = part or nil
-			end
-			return true
-		end
 		function store.keys()
-			return pairs(stored)
+			local last
+			return function ()
+				last = next(stored, last)
+				return last
+			end
 		end
 		return store
 	end

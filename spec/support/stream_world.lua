@@ -62,6 +62,8 @@ function session_functions.is_secure(session) return session.secure == true end
 function session_functions.awaits_tls(session) return session.secure == false end
 function session_functions.is_destroyed(session) return session.destroyed == true end
 function session_functions.speaks_xmpp_itself(session) return not session.is_over_http end
+function session_functions.carrier(session) return session.carrier end
+function session_functions.carry_over(session, old) old.carrier = session.carrier end
 function session_functions.speaks_for(session, domain) return session.authed[domain] == true end
 function session_functions.has_valid_chain(session) return session.chain_valid == true end
 function session_functions.has_trusted_chain(session)

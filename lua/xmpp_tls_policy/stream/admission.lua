@@ -307,10 +307,13 @@ end
 --- A client goes on with an old session on a new connection (xep0198.5.resumption). Harmless when it is called
 -- again.
 function methods:resumed(old, new)
-	local stream = self._server.stream(new)
-	if stream and stream.mechanism then
+	local server = self._server
+	-- One over HTTP may not have been asked for its Stream yet.
+	local stream = server.stream(new) or server.carrier(new) and self:stream(new)
+	if stream and (stream.mechanism or server.is_authenticated(new)) then
+		server.carry_over(new, old)
 		stream.session = old
-		self._server.set_stream(old, stream)
+		server.set_stream(old, stream)
 		stream:publish()
 	end
 end

@@ -573,6 +573,26 @@ describe("a stream", function ()
 		assert.equal("TLSv1.2", old.public.facts.version)
 	end)
 
+	it("xep0198.5.resumption: is about the connection that is there now, whatever carries XMPP", function ()
+		-- From direct XMPP to WebSocket and back.
+		local world = stream_world.new { ["strict.test"] = should }
+		local old = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			connection = connection_of("c2s", "good", "none") }
+		world.admission:opened(old)
+		assert.equal("TLSv1.2", old.public.facts.version)
+		local over_http = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			is_over_http = true, carrier = "WebSocket" }
+		world.admission:resumed(old, over_http)
+		assert.equal("WebSocket", old.carrier)
+		assert.same({ nil, nil }, { old.stream.facts, old.public.facts })
+		local back = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			connection = connection_of("c2s", "good", "none") }
+		world.admission:opened(back)
+		world.admission:resumed(old, back)
+		assert.is_nil(old.carrier)
+		assert.equal("TLSv1.2", old.public.facts.version)
+	end)
+
 	it("over HTTP is the web server's", function ()
 		local world = stream_world.new { ["strict.test"] = should }
 		local session = world:session { role = "c2s", host = "strict.test", is_over_http = true }

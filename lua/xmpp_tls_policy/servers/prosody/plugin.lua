@@ -177,13 +177,16 @@ local function hook_reports(service, host_module)
 	end
 	safe_hooks.hook(host_module, "s2sin-established", report_server)
 	safe_hooks.hook(host_module, "s2sout-established", report_server)
-	safe_hooks.hook(host_module, "resource-bind", function (event)
-		local policy, session = service.policies:policy_for(host), event.session
-		-- Anonymous clients have another name each time.
-		if policy.mode == "report" and server.speaks_xmpp_itself(session) and not server.is_anonymous(host) then
-			service.reports:see(policy, admission:stream(session), host)
-		end
-	end)
+	-- Each moment in which a connection becomes somebody's. After those that keep the mechanism and put a new
+	-- connection into an old session (0); see hook_authentication and hook_life.
+	for _, name in ipairs { "authentication-success", "resource-bind" } do
+		safe_hooks.hook(host_module, name, function (event)
+			service:report_client(event.session)
+		end, -1)
+	end
+	safe_hooks.hook(host_module, "smacks-hibernation-end", function (event)
+		service:report_client(event.resumed)
+	end, -1)
 end
 
 ---- Hosts ---------------------------------------------------------------------
@@ -296,7 +299,11 @@ local function hook_life(service, module)
 	-- While both sessions are whole, which is before all handlers (0).
 	safe_hooks.hook(module, "c2s-session-updated", function (event)
 		service.admission:resumed(event.session, event.from_session)
+		service:report_client(event.session)
 	end, 0)
+	safe_hooks.hook(module, "user-deleted", function (event)
+		service.reports:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
+	end)
 	safe_hooks.hook(module, "host-deactivated", function (host)
 		service.policies:remove(host)
 		server.remove_host(host)
@@ -314,6 +321,7 @@ local function hook_life(service, module)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
+		safe_hooks.call("opening and ending reports", service.follow_modes, service)
 		safe_hooks.call("checking our hosts", service.check_hosts, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.judge_streams_again, service)
