@@ -246,6 +246,8 @@ int readback_push(lua_State *L, SSL_CTX *context)
 	set_boolean(L, "no_early_data",
 		    SSL_CTX_get_max_early_data(context) == 0 &&
 			SSL_CTX_get_recv_max_early_data(context) == 0);
+	if (security_is_certificates_only(context))
+		set_boolean(L, "insecure_strength", true);
 	set_integer(L, "tickets", (lua_Integer)SSL_CTX_get_num_tickets(context));
 	return 1;
 }

@@ -150,11 +150,11 @@ end
 --- The milder level or the exception that would let the peer in, in words; nil if neither does.
 function remedies.of_policy(hello, given)
 	local policy = given.policy
-	local milder = policy.mode ~= "report" and policy:milder()
-	if not milder then
+	if policy.mode == "report" then
 		return nil
 	elseif given.role == "c2s" then
-		return accepts(milder:settings_for(given.before, given.operator), given.certificate, hello)
+		local milder = policy:milder()
+		return milder and accepts(milder:settings_for(given.before, given.operator), given.certificate, hello)
 			and ('level = "%s"'):format(milder.level) or nil
 	end
 	local excepted = policy:mildest_exception()
@@ -206,7 +206,7 @@ local changes = {
 		return chosen.group and chosen.group.name
 	end },
 	{ function (before)
-		before.dh_bits = before.dh_bits or 2048
+		before.dh_bits, before.has_dhe = before.dh_bits or 2048, true
 	end, function (_, chosen)
 		return chosen.suite.key_exchange == "DHE" and "DH parameters" or nil
 	end },

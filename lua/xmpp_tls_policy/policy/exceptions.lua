@@ -103,9 +103,10 @@ end
 
 -- ---- use -------------------------------------------------------------------------
 
--- Whether an exception makes anything of a policy milder.
+-- Whether an exception has an effect beside a policy. A level opens contexts beyond the server's own
+-- settings, also if it is the policy's.
 local function has_effect(policy, exception)
-	return exception.level ~= nil and exception.level ~= policy.level
+	return exception.level ~= nil
 		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= policy.unauthenticated_s2s
 end
 

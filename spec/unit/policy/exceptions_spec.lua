@@ -123,10 +123,22 @@ describe("an exception", function ()
 	end)
 
 	it("that makes nothing milder does not apply", function ()
-		local policy = policy_with({ ["old.example"] = exception() }, { level = "must" })
+		local policy = policy_with { ["old.example"] = exception { level = "none", unauthenticated_s2s = "dialback" } }
 		assert.equal(policy, policy:for_peer("old.example", NOW))
 		assert.same({ { domain = "old.example", kind = "idle", message = 'the exception for old.example ("old server") '
-			.. "has no effect: draft-saintandre-xmpp-tls-02, level must has it already" } }, policy:warnings(NOW))
+			.. "has no effect: draft-saintandre-xmpp-tls-02, level should has it already" } }, policy:warnings(NOW))
+	end)
+
+	it("opens contexts if it has a level, also if it is the policy's", function ()
+		for _, level in ipairs { "should", "must" } do
+			local policy = policy_with({ ["old.example"] = exception(), ["dialback.example"] = exception { level = "none",
+				unauthenticated_s2s = "dialback" } }, { level = level, unauthenticated_s2s = "refuse" })
+			assert.is_true(policy:for_peer("old.example", NOW).opens)
+			assert.is_true(policy:mildest_exception().opens)
+			assert.is_false(policy:for_peer("dialback.example", NOW).opens)
+			assert.is_nil(policy.opens)
+			assert.same({}, policy:warnings(NOW))
+		end
 	end)
 
 	it("is warned about from two weeks before its end, and after it", function ()
