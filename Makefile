@@ -167,8 +167,18 @@ $(TREE)/soak/malloc.so: spec/soak/malloc.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) -isystem $(LUA_INCDIR) -shared -o $@ $<
 
-install: ## install with LuaRocks, for the system or into TREE
-	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
+# The server's user has to read all of it, whatever the umask is and the modes of an older tree are.
+INSTALL_TREE = $(if $(filter command line,$(origin TREE)),--tree $(TREE))
+
+install: ## install with LuaRocks, for the system or into TREE, readable for all users
+	umask 022 && $(LUAROCKS) make --deps-mode none $(INSTALL_TREE) $(ROCKSPEC)
+	@for kind in deploy_lua_dir deploy_lib_dir rocks_dir; do \
+		folder=$$($(LUAROCKS) $(INSTALL_TREE) config $$kind) || exit; \
+		chmod a+rx "$$folder" "$$folder/.." "$$folder/../.." || exit; \
+		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
+			[ ! -e "$$folder/$$name" ] || chmod -R a+rX "$$folder/$$name" || exit; \
+		done; \
+	done
 
 clean: ## remove the built files
 	rm -rf build $(CORE)

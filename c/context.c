@@ -281,7 +281,7 @@ static int context_resume(lua_State *L)
 	if (lua_isnil(L, 2)) {
 		done = resumption_disable(context);
 	} else {
-		struct session_store *store = session_store_check(L, 2);
+		struct session_store *store = store_check(L, 2);
 		const char *name = luaL_checklstring(L, 3, &length);
 		done = resumption_enable(context, store, name, length) &&
 		       (lua_isnil(L, 4) || resumption_set_names(L, context, 4));

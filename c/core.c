@@ -33,7 +33,7 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 		{ "certificate", certificate_open },
 		{ "connection", connection_open },
 		{ "observer", observer_open },
-		{ "session_store", session_store_open },
+		{ "session_store", store_open },
 		{ "session_store_trial", session_store_trial_open },
 	};
 	library_check(L);

@@ -101,6 +101,16 @@ bool library_has_made(const SSL_CTX *context, const char **ours, const char **ot
  * ASCII, or not in NFC, equals only itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
 
+/* ---- name_constraints.c ------------------------------------------------ */
+
+/* Sets `*authorities` to those in a verified chain, behind its first certificate, that have name
+ * constraints; NULL: none. The caller frees it, also after a failure. False if memory is short. */
+bool name_constraints_collect(const STACK_OF(X509) * chain, STACK_OF(X509) * *authorities);
+
+/* Returns whether such authorities (NULL: none) may vouch for a domain, which is normalised, as
+ * far as they constrain DNS names (rfc5280.4.2.1.10.within-dns-constraint). */
+bool name_constraints_permit(const STACK_OF(X509) * authorities, const char *domain);
+
 /* ---- identity.c -------------------------------------------------------- */
 
 enum identity_kind {
@@ -130,8 +140,10 @@ void identity_read(struct identity *identity, const GENERAL_NAME *name);
 
 /* Returns whether the certificate is for a service ("xmpp-client", "xmpp-server") at a domain,
  * which is normalised, by RFC 6120 and RFC 6125. Never looks at the Common Name
- * (rfc6125.6.4.4.no-common-name). */
-bool identity_covers(X509 *certificate, const char *domain, const char *service);
+ * (rfc6125.6.4.4.no-common-name). `authorities`: those of its chain with name constraints, as
+ * name_constraints_collect finds them; outside these, SRV-IDs and XmppAddrs do not count. */
+bool identity_covers(X509 *certificate, const STACK_OF(X509) * authorities, const char *domain,
+		     const char *service);
 
 /* ---- certificate_facts.c ----------------------------------------------- */
 
@@ -153,6 +165,9 @@ void certificate_open(lua_State *L);
 
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
+
+/* The same for the certificate of a peer, with the chain that OpenSSL verified; NULL: none. */
+void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509) * chain);
 
 /* Pushes an empty one. The caller puts a reference there, which is freed with it. */
 X509 **certificate_push_empty(lua_State *L);
@@ -423,6 +438,28 @@ struct secret_memory {
 bool secret_memory_map(struct secret_memory *memory, size_t size);
 void secret_memory_unmap(struct secret_memory *memory);
 
+/* ---- session_shares.c -------------------------------------------------- */
+
+struct session_shares {
+	uint32_t *counts; /* sessions of each share */
+	uint32_t size;    /* shares */
+	uint32_t most;    /* sessions of one share */
+	uint64_t keys[3];
+};
+
+/* `counts`: so many numbers, all 0, which stay the caller's. False, with errno set, without
+ * random bytes. */
+bool session_shares_init(struct session_shares *shares, uint32_t *counts, uint32_t size);
+void session_shares_set_most(struct session_shares *shares, uint32_t most);
+
+/* The number of the share of an IPv4 address, or of a /48 of IPv6. Others may have the same one.
+ * 0, which has no bound, for a connection without an address. */
+uint32_t session_shares_find(const struct session_shares *shares,
+			     const struct failed_handshake *peer);
+bool session_shares_have_room(const struct session_shares *shares, uint32_t share);
+void session_shares_add(struct session_shares *shares, uint32_t share);
+void session_shares_subtract(struct session_shares *shares, uint32_t share);
+
 /* ---- session_store.c --------------------------------------------------- */
 
 /* A session on its way into the store or out of it. It holds a secret: the caller wipes it. */
@@ -432,7 +469,8 @@ struct session {
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint8_t secret_length;
 	uint8_t kind;
-	uint32_t age; /* seconds, on the way out */
+	uint32_t share; /* session_store_share_of, on the way in */
+	uint32_t age;   /* seconds, on the way out */
 };
 
 enum session_result {
@@ -444,40 +482,70 @@ enum session_result {
 
 struct session_statistics {
 	unsigned long hits, unknown, expired, other_context;
-	unsigned long refused; /* found, but OpenSSL did not resume it */
+	unsigned long refused;                 /* found, but OpenSSL did not resume it */
+	unsigned long over_share, other_state; /* not kept */
 	unsigned long insertions, evictions, removals;
 	unsigned long sessions; /* now */
 };
 
+struct session_store_size {
+	uint32_t capacity; /* sessions */
+	size_t bytes;
+	bool locked; /* the system does not swap it out */
+};
+
 struct session_store;
 
-/* Pushes the module `session_store`. */
-void session_store_open(lua_State *L);
-
-/* The store of the Store at `index`; raises an error for a closed one. */
-struct session_store *session_store_check(lua_State *L, int index);
-
-/* A store with one reference, or NULL. `lifetime` in seconds. The memory is wiped when the last
- * reference goes, and when the process ends. */
-struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime);
+/* A store with one reference, or NULL with errno set. `lifetime` in seconds; `share`: see
+ * session_store_set_share. The memory is wiped when the last reference goes, and when the process
+ * ends. */
+struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime,
+					unsigned int share);
 void session_store_up_ref(struct session_store *store);
 void session_store_free(struct session_store *store);
 
-/* All in constant time, without allocating. Inserting never fails: the oldest session makes
- * room. It replaces a session with the same ID. */
-void session_store_insert(struct session_store *store, const struct session *session);
+/* All in constant time, without allocating. */
+
+/* Puts a new session into the store; the oldest makes room, and one with the same ID is replaced.
+ * False, with nothing inserted, if its address has its share. */
+bool session_store_insert(struct session_store *store, const struct session *session);
+
+/* Gives the session with this ID another ID and secret. It keeps its age and its share, and goes by
+ * both IDs until one of them is used; earlier ones end. False, with nothing changed, if there is
+ * none. */
+bool session_store_renew(struct session_store *store, const unsigned char *id,
+			 const struct session *session);
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
 /* Counts the result of a look-up; finding counts nothing by itself. */
 void session_store_count(struct session_store *store, enum session_result result);
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
+/* Wipes the sessions that have expired among the next `most` places. */
+void session_store_sweep(struct session_store *store, uint32_t most);
+void session_store_flush(struct session_store *store);
+
 uint32_t session_store_lifetime(const struct session_store *store);
+void session_store_set_lifetime(struct session_store *store, uint32_t lifetime);
+
+/* `share` addresses that have as many sessions as they may fill the store; 1: no bound. */
+void session_store_set_share(struct session_store *store, unsigned int share);
+uint32_t session_store_share_of(const struct session_store *store,
+				const struct failed_handshake *peer);
+struct session_store_size session_store_size(const struct session_store *store);
 struct session_kinds *session_store_kinds(struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
 
 /* The store's clock stands at this time; with 0 it is the system's. */
 void session_store_set_clock(struct session_store *store, uint32_t seconds);
+
+/* ---- store.c ----------------------------------------------------------- */
+
+/* Pushes the module `session_store`. */
+void store_open(lua_State *L);
+
+/* The store of the Store at `index`; raises an error for a closed one. */
+struct session_store *store_check(lua_State *L, int index);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
@@ -532,6 +600,7 @@ struct handshake {
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* that a client asked for, until the end of the handshake */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
+	int32_t label;              /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
@@ -549,7 +618,8 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-void handshake_finish(struct handshake *handshake, bool keep_hello);
+/* `label`: of the context that it finished on; 0: none. */
+void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
  * connection fails later, in contrast to SSL_is_init_finished. */
@@ -561,6 +631,9 @@ void handshake_fail(struct handshake *handshake);
 /* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
  * code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the label of the context on which it finished. */
+int handshake_push_label(lua_State *L, SSL *connection);
 
 /* ---- resumption.c ------------------------------------------------------ */
 

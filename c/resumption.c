@@ -64,6 +64,18 @@ static bool demands_certificate(const SSL *connection)
 	return (SSL_get_verify_mode(connection) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
 }
 
+/* In TLS 1.3 a resumed session gets another ID. One that was resumed from elsewhere is not ours to
+ * keep. */
+static void keep(const struct handshake *handshake, SSL *connection, struct session *made)
+{
+	struct session_store *store = handshake->resumption->store;
+	made->share = session_store_share_of(store, &handshake->failure);
+	if (!SSL_session_reused(connection))
+		(void)session_store_insert(store, made);
+	else if (handshake->offered_session)
+		(void)session_store_renew(store, handshake->offered_id, made);
+}
+
 static int new_session(SSL *connection, SSL_SESSION *session)
 {
 	const struct handshake *handshake = resumable_handshake(connection);
@@ -77,12 +89,14 @@ static int new_session(SSL *connection, SSL_SESSION *session)
 	struct session_store *store = handshake->resumption->store;
 	int kind = session_kinds_find(session_store_kinds(store), connection, session);
 	size_t length = SSL_SESSION_get_master_key(session, made.secret, sizeof made.secret);
-	if (kind != SESSION_KIND_NONE && length > 0 && length <= sizeof made.secret) {
+	if (kind == SESSION_KIND_NONE) {
+		session_store_statistics(store)->other_state++;
+	} else if (length > 0 && length <= sizeof made.secret) {
 		memcpy(made.id, id, sizeof made.id);
 		memcpy(made.id_context, handshake->session_id_context, sizeof made.id_context);
 		made.secret_length = (uint8_t)length;
 		made.kind = (uint8_t)kind;
-		session_store_insert(store, &made);
+		keep(handshake, connection, &made);
 	}
 	OPENSSL_cleanse(&made, sizeof made);
 	return 0; /* we keep no reference to OpenSSL's session */
@@ -97,20 +111,20 @@ static bool set_time(SSL_SESSION *session, time_t created)
 #endif
 }
 
-/* OpenSSL's form of a session in the store; NULL without memory. */
+/* OpenSSL's form of a session in the store; NULL without memory. It begins now, with the seconds
+ * that are left: OpenSSL gives them to the ticket that renews it. */
 static SSL_SESSION *make_session(struct session_store *store, const struct session *found)
 {
 	const struct session_kinds *kinds = session_store_kinds(store);
 	SSL_SESSION *session = SSL_SESSION_dup(kinds->kinds[found->kind].model);
-	long lifetime = (long)session_store_lifetime(store);
+	long left = (long)session_store_lifetime(store) - (long)found->age;
 	if (session == NULL)
 		return NULL;
 	if (SSL_SESSION_set1_id(session, found->id, sizeof found->id) == 1 &&
 	    SSL_SESSION_set1_id_context(session, found->id_context, sizeof found->id_context) ==
 		1 &&
 	    SSL_SESSION_set1_master_key(session, found->secret, found->secret_length) == 1 &&
-	    set_time(session, time(NULL) - (time_t)found->age) &&
-	    SSL_SESSION_set_timeout(session, lifetime) == 1)
+	    set_time(session, time(NULL)) && SSL_SESSION_set_timeout(session, left) == 1)
 		return session;
 	SSL_SESSION_free(session);
 	return NULL;

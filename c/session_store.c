@@ -1,37 +1,44 @@
-/* Store: sessions that can be resumed, found by session ID. Its memory has a fixed size, and
- * the oldest session makes room for a new one. Nothing is allocated after it is made. */
+/* Sessions that can be resumed, found by session ID. Their memory has a fixed size, and the oldest
+ * makes room for a new one. Nothing is allocated after the store is made. */
 #include "internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <openssl/crypto.h>
 
-/* A session; the rest of it is in its kind. Numbers of records count from 1: 0 is none. */
+/* A session; the rest of it is in its kind. Numbers of records count from 1: 0 is none.
+ *
+ * In TLS 1.3 each resumption gives the session another ID, and the client may lose it. So a session
+ * has up to two records, which are partners: with the ID that was used last, and with the one that
+ * was given out last. */
 struct record {
 	unsigned char id[SESSION_ID_SIZE];
 	unsigned char secret[SESSION_SECRET_SIZE];
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint32_t created; /* seconds, by the store's clock */
 	uint32_t next;    /* in the same bucket */
+	uint32_t partner;
+	uint32_t share; /* that it counts to */
 	uint8_t kind;
 	uint8_t secret_length; /* 0: the record is free */
 };
 
 struct session_store {
 	unsigned long references;
-	struct secret_memory memory; /* the records, then the buckets */
+	struct secret_memory memory; /* the records, the buckets, the counts of the shares */
 	struct record *records;
 	uint32_t *buckets;
 	uint32_t capacity; /* records, and buckets */
 	uint32_t newest;   /* number of the record written last, 0 at first */
-	uint32_t oldest;   /* number of the one that expires first */
+	uint32_t oldest;   /* number of the one that was written first */
+	uint32_t swept;    /* number of the one that session_store_sweep looked at last */
 	uint32_t lifetime; /* seconds */
 	uint32_t time;     /* at which the clock stands; 0: it is the system's */
 	struct session_statistics statistics;
 	struct session_kinds kinds;
+	struct session_shares shares;
 };
 
 #define MEBIBYTE 1048576
@@ -57,20 +64,28 @@ static uint32_t *bucket_of(const struct session_store *store, const unsigned cha
 
 /* ---- memory ----------------------------------------------------------------- */
 
-struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime)
+struct session_store *session_store_new(unsigned int mebibytes, uint32_t lifetime,
+					unsigned int share)
 {
 	struct session_store *store = calloc(1, sizeof *store);
 	if (store == NULL || !secret_memory_map(&store->memory, (size_t)mebibytes * MEBIBYTE)) {
 		free(store);
 		return NULL;
 	}
-	size_t capacity = store->memory.size / (sizeof(struct record) + sizeof(uint32_t));
+	size_t capacity =
+	    store->memory.size / (sizeof(struct record) + sizeof(uint32_t) + sizeof(uint32_t));
 	store->capacity = (uint32_t)capacity;
 	store->records = store->memory.bytes;
 	store->buckets = (uint32_t *)(store->records + capacity);
 	store->references = 1;
 	store->lifetime = lifetime;
 	store->oldest = 1;
+	store->swept = store->capacity;
+	if (!session_shares_init(&store->shares, store->buckets + capacity, store->capacity)) {
+		session_store_free(store);
+		return NULL;
+	}
+	session_store_set_share(store, share);
 	return store;
 }
 
@@ -90,6 +105,11 @@ void session_store_free(struct session_store *store)
 
 /* ---- records ------------------------------------------------------------------ */
 
+static bool is_used(const struct record *record)
+{
+	return record->secret_length != 0;
+}
+
 static void unlink_record(struct session_store *store, uint32_t number)
 {
 	struct record *record = record_of(store, number);
@@ -97,6 +117,9 @@ static void unlink_record(struct session_store *store, uint32_t number)
 	while (*link != number)
 		link = &record_of(store, *link)->next;
 	*link = record->next;
+	if (record->partner != 0)
+		record_of(store, record->partner)->partner = 0;
+	session_shares_subtract(&store->shares, record->share);
 	OPENSSL_cleanse(record, sizeof *record);
 	store->statistics.sessions--;
 }
@@ -113,12 +136,13 @@ static uint32_t after(const struct session_store *store, uint32_t number)
 	return number == store->capacity ? 1 : number + 1;
 }
 
-/* Records are written in a ring, so the oldest come first. */
+/* Records are written in a ring, so the oldest come first, except the partners: they have the
+ * age of their session. */
 static void drop_expired(struct session_store *store, uint32_t most)
 {
 	for (uint32_t i = 0; i < most && store->newest != 0; i++) {
 		struct record *record = record_of(store, store->oldest);
-		if (record->secret_length != 0) {
+		if (is_used(record)) {
 			if (!is_expired(store, record))
 				return;
 			unlink_record(store, store->oldest);
@@ -137,33 +161,76 @@ static uint32_t find(const struct session_store *store, const unsigned char *id)
 	return number;
 }
 
-void session_store_insert(struct session_store *store, const struct session *session)
+/* Makes room for a record. Returns its number. */
+static uint32_t take_place(struct session_store *store)
 {
-	uint32_t number = find(store, session->id);
-	if (number != 0)
-		unlink_record(store, number);
-	number = store->newest == 0 ? 1 : after(store, store->newest);
-	struct record *record = record_of(store, number);
-	if (record->secret_length != 0) {
+	uint32_t number = store->newest == 0 ? 1 : after(store, store->newest);
+	if (is_used(record_of(store, number))) {
 		unlink_record(store, number);
 		store->statistics.evictions++;
 	}
 	if (store->oldest == number && store->newest != 0)
 		store->oldest = after(store, number);
+	store->newest = number;
+	return number;
+}
+
+/* Writes a record that is free. */
+static void write_record(struct session_store *store, uint32_t number,
+			 const struct session *session, uint32_t created, uint32_t share)
+{
+	struct record *record = record_of(store, number);
 	uint32_t *bucket = bucket_of(store, session->id);
 	memcpy(record->id, session->id, sizeof record->id);
 	memcpy(record->secret, session->secret, session->secret_length);
 	memcpy(record->id_context, session->id_context, sizeof record->id_context);
 	record->secret_length = session->secret_length;
 	record->kind = session->kind;
-	record->created = now(store);
+	record->created = created;
+	record->share = share;
 	record->next = *bucket;
 	*bucket = number;
-	store->newest = number;
+	session_shares_add(&store->shares, share);
 	store->statistics.insertions++;
 	store->statistics.sessions++;
+}
+
+bool session_store_insert(struct session_store *store, const struct session *session)
+{
+	uint32_t number = find(store, session->id);
+	if (number != 0)
+		unlink_record(store, number);
 	/* Two at a time bound the time of an insertion. */
 	drop_expired(store, 2);
+	if (!session_shares_have_room(&store->shares, session->share)) {
+		store->statistics.over_share++;
+		return false;
+	}
+	write_record(store, take_place(store), session, now(store), session->share);
+	return true;
+}
+
+/* rfc8446.4.6.1.lifetime-from-the-first: the new record has the age of the first. */
+bool session_store_renew(struct session_store *store, const unsigned char *id,
+			 const struct session *session)
+{
+	uint32_t number = find(store, id);
+	if (number == 0)
+		return false;
+	const struct record *used = record_of(store, number);
+	uint32_t created = used->created, share = used->share, place = used->partner;
+	if (place != 0)
+		unlink_record(store, place);
+	else if (session_shares_have_room(&store->shares, share))
+		place = take_place(store); /* which may be that of the used one */
+	else
+		unlink_record(store, place = number);
+	write_record(store, place, session, created, share);
+	if (place != number) {
+		record_of(store, number)->partner = place;
+		record_of(store, place)->partner = number;
+	}
+	return true;
 }
 
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
@@ -220,6 +287,31 @@ uint32_t session_store_lifetime(const struct session_store *store)
 	return store->lifetime;
 }
 
+void session_store_set_lifetime(struct session_store *store, uint32_t lifetime)
+{
+	store->lifetime = lifetime;
+}
+
+void session_store_set_share(struct session_store *store, unsigned int share)
+{
+	session_shares_set_most(&store->shares, share == 1 ? UINT32_MAX : store->capacity / share);
+}
+
+uint32_t session_store_share_of(const struct session_store *store,
+				const struct failed_handshake *peer)
+{
+	return session_shares_find(&store->shares, peer);
+}
+
+struct session_store_size session_store_size(const struct session_store *store)
+{
+	return (struct session_store_size){
+		.capacity = store->capacity,
+		.bytes = store->memory.size,
+		.locked = store->memory.locked,
+	};
+}
+
 struct session_kinds *session_store_kinds(struct session_store *store)
 {
 	return &store->kinds;
@@ -235,126 +327,20 @@ void session_store_set_clock(struct session_store *store, uint32_t seconds)
 	store->time = seconds;
 }
 
-static void flush(struct session_store *store)
+void session_store_sweep(struct session_store *store, uint32_t most)
+{
+	for (uint32_t i = 0; i < most && i < store->capacity; i++) {
+		store->swept = after(store, store->swept);
+		const struct record *record = record_of(store, store->swept);
+		if (is_used(record) && is_expired(store, record))
+			unlink_record(store, store->swept);
+	}
+}
+
+void session_store_flush(struct session_store *store)
 {
 	OPENSSL_cleanse(store->memory.bytes, store->memory.size);
 	store->newest = 0;
 	store->oldest = 1;
 	store->statistics.sessions = 0;
-}
-
-/* ---- Lua ---------------------------------------------------------------------- */
-
-struct session_store *session_store_check(lua_State *L, int index)
-{
-	struct session_store **object = luaL_checkudata(L, index, STORE_TYPE);
-	if (*object == NULL)
-		luaL_argerror(L, index, "store is closed");
-	return *object;
-}
-
-static int store_close(lua_State *L)
-{
-	struct session_store **object = luaL_checkudata(L, 1, STORE_TYPE);
-	session_store_free(*object);
-	*object = NULL;
-	return 0;
-}
-
-static lua_Integer option_integer(lua_State *L, const char *name, lua_Integer least,
-				  lua_Integer most)
-{
-	lua_getfield(L, 1, name);
-	lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
-	if (!(number >= (lua_Number)least && number <= (lua_Number)most) ||
-	    number != (lua_Number)(lua_Integer)number)
-		luaL_error(L, "session_store.new: %s is no integer from %d to %d", name, (int)least,
-			   (int)most);
-	lua_pop(L, 1);
-	return (lua_Integer)number;
-}
-
-/* session_store.new{ memory = MiB, lifetime = seconds }
- * The lifetime is at most seven days (rfc8446.4.6.1.lifetime-seven-days). Returns a Store, or nil,
- * message, code ("memory"). */
-static int store_new(lua_State *L)
-{
-	luaL_checktype(L, 1, LUA_TTABLE);
-	lua_Integer memory = option_integer(L, "memory", 1, 4096);
-	lua_Integer lifetime = option_integer(L, "lifetime", 1, 604800);
-	struct session_store **object = lua_newuserdata(L, sizeof(struct session_store *));
-	*object = NULL;
-	luaL_getmetatable(L, STORE_TYPE);
-	lua_setmetatable(L, -2);
-	*object = session_store_new((unsigned int)memory, (uint32_t)lifetime);
-	if (*object == NULL)
-		return push_failure(L, "memory", "no %d MiB of memory for sessions: %s",
-				    (int)memory, strerror(errno));
-	return 1;
-}
-
-/* store:stats() -> { hits, misses = { unknown, expired, context, refused },
- * insertions, evictions (for lack of room), removals (after a fatal alert),
- * sessions, capacity, bytes (of memory), lifetime (seconds), locked (whether the
- * system keeps the memory from being swapped out) } */
-static int store_stats(lua_State *L)
-{
-	const struct session_store *store = session_store_check(L, 1);
-	const struct session_statistics *statistics = &store->statistics;
-	lua_newtable(L);
-	lua_newtable(L);
-	set_integer(L, "unknown", (lua_Integer)statistics->unknown);
-	set_integer(L, "expired", (lua_Integer)statistics->expired);
-	set_integer(L, "context", (lua_Integer)statistics->other_context);
-	set_integer(L, "refused", (lua_Integer)statistics->refused);
-	lua_setfield(L, -2, "misses");
-	set_integer(L, "hits", (lua_Integer)statistics->hits);
-	set_integer(L, "insertions", (lua_Integer)statistics->insertions);
-	set_integer(L, "evictions", (lua_Integer)statistics->evictions);
-	set_integer(L, "removals", (lua_Integer)statistics->removals);
-	set_integer(L, "sessions", (lua_Integer)statistics->sessions);
-	set_integer(L, "capacity", (lua_Integer)store->capacity);
-	set_integer(L, "bytes", (lua_Integer)store->memory.size);
-	set_integer(L, "lifetime", (lua_Integer)store->lifetime);
-	set_boolean(L, "locked", store->memory.locked);
-	return 1;
-}
-
-/* store:flush() wipes all sessions; the counts of events stay. */
-static int store_flush(lua_State *L)
-{
-	flush(session_store_check(L, 1));
-	return 0;
-}
-
-/* store:sweep() wipes the sessions that have expired. To be called from time to time: without
- * it they are wiped only as new ones are inserted. */
-static int store_sweep(lua_State *L)
-{
-	struct session_store *store = session_store_check(L, 1);
-	drop_expired(store, store->capacity);
-	return 0;
-}
-
-/* store:set_lifetime(seconds) counts also for the sessions that are in the store. */
-static int store_set_lifetime(lua_State *L)
-{
-	struct session_store *store = session_store_check(L, 1);
-	lua_Integer lifetime = luaL_checkinteger(L, 2);
-	luaL_argcheck(L, lifetime >= 1 && lifetime <= 604800, 2, "no integer from 1 to 604800");
-	store->lifetime = (uint32_t)lifetime;
-	return 0;
-}
-
-void session_store_open(lua_State *L)
-{
-	static const luaL_Reg methods[] = {
-		{ "stats", store_stats }, { "flush", store_flush },
-		{ "sweep", store_sweep }, { "set_lifetime", store_set_lifetime },
-		{ NULL, NULL },
-	};
-	static const luaL_Reg none[] = { { NULL, NULL } };
-	static const luaL_Reg functions[] = { { "new", store_new }, { NULL, NULL } };
-	register_type(L, STORE_TYPE, methods, none, store_close);
-	luaL_newlib(L, functions);
 }

@@ -7,25 +7,46 @@
 #include <string.h>
 #include <time.h>
 
+#include <arpa/inet.h>
+
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-static const unsigned char *check_id(lua_State *L)
+static const unsigned char *check_id(lua_State *L, int index)
 {
 	size_t length = 0;
-	const char *id = luaL_checklstring(L, 2, &length);
-	luaL_argcheck(L, length == SESSION_ID_SIZE, 2, "no session ID of 32 bytes");
+	const char *id = luaL_checklstring(L, index, &length);
+	luaL_argcheck(L, length == SESSION_ID_SIZE, index, "no session ID of 32 bytes");
 	return (const unsigned char *)id;
 }
 
-/* trial.insert(store, id) */
+/* trial.insert(store, id, address) -> whether it was kept. `address`: "192.0.2.1", "2001:db8::1";
+ * nil: none. */
 static int trial_insert(lua_State *L)
 {
-	struct session_store *store = session_store_check(L, 1);
+	struct session_store *store = store_check(L, 1);
 	struct session session = { .secret_length = SESSION_SECRET_SIZE };
-	memcpy(session.id, check_id(L), sizeof session.id);
-	session_store_insert(store, &session);
-	return 0;
+	struct failed_handshake peer = { .family = AF_UNSPEC };
+	const char *address = luaL_optstring(L, 3, NULL);
+	if (address != NULL) {
+		peer.family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
+		luaL_argcheck(L, inet_pton(peer.family, address, peer.address) == 1, 3,
+			      "no address");
+	}
+	memcpy(session.id, check_id(L, 2), sizeof session.id);
+	session.share = session_store_share_of(store, &peer);
+	lua_pushboolean(L, session_store_insert(store, &session));
+	return 1;
+}
+
+/* trial.renew(store, id, new id) -> whether it was there. */
+static int trial_renew(lua_State *L)
+{
+	struct session_store *store = store_check(L, 1);
+	struct session session = { .secret_length = SESSION_SECRET_SIZE };
+	memcpy(session.id, check_id(L, 3), sizeof session.id);
+	lua_pushboolean(L, session_store_renew(store, check_id(L, 2), &session));
+	return 1;
 }
 
 /* trial.find(store, id) -> its age in seconds, or nil and "unknown" or "expired". */
@@ -36,10 +57,11 @@ static int trial_find(lua_State *L)
 		[SESSION_EXPIRED] = "expired",
 		[SESSION_OTHER_CONTEXT] = "context",
 	};
-	struct session_store *store = session_store_check(L, 1);
+	struct session_store *store = store_check(L, 1);
 	struct session session = { .secret_length = 0 };
 	const unsigned char id_context[SESSION_ID_CONTEXT_SIZE] = { 0 };
-	enum session_result result = session_store_find(store, check_id(L), id_context, &session);
+	enum session_result result =
+	    session_store_find(store, check_id(L, 2), id_context, &session);
 	OPENSSL_cleanse(session.secret, sizeof session.secret);
 	if (result == SESSION_FOUND) {
 		lua_pushnumber(L, (lua_Number)session.age);
@@ -53,7 +75,7 @@ static int trial_find(lua_State *L)
 /* trial.remove(store, id) */
 static int trial_remove(lua_State *L)
 {
-	session_store_remove(session_store_check(L, 1), check_id(L));
+	session_store_remove(store_check(L, 1), check_id(L, 2));
 	return 0;
 }
 
@@ -61,12 +83,12 @@ static int trial_remove(lua_State *L)
  * message, code ("tls"). */
 static int trial_fill(lua_State *L)
 {
-	struct session_store *store = session_store_check(L, 1);
+	struct session_store *store = store_check(L, 1);
 	struct session session = { .secret_length = SESSION_SECRET_SIZE };
 	for (lua_Integer count = luaL_checkinteger(L, 2); count > 0; count--) {
 		if (RAND_bytes(session.id, sizeof session.id) != 1)
 			return push_failure(L, "tls", "no random bytes");
-		session_store_insert(store, &session);
+		(void)session_store_insert(store, &session);
 	}
 	lua_pushboolean(L, 1);
 	return 1;
@@ -84,7 +106,7 @@ static double seconds_since(const struct timespec *start)
  * ("tls", "missing"). */
 static int trial_exercise(lua_State *L)
 {
-	struct session_store *store = session_store_check(L, 1);
+	struct session_store *store = store_check(L, 1);
 	lua_Integer count = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, count >= 1 && count <= 10000000, 2, "no integer from 1 to 10000000");
 	size_t size = (size_t)count * SESSION_ID_SIZE;
@@ -96,7 +118,7 @@ static int trial_exercise(lua_State *L)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (size_t i = 0; i < size; i += SESSION_ID_SIZE) {
 		memcpy(session.id, ids + i, sizeof session.id);
-		session_store_insert(store, &session);
+		(void)session_store_insert(store, &session);
 	}
 	lua_pushnumber(L, seconds_since(&start) / (double)count);
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -112,7 +134,7 @@ static int trial_exercise(lua_State *L)
  * system's again. */
 static int trial_set_clock(lua_State *L)
 {
-	struct session_store *store = session_store_check(L, 1);
+	struct session_store *store = store_check(L, 1);
 	session_store_set_clock(store,
 				lua_isnoneornil(L, 2) ? 0 : (uint32_t)luaL_checkinteger(L, 2));
 	return 0;
@@ -122,7 +144,7 @@ static int trial_set_clock(lua_State *L)
  * code ("tls"). */
 static int trial_models(lua_State *L)
 {
-	const struct session_kinds *kinds = session_store_kinds(session_store_check(L, 1));
+	const struct session_kinds *kinds = session_store_kinds(store_check(L, 1));
 	lua_newtable(L);
 	for (unsigned int i = 0; i < kinds->count; i++) {
 		unsigned char bytes[1024], *end = bytes;
@@ -154,7 +176,7 @@ static int kind_of(struct session_kinds *kinds, SSL_SESSION *session)
 static int trial_kind(lua_State *L)
 {
 	size_t length = 0;
-	struct session_kinds *kinds = session_store_kinds(session_store_check(L, 1));
+	struct session_kinds *kinds = session_store_kinds(store_check(L, 1));
 	const unsigned char *bytes = (const unsigned char *)luaL_checklstring(L, 2, &length);
 	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &bytes, (long)length);
 	if (session == NULL)
@@ -171,15 +193,11 @@ static int trial_kind(lua_State *L)
 void session_store_trial_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "insert", trial_insert },
-		{ "find", trial_find },
-		{ "remove", trial_remove },
-		{ "fill", trial_fill },
-		{ "exercise", trial_exercise },
-		{ "set_clock", trial_set_clock },
-		{ "models", trial_models },
-		{ "kind", trial_kind },
-		{ NULL, NULL },
+		{ "insert", trial_insert },       { "renew", trial_renew },
+		{ "find", trial_find },           { "remove", trial_remove },
+		{ "fill", trial_fill },           { "exercise", trial_exercise },
+		{ "set_clock", trial_set_clock }, { "models", trial_models },
+		{ "kind", trial_kind },           { NULL, NULL },
 	};
 	luaL_newlib(L, functions);
 }

@@ -36,7 +36,8 @@ static const struct flag {
 	{ "insecure_versions", 0, SSL_OP_NO_SSL_MASK },
 	{ "insecure_strength", 0, 0 },
 };
-#define FLAGS (sizeof flags / sizeof *flags)
+#define SKIPPED_EARLY_DATA SSL3_RT_MAX_PLAIN_LENGTH /* bytes; OpenSSL's default */
+#define FLAGS              (sizeof flags / sizeof *flags)
 
 struct settings {
 	int minimum_version, maximum_version; /* -1: not asked */
@@ -301,9 +302,11 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 	if (settings->no_stateless_tickets && !resumption_is_enabled(context) &&
 	    !SSL_CTX_set_num_tickets(context, 0))
 		refuse(refusal, "tls", "no_stateless_tickets");
-	/* rfc8446.E.5.no-early-data */
-	if (settings->no_early_data && (!SSL_CTX_set_max_early_data(context, 0) ||
-					!SSL_CTX_set_recv_max_early_data(context, 0)))
+	/* rfc8446.E.5.no-early-data. OpenSSL skips as much as it would receive
+	 * (rfc8446.4.2.10.rejected-early-data-is-skipped). */
+	if (settings->no_early_data &&
+	    (!SSL_CTX_set_max_early_data(context, 0) ||
+	     !SSL_CTX_set_recv_max_early_data(context, SKIPPED_EARLY_DATA)))
 		refuse(refusal, "tls", "no_early_data");
 }
 

@@ -10,6 +10,45 @@ if library and not package.cpath:find(library, 1, true) then
 end
 
 local fail_closed_name = "xmpp_tls_policy.servers.prosody.fail_closed"
+local plugin_name = "xmpp_tls_policy.servers.prosody.plugin"
+local version_name = "xmpp_tls_policy.version"
+
+-- The version of the files on disk; or nil and a message.
+local function installed_version()
+	local running = package.loaded[version_name]
+	package.loaded[version_name] = nil
+	local done, version = pcall(require, version_name)
+	package.loaded[version_name] = running
+	if done then
+		return version
+	end
+	return nil, version
+end
+
+-- Prosody loads this file anew at each reload of the module, and our other files once. Returns a
+-- message if files of another version are installed than those that it has loaded; otherwise nil.
+local function mixture()
+	if not package.loaded[fail_closed_name] then
+		return nil
+	end
+	local running, installed, problem = package.loaded[version_name], installed_version()
+	problem = tostring(problem):gsub("^%S+%.lua:%d+: ", ""):match "^[^\n]*[^\n:]"
+	if running == installed and running then
+		return nil
+	end
+	return ("%s is installed over %s, which is loaded: restart the server to use the new one"):format(
+		installed and "version " .. installed or ("an unknown version (%s)"):format(problem),
+		running and "version " .. running or "an older version")
+end
+
+-- Prosody does not begin a reload if this function raises an error.
+local function refuse_mixture()
+	local problem = mixture()
+	if problem then
+		module:log("error", "Not reloaded, and the loaded version stays in force: %s", problem)
+		error(problem, 0)
+	end
+end
 
 -- Refuses all clients and servers. The fallback if fail_closed.lua itself is missing or fails, so it
 -- requires no file of ours.
@@ -58,6 +97,12 @@ local function refuse_all(problem)
 	error("Refusing all clients and servers: xmpp_tls_policy is only partly installed: " .. tostring(problem), 0)
 end
 
+-- A version before this one does not refuse a reload. Nothing but its own files is loaded then.
+local mixed = mixture()
+if mixed and package.loaded[plugin_name] then
+	module:log("error", "The loaded version stays in force: %s", mixed)
+end
+
 -- Prosody goes on without a module that fails. So connections are refused from here on, until the
 -- module is active.
 local has_fail_closed, fail_closed = pcall(function ()
@@ -70,6 +115,11 @@ if not has_fail_closed then
 end
 
 local fits, problem = pcall(function ()
+	if not mixed then
+		module:log("info", "Version %s", (require(version_name)))
+	elseif not package.loaded[plugin_name] then
+		error(mixed, 0)
+	end
 	require "xmpp_tls_policy.servers.prosody.core_check"(module)
 end)
 if not fits then
@@ -83,5 +133,9 @@ if not fits then
 	return
 end
 
-local life = require "xmpp_tls_policy.servers.prosody.plugin".start(module)
-module.load, module.unload, module.add_host = life.load, life.unload, life.add_host
+local life = require(plugin_name).start(module)
+module.save, module.load, module.unload = refuse_mixture, life.load, life.unload
+function module.add_host(host_module)
+	host_module.save = refuse_mixture
+	life.add_host(host_module)
+end

@@ -1,6 +1,7 @@
 --- Counts of handshakes, refusals, resumption and certificates. They are kept whether the server
 -- has statistics of its own or not.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local core = require "xmpp_tls_policy.core"
 local counters = require "xmpp_tls_policy.counters"
 local suites = require "xmpp_tls_policy.policy.suites"
 
@@ -31,6 +32,7 @@ local changes = { "first", "renewal", "verified", "unverified", "change", "pendi
 
 -- The reasons of the session store.
 local misses = { "unknown", "expired", "context", "refused" }
+local not_kept = { "address", "state" }
 
 local suite_names = {}
 for name in pairs(suites.by_name) do
@@ -43,8 +45,8 @@ for _, group in ipairs(suites.groups) do
 	group_names[group.name:lower()] = group.name
 end
 
--- The first two are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
-local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true }
+-- The first three are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
+local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true, ssl = true }
 for id in pairs(clauses) do
 	clause_ids[id] = true
 end
@@ -97,6 +99,9 @@ local function new_counters()
 		store_misses = counters.new {
 			labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses),
 		},
+		store_not_kept = counters.new {
+			labels = { "reason" }, values = { reason = set(not_kept) }, zeros = each(not_kept),
+		},
 		hits = plain_counter(), insertions = plain_counter(), evictions = plain_counter(), removals = plain_counter(),
 	}
 end
@@ -112,22 +117,40 @@ function metrics.new(options)
 		_adopted = options.adopted,
 		_server = options.server,
 		_counters = kept and kept._counters or new_counters(),
+		-- Facts -> role -> outcome -> series: most streams share their facts.
+		_handshakes = setmetatable({}, { __mode = "k" }),
 		-- The store that was read last, and how much of its counts was counted.
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
-		_counted = kept and kept._counted or { misses = {} },
+		_counted = kept and kept._counted or { misses = {}, not_kept = {} },
 		_newest = kept and kept._newest or {}, -- see note_starttls
-		_expiries = kept and kept._expiries or {}, -- see certificate_expiries
+		_served = setmetatable({}, { __mode = "k" }), -- see served_validity
 	}, metatable)
 end
 
 ---- Counting ------------------------------------------------------------------
 
+local function series_of(self, role, facts, outcome)
+	local group = facts.group and (group_names[facts.group:lower()] or "other")
+	return self._counters.handshakes:series(role, facts.version, facts.cipher_suite, group, tostring(facts.resumed),
+		outcome)
+end
+
+-- The same for facts that streams share, remembered.
+local function series_of_shared(self, role, facts, outcome)
+	local of_facts = self._handshakes[facts] or {}
+	local of_role = of_facts[role] or {}
+	self._handshakes[facts], of_facts[role] = of_facts, of_role
+	of_role[outcome] = of_role[outcome] or series_of(self, role, facts, outcome)
+	return of_role[outcome]
+end
+
 --- Counts a finished handshake, once its stream was judged. `facts`: README.md has the
 -- shape; `outcome`: "accepted", "exception" (accepted under one), "would_refuse" (in
 -- report mode) or "stream_refused".
 function methods:handshake(role, facts, outcome)
-	local group = facts.group and (group_names[facts.group:lower()] or "other")
-	self._counters.handshakes:add(1, role, facts.version, facts.cipher_suite, group, tostring(facts.resumed), outcome)
+	local find = facts.certificate and series_of or series_of_shared
+	local series = find(self, role, facts, outcome)
+	series.value = series.value + 1
 end
 
 --- Counts a handshake that was not finished. `role`: nil if it is not known; `by_us`: whether we
@@ -179,7 +202,7 @@ end
 function methods:read_store()
 	local store = self._adopted:sessions()
 	if store ~= self._last.store then
-		self._last.store, self._counted = store, { misses = {} }
+		self._last.store, self._counted = store, { misses = {}, not_kept = {} }
 	end
 	local says = store and store:stats()
 	if not says then
@@ -190,6 +213,9 @@ function methods:read_store()
 	end
 	for _, reason in ipairs(misses) do
 		count(self._counters.store_misses, says.misses, self._counted.misses, reason, reason)
+	end
+	for _, reason in ipairs(not_kept) do
+		count(self._counters.store_not_kept, says.not_kept, self._counted.not_kept, reason, reason)
 	end
 end
 
@@ -202,26 +228,40 @@ end
 
 ---- Our own certificates -------------------------------------------------------
 
--- A certificate that is not shown any more does not expire.
-local NEVER = math.huge
-
-local function not_after(entry)
-	return entry and entry.certificate and entry.certificate:facts().not_after
+-- { not_before, not_after } of a certificate of the core, in UTC seconds; nil without one.
+local function validity_of(certificate)
+	local facts = certificate and certificate:facts()
+	return facts and facts.not_after and { not_before = facts.not_before or 0, not_after = facts.not_after } or nil
 end
 
--- Of several certificates of a host and service, the one that expires first counts.
-local function note(expiries, host, service, time)
-	if time then
-		local by_service = expiries[host] or {}
-		expiries[host] = by_service
-		by_service[service] = by_service[service] or { values = { host, service }, value = NEVER }
-		by_service[service].value = math.min(by_service[service].value, time)
+-- Of several certificates of a host and service, the one that expires first counts. `validities`:
+-- key -> { values, validity }.
+local function note(validities, host, service, validity)
+	local key = validity and host .. "\0" .. service
+	local known = key and validities[key]
+	if key and (not known or validity.not_after < known.validity.not_after) then
+		validities[key] = { values = { host, service }, validity = validity }
 	end
 end
 
--- The newest context for STARTTLS of each host and role counts: { number, not_after }. It is
--- remembered, because it may be gone when the server has made another that nobody has used yet.
-local function note_starttls(self)
+-- The validity of the certificate of a context of the server, adopted or not.
+local function served_validity(self, luasec)
+	local known = self._served[luasec]
+	if known == nil then
+		local context = core.context.adopt(luasec)
+		known = context and validity_of(context:inspect().certificate) or false
+		self._served[luasec] = known
+		if context then
+			context:close()
+		end
+	end
+	return known or nil
+end
+
+-- The context for STARTTLS that new streams of each host and role get counts, or, where the server
+-- does not tell, the newest: { number, validity }. It is remembered, because it may be gone when the
+-- server has made another that nobody has used yet.
+local function note_starttls(self, validities)
 	for _, entry in self._adopted:entries() do
 		local given = entry.given
 		if given.host and not given.option and not given.policy.exception then
@@ -229,48 +269,56 @@ local function note_starttls(self)
 			self._newest[given.host] = by_role
 			local newest = by_role[given.role]
 			if not newest or entry.number > newest.number then
-				by_role[given.role] = { number = entry.number, not_after = not_after(entry) }
+				by_role[given.role] = { number = entry.number, validity = validity_of(entry.certificate) }
 			end
 		end
 	end
 	for host, by_role in pairs(self._newest) do
-		for role, newest in pairs(by_role) do
-			note(self._expiries, host, role, self._server.is_host(host) and newest.not_after)
+		for _, current in ipairs(self._server.current_contexts(host) or {}) do
+			local newest = by_role[current.role]
+			if newest then
+				newest.validity = served_validity(self, self._server.luasec_context(current.context)) or newest.validity
+			end
+		end
+		if not self._server.is_host(host) then
+			self._newest[host] = nil
+		else
+			for role, newest in pairs(by_role) do
+				note(validities, host, role, newest.validity)
+			end
 		end
 	end
 end
 
-local function note_direct_tls(self)
+local function note_direct_tls(self, validities)
 	local server = self._server
-	local function entry_of(context)
-		return self._adopted:get(server.luasec_context(context))
+	local function validity(context)
+		local entry = self._adopted:get(server.luasec_context(context))
+		return entry and validity_of(entry.certificate)
 	end
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		note(self._expiries, "*", found.service, not_after(entry_of(found.context)))
+		note(validities, "*", found.service, validity(found.context))
 		for host, context in pairs(found.names) do
-			note(self._expiries, host, found.service, not_after(entry_of(context)))
+			note(validities, host, found.service, validity(context))
 		end
 	end
 end
 
-local function certificate_expiries(self)
-	for _, by_service in pairs(self._expiries) do
-		for _, expiry in pairs(by_service) do
-			expiry.value = NEVER
+-- `field`: "not_before" or "not_after".
+local function certificates(field)
+	return function (self)
+		local validities, keys, list = {}, {}, {}
+		note_starttls(self, validities)
+		note_direct_tls(self, validities)
+		for key in pairs(validities) do
+			keys[#keys + 1] = key
 		end
-	end
-	note_starttls(self)
-	note_direct_tls(self)
-	local list = {}
-	for _, by_service in pairs(self._expiries) do
-		for _, expiry in pairs(by_service) do
-			list[#list + 1] = expiry
+		table.sort(keys)
+		for index, key in ipairs(keys) do
+			list[index] = { values = validities[key].values, value = validities[key].validity[field] }
 		end
+		return list
 	end
-	table.sort(list, function (a, b)
-		return table.concat(a.values, "\0") < table.concat(b.values, "\0")
-	end)
-	return list
 end
 
 ---- All of it ------------------------------------------------------------------
@@ -314,6 +362,11 @@ local families = {
 		description = "Sessions that were put into the session store",
 	},
 	{
+		name = "session_store_not_kept", type = "counter", list = of "store_not_kept", labels = { "reason" },
+		description = "Sessions that were not put into the session store: address (it has its share of the sessions), "
+			.. "state (the session has more than the store can keep, such as max_fragment_length or a client certificate)",
+	},
+	{
 		name = "session_store_evictions", type = "counter", list = of "evictions", labels = {},
 		description = "Sessions that were dropped before they expired, for lack of room in the session store",
 	},
@@ -336,12 +389,16 @@ local families = {
 			.. "refused), unknown (could not be looked up)",
 	},
 	{
-		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificate_expiries,
+		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificates "not_after",
 		labels = { "host", "service" },
 		description = "Expiry of the certificate that a host of ours shows, in seconds since 1970, with STARTTLS (c2s, "
-			.. "s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server name); "
-			.. "infinite if it is no longer shown",
+			.. "s2sin, s2sout; once a stream was there) or direct TLS (the service's name; host *: without a server name)",
+	},	{
+		name = "certificate_not_before_timestamp", type = "gauge", unit = "seconds", list = certificates "not_before",
+		labels = { "host", "service" },
+		description = "The same for the first second of that certificate's validity",
 	},
+
 }
 
 local function full_name(family)

@@ -2,6 +2,7 @@
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
 local new_closing = require "xmpp_tls_policy.stream.closing".new
@@ -9,10 +10,15 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
+
+-- Places for sessions that are looked at in one turn: a few milliseconds.
+local SWEPT_AT_ONCE = 100000
 
 local methods = {}
 local metatable = { __index = methods }
@@ -23,8 +29,8 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
--- reports, admission.
+-- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- own_certificates, outages, reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -33,20 +39,26 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
-		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+		server = server, adopted = self.adopted, metrics = self.metrics, peers = self.refused_peers,
+		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
+	self._queue = work_queue.new { server = server }
 	self.own_certificates = own_certificate_check.new {
-		server = server, adopted = self.adopted, queue = work_queue.new { server = server }, kept = kept.own_certificates,
+		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
+	}
+	self.outages = foreseen_outages.new {
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
 		server = server, policies = self.policies, certificates = self.certificates, closing = self.closing,
-		metrics = self.metrics,
+		metrics = self.metrics, contexts = self.adopted,
 		on_unobserved = function ()
 			self.tls_contexts:search_direct_tls()
 		end,
@@ -64,6 +76,13 @@ function methods:load_policies()
 	end
 end
 
+-- In a later turn, when the server has loaded all modules of all hosts.
+local function look_for_shut_hosts(self)
+	self._queue:add("looking for hosts without STARTTLS", function ()
+		shut_hosts.log(self.server, self.policies)
+	end)
+end
+
 --- Makes the policy of a host active: before its streams are judged.
 function methods:add_host(host)
 	self.policies:load_host(host)
@@ -71,12 +90,16 @@ function methods:add_host(host)
 	if self.policies:policy_for(host).mode == "report" then
 		self.reports:open(host)
 	end
+	look_for_shut_hosts(self)
 	self.own_certificates:check(host)
+	self.outages:check { host }
 end
 
---- Logs the faults of our own certificates.
-function methods:check_certificates()
+--- Logs the faults of our hosts and their certificates.
+function methods:check_hosts()
+	look_for_shut_hosts(self)
 	self.own_certificates:check_all(self.policies:hosts())
+	self.outages:check(self.policies:hosts())
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.
@@ -111,7 +134,7 @@ function methods:minutely()
 			-- Expired sessions are wiped even if no others come.
 			local store = self.adopted:sessions()
 			if store then
-				store:sweep()
+				store:sweep(SWEPT_AT_ONCE)
 			end
 		end },
 		{ what = "keeping contexts by name", action = function ()

@@ -305,7 +305,9 @@ describe("the metrics", function ()
 		assert.equal(now + 90 * 86400, ends()["example.test c2s"])
 		open:close()
 		server:shell [[host:deactivate("example.test")]]
-		assert.equal(math.huge, ends()["example.test c2s"])
+		for key in pairs(ends()) do
+			assert.equal("*", key:match "^%S+")
+		end
 	end)
 
 	it("do not lose or repeat anything when the module is reloaded", function ()

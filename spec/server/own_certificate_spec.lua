@@ -1,4 +1,5 @@
 -- The log lines about the certificates of our own hosts.
+local client = require "support.client"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -53,8 +54,10 @@ describe("the certificate of a host of ours", function ()
 			'^error the certificate of "example.test" expired 2 days ago: replace it$' },
 		{ "is reported if it does not cover the host", { names = { "other.test" }, days = 300 },
 			'does not cover it, so clients %(c2s%) refuse it.*does not cover it, so other servers' },
-		{ "is reported at level info if it is for servers only", { extended_key_usages = { "serverAuth" }, days = 300 },
-			'^info the extended key usages of the certificate of "example.test" lack clientAuth' },
+		-- xep0178.1.server-auth-is-enough
+		{ "causes no log line if it is for servers only", { extended_key_usages = { "serverAuth" }, days = 300 }, "^$" },
+		{ "is reported if it is for clients only", { extended_key_usages = { "clientAuth" }, days = 300 },
+			'^error the extended key usages of the certificate of "example.test" lack serverAuth' },
 	}
 	for _, case in ipairs(cases) do
 		it(case[1], function ()
@@ -112,7 +115,8 @@ describe("the certificate of a host of ours", function ()
 		local mark = server:mark()
 		local output, status = server:shell [[module:reload("xmpp_tls_policy")]]
 		assert.equal(0, status, output)
-		server:wait_for_log('warn\tthe certificate of "example.test" expires in 5 days: renew it', mark)
+		server:wait_for_log('warn\tthe certificate of "example.test" %(c2s, c2s_direct_tls port %d+, s2s_direct_tls port '
+			.. "%d+%) expires in 5 days: renew it", mark)
 		assert.equal("", said(reload(server)))
 	end)
 
@@ -120,10 +124,11 @@ describe("the certificate of a host of ours", function ()
 		local good = authority:issue { names = { "example.test" }, days = 300 }
 		local old = authority:issue { names = { "example.test" },
 			not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY }
-		for _, option in ipairs { "c2s_ssl", "s2s_ssl" } do
+		for option, service in pairs { c2s_ssl = "c2s", s2s_ssl = "s2s" } do
 			local server = start { certificate = good.certificate, key = good.key,
 				options = { [option] = { certificate = old.certificate, key = old.key } } }
-			assert.equal('error the certificate of "example.test" expired 2 days ago: replace it', said(server:log()))
+			assert.equal(('error the certificate of "example.test" (%s) expired 2 days ago: replace it'):format(service),
+				said(server:log()))
 			servers.stop()
 		end
 	end)
@@ -136,11 +141,58 @@ describe("the certificate of a host of ours", function ()
 			} } } },
 		})
 		local log = said(server:log())
-		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', log)
+		assert.matches('the certificate of "rooms.test" %(s2s%) does not cover it, so other servers', log)
 		assert.is_nil(log:match "clients")
 		local output = server:shell 'tlspolicy:cert("rooms.test")'
 		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', output)
 		assert.is_nil(output:match "so clients")
+	end)
+
+	it("is not judged for servers where s2s is off", function ()
+		local certificate = authority:issue { names = { "other.test" }, days = 300 }
+		local server = start(certificate, { options = { modules_disabled = { "s2s" } }, domain = "example.test" })
+		local log = said(server:log())
+		assert.matches('does not cover it, so clients', log)
+		assert.is_nil(log:match "other servers")
+	end)
+
+	it("is not judged for localhost, to which the server may show any certificate", function ()
+		local server = start(authority:issue { names = { "example.test" }, days = 300 }, { domain = "example.test",
+			hosts = {
+				["example.test"] = authority:issue { names = { "example.test" }, days = 300 },
+				localhost = authority:issue { names = { "other.test" }, not_before = os.time() - 90 * DAY,
+					not_after = os.time() - 2.5 * DAY },
+			},
+		})
+		assert.is_nil(server:log():match "mod_xmpp_tls_policy\terror\t[^\n]+")
+	end)
+
+	it("is looked at for direct TLS, too, and the service and port are named", function ()
+		local old = authority:issue { names = { "example.test" }, days = 300, not_after = os.time() + 5.5 * DAY,
+			not_before = os.time() - 85 * DAY }
+		local server = start { certificate = authority:issue { names = { "example.test" }, days = 300 }.certificate,
+			key = authority:issue { names = { "example.test" }, days = 300 }.key,
+			options = { c2s_direct_tls_ssl = { certificate = old.certificate, key = old.key } } }
+		assert.equal(('warn the certificate of "example.test" (c2s_direct_tls port %d) expires in 5 days: renew it'):format(
+			server.ports.c2s_direct_tls), said(server:log()))
+	end)
+
+	-- rfc6066.3.name-in-a-labels
+	it("of an internationalised host is found by its A-labels, and named by them", function ()
+		local server = start(nil, { domain = "example.test", hosts = {
+			["example.test"] = authority:issue { names = { "example.test" }, days = 300 },
+			["b\195\188cher.test"] = authority:issue { names = { "xn--bcher-kva.test" }, not_after = os.time() + 5.5 * DAY,
+				not_before = os.time() - 85 * DAY },
+		} })
+		assert.equal('warn the certificate of "xn--bcher-kva.test" expires in 5 days: renew it', said(server:log()))
+		for asked, got in pairs {
+			["example.test"] = "example.test", ["xn--bcher-kva.test"] = "xn--bcher-kva.test",
+			["XN--BCHER-KVA.test"] = "xn--bcher-kva.test", ["xn--other.test"] = "example.test",
+		} do
+			local answer = client.openssl(server:target "c2s_direct_tls", { server_name = asked })
+			assert.is_true(answer.ok, answer.raw)
+			assert.truthy(answer.subject:find(got, 1, true), asked .. ": " .. answer.subject)
+		end
 	end)
 
 	it("may be missing", function ()

@@ -186,6 +186,44 @@ describe("mode = \"report\"", function ()
 		assert.equal("An exception for each would keep 1: far.test.", report().estimate[2])
 	end)
 
+	it("judges against the operator's own lists, and says at load where no TLS would be left", function ()
+		-- AES-128-GCM is the policy's, but not the operator's.
+		start { options = { ssl = { ciphers = "ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA" } } }
+		login("alice", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA" })
+		login("bob", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA" })
+		local found = report()
+		assert.same({ "alice@example.test", "cipher.aead cipher.fs" }, { found.peers[1].name, clauses_of(found.peers[1]) })
+		assert.is_nil(found.peers[2])
+		assert.is_nil(server:log():match "were enforced")
+		server:configure { options = { ssl = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-SHA384:AES256-SHA" } } }
+		server:reload()
+		for _, peers in ipairs { "clients", "servers" } do
+			server:wait_for_log("error.*example.test: if draft.- were enforced, no " .. peers .. " could connect with TLS")
+		end
+		server:wait_for_log "any host, c2s .c2s_direct_tls.: if draft.- were enforced, nobody could connect with TLS"
+		assert.matches("all TLS of 1 host, and beside that 1 peer would be cut off",
+			(server:shell [[tlspolicy:would_refuse()]]))
+	end)
+
+	it("does not report a server with a Common Name alone, unless the server demands a certificate", function ()
+		-- Prosody takes the name, and enforcing does not: dialback is left.
+		local theirs = authority:issue { common_name = "far.test", key = "rsa2048" }
+		for _, demanded in ipairs { false, true } do
+			start { options = { ssl = all, s2s_secure_auth = demanded } }
+			local far = servers.start {
+				hosts = { ["far.test"] = theirs }, ca = authority.certificate,
+				routes = { ["example.test"] = { s2s = server.ports.s2s } },
+			}
+			server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } } }
+			server:reload()
+			assert.matches("pong", server:shell([[xmpp:ping("example.test", "far.test", 20)]]):lower())
+			local found = report()
+			assert.equal(1, found.seen.servers)
+			assert.equal(demanded and "cert.identity" or nil, found.peers[1] and clauses_of(found.peers[1]))
+			servers.stop()
+		end
+	end)
+
 	it("keeps the report over a restart", function ()
 		local data = process.scratch "data"
 		assert(lfs.mkdir(data))

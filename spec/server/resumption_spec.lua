@@ -212,6 +212,21 @@ describe("a session", function ()
 		end)
 	end
 
+	it("is kept up to the share of its address, as the option says", function ()
+		local server = start { policy = { resumption = { memory = 1, address_share = 1024 } } }
+		local _, first = meet(server, "TLSv1.2")
+		for _ = 1, 7 do
+			meet(server, "TLSv1.2")
+		end
+		local _, session = meet(server, "TLSv1.2")
+		assert.is_false((meet(server, "TLSv1.2", session)))
+		assert.is_true((meet(server, "TLSv1.2", first)))
+		server:configure { policy = { resumption = { memory = 1, address_share = 1 } } }
+		server:reload()
+		_, session = meet(server, "TLSv1.2")
+		assert.is_true((meet(server, "TLSv1.2", session)))
+	end)
+
 	it("resume.session-id: sends no ticket in TLS 1.2 to a client that asks for one", function ()
 		local server = start {}
 		local answer = client.openssl(server:target "c2s", { arguments = { "-tls1_2" } })

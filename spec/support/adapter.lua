@@ -9,7 +9,7 @@ local adapter = {}
 --   stores   name -> key (nil: "") -> table
 --   events, messages, failures   lists of the arguments of fire, send_message and log_limited
 --   time     seconds of the monotonic clock
---   timers   pending timers: a list of { name, action }
+--   timers   pending timers: a list of { name, action, seconds }
 function adapter.new(more)
 	local server = {
 		lines = {}, options = {}, names = {}, modules = {}, stores = {}, events = {}, messages = {}, failures = {},
@@ -47,8 +47,8 @@ function adapter.new(more)
 	function server.monotonic()
 		return server.time
 	end
-	function server.later(_, name, action)
-		server.timers[#server.timers + 1] = { name, action }
+	function server.later(seconds, name, action)
+		server.timers[#server.timers + 1] = { name, action, seconds }
 	end
 	function server.list(items)
 		return items
@@ -59,6 +59,7 @@ function adapter.new(more)
 	function server.operator_lists()
 		return {}
 	end
+	function server.current_contexts() end
 	function server.direct_tls_contexts()
 		return {}
 	end
@@ -73,9 +74,6 @@ function adapter.new(more)
 		return true
 	end
 	function server.lacks_starttls() end
-	function server.hosts()
-		return {}
-	end
 	function server.address(session)
 		return session.address
 	end

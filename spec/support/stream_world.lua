@@ -50,7 +50,8 @@ end
 
 -- A session is a table: role, host, peer, secure (nil; false: STARTTLS was agreed on; true),
 -- authenticated (of clients), authed = { [domain] = true }, connection, chain_valid,
--- identity_valid, is_over_http, destroyed.
+-- identity_valid, unnamed = { [domain] = true }, for which the server's own check takes no certificate,
+-- is_over_http, destroyed.
 local session_functions = {}
 
 function session_functions.role(session) return session.role end
@@ -67,6 +68,9 @@ function session_functions.has_trusted_chain(session)
 	return session.chain_valid == true and session.chain_untrusted ~= true
 end
 function session_functions.has_valid_identity(session) return session.identity_valid == true end
+function session_functions.names_domain(session, domain)
+	return not session.unnamed or session.unnamed[domain] ~= true
+end
 function session_functions.has_valid_certificate(session)
 	return session.chain_valid and session.identity_valid or false
 end
@@ -131,6 +135,12 @@ local function new_adapter(world)
 	function adapter.fire(host, event, data)
 		local list = event == "tls-policy/refused" and world.fired or world.other_events
 		list[#list + 1] = { host = host, event = event, data = data }
+	end
+	function adapter.is_handled()
+		return world.objection ~= nil
+	end
+	function adapter.in_order(_, action)
+		action()
 	end
 	function adapter.ask(host, event, make)
 		return world.objection and world.objection(host, event, make)

@@ -48,7 +48,8 @@ describe("the metrics", function ()
 		store = another or {}
 		function store.stats()
 			return { hits = hits, insertions = 0, evictions = 0, removals = 0, sessions = 3, bytes = 4096,
-				misses = { unknown = 0, expired = 0, context = 0, refused = refused } }
+				misses = { unknown = 0, expired = 0, context = 0, refused = refused },
+				not_kept = { address = 2 * refused, state = 0 } }
 		end
 	end
 
@@ -78,6 +79,7 @@ describe("the metrics", function ()
 		says(nil, 1, 0)
 		assert.same({ [""] = 11 }, counted "session_store_hits_total")
 		assert.same({ refused = 3 }, counted "session_store_misses_total")
+		assert.same({ address = 6 }, counted "session_store_not_kept_total")
 	end)
 
 	it("go on over a reload of the module", function ()
@@ -152,6 +154,20 @@ describe("the metrics", function ()
 		}, counted "handshakes_total")
 	end)
 
+	it("count streams that share their facts by role and outcome", function ()
+		local facts = { version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", group = "X25519", resumed = false }
+		for _ = 1, 2 do
+			made:handshake("c2s", facts, "accepted")
+			made:handshake("s2sin", facts, "accepted")
+			made:handshake("c2s", facts, "stream_refused")
+		end
+		local suite = "TLSv1.3 TLS_AES_128_GCM_SHA256 x25519 false"
+		assert.same({
+			["c2s " .. suite .. " accepted"] = 2, ["s2sin " .. suite .. " accepted"] = 2,
+			["c2s " .. suite .. " stream_refused"] = 2,
+		}, counted "handshakes_total")
+	end)
+
 	it("have a line of documentation each", function ()
 		local documented = {}
 		for name in metrics.documentation():gmatch "\n| `([%w_]+)` |" do
@@ -203,7 +219,7 @@ describe("the metrics", function ()
 		local function left()
 			local found = {}
 			for key, value in pairs(series "certificate_not_after_timestamp_seconds") do
-				found[key] = value == math.huge and "never" or math.floor((value - os.time()) / 86400 + 0.5)
+				found[key] = math.floor((value - os.time()) / 86400 + 0.5)
 			end
 			return found
 		end
@@ -224,12 +240,31 @@ describe("the metrics", function ()
 			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
 		end)
 
-		it("never expire where the host is none of ours any more", function ()
+		it("are those of the context that the server gives new streams, though none has used it", function ()
+			local older, newer = luasec(5), luasec(60)
+			enforce(older)
+			server.current_contexts = function (host)
+				assert.equal("a.test", host)
+				return { { context = newer, role = "c2s" }, { context = newer, role = "s2sin" } }
+			end
+			assert.same({ ["a.test c2s"] = 60 }, left())
+		end)
+
+		it("have the beginnings of the same certificates", function ()
+			enforce(luasec(5))
+			local began = series "certificate_not_before_timestamp_seconds"["a.test c2s"]
+			assert.is_true(began <= os.time() and began > os.time() - 90 * 86400, began)
+		end)
+
+		it("are gone with the host", function ()
 			local context = luasec(5)
 			enforce(context)
 			left()
 			server.is_host = function () return false end
-			assert.same({ ["a.test c2s"] = "never" }, left())
+			assert.same({}, left())
+			server.is_host = function () return true end
+			-- The context is still in use.
+			assert.same({ ["a.test c2s"] = 5 }, left())
 		end)
 
 		it("of direct TLS are those that are served now", function ()
@@ -241,7 +276,7 @@ describe("the metrics", function ()
 			server.direct_tls_contexts = function () return listeners end
 			assert.same({ ["* c2s_direct_tls"] = 5, ["a.test c2s_direct_tls"] = 3 }, left())
 			listeners = {}
-			assert.same({ ["* c2s_direct_tls"] = "never", ["a.test c2s_direct_tls"] = "never" }, left())
+			assert.same({}, left())
 		end)
 	end)
 end)

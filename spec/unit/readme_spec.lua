@@ -56,8 +56,9 @@ describe("README.md", function ()
 			assert.truthy(readme:find(row, 1, true), row)
 		end
 		local resumption = tls_policy.policy().resumption
-		assert.truthy(readme:find(("| `resumption` | `{ enabled = %s, lifetime = %d, memory = %d }` |"):format(
-			tostring(resumption.enabled), resumption.lifetime, resumption.memory), 1, true))
+		local row = "| `resumption` | `{ enabled = %s, lifetime = %d, memory = %d, address_share = %d }` |"
+		assert.truthy(readme:find(row:format(
+			tostring(resumption.enabled), resumption.lifetime, resumption.memory, resumption.address_share), 1, true))
 		local _, errors = tls_policy.policy { none = true }
 		for option in errors[1].message:match("known: (.-);?$"):gmatch "\"([%a_]+)\"" do
 			assert.truthy(readme:find("\n| `" .. option .. "` |", 1, true), option)

@@ -11,6 +11,7 @@
 -- A domain is a key of the storage. The caller brings it into normal form
 -- (rfc7622.3.2.normal-form), and calls only for domains that have authenticated: other peers
 -- could fill the storage. domain_store.lua is such a storage.
+local recent_records = require "xmpp_tls_policy.certificates.recent_records"
 local records = require "xmpp_tls_policy.certificates.record"
 local sighting = require "xmpp_tls_policy.certificates.sighting"
 local text = require "xmpp_tls_policy.text"
@@ -22,10 +23,10 @@ Memory.__index = Memory
 
 -- ---- arguments -----------------------------------------------------------------
 
--- The error names the caller of the method that calls this.
-local function check(condition, name, wanted, value)
+-- The error names the caller of the method that calls this; `depth`: how many functions lie between.
+local function check(condition, name, wanted, value, depth)
 	if not condition then
-		error(("bad %s: %s expected, got %s"):format(name, wanted, text.printable(value)), 3)
+		error(("bad %s: %s expected, got %s"):format(name, wanted, text.printable(value)), 3 + (depth or 0))
 	end
 end
 
@@ -63,8 +64,23 @@ local function load(memory, domain, now)
 	return record
 end
 
+-- The same for a record that may have been read a moment ago, and is not changed, or dropped from
+-- `recent`.
+local function load_recent(memory, domain, now)
+	local recent = memory.recent:get(domain, now)
+	if recent then
+		return records.drop_unseen(recent, now)
+	end
+	local record, message, code = load(memory, domain, now)
+	if record then
+		memory.recent:put(domain, record, now)
+	end
+	return record, message, code
+end
+
 -- A record of nil removes it. Returns true, or nil, a message and "storage".
 local function save(memory, domain, record)
+	memory.recent:drop(domain)
 	local done, message = memory.store:set(domain, record and records.to_store(record))
 	if not done then
 		return nil, "the certificate memory could not be written: " .. tostring(message), "storage"
@@ -73,6 +89,38 @@ local function save(memory, domain, record)
 end
 
 -- ---- sightings -----------------------------------------------------------------
+
+-- Judges a sighting (see Memory:see). Returns the result, and the record if it has to be written, else
+-- nil.
+local function judge(self, domain, facts, seen, now)
+	local record, message, code = load_recent(self, domain, now)
+	if code == "storage" then
+		return sighting.unknown(seen, message)
+	elseif code == "damaged" and seen.certificate_change == "refuse" then
+		return sighting.damaged(message)
+	end
+	-- Of a certificate that the record has, nothing but the digest is needed.
+	local new = record and records.has(record, facts.sha256) and facts or records.entry(facts, seen, now)
+	if not new then
+		return sighting.unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
+	end
+	local result, changed = sighting.judge(domain, record, new, seen, now, code == "damaged" and message or nil)
+	if changed then
+		self.recent:drop(domain)
+	end
+	return result, changed
+end
+
+-- The error names the caller of the method that calls this.
+local function check_sighting(domain, facts, seen)
+	check(is_domain(domain), "domain", A_DOMAIN, domain, 1)
+	check(type(facts) == "table", "certificate", "a table of facts", facts, 1)
+	check(type(seen) == "table", "sight", "a table", seen, 1)
+	check(directions[seen.direction], "direction", '"in" or "out"', seen.direction, 1)
+	check(type(seen.verified) == "boolean", "verified", "true or false", seen.verified, 1)
+	check(modes[seen.certificate_change or "warn"], "certificate_change", '"warn" or "refuse"',
+		seen.certificate_change, 1)
+end
 
 -- Judges and remembers the certificate that a domain's server shows.
 --   facts   as certificate:facts() returns them
@@ -94,8 +142,8 @@ end
 --     severity  "info" or "warn": write a line to the log; nil: write none. A change has one
 --               warning; after seven new certificates in a day there are no lines
 --     message   one sentence
---     old, new  the entries compared (see record.lua), as copies; old is nil for "first",
---               both are nil for "unknown"
+--     old, new  the entries compared (see record.lua), as copies, one table if they are alike; old
+--               is nil for "first", both are nil for "unknown"
 --     accepted  whether the certificate is now among the domain's accepted ones
 --     refuse    whether to refuse the connection; only under "refuse"
 --     damaged   true: the record is damaged, or of another format. It was replaced ("first") if
@@ -104,24 +152,8 @@ end
 --     failure   message of a storage that failed, or nil; severity is "warn" then. The
 --               verdict holds, but is not remembered }
 function Memory:see(domain, facts, seen)
-	check(is_domain(domain), "domain", A_DOMAIN, domain)
-	check(type(facts) == "table", "certificate", "a table of facts", facts)
-	check(type(seen) == "table", "sight", "a table", seen)
-	check(directions[seen.direction], "direction", '"in" or "out"', seen.direction)
-	check(type(seen.verified) == "boolean", "verified", "true or false", seen.verified)
-	check(modes[seen.certificate_change or "warn"], "certificate_change", '"warn" or "refuse"', seen.certificate_change)
-	local now = time(self)
-	local new = records.entry(facts, seen, now)
-	if not new then
-		return sighting.unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
-	end
-	local record, message, code = load(self, domain, now)
-	if code == "storage" then
-		return sighting.unknown(seen, message)
-	elseif code == "damaged" and seen.certificate_change == "refuse" then
-		return sighting.damaged(message)
-	end
-	local result, changed = sighting.judge(domain, record, new, seen, now, code == "damaged" and message or nil)
+	check_sighting(domain, facts, seen)
+	local result, changed = judge(self, domain, facts, seen, time(self))
 	local saved, failure = true, nil
 	if changed then
 		saved, failure = save(self, domain, changed)
@@ -131,9 +163,15 @@ function Memory:see(domain, facts, seen)
 		result.message = result.message .. "; " .. failure
 		-- A certificate that is not remembered would be new again the next time.
 		result.refuse = result.refuse or seen.certificate_change == "refuse" and result.kind ~= "known"
-		result.accepted = result.old ~= nil and result.old.sha256 == new.sha256
+		result.accepted = result.old ~= nil and result.old.sha256 == facts.sha256
 	end
 	return result
+end
+
+-- The result that `see` would return, if the storage takes the record. Nothing is written.
+function Memory:would_see(domain, facts, seen)
+	check_sighting(domain, facts, seen)
+	return (judge(self, domain, facts, seen, time(self)))
 end
 
 -- ---- administration --------------------------------------------------------------
@@ -153,8 +191,8 @@ end
 -- Whether anything is remembered of a domain; true, too, if it cannot be read.
 function Memory:knows(domain)
 	check(is_domain(domain), "domain", A_DOMAIN, domain)
-	local stored, message = self.store:get(domain)
-	return stored ~= nil or message ~= nil
+	local _, _, code = load_recent(self, domain, time(self))
+	return code ~= "missing"
 end
 
 -- for domain in memory:domains() do: every domain, in any order, one of which may come twice. Domains
@@ -254,7 +292,7 @@ function certificate_memory.new(options)
 	for _, method in ipairs({ "get", "set", "domains" }) do
 		check(options.store[method], "store", "an object with the method " .. method, options.store)
 	end
-	return setmetatable({ store = options.store, now = options.now }, Memory)
+	return setmetatable({ store = options.store, now = options.now, recent = recent_records.new() }, Memory)
 end
 
 return certificate_memory

@@ -61,6 +61,13 @@ local function check_expiry(add, name, certificate, now)
 end
 
 local function check_names(add, name, options)
+	if options.matches_any == false then
+		add("not-covering-any", "info", ("%s covers no host of ours, so whoever gets it refuses it: configure one with "
+			.. "the DNS names of the hosts in its subjectAltName"):format(name))
+	end
+	if not options.domain then
+		return
+	end
 	local needed = ("get one with the DNS name %s in its subjectAltName"):format(text.quote(options.domain))
 	if options.matches_c2s == false then
 		add("not-covering-c2s", "error", ("%s does not cover it, so clients (c2s) refuse it: %s"):format(name, needed))
@@ -93,7 +100,8 @@ local function check_signature(add, prefix, name, certificate)
 end
 
 -- rfc5280.4.2.1.12.only-listed-usages. OpenSSL looks for the usage itself; anyExtendedKeyUsage is
--- not enough for it.
+-- not enough for it. A server that connects to another one needs no clientAuth
+-- (xep0178.1.server-auth-is-enough), and public authorities do not issue it since 2026.
 local function check_usages(add, name, certificate)
 	if not certificate.extended_key_usages then
 		return
@@ -105,12 +113,6 @@ local function check_usages(add, name, certificate)
 	if not has.serverAuth then
 		add("no-server-auth", "error", ("the extended key usages of %s lack serverAuth, so clients and other "
 			.. "servers refuse it: get one with serverAuth"):format(name))
-	end
-	if not has.clientAuth then
-		add("no-client-auth", "info", ("the extended key usages of %s lack clientAuth, as in all certificates that "
-			.. "public authorities issue since 2026: when this server connects to one that insists on clientAuth, that "
-			.. "server falls back to dialback or refuses: leave dialback on, or use a certificate with clientAuth for "
-			.. "s2s"):format(name))
 	end
 end
 
@@ -174,18 +176,33 @@ local function check_arguments(certificate, options)
 		bad("certificate", certificate)
 	elseif type(options) ~= "table" then
 		bad("options", options)
-	elseif type(options.domain) ~= "string" then
+	elseif options.services ~= nil and type(options.services) ~= "table" then
+		bad("services", options.services)
+	elseif type(options.domain) ~= "string" and (options.domain ~= nil or not options.services) then
 		bad("domain", options.domain)
 	elseif type(options.now) ~= "number" or options.now ~= options.now then
 		bad("now", options.now)
 	end
 end
 
+-- The certificate in a sentence.
+local function name_of(options)
+	local services = options.services and table.concat(options.services, ", ")
+	if not options.domain then
+		return "the certificate without a server name of " .. services
+	end
+	return ("the certificate of %s%s"):format(text.quote(options.domain), services and (" (%s)"):format(services) or "")
+end
+
 -- The faults of a certificate.
 --   certificate  facts as certificate:facts() returns them
---   options      { domain = the host,
+--   options      { domain = the host as certificates name it, in A-labels; nil: the certificate is for
+--                  those who ask for no host,
+--                  services = list of the services that show it, for the messages; nil: all of the host,
 --                  matches_c2s, matches_s2s = whether the certificate covers the host for
 --                  clients and for servers, or nil: not checked,
+--                  matches_any = whether it covers any host of ours, or nil: not checked; if not,
+--                  nothing else is said of it: the server may have chosen it at random,
 --                  chain = list of the facts of the certificates sent after it, which may
 --                  be empty, or nil: not known,
 --                  roots = list of the facts of authorities that need not be sent, or nil,
@@ -195,7 +212,7 @@ end
 --   validity-unknown, expired, not-yet-valid, weak-key, weak-signature (each with chain-
 --   before it for a certificate of the chain), expiry-1, expiry-7, expiry-21 (days; the
 --   fewest that apply; "info" while more than a third of the certificate's life is left,
---   then "warn"), not-covering-c2s, not-covering-s2s, no-server-auth, no-client-auth,
+--   then "warn"), not-covering-c2s, not-covering-s2s, not-covering-any, no-server-auth,
 --   chain-incomplete
 function own_certificate.check(certificate, options)
 	check_arguments(certificate, options)
@@ -203,7 +220,11 @@ function own_certificate.check(certificate, options)
 	local function add(kind, severity, message)
 		problems[#problems + 1] = { kind = kind, severity = severity, message = message }
 	end
-	local name = "the certificate of " .. text.quote(options.domain)
+	local name = name_of(options)
+	if options.matches_any == false then
+		check_names(add, name, options)
+		return problems
+	end
 	check_validity(add, "", name, certificate, options.now)
 	check_expiry(add, name, certificate, options.now)
 	check_names(add, name, options)

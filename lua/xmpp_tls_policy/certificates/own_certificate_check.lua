@@ -15,6 +15,12 @@ end
 -- Roles in which a host shows its certificate. As a client (s2sout) it shows that of s2sin.
 local ROLES = { "c2s", "s2sin" }
 
+-- Stands for the certificates of those who ask for no host.
+local NO_HOST = "*"
+
+local starttls_names = { c2s = "c2s", s2sin = "s2s" }
+local xmpp_services = { c2s = "xmpp-client", s2sin = "xmpp-server" }
+
 --- For one load of the module. `server`: the adapter; `adopted`: see adopted_contexts.lua; `queue`:
 -- a work_queue, in which the checks are done; `kept`: the object of the load before, or nil; `now`:
 -- function() -> UTC seconds, the system's by default.
@@ -26,8 +32,10 @@ function own_certificate_check.new(options)
 		_queue = options.queue,
 		_now = now,
 		_configured = kept and kept._configured or {}, -- host -> role -> { source, inspected }, see configured
+		_known = {}, -- source -> the same of any host, since the last load
 		_replaced = kept and kept._replaced or 0, -- contexts up to this number were replaced by a reload
 		_logged = {}, -- problems that were logged since the last load
+		_seen = {}, -- SHA-256 of certificates that hosts have shown since the last load
 		_checked_on = date.of(now()), -- the day of the last daily check
 		_hosts = {}, -- that wait for their check, in order
 		_waiting = {}, -- host -> "all": log each problem; "new": only those that were not logged
@@ -44,8 +52,18 @@ end
 
 ---- Certificates --------------------------------------------------------------
 
+-- The server may have failed to make a context for one host alone.
+local function note_known(self, of_host, role, record)
+	of_host[role] = record
+	if record.source and record.inspected then
+		self._known[record.source] = record
+	end
+	return record.inspected
+end
+
 -- The certificate that the configuration gives a new context of a host: as context:inspect()
--- returns it, or nil. A new context is made only if the file or the configuration may have changed.
+-- returns it, or nil. A new context is made only if the file or the configuration may have changed,
+-- and once for hosts that share a certificate.
 -- The server itself logs a certificate that is missing or cannot be loaded.
 local function configured(self, host, role)
 	local source = self._server.certificate_source(host, role)
@@ -53,87 +71,152 @@ local function configured(self, host, role)
 	self._configured[host] = known
 	for _, other in ipairs(ROLES) do
 		if source and known[other] and known[other].source == source then
-			known[role] = known[other]
-			return known[role].inspected
+			return note_known(self, known, role, known[other])
 		end
+	end
+	if source and self._known[source] then
+		return note_known(self, known, role, self._known[source])
 	end
 	local luasec = self._server.own_context(host, role)
 	local context = luasec and core.context.adopt(self._server.luasec_context(luasec))
-	known[role] = { source = source, inspected = context and context:inspect() }
+	local inspected = context and context:inspect()
 	if context then
 		context:close()
 	end
-	return known[role].inspected
+	return note_known(self, known, role, { source = source, inspected = inspected })
 end
 
--- The certificates of contexts in use, as context:inspect() returns them: a list. Second, whether
--- one of them is for STARTTLS.
-local function in_use(self, host, role)
-	local list, has_starttls = {}, false
-	self._adopted:each_of(host, role, function (entry, context)
-		if context and entry.number > self._replaced then
-			list[#list + 1] = context:inspect()
-			has_starttls = has_starttls or not entry.given.option and not entry.policy.exception
-		end
-	end)
-	return list, has_starttls
+-- Nobody but this machine itself connects to such a host, and no authority issues certificates for it.
+local function is_local(host)
+	return host == "localhost" or host:find "%.localhost$" ~= nil
 end
 
--- The certificate that a host shows in a role. Of several, the one that expires first counts: a
--- renewed file has no effect before the server has loaded it.
-local function shown(self, host, role)
-	local list, has_starttls = in_use(self, host, role)
-	if not has_starttls then
-		list[#list + 1] = configured(self, host, role)
-	end
-	local first, first_end
-	for _, inspected in ipairs(list) do
-		local ends = inspected.certificate and inspected.certificate:facts().not_after or math.huge
-		if inspected.certificate and (not first or ends < first_end) then
-			first, first_end = inspected, ends
+local function roles_of(self, host)
+	local server = self._server
+	return {
+		c2s = host == NO_HOST or server.serves_clients(host) ~= false,
+		s2sin = host == NO_HOST or server.serves_servers(host) ~= false,
+	}
+end
+
+-- The services of direct TLS that show a host's certificate: entry (see adopted_contexts.lua) -> name
+-- and port.
+local function direct_tls_services(self, host)
+	local server, services = self._server, {}
+	for _, found in ipairs(server.direct_tls_contexts()) do
+		local context = host == NO_HOST and found.context or rawget(found.names, host)
+		local entry = context and self._adopted:get(server.luasec_context(context))
+		if entry then
+			services[entry] = ("%s%s"):format(found.service, found.port and " port " .. found.port or "")
 		end
 	end
-	return first
+	return services
+end
+
+-- A list of certificates, to which each is added once: { inspected, sha256, roles = { [role] = true },
+-- services = list of names }.
+local function add_shown(list, inspected, role, service)
+	if not inspected or not inspected.certificate then
+		return
+	end
+	local sha256, shown = inspected.certificate:facts().sha256, nil
+	for _, known in ipairs(list) do
+		shown = known.sha256 == sha256 and known or shown
+	end
+	if not shown then
+		shown = { inspected = inspected, sha256 = sha256, roles = {}, services = {} }
+		list[#list + 1] = shown
+	end
+	shown.roles[role] = true
+	if not shown.services[service] then
+		shown.services[service] = true
+		table.insert(shown.services, service)
+		table.sort(shown.services)
+	end
+end
+
+-- The certificates that a host shows (NO_HOST: services without a server name), by STARTTLS and each
+-- service of direct TLS. A renewed file has no effect before the server has loaded it.
+local function shown_by(self, host)
+	local list, services, serves = {}, direct_tls_services(self, host), roles_of(self, host)
+	for _, role in ipairs(ROLES) do
+		local has_starttls = host == NO_HOST
+		self._adopted:each_of(host, serves[role] and role or "none", function (entry, context)
+			local is_starttls = host ~= NO_HOST and not entry.given.option
+			-- The server may have replaced contexts of direct TLS, which live on with their streams.
+			if context and entry.number > self._replaced and (is_starttls or services[entry]) then
+				add_shown(list, context:inspect(), role, services[entry] or starttls_names[role])
+				has_starttls = has_starttls or is_starttls and not entry.policy.exception
+			end
+		end)
+		if serves[role] and not has_starttls then
+			add_shown(list, configured(self, host, role), role, starttls_names[role])
+		end
+	end
+	return list
+end
+
+local function covers_any_host(self, certificate, roles)
+	for _, host in ipairs(self._server.hosts()) do
+		for role in pairs(roles) do
+			if certificate:matches(host, xmpp_services[role]) then
+				return true
+			end
+		end
+	end
+	return false
+end
+
+-- `services`: those that show the certificate, if others show another one.
+local function problems_of(self, host, inspected, roles, services)
+	local certificate, chain = inspected.certificate, facts_of(inspected.chain)
+	local options = { now = self._now(), chain = chain, roots = facts_of { inspected.issuer }, services = services }
+	if host == NO_HOST then
+		options.matches_any = covers_any_host(self, certificate, roles)
+	else
+		options.domain = core.domain_name(host) or host
+		if roles.c2s then
+			options.matches_c2s = certificate:matches(host, xmpp_services.c2s)
+		end
+		if roles.s2sin then
+			options.matches_s2s = certificate:matches(host, xmpp_services.s2sin)
+		end
+	end
+	return own_certificate.check(certificate:facts(), options), chain
 end
 
 --- The faults of a host's certificate, `inspected` as context:inspect() returns it: a list as of
 -- own_certificate.check; and the facts of the certificates that are sent after it.
 function methods:problems(host, inspected)
-	local certificate, chain = inspected.certificate, facts_of(inspected.chain)
-	local covers_for_clients
-	if self._server.serves_clients(host) ~= false then
-		covers_for_clients = certificate:matches(host, "xmpp-client")
-	end
-	return own_certificate.check(certificate:facts(), {
-		domain = host, now = self._now(), chain = chain, roots = facts_of { inspected.issuer },
-		matches_c2s = covers_for_clients,
-		matches_s2s = certificate:matches(host, "xmpp-server"),
-	}), chain
+	return problems_of(self, host, inspected, roles_of(self, host))
 end
 
 ---- Logging -------------------------------------------------------------------
 
 local function log_problems(self, host, again)
-	local seen = {} -- the two roles show the same certificate, as a rule
-	for _, role in ipairs(ROLES) do
-		local inspected = shown(self, host, role)
-		local sha256 = inspected and inspected.certificate:facts().sha256
-		for _, problem in ipairs(inspected and not seen[sha256] and self:problems(host, inspected) or {}) do
-			local key = table.concat({ host, problem.kind, problem.severity, sha256 }, " ")
+	local list = is_local(host) and {} or shown_by(self, host)
+	for _, shown in ipairs(list) do
+		local is_known = host == NO_HOST and self._seen[shown.sha256]
+		local services = (list[2] or host == NO_HOST) and shown.services or nil
+		for _, problem in ipairs(is_known and {} or problems_of(self, host, shown.inspected, shown.roles, services)) do
+			local key = table.concat({ host, problem.kind, problem.severity, shown.sha256 }, " ")
 			if again or not self._logged[key] then
 				self._logged[key] = true
 				self._server.log("*", problem.severity, "%s", problem.message)
 			end
 		end
-		seen[sha256 or "none"] = true
+		self._seen[shown.sha256] = true
 	end
 end
 
--- One host at a time.
+-- One host at a time, and after all of them what those get who ask for none.
 local function check_next(self)
 	local host = table.remove(self._hosts, 1)
 	if not host then
 		return false
+	elseif host == NO_HOST and self._hosts[1] then
+		self._hosts[#self._hosts + 1] = host
+		return true
 	end
 	local which = self._waiting[host]
 	self._waiting[host] = nil
@@ -141,14 +224,19 @@ local function check_next(self)
 	return self._hosts[1] ~= nil
 end
 
+local function wait(self, host, which)
+	if not self._waiting[host] then
+		self._hosts[#self._hosts + 1] = host
+	end
+	self._waiting[host] = self._waiting[host] == "all" and "all" or which
+end
+
 local function check_later(self, hosts, which)
 	for _, host in ipairs(hosts) do
-		if not self._waiting[host] then
-			self._hosts[#self._hosts + 1] = host
-		end
-		self._waiting[host] = self._waiting[host] == "all" and "all" or which
+		wait(self, host, which)
 	end
 	if self._hosts[1] then
+		wait(self, NO_HOST, which)
 		self._queue:add("looking at the hosts' certificates", function ()
 			return check_next(self)
 		end)
@@ -163,7 +251,7 @@ end
 --- The same for a list of hosts, to be called when the server has loaded its configuration: it has
 -- made new contexts, or will, and none of those is adopted yet.
 function methods:check_all(hosts)
-	self._logged, self._replaced = {}, self._adopted:newest()
+	self._logged, self._seen, self._known, self._replaced = {}, {}, {}, self._adopted:newest()
 	check_later(self, hosts, "all")
 end
 

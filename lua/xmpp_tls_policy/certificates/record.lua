@@ -22,6 +22,7 @@
 --
 -- last_seen and times_seen are written at most once a day, unless something else has to be
 -- written: last_seen may be a day behind, and the sightings of one day count as one.
+local copy = require "xmpp_tls_policy.copy"
 local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
@@ -141,14 +142,6 @@ local function read_list(given, most)
 	return count == #list and list or nil
 end
 
-local function drop_unseen(list, now)
-	for index = #list - 1, 1, -1 do
-		if now - list[index].last_seen > UNSEEN_LONGEST then
-			table.remove(list, index)
-		end
-	end
-end
-
 -- ---- records -----------------------------------------------------------------
 
 -- A record as it came from a storage, as a new table without the certificates that were not
@@ -173,7 +166,18 @@ function records.read(given, now)
 		or record.newcomers == nil and given.newcomers ~= nil then
 		return nil, "is damaged"
 	end
-	drop_unseen(record.certificates, now)
+	return records.drop_unseen(record, now)
+end
+
+-- Drops the certificates that were not seen for 90 days from a record, but not the one seen last.
+-- Returns the record.
+function records.drop_unseen(record, now)
+	local list = record.certificates
+	for index = #list - 1, 1, -1 do
+		if now - list[index].last_seen > UNSEEN_LONGEST then
+			table.remove(list, index)
+		end
+	end
 	return record
 end
 
@@ -209,8 +213,8 @@ function records.entry(facts, seen, now)
 	}
 end
 
--- A copy for callers, which must not change a record that a storage has.
-records.copy = read_entry
+-- A copy of an entry for callers, which must not change a record.
+records.copy = copy
 
 -- The index of a certificate in a list, or nil.
 function records.find(list, sha256)
@@ -219,6 +223,11 @@ function records.find(list, sha256)
 			return index
 		end
 	end
+end
+
+-- Whether a record has a certificate, accepted or pending.
+function records.has(record, sha256)
+	return (records.find(record.certificates, sha256) or records.find(record.pending, sha256)) ~= nil
 end
 
 -- Appends an entry, and removes those unseen for longest while there are more than `most`.

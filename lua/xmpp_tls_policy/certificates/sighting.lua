@@ -38,7 +38,7 @@ local function known(domain, record, index, seen, now)
 		result.message = ("%s shows a certificate that it has shown before: it %s"):format(text.quote(domain),
 			seen.verified and "is verified now, and was not" or "is no longer verified")
 	end
-	result.new = records.copy(entry)
+	result.new = changed and records.copy(entry) or result.old
 	return result, changed
 end
 
@@ -60,13 +60,17 @@ local function pending(domain, record, index, seen, now)
 	return result, changed
 end
 
--- The number of new certificates of today, this one included.
+-- The number of new certificates of today, this one included; more than MOST_NEWCOMERS are not
+-- counted one by one.
 local function count_newcomer(record, now)
-	if not record.newcomers or not is_within_a_day(record.newcomers.since, now) then
-		record.newcomers = { since = now, count = 0 }
+	local newcomers = record.newcomers
+	if not newcomers or not is_within_a_day(newcomers.since, now) then
+		newcomers = { since = now, count = 0 }
 	end
-	record.newcomers.count = record.newcomers.count + 1
-	return record.newcomers.count
+	if newcomers.count < MOST_NEWCOMERS then
+		record.newcomers = { since = newcomers.since, count = newcomers.count + 1 }
+	end
+	return newcomers.count + 1
 end
 
 local function newcomer(domain, record, new, seen, now)
@@ -114,11 +118,12 @@ end
 
 -- Judges a sighting, and changes the record by it.
 --   record  of the domain (see record.lua), nil: the domain is new, or its record is damaged
---   new     an entry of the certificate, as if it were new
+--   new     an entry of the certificate, as if it were new; its facts if the record has it
 --   seen    { direction, verified, certificate_change }, see Memory:see
 --   now     UTC seconds
 --   damage  a message, nil: the record is not damaged
--- Returns a result (see Memory:see), and the record if it has to be written, else nil.
+-- Returns a result (see Memory:see), and the record if it has to be written; else nil, and the record
+-- was not changed.
 function sighting.judge(domain, record, new, seen, now, damage)
 	if not record then
 		return first(domain, new, damage), records.new(new)

@@ -1,17 +1,18 @@
 --- The command `cert`: the certificates of a connected server or of a host of ours
 -- (admin.certificate).
-local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
+local name_of = require "xmpp_tls_policy.certificates.domain_store".name_of
 local offered_certificates = require "xmpp_tls_policy.commands.offered_certificates"
 local quote = require "xmpp_tls_policy.text".quote
 
 -- A list; or nil and a message.
 local function certificates_of(service, given)
-	local domain = given and core.domain_name(given)
-	if not domain then
+	local prepared = given and service.server.prepare_domain(given)
+	if not prepared or prepared == "" then
 		return nil, given and ("%s is not a domain"):format(quote(given)) or "cert needs a domain"
 	end
+	local domain = name_of(prepared)
 	local list = offered_certificates.of(service, domain)
 	if not list[1] then
 		return nil, ("no certificate of %s is known: it is not a host of ours with TLS, and no connection is there on "

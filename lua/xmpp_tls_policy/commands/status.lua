@@ -1,9 +1,15 @@
 --- The command `status`: the policy of each host, the TLS contexts as OpenSSL has them, and the
 -- settings of the operator that the policy overrides.
+local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
+local options = require "xmpp_tls_policy.policy.options"
 local overrides = require "xmpp_tls_policy.policy.overrides"
+local quote = require "xmpp_tls_policy.text".quote
+local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
+local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
+local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
 
@@ -33,14 +39,24 @@ local function shared_list(server)
 end
 
 local function by_domain(a, b)
-	return a.domain < b.domain
+	return (a.domain or "") < (b.domain or "")
 end
 
 ---- Policies ------------------------------------------------------------------
 
-local function policies(service)
-	local list = service.server.list {}
+-- Calls visit(host, policy) for each host ("*": all others) that the operator asks for. `wanted`: a
+-- host; nil: all.
+local function each_policy(service, wanted, visit)
 	service.policies:each(function (host, policy)
+		if not wanted or wanted == host then
+			visit(host, policy)
+		end
+	end)
+end
+
+local function policies(service, wanted)
+	local list = service.server.list {}
+	each_policy(service, wanted, function (host, policy)
 		list[#list + 1] = {
 			host = host, policy = policy:name(), mode = policy.mode, unauthenticated_s2s = policy.unauthenticated_s2s,
 		}
@@ -48,9 +64,34 @@ local function policies(service)
 	return list
 end
 
-local function exceptions(service, now)
+-- The values of all options but exceptions, which have a list of their own.
+local function options_in_force(service, wanted)
 	local list, add = shared_list(service.server)
-	service.policies:each(function (host, policy)
+	each_policy(service, wanted, function (host, policy)
+		local item, key = {}, {}
+		for _, name in ipairs(options.names) do
+			if name ~= "exceptions" then
+				item[name] = policy[name]
+			end
+			key[#key + 1] = type(item[name]) ~= "table" and tostring(item[name]) or nil
+		end
+		add(table.concat(key, "\0"), host, item)
+	end)
+	return list
+end
+
+-- Hosts on which the module is not active: their TLS is the server's own.
+local function uncovered(service, wanted)
+	local list = service.server.list {}
+	for _, host in ipairs(service.server.hosts()) do
+		list[#list + 1] = not service.policies:covers(host) and (not wanted or wanted == host) and host or nil
+	end
+	return list
+end
+
+local function exceptions(service, wanted, now)
+	local list, add = shared_list(service.server)
+	each_policy(service, wanted, function (host, policy)
 		for domain, exception in pairs(policy.exceptions) do
 			local key = table.concat({ domain, exception.expires, exception.reason, exception.level or "",
 				exception.unauthenticated_s2s or "" }, "\0")
@@ -65,71 +106,24 @@ local function exceptions(service, now)
 	return list
 end
 
-local function warnings(service, now)
+local function warnings(service, wanted, now)
 	local list, add = shared_list(service.server)
-	service.policies:each(function (host, policy)
+	each_policy(service, wanted, function (host, policy)
 		for _, warning in ipairs(policy:warnings(now)) do
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
+		for _, message in ipairs(service.outages:of(host)) do
+			add(message, host, { kind = "outage", message = message })
+		end
 	end)
+	for _, host in ipairs(service.server.hosts()) do
+		local reason = shut_hosts.reason(service.server, service.policies, host)
+		if reason then
+			add(reason, host, { kind = "no-starttls", message = reason })
+		end
+	end
 	table.sort(list, by_domain)
 	return list
-end
-
----- Contexts ------------------------------------------------------------------
-
--- Read back from OpenSSL. `entry`: see adopted_contexts.lua.
-local function context_row(server, entry, context, now)
-	local settings = context and context:settings()
-	local certificate = context and context:inspect().certificate
-	local ends = certificate and certificate:facts().not_after
-	local row = {
-		host = entry.given.host, role = entry.given.role, service = entry.service or "STARTTLS",
-		policy = entry.policy:name(), mode = entry.policy.mode, domain = entry.policy.exception and entry.given.domain,
-		failure = entry.failure, resumption = entry.session_name ~= nil,
-		certificate_ends = ends, certificate_days_left = ends and math.floor((ends - now) / DAY),
-	}
-	if settings and not entry.failure then
-		row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
-		row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
-		row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
-	end
-	return row
-end
-
-local function sort_key(row)
-	return ("%s\0%s\0%s\0%s"):format(row.host or "", row.role, row.service, row.domain or "")
-end
-
--- Equal rows appear once: the server may keep contexts that it has replaced for a while.
-local function context_rows(service, now)
-	local server = service.server
-	local rows, seen, next_turn = server.list {}, {}, server.turns()
-	service.adopted:each(function (entry, context)
-		local row = context_row(server, entry, context, now)
-		local key = ("%s\0%s\0%s\0%s"):format(sort_key(row), row.policy, row.failure or "", row.certificate_ends or "")
-		if not seen[key] then
-			seen[key] = true
-			rows[#rows + 1] = row
-		end
-		next_turn()
-	end)
-	table.sort(rows, function (a, b)
-		return sort_key(a) < sort_key(b)
-	end)
-	return rows
-end
-
--- Hosts without a context for STARTTLS: the server makes it at the first connection.
-local function unused(service, rows)
-	local used, without = {}, service.server.list {}
-	for _, row in ipairs(rows) do
-		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
-	end
-	for _, host in ipairs(service.policies:hosts()) do
-		without[#without + 1] = not used[host] and host or nil
-	end
-	return without
 end
 
 ---- Overridden settings -------------------------------------------------------
@@ -139,21 +133,22 @@ local options_of_server = {
 	"s2s_secure_auth", "s2s_insecure_domains",
 }
 
-local function overridden(service)
+local function overridden(service, wanted)
 	local server = service.server
 	local list, add = shared_list(server)
-	service.policies:each(function (host, policy)
-		local options = {}
+	each_policy(service, wanted, function (host, policy)
+		local set = {}
 		for _, name in ipairs(options_of_server) do
-			options[name] = server.option(host, name)
+			set[name] = server.option(host, name)
 		end
-		for _, message in ipairs(overrides.of_options(policy, options)) do
+		for _, message in ipairs(overrides.of_options(policy, set)) do
 			add(message, host, { message = message })
 		end
 	end)
 	local next_turn = server.turns()
 	service.adopted:each(function (entry)
-		for _, message in ipairs(entry.policy.exception and {} or overrides.of_context(entry)) do
+		local is_wanted = not entry.policy.exception and (not wanted or wanted == entry.given.host)
+		for _, message in ipairs(is_wanted and overrides.of_context(entry) or {}) do
 			local item = add(message, entry.given.host or "*", { message = message, roles = server.list {} })
 			push_new(item.roles, entry.given.role)
 			table.sort(item.roles)
@@ -164,12 +159,19 @@ local function overridden(service)
 	return list
 end
 
-local function data(service)
-	local now = os.time()
-	local rows = context_rows(service, now)
+-- Or nil and a message.
+local function data(service, wanted)
+	local server, now = service.server, os.time()
+	if wanted and not server.is_host(wanted) then
+		return nil, ("%s is no host of this server"):format(quote(wanted))
+	end
+	local rows = status_contexts.rows(service, wanted, now)
 	return {
-		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
-		exceptions = exceptions(service, now), warnings = warnings(service, now),
+		version = version, versions = ("%s, %s"):format(server.versions(), core.openssl:match "^%S+ %S+"),
+		policies = policies(service, wanted), options = options_in_force(service, wanted),
+		uncovered = uncovered(service, wanted),
+		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
+		exceptions = exceptions(service, wanted, now), warnings = warnings(service, wanted, now),
 	}
 end
 
@@ -183,39 +185,22 @@ local function print_policies(out, found)
 	out:table({ "Host", "Policy", "Mode", "Unauthenticated s2s" }, rows)
 end
 
-local function policy_of(row)
-	return row.failure and "no TLS" or (row.mode == "report" and "report mode: " or "") .. row.policy
-end
-
-local function certificate_of(row)
-	if not row.certificate_ends then
-		return "none"
-	end
-	return ("%s (%s)"):format(date.of(row.certificate_ends),
-		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
-end
-
-local function print_contexts(out, found)
-	local rows = {}
-	for index, row in ipairs(found.contexts) do
-		rows[index] = {
-			row.host or "any", row.role, row.service, policy_of(row), row.lowest or "",
-			row.highest or "", row.suites and ("%d"):format(row.suites) or "",
-			row.groups and table.concat(row.groups, " ") or "", row.dh_bits and ("%d"):format(row.dh_bits) or "",
-			row.resumption and "yes" or "no", certificate_of(row),
-		}
+local function print_options(out, found)
+	local rows, resumption = {}, nil
+	for index, row in ipairs(found.options) do
+		rows[index] = { host_names(row.hosts), row.profile, row.level, row.certificate_change,
+			row.notify_admins and "yes" or "no" }
+		resumption = resumption or row.resumption
 	end
 	if rows[1] then
-		out:table({ "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
-			"Resumption", "Certificate until" }, rows, 5)
+		out:table({ "Options of", "Profile", "Level", "Certificate change", "Notify admins" }, rows)
 	end
-	for _, row in ipairs(found.contexts) do
-		if row.failure then
-			out:print("No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
-		end
+	if resumption then
+		out:print("Resumption: %s, lifetime %d s, memory %d MiB", resumption.enabled and "on" or "off",
+			resumption.lifetime, resumption.memory)
 	end
-	if found.unused[1] then
-		out:print("No STARTTLS context yet, the server makes it at the first connection: %s", host_names(found.unused))
+	if found.uncovered[1] then
+		out:wrapped("Not covered, so TLS is the server's own: %s", host_names(found.uncovered))
 	end
 end
 
@@ -230,10 +215,15 @@ local function print_exceptions(out, found)
 	end
 end
 
-local function show(out, service)
-	local found = data(service)
+local function show(out, service, wanted)
+	local found, message = data(service, wanted)
+	if not found then
+		return nil, message
+	end
+	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
-	print_contexts(out, found)
+	print_options(out, found)
+	status_contexts.print(out, found)
 	print_exceptions(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
@@ -249,8 +239,9 @@ end
 --- See run.lua.
 return {
 	name = "status",
-	help = "Show the policy of each host, the TLS contexts as OpenSSL has them, overridden settings, exceptions and "
-		.. "warnings",
+	argument = "host",
+	help = "Show the version, the policy and the options of each host or of one, the TLS contexts as OpenSSL has them, "
+		.. "overridden settings, exceptions and warnings",
 	data = data,
 	show = show,
 }

@@ -1,5 +1,7 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and those that
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
+local domain_name = require "xmpp_tls_policy.core".domain_name
+
 local tls_contexts = {}
 
 local methods = {}
@@ -68,6 +70,12 @@ local function log(self, entry)
 	end
 	if entry.policy.mode == "report" then
 		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", which, entry.policy:name())
+		local enforcement = self._adopted:enforcement(entry, entry.policy)
+		-- Those for STARTTLS are looked at when the configuration is loaded (see foreseen_outages.lua).
+		if service and enforcement and enforcement.failure then
+			server.log("*", "error", "%s: if %s were enforced, nobody could connect with TLS: %s", which, entry.policy:name(),
+				enforcement.failure)
+		end
 		return
 	end
 	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
@@ -103,6 +111,8 @@ local function enforce_names(self, found, host)
 	for name, context in pairs(found.names) do
 		local known = host and name ~= host and self._adopted:get(self._server.luasec_context(context))
 		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found.service)
+		-- Clients ask for it in A-labels (rfc6066.3.name-in-a-labels).
+		entries[domain_name(name) or name] = entries[name]
 	end
 	local done, message = self._adopted:serve_names(self._server.luasec_context(found.context), entries)
 	if not done then
@@ -160,9 +170,17 @@ end
 --- Brings contexts under their policies: at once, as connections may be accepted before any
 -- timer, and once more when the event that is being handled is over. To be called without a host
 -- after the configuration was loaded or a listener was added; with a host after the server made
--- the contexts of that host.
+-- the contexts of that host. At its start a server makes all hosts in one event: from the second on,
+-- only the context that has the host's name is looked at at once.
 function methods:search(host)
-	if host then
+	if host and self._search_is_due then
+		for _, found in ipairs(self._server.direct_tls_contexts()) do
+			local context = rawget(found.names, host)
+			if context then
+				enforce(self, context, demand_of(self, host, found.role, found.option), found.service)
+			end
+		end
+	elseif host then
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
 			enforce_names(self, found, host)
 		end

@@ -88,6 +88,14 @@ end
 
 local key_names = { RSA = "RSA", ["RSA-PSS"] = "RSA-PSS", EC = "ECDSA", ED25519 = "Ed25519", ED448 = "Ed448" }
 
+-- The kind of thing that would do where the policy alone refuses nothing.
+local function what_would_do(hello, given)
+	if given.policy.mode ~= "report" and remedies.accepts(given.before, given.certificate, hello) then
+		return "that the policy and the server's own configuration both allow"
+	end
+	return "that the server's own configuration has"
+end
+
 -- The server's own configuration or certificate has none of the ClientHello, be it that the policy
 -- allows some (`is_allowed`), or that it is in report mode.
 local function about_configuration(hello, missing, given, is_allowed)
@@ -101,9 +109,10 @@ local function about_configuration(hello, missing, given, is_allowed)
 	elseif missing == "version" then
 		sentence = fault_of(hello, missing, nil, given.settings) .. ", which the server's own configuration does not have"
 	else
-		sentence = fault_of(hello, missing, "that the server's own configuration has", given.settings)
+		sentence = fault_of(hello, missing, what_would_do(hello, given), given.settings)
 	end
-	return sentence .. needs(remedies.of_peer(hello, missing, given), configuration or certificate)
+	return sentence .. needs(remedies.of_peer(hello, missing, given), configuration or certificate,
+		remedies.of_policy(hello, given))
 end
 
 -- The server has no certificate. It may be that the peer has to offer something else, too.
@@ -125,6 +134,14 @@ local function clauses_of_security_level(policy)
 	return ids
 end
 
+-- Whether the policy refuses a ClientHello by no clause of its own, but by the security level.
+local function is_below_security_level(hello, given)
+	local settings = given.policy:settings()
+	local refused = not remedies.accepts(settings, given.certificate, hello)
+	settings.security_level = nil
+	return refused and remedies.accepts(settings, given.certificate, hello)
+end
+
 local function explain_client_hello(hello, given)
 	local breaches, forbidden = given.policy:judge_client_hello(hello)
 	local is_reported = given.policy.mode == "report"
@@ -135,13 +152,13 @@ local function explain_client_hello(hello, given)
 	if not missing then
 		return nil
 	end
-	local policy_remedy = remedies.of_policy(hello, given)
-	if not policy_remedy and (is_reported or not forbidden) then
-		return about_configuration(hello, missing, given, not forbidden), {}
+	local is_weak = not forbidden and is_below_security_level(hello, given)
+	if is_reported or not forbidden and not is_weak then
+		return about_configuration(hello, missing, given, not forbidden and not is_weak), {}
 	end
 	return fault_of(hello, missing, "that is allowed", given.settings)
-		.. needs(remedies.of_peer(hello, missing, given), policy_remedy),
-		forbidden and verdict.clauses(breaches) or clauses_of_security_level(given.policy)
+		.. needs(remedies.of_peer(hello, missing, given), remedies.of_policy(hello, given)),
+		is_weak and clauses_of_security_level(given.policy) or verdict.clauses(breaches)
 end
 
 -- ---- alerts and other ends ---------------------------------------------------------

@@ -81,7 +81,7 @@ local faults = {
 	["bad ecpoint"] = { nil, "sent a malformed key" },
 }
 
--- The settings that an exception would put on the context, nil if there can be none.
+-- The settings that an exception would put on the context; nil in report mode, or if none can.
 local function excepted_settings(given)
 	local policy = given.policy
 	if policy.mode == "report" or policy.opens then

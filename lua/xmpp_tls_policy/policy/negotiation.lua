@@ -255,6 +255,34 @@ function methods:choose(hello)
 	}
 end
 
+-- ---- parts of an offer -----------------------------------------------------------
+
+local function common(numbers, is_common)
+	local kept = numbers and {}
+	for _, number in ipairs(numbers or {}) do
+		kept[#kept + 1] = is_common(number) and number or nil
+	end
+	return kept
+end
+
+-- A ClientHello without the versions, suites and groups that the server does not have, or has no
+-- certificate for: a new table.
+function methods:reduced(hello)
+	return {
+		versions = common(hello.versions, function (number)
+			return self:version { versions = { number } } ~= nil
+		end),
+		suites = common(hello.suites, function (number)
+			return self._ciphersuites.records[number]
+				or self._ciphers.records[number] and fits_key(self, self._ciphers.records[number])
+		end),
+		groups = common(hello.groups, function (number)
+			return self._groups.records[number]
+		end),
+		signature_schemes = hello.signature_schemes,
+	}
+end
+
 -- ---- facts -----------------------------------------------------------------------
 
 local function offers_sha2(hello)

@@ -17,7 +17,7 @@ local defaults = {
 	mode = "enforce",
 	notify_admins = false,
 	profile = profiles.default,
-	resumption = { enabled = true, lifetime = 3600, memory = 16 },
+	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 16 },
 	unauthenticated_s2s = "dialback",
 }
 
@@ -33,7 +33,7 @@ local strict_to_mild = {
 	unauthenticated_s2s = { "refuse", "dialback" },
 }
 
-local validate = validators.table_of({
+local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),
@@ -41,12 +41,18 @@ local validate = validators.table_of({
 	notify_admins = validators.boolean,
 	profile = one_of(profiles.names, profiles.superseded),
 	resumption = validators.table_of({
+		address_share = validators.number_of("addresses", 1, 1024),
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
 		memory = validators.number_of("MiB", 1, 4096),
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
-}, ('{ level = "%s" }'):format(defaults.level))
+}
+
+local validate = validators.table_of(validators_of, ('{ level = "%s" }'):format(defaults.level))
+
+-- The names of all options, sorted.
+options.names = validators.sorted_keys(validators_of)
 
 local function with_defaults(given, known)
 	local complete = {}

@@ -12,6 +12,7 @@ local address_domains = require "xmpp_tls_policy.stream.address_domains"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local new_checks = require "xmpp_tls_policy.stream.checks".new
 local new_stream = require "xmpp_tls_policy.stream.stream".new
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local admission = {}
@@ -27,13 +28,14 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
 		_closing = options.closing,
 		_metrics = options.metrics,
+		_contexts = options.contexts,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -44,11 +46,11 @@ function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
 	if not stream then
-		stream = new_stream(server, session)
+		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream:use(server, self._contexts)
 	return stream
 end
 
@@ -92,12 +94,19 @@ end
 
 -- Judges a pair at a moment. Returns true if the stream was ended.
 local function judge(self, moment, stream, pair)
+	local server = self._server
 	if pair.policy.mode == "report" then
 		self._checks:judge_for_report(stream, pair)
+		if server.is_destroyed(stream.session) then
+			return true
+		end
 		count_handshake(self, stream, pair)
 		return false
 	end
 	local refusal = self._checks:refusal_at(moment, stream, pair)
+	if server.is_destroyed(stream.session) then
+		return true
+	end
 	count_handshake(self, stream, pair, refusal)
 	return refusal ~= nil and self._closing:refuse(stream, refusal)
 end
@@ -216,6 +225,7 @@ function methods:certificate_checked(session, domain)
 	local host = stream:host()
 	local policy = policy_for(self, stream.role, host, domain)
 	stream.certificate_checked_on, stream.certificate_policy = self._server.connection(session), policy
+	stream.went_on = true
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -229,6 +239,41 @@ function methods:certificate_names(session, domain)
 	end
 	local names = stream:identity(domain)
 	return names, is_enforced(policy)
+end
+
+--- The server was told that a certificate does not name the domain that it found in it.
+function methods:identity_rejected(session, domain)
+	self:stream(session).rejected_domain = domain
+end
+
+-- Whether a stream that ended was not authenticated because a certificate's name was rejected: the
+-- server demands a valid certificate, or did not offer SASL EXTERNAL to a peer that tried nothing else.
+local function failed_by_rejection(self, stream)
+	if not stream.rejected_domain or stream.refused or stream.authenticated_for
+		or self._server.is_authenticated(stream.session) then
+		return false
+	end
+	return not stream.went_on or stream.role == "s2sin" and not stream.used_dialback
+end
+
+--- A server's stream has ended; its session is still whole.
+function methods:ended(session)
+	local stream = self._server.stream(session)
+	if not stream or not failed_by_rejection(self, stream) then
+		return
+	end
+	local host, domain = stream:host(), stream.rejected_domain
+	local policy = policy_for(self, stream.role, host, domain)
+	if not is_enforced(policy) then
+		return
+	end
+	local refusal = {
+		clauses = { "cert.identity" }, policy = policy:name(),
+		text = starttls.sentence(policy, "cert.identity", ("the certificate shown for %s does not name it as RFC 6125 "
+			.. "requires; one that does is needed"):format(shown(domain))),
+	}
+	count_handshake(self, stream, { host = host, domain = domain, policy = policy }, refusal)
+	self._closing:note(stream, refusal)
 end
 
 --- A server has authenticated as a domain, for a host of ours. `mechanism`: of SASL, or
@@ -335,6 +380,7 @@ local function before_authentication(self, session, element)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
+	stream.used_dialback = stream.used_dialback or is_dialback
 	local has_own_pair = is_dialback and role == "s2sin"
 	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)
@@ -445,25 +491,6 @@ function methods:is_enforced_for(host, domain)
 	return is_enforced(policy_for(self, "s2sout", host, domain))
 end
 
---- Policies have changed, or an exception has ended: each pair of each server's stream is judged
--- anew, and streams that were accepted under the older policy end.
-function methods:policies_changed()
-	local server = self._server
-	for _, session in ipairs(server.sessions()) do
-		local role = server.role(session)
-		if role ~= "c2s" and server.is_authenticated(session) then
-			local done, problem = xpcall(function ()
-				self:judge_again(session)
-			end, debug.traceback)
-			if not done then
-				server.log_limited("Internal error of the TLS policy in judging streams again", problem)
-				-- Its next stanza is judged.
-				self:stream(session).admitted, self:stream(session).addresses = nil, nil
-			end
-		end
-	end
-end
-
 -- The hosts of ours that a stream may be used for: that it was admitted for, that its peer has
 -- authenticated for, and the one of its header.
 local function hosts_of(stream)
@@ -478,6 +505,49 @@ local function hosts_of(stream)
 		names[own] = true
 	end
 	return names
+end
+
+--- Whether another module is asked for its verdict on streams to a host, for which it may wait.
+function methods:is_asked_of_others(host)
+	return self._checks:is_asked_of_others(host)
+end
+
+local function is_asked_of_others_for(self, stream)
+	for host in pairs(hosts_of(stream)) do
+		if self:is_asked_of_others(host) then
+			return true
+		end
+	end
+	return false
+end
+
+local function judge_again_safely(self, session)
+	local server = self._server
+	local done, problem = xpcall(function ()
+		self:judge_again(session)
+	end, debug.traceback)
+	if not done then
+		server.log_limited("Internal error of the TLS policy in judging streams again", problem)
+		-- Its next stanza is judged.
+		self:stream(session).admitted, self:stream(session).addresses = nil, nil
+	end
+end
+
+--- Policies have changed, or an exception has ended: each pair of each server's stream is judged
+-- anew, and streams that were accepted under the older policy end.
+function methods:policies_changed()
+	local server = self._server
+	for _, session in ipairs(server.sessions()) do
+		if server.role(session) ~= "c2s" and server.is_authenticated(session) then
+			if is_asked_of_others_for(self, self:stream(session)) then
+				server.in_order(session, function ()
+					judge_again_safely(self, session)
+				end)
+			else
+				judge_again_safely(self, session)
+			end
+		end
+	end
 end
 
 --- Judges all pairs of a server's stream anew.

@@ -76,6 +76,15 @@ function starttls.no_tls_refusal()
 	return { condition = "internal-server-error", text = "TLS is not available; the log of the server says why" }
 end
 
+--- The refusal of a stream whose host requires TLS and does not offer it (see shut_hosts.lua).
+function starttls.no_offer_refusal(policy)
+	local id = starttls.requires_tls(policy)
+	return {
+		condition = "internal-server-error", clauses = { id }, policy = policy:name(),
+		text = sentence(policy, id, "TLS is required here, and STARTTLS is not available; the log of the server says why"),
+	}
+end
+
 --- The refusal of <starttls/> where it was not offered.
 function starttls.not_offered_refusal(policy)
 	return { condition = "policy-violation", policy = policy:name(), text = "STARTTLS was not offered on this stream" }

@@ -1220,6 +1220,106 @@ describe("the certificate memory", function()
 		end
 	end)
 
+	describe("with records that it read a moment ago", function()
+		local reads
+
+		before_each(function()
+			reads = 0
+			local get = storage.get
+			function storage:get(domain)
+				reads = reads + 1
+				return get(self, domain)
+			end
+		end)
+
+		it("reads a domain's record once a minute", function()
+			learn("A")
+			reads = 0
+			for _ = 1, 5 do
+				assert.is_true(memory:knows("a.example"))
+				assert.are.equal("known", memory:would_see("a.example", facts("A"), out).kind)
+				assert.are.equal("known", word(see("A")))
+			end
+			assert.are.equal(1, reads)
+			now = START + 59
+			see("A")
+			assert.are.equal(1, reads)
+			now = START + 60
+			see("A")
+			assert.are.equal(2, reads)
+			now = START
+			see("A")
+			assert.are.equal(3, reads)
+		end)
+
+		-- Each step, and what the next look has to know.
+		local steps = {
+			{ "a sighting that is written", function() see("B") end, "known", "known" },
+			{ "a sighting that is refused", function() see("B", refusing) end, "known", "pending!" },
+			{ "a sighting that is only tried", function() memory:would_see("a.example", facts("B"), refusing) end, "known",
+				"change warn!" },
+			{ "an acceptance", function() see("B", refusing) memory:accept("a.example") end, "known", "known" },
+			{ "forgetting", function() memory:forget("a.example") see("C", refusing) end, "change warn!", "change warn!" },
+			{ "a change by another a minute ago", function()
+				storage.texts["a.example"] = nil
+				now = now + 60
+				see("B", refusing)
+			end, "change warn!", "known" },
+		}
+		for _, step in ipairs(steps) do
+			it("knows what was written by " .. step[1], function()
+				learn("A")
+				assert.are.equal("known", word(see("A")))
+				step[2]()
+				local listed = storage.texts["a.example"]
+				assert.are.equal(step[3], word(memory:would_see("a.example", facts("A"), refusing)))
+				assert.are.equal(step[4], word(memory:would_see("a.example", facts("B"), refusing)))
+				assert.are.equal(listed, storage.texts["a.example"])
+			end)
+		end
+
+		it("keeps nothing of a sighting that could not be written", function()
+			learn("A")
+			see("A")
+			local set = storage.set
+			storage.set = function() return nil, "disk on fire" end
+			assert.are.equal("change warn!", word(see("B", refusing)))
+			storage.set = set
+			assert.are.equal("change warn!", word(see("B", refusing)))
+		end)
+
+		it("drops certificates that have become old since", function()
+			learn("A", "B")
+			now = START + 91 * DAY
+			see("B")
+			local known = assert(memory:get("a.example"))
+			assert.are.equal(2, #known.certificates)
+			now = now + 30
+			assert.are.equal("change", memory:would_see("a.example", facts("A", { issuer = "CN=Other" }), out).kind)
+		end)
+
+		it("hands out copies", function()
+			learn("A")
+			for _ = 1, 2 do
+				local result = see("A")
+				result.new.sha256, result.old.directions.out = "x", nil
+			end
+			local record = memory:get("a.example")
+			record.certificates[1].sha256 = "x"
+			assert.are.equal("known", word(see("A")))
+		end)
+
+		it("does not count for ever the certificates that it no longer tells of", function()
+			learn("A")
+			for number = 1, 30 do
+				see("C" .. number)
+			end
+			assert.are.equal("change", word(see("D")))
+			now = START + DAY
+			assert.are.equal("change warn", word(see("D")))
+		end)
+	end)
+
 	describe("of 100,000 domains", function()
 		local DOMAINS = 100000
 

@@ -23,6 +23,7 @@ describe("the check of our own certificates", function ()
 			certificates[name] = authority:issue { names = { "a.test", "b.test" }, key_name = name,
 				not_before = os.time() - 100 * DAY, not_after = os.time() + days * DAY + DAY / 2 }
 		end
+		certificates.other = authority:issue { names = { "other.example" }, key_name = "other", days = 300 }
 	end)
 
 	teardown(pki.remove)
@@ -56,9 +57,14 @@ describe("the check of our own certificates", function ()
 		adopted:release()
 	end)
 
-	local function said()
+	local function lines()
 		server.run_timers()
-		return table.concat(server.take_lines(), "\n")
+		return server.take_lines()
+	end
+
+	-- Without the services that are named where a host shows several certificates.
+	local function said()
+		return (table.concat(lines(), "\n"):gsub('" %([^)\n]*%)', '"'))
 	end
 
 	local SOON = 'warn the certificate of "a.test" expires in 5 days: renew it'
@@ -83,7 +89,8 @@ describe("the check of our own certificates", function ()
 		assert.equal(SOON, said())
 		configured.s2sin = "sooner"
 		check:check "a.test"
-		assert.equal(SOON .. "\n" .. SOONER, said())
+		assert.same({ 'warn the certificate of "a.test" (c2s) expires in 5 days: renew it',
+			'warn the certificate of "a.test" (s2s) expires in 3 days: renew it' }, lines())
 	end)
 
 	it("bears that there is no certificate", function ()
@@ -104,6 +111,22 @@ describe("the check of our own certificates", function ()
 		end
 	end)
 
+	it("makes one context for hosts that share a certificate, unless none could be made", function ()
+		server.certificate_source = function (_, role)
+			return configured[role]
+		end
+		configured = { c2s = "soon", s2sin = "soon" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal(SOON .. "\n" .. SOON:gsub("a.test", "b.test"), said())
+		assert.equal(1, made)
+		server.own_context = function (host)
+			return host == "b.test" and luasec "sooner" or nil, "no key"
+		end
+		configured = { c2s = "sooner", s2sin = "sooner" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal((SOONER:gsub("a.test", "b.test")), said())
+	end)
+
 	it("looks anew each time where the server cannot tell", function ()
 		server.certificate_source = function () end
 		for times = 1, 2 do
@@ -113,6 +136,117 @@ describe("the check of our own certificates", function ()
 		end
 	end)
 
+	it("looks at the roles only in which a host serves anyone", function ()
+		for _, serves in ipairs { { true, true }, { true, false }, { false, true }, { false, false } } do
+			configured = { c2s = "other", s2sin = "other" }
+			server.serves_clients = function () return serves[1] end
+			server.serves_servers = function () return serves[2] end
+			check:check "a.test"
+			local expected = {}
+			local sentence = 'error the certificate of "a.test" does not cover it, so %s: get one with the DNS name "a.test" in '
+				.. "its subjectAltName"
+			expected[#expected + 1] = serves[1] and sentence:format "clients (c2s) refuse it" or nil
+			expected[#expected + 1] = serves[2] and sentence:format "other servers (s2s) do not authenticate us by it" or nil
+			assert.same(expected, lines())
+		end
+	end)
+
+	-- The server may show them any certificate that it finds.
+	it("leaves out hosts that only this machine reaches", function ()
+		configured = { c2s = "soon", s2sin = "soon" }
+		for _, host in ipairs { "localhost", "a.localhost" } do
+			check:check(host)
+			assert.equal("", said())
+		end
+		check:check "localhost.test"
+		assert.matches("does not cover it", said())
+	end)
+
+	it("names an internationalised host as certificates do", function ()
+		check:check "b\195\188cher.test"
+		assert.matches('^error the certificate of "xn%-%-bcher%-kva.test" does not cover it', said())
+	end)
+
+	describe("of direct TLS", function ()
+		local ports -- { role, service, port, of hosts, without a server name }
+
+		before_each(function ()
+			ports = {}
+			server.hosts = function () return { "a.test", "b.test" } end
+			server.direct_tls_contexts = function ()
+				local list = {}
+				for index, port in ipairs(ports) do
+					list[index] = { role = port.role, service = port.service, port = port.port, context = port.context,
+						names = setmetatable({ ["a.test"] = port.of_host }, { __index = function () return port.context end }) }
+				end
+				return list
+			end
+		end)
+
+		-- A port, with the names of the certificates that it shows.
+		local function listen(role, service, number, of_host, without_name)
+			local port = { role = role, service = service, port = number, of_host = luasec(of_host),
+				context = luasec(without_name or of_host) }
+			for host, context in pairs { ["a.test"] = port.of_host, ["*"] = port.context } do
+				adopted:enforce(context, { policy = policy, host = host ~= "*" and host or nil, role = role,
+					option = service .. "_ssl", operator = {} }).service = service
+			end
+			ports[#ports + 1] = port
+		end
+
+		it("looks at every service and port", function ()
+			listen("c2s", "c2s_direct_tls", 5223, "good")
+			listen("c2s", "c2s_direct_tls", 5224, "soon")
+			listen("s2sin", "s2s_direct_tls", 5270, "sooner")
+			check:check "a.test"
+			assert.same({
+				'warn the certificate of "a.test" (c2s_direct_tls port 5224) expires in 5 days: renew it',
+				'warn the certificate of "a.test" (s2s_direct_tls port 5270) expires in 3 days: renew it',
+			}, lines())
+		end)
+
+		it("looks at those contexts only that are served now", function ()
+			listen("c2s", "c2s_direct_tls", 5223, "soon")
+			ports[1].of_host = luasec "good"
+			adopted:enforce(ports[1].of_host, { policy = policy, host = "a.test", role = "c2s",
+				option = "c2s_direct_tls_ssl", operator = {} })
+			ports[1].context = ports[1].of_host
+			check:check "a.test"
+			assert.same({}, lines())
+		end)
+
+		it("looks at the names, too", function ()
+			listen("c2s", "c2s_direct_tls", 5223, "other")
+			check:check "a.test"
+			assert.same({
+				'error the certificate of "a.test" (c2s_direct_tls port 5223) does not cover it, so clients (c2s) refuse it: '
+				.. 'get one with the DNS name "a.test" in its subjectAltName',
+			}, lines())
+		end)
+
+		it("looks at the certificate of those who ask for no host", function ()
+			listen("c2s", "c2s_direct_tls", 5223, "good", "soon")
+			listen("s2sin", "s2s_direct_tls", 5270, "good", "other")
+			check:check "a.test"
+			assert.same({
+				"warn the certificate without a server name of c2s_direct_tls port 5223 expires in 5 days: renew it",
+				"info the certificate without a server name of s2s_direct_tls port 5270 covers no host of ours, so whoever gets "
+				.. "it refuses it: configure one with the DNS names of the hosts in its subjectAltName",
+			}, lines())
+			check:check_daily { "a.test" }
+			assert.equal("", said())
+		end)
+
+		it("says nothing twice of a certificate that a host shows, too", function ()
+			listen("c2s", "c2s_direct_tls", 5223, "soon")
+			configured = { c2s = "soon", s2sin = "soon" }
+			check:check_all { "a.test", "b.test" }
+			local found = lines()
+			table.sort(found)
+			assert.same({ SOON, (SOON:gsub("a.test", "b.test")) }, found)
+		end)
+	end)
+
 	-- What is in use, and what is configured: of a role's own contexts for STARTTLS in use the
 	-- configuration has no say; those of direct TLS and of exceptions count beside it.
 	local kinds = {
@@ -120,11 +254,11 @@ describe("the check of our own certificates", function ()
 		{ name = "direct TLS", given = { option = "c2s_direct_tls_ssl" }, makes = 1 },
 		{ name = "an exception", given = { policy = mild }, makes = 1 },
 	}
-	local lengths = { good = math.huge, soon = 5, sooner = 3 }
+	local sentences = { soon = SOON, sooner = SOONER }
 	for _, kind in ipairs(kinds) do
 		it("takes contexts in use into account: those of " .. kind.name, function ()
-			for used in pairs(lengths) do
-				for config in pairs(lengths) do
+			for _, used in ipairs { "good", "soon", "sooner" } do
+				for _, config in ipairs { "good", "soon", "sooner" } do
 					adopted = adopted_contexts.new()
 					check = own_certificate_check.new { server = server, adopted = adopted, queue = queue }
 					local given = { policy = policy, host = "a.test", role = "c2s", operator = {} }
@@ -133,10 +267,17 @@ describe("the check of our own certificates", function ()
 					end
 					local context = luasec(used)
 					adopted:enforce(context, given)
+					server.direct_tls_contexts = function ()
+						return given.option and { { role = "c2s", service = "c2s_direct_tls", port = 5223,
+							context = luasec "good", names = { ["a.test"] = context } } } or {}
+					end
 					configured, made = { c2s = config }, 0
-					local least = kind.makes == 0 and lengths[used] or math.min(lengths[used], lengths[config])
+					local expected = { sentences[used] }
+					if kind.makes > 0 and config ~= used then
+						expected[#expected + 1] = sentences[config]
+					end
 					check:check "a.test"
-					assert.equal(least == 5 and SOON or least == 3 and SOONER or "", said())
+					assert.equal(table.concat(expected, "\n"), said())
 					-- The other role has nothing in use, and no certificate.
 					assert.equal(kind.makes + 1, made)
 					adopted:release()

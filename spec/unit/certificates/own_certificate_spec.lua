@@ -36,7 +36,10 @@ local root = facts({ subject = "CN=Root,O=Authority", issuer = "CN=Root,O=Author
 local function check(shown, options)
 	local all = { domain = "a.example", now = START + 10 * DAY }
 	for field, value in pairs(options or {}) do
-		all[field] = value
+		all[field] = value or nil
+		if value == false and field ~= "domain" then
+			all[field] = false
+		end
 	end
 	return own_certificate.check(shown, all)
 end
@@ -133,14 +136,12 @@ local cases = {
 	-- rfc5280.4.2.1.12.only-listed-usages
 	{ "any usage, as none is named", { extended_key_usages = false }, {}, "" },
 	{ "both usages", { extended_key_usages = { "clientAuth", "serverAuth" } }, {}, "" },
-	{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, {}, "no-client-auth info",
-		"the extended key usages of " .. WHO .. " lack clientAuth, as in all certificates that public authorities issue "
-		.. "since 2026: when this server connects to one that insists on clientAuth, that server falls back to dialback "
-		.. "or refuses: leave dialback on, or use a certificate with clientAuth for s2s" },
+	-- xep0178.1.server-auth-is-enough
+	{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, {}, "" },
 	{ "clientAuth only", { extended_key_usages = { "clientAuth" } }, {}, "no-server-auth error",
 		"the extended key usages of " .. WHO .. " lack serverAuth, so clients and other servers refuse it: "
 		.. "get one with serverAuth" },
-	{ "no usage", { extended_key_usages = {} }, {}, "no-server-auth error, no-client-auth info" },
+	{ "no usage", { extended_key_usages = {} }, {}, "no-server-auth error" },
 
 	{ "a chain that is not known", {}, { chain = nil }, "" },
 	{ "no chain", {}, { chain = {} }, "chain-incomplete warn",
@@ -179,8 +180,22 @@ local cases = {
 
 	{ "all at once", { key_bits = 160, signature_digest = "SHA1", extended_key_usages = { "serverAuth" } },
 		{ now = START + 80 * DAY, matches_c2s = false, chain = {} },
-		"not-covering-c2s error, weak-key error, weak-signature error, chain-incomplete warn, expiry-21 warn, "
-		.. "no-client-auth info" },
+		"not-covering-c2s error, weak-key error, weak-signature error, chain-incomplete warn, expiry-21 warn" },
+
+	{ "some services only, which the messages name", {},
+		{ now = START + 91 * DAY, services = { "c2s_direct_tls port 5223" } }, "expired error",
+		WHO .. " (c2s_direct_tls port 5223) expired 1 day ago: replace it" },
+	{ "several services", { key_bits = 160 }, { services = { "c2s", "s2s" } }, "weak-key error",
+		WHO .. " (c2s, s2s) has an EC key of 160" .. REPLACE_KEY:format(224) },
+	{ "no server name", {}, { domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = true }, "" },
+	{ "no server name, and no host that is covered", { key_bits = 160 },
+		{ now = START + 91 * DAY, domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = false },
+		"not-covering-any info",
+		"the certificate without a server name of c2s_direct_tls port 5223 covers no host of ours, so whoever gets it "
+		.. "refuses it: configure one with the DNS names of the hosts in its subjectAltName" },
+	{ "no server name, and a weak key", { key_bits = 160 }, { domain = false, services = { "x" }, matches_any = true },
+		"weak-key error" },
+
 }
 
 describe("the faults of our certificate:", function()
@@ -225,6 +240,8 @@ describe("the faults of our certificate:", function()
 		{ "bad certificate: nil", nil, { domain = "a.example", now = 0 } },
 		{ "bad options: nil", {} },
 		{ "bad domain: nil", {}, { now = 0 } },
+		{ "bad domain: 1", {}, { now = 0, domain = 1, services = { "c2s" } } },
+		{ 'bad services: "c2s"', {}, { now = 0, domain = "a.example", services = "c2s" } },
 		{ 'bad now: "1"', {}, { domain = "a.example", now = "1" } },
 		{ "bad now: not a number", {}, { domain = "a.example", now = 0 / 0 } },
 	}) do
@@ -283,9 +300,9 @@ describe("the faults of a real certificate:", function()
 		{ "a curve of 224 bits", { key = "p224" }, "" },
 		{ "Ed25519", { key = "ed25519" }, "" },
 		{ "SHA-1", { digest = "sha1" }, "weak-signature error" },
-		{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, "no-client-auth info" },
+		{ "serverAuth only", { extended_key_usages = { "serverAuth" } }, "" },
 		{ "any usage, of which OpenSSL takes none", { extended_key_usages = { "anyExtendedKeyUsage" } },
-			"no-server-auth error, no-client-auth info" },
+			"no-server-auth error" },
 		{ "expired", { expired = true }, "expired error" },
 		{ "not valid yet", { not_before = os.time() + 5 * DAY }, "not-yet-valid error" },
 		{ "another name", { names = { "b.example" } }, "not-covering-c2s error, not-covering-s2s error" },

@@ -124,6 +124,23 @@ describe("the command cert", function ()
 		assert.is_true(command_service.json(service, "cert", "second.test").certificates[1].authenticated)
 	end)
 
+	-- Addresses, and names that are none of DNS, are domains of JIDs, too (RFC 7622 3.2).
+	for given, peer in pairs {
+		["192.0.2.1"] = "192.0.2.1", ["[2001:DB8::1]"] = "[2001:db8::1]", ["under_score.test"] = "under_score.test",
+		["b\195\188cher.test"] = "xn--bcher-kva.test", ["xn--bcher-kva.test"] = "b\195\188cher.test",
+	} do
+		it("shows the certificate on the stream of " .. given, function ()
+			local theirs = authority:issue { names = { "far.test" }, key = "p256" }
+			for _, domains in ipairs { { peer }, {} } do
+				local service = service_of { stream(theirs, { peer = peer, domains = domains }) }
+				local found = command_service.json(service, "cert", given).certificates
+				assert.equal(facts_of(theirs).sha256, found[1].sha256)
+				assert.equal(domains[1] ~= nil, found[1].authenticated)
+				assert.matches("^it does not name ", found[1].problems[1])
+			end
+		end)
+	end
+
 	for name, case in pairs {
 		["an expired one"] = { { expired = true }, {}, "^it expired on %d+%-%d+%-%d+$" },
 		["one for another name"] = { { names = { "else.test" } }, {}, "^it does not name far.test$" },
@@ -209,6 +226,26 @@ describe("the command cert", function ()
 			{ found[1].offered, found[1].problems, found[1].names.srv })
 		assert.equal("CN=Test Intermediate", found[1].chain[1].subject)
 		assert.is_nil(found[1].authenticated)
+	end)
+
+	it("shows the one that new connections get, not those that old streams hold", function ()
+		local older = context_of(authority:issue { names = { "host.test" }, key = "p256" })
+		local service = service_of({}, { "host.test" }, { adopted = { each = function (_, visit)
+			local adopted = assert(core.context.adopt(older))
+			visit({ given = { host = "host.test", role = "c2s" } }, adopted, older)
+			adopted:close()
+		end } })
+		local newer = context_of(own)
+		service.server.current_contexts = function ()
+			local list = {}
+			for index, role in ipairs { "c2s", "s2sin", "s2sout" } do
+				list[index] = { context = newer, role = role }
+			end
+			return list
+		end
+		local found = command_service.json(service, "cert", "host.test").certificates
+		assert.equal(1, #found)
+		assert.same({ facts_of(own).sha256, { "our own, c2s", "our own, s2sin" } }, { found[1].sha256, found[1].offered })
 	end)
 
 	it("shows the one of the configuration where none is in use", function ()

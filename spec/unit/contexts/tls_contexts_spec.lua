@@ -213,13 +213,40 @@ describe("the server's TLS contexts", function ()
 			assert.same({ "TLSv1.2", "TLSv1.2" }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
 		end)
 
-		it("give sessions to the host whose name was asked for, from the first moment", function ()
-			assert(adopted:keep_sessions { enabled = true, memory = 1, lifetime = 60 })
+		it("of further hosts that the server makes in the same event are searched by their name", function ()
 			contexts:search()
+			server.run_timers()
+			contexts:search "a.test"
+			for _, name in ipairs { "b.test", "alias.test" } do
+				names[name] = luasec()
+			end
+			setmetatable(names, { __index = function () error "asked for a name that is not there" end })
+			contexts:search "b.test"
+			contexts:search "c.test"
+			assert.same({ "TLSv1.2", oldest }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
+			server.run_timers()
+			assert.equal("TLSv1.2", lowest(names["alias.test"]))
+		end)
+
+		it("give sessions to the host whose name was asked for, from the first moment", function ()
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			contexts:search()
+			server.run_timers()
 			names["b.test"] = luasec()
 			contexts:search "b.test"
 			assert.equal(adopted:get(names["b.test"]).session_name, adopted:get(base).names["b.test"])
 			assert.equal(adopted:get(names["a.test"]).session_name, adopted:get(base).names["a.test"])
+		end)
+
+		-- rfc6066.3.name-in-a-labels
+		it("give sessions to an internationalised host under its A-labels, too", function ()
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			names["b\195\188cher.test"] = luasec()
+			contexts:search()
+			local session_name = adopted:get(names["b\195\188cher.test"]).session_name
+			for _, name in ipairs { "b\195\188cher.test", "xn--bcher-kva.test" } do
+				assert.equal(session_name, adopted:get(base).names[name])
+			end
 		end)
 
 		it("follow a policy that changes, and stay untouched where it does not", function ()

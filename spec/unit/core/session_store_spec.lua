@@ -348,6 +348,210 @@ describe("a session store", function ()
 		end
 	end)
 
+	---- renewed sessions: each resumption of TLS 1.3 gives another ID
+
+	-- rfc8446.4.6.1.lifetime-from-the-first, resume.lifetime
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		it("ends at its lifetime, however often it is resumed under " .. version, function ()
+			local store = new()
+			local one, other = client(version), server(store)
+			trial.set_clock(store, 1000)
+			local _, session = meet(one, other)
+			local resumed
+			for seconds = 100, 3500, 100 do
+				trial.set_clock(store, 1000 + seconds)
+				resumed, session = meet(one, other, session)
+				assert.is_true(resumed, seconds)
+			end
+			trial.set_clock(store, 1000 + 3599)
+			resumed, session = meet(one, other, session)
+			assert.is_true(resumed)
+			trial.set_clock(store, 1000 + 3600)
+			resumed, session = meet(one, other, session)
+			assert.is_false(resumed)
+			-- It is a new one now.
+			trial.set_clock(store, 1000 + 3600 + 3599)
+			assert.is_true((meet(one, other, session)))
+		end)
+	end
+
+	it("tells the client in the ticket how long its session still lasts", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local function lifetime_in(session) -- element 9 of OpenSSL's form
+			local high, low = session:match "\169\4\2\2(.)(.)"
+			return high:byte() * 256 + low:byte()
+		end
+		trial.set_clock(store, 1000)
+		local _, session = meet(one, other)
+		assert.equal(3600, lifetime_in(session))
+		for _, seconds in ipairs { 600, 2600, 3300 } do
+			trial.set_clock(store, 1000 + seconds)
+			_, session = meet(one, other, session)
+			assert.equal(3600 - seconds, lifetime_in(session))
+		end
+	end)
+
+	it("has two places at most, however often one ticket is used", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local _, victim = meet(one, other)
+		local _, ticket = meet(one, other)
+		trial.fill(store, store:stats().capacity - 3)
+		for _ = 1, 30 do
+			assert.is_true((meet(one, other, ticket)))
+		end
+		assert.equal(0, store:stats().evictions)
+		assert.equal(store:stats().capacity, store:stats().sessions)
+		assert.is_true((meet(one, other, victim)))
+	end)
+
+	-- A client that lost the new ticket may come with the old one.
+	it("goes by the ticket that was used last and by the one that was given last", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local _, first = meet(one, other)
+		local _, lost = meet(one, other, first)
+		local _, second = meet(one, other, first)
+		assert.is_false((meet(one, other, lost)))
+		local resumed, third = meet(one, other, second)
+		assert.is_true(resumed)
+		assert.is_false((meet(one, other, first)))
+		assert.is_true((meet(one, other, second)))
+		assert.is_false((meet(one, other, third)))
+	end)
+
+	it("is kept once, if connections that resume it at the same time renew it", function ()
+		local store = new()
+		local one, other = client "TLSv1.3", server(store)
+		local _, ticket = meet(one, other)
+		local sessions = store:stats().sessions
+		local connections = {}
+		for index = 1, 5 do
+			local near = assert(core.connection.new(one, { session = ticket }))
+			local far = assert(core.connection.new(other))
+			near:handshake()
+			assert(far:feed(near:take()))
+			far:handshake()
+			connections[index] = { near, far }
+		end
+		for _, ends in ipairs(connections) do
+			assert(handshake.run(ends[1], ends[2]))
+			assert.is_true(ends[2]:facts().resumed)
+		end
+		assert.equal(sessions + 1, store:stats().sessions)
+	end)
+
+	---- shares of addresses
+
+	local function id_of(number)
+		return ("%032d"):format(number)
+	end
+
+	-- Inserts sessions of an address until one is not kept, at most `most`. Returns the number of those
+	-- that were.
+	local inserted = 0
+	local function fill_from(store, address, most)
+		for count = 1, most do
+			inserted = inserted + 1
+			if not trial.insert(store, id_of(inserted), address) then
+				return count - 1
+			end
+		end
+		return most
+	end
+
+	local function new_shared(share)
+		local store = assert(core.session_store.new { memory = 1, lifetime = 3600, share = share })
+		return store, math.floor(store:stats().capacity / share)
+	end
+
+	it("is kept only if its address has not more than its share", function ()
+		local store, most = new_shared(16)
+		local one, other = client "TLSv1.2", server(store)
+		local _, victim = meet(one, other)
+		assert.equal(most, fill_from(store, "192.0.2.1", 1e6))
+		assert.equal(1, store:stats().not_kept.address)
+		for _ = 1, 3 * store:stats().capacity do
+			assert.is_false(trial.insert(store, id_of(0), "192.0.2.1"))
+		end
+		assert.equal(0, store:stats().evictions)
+		assert.is_true((meet(one, other, victim)))
+		assert.is_true(trial.insert(store, id_of(0), "198.51.100.1"))
+	end)
+
+	-- rfc6177.2.sites-get-48-to-64
+	it("counts a /48 of IPv6 as one address", function ()
+		local store, most = new_shared(16)
+		assert.equal(most, fill_from(store, "2001:db8:1::1", 1e6))
+		for _, address in ipairs { "2001:db8:1::2", "2001:db8:1:ffff:ffff:ffff:ffff:ffff" } do
+			assert.equal(0, fill_from(store, address, 1), address)
+		end
+		for _, address in ipairs { "2001:db8:2::1", "2001:db9:1::1", "::1", "192.0.2.1" } do
+			assert.equal(10, fill_from(store, address, 10), address)
+		end
+	end)
+
+	it("makes room for others of its address when it ends", function ()
+		local ends = {
+			function (store) trial.remove(store, id_of(inserted)) end,
+			function (store)
+				trial.set_clock(store, os.time() + 7200)
+				store:sweep()
+			end,
+			function (store) store:flush() end,
+			function (store) trial.fill(store, store:stats().capacity) end,
+		}
+		for _, end_it in ipairs(ends) do
+			local store = new_shared(1024)
+			fill_from(store, "192.0.2.1", 1e6)
+			inserted = inserted - 1
+			end_it(store)
+			assert.is_true(trial.insert(store, id_of(-1), "192.0.2.1"))
+		end
+	end)
+
+	it("is renewed in its own place, if its address has its share", function ()
+		local store, most = new_shared(1024)
+		assert.equal(most, fill_from(store, "192.0.2.1", 1e6))
+		local last = inserted - 1
+		assert.is_true(trial.renew(store, id_of(last), id_of(-1)))
+		assert.equal(most, store:stats().sessions)
+		assert.same({ nil, "unknown" }, { trial.find(store, id_of(last)) })
+		assert.is_truthy(trial.find(store, id_of(-1)))
+	end)
+
+	it("has no bound by address if the share is one", function ()
+		local store, most = new_shared(1)
+		assert.equal(most + 5, fill_from(store, "192.0.2.1", most + 5))
+		assert.equal(5, store:stats().evictions)
+		store:set_share(2)
+		assert.equal(0, fill_from(store, "192.0.2.1", 1))
+	end)
+
+	it("counts to the address of its connection", function ()
+		local store, most = new_shared(1024)
+		local theirs = assert(ssl.newcontext {
+			mode = "server", protocol = "any", certificate = files.certificate, key = files.key,
+		})
+		local other = core.context.adopt(theirs)
+		assert(other:apply { no_stateless_tickets = true })
+		assert(other:resume(store, "a"))
+		local listener = assert(socket.bind("127.0.0.1", 0))
+		finally(function () listener:close() end)
+		for _ = 1, most do
+			assert.is_true((meet_over_socket(client "TLSv1.3", listener, theirs,
+				select(2, meet_over_socket(client "TLSv1.3", listener, theirs)))))
+			if store:stats().sessions == most then
+				break
+			end
+		end
+		assert.equal(most, store:stats().sessions)
+		local _, session = meet_over_socket(client "TLSv1.3", listener, theirs)
+		assert.equal(1, store:stats().not_kept.address)
+		assert.is_false((meet_over_socket(client "TLSv1.3", listener, theirs, session)))
+	end)
+
 	it("counts a look-up once, though the client was asked for another key share", function ()
 		local store = new()
 		local one, other = client "TLSv1.3", server(store)
@@ -580,6 +784,8 @@ describe("a session store", function ()
 		{ { memory = 1.5, lifetime = 1 }, "session_store.new: memory is no integer from 1 to 4096" },
 		-- rfc8446.4.6.1.lifetime-seven-days
 		{ { memory = 1, lifetime = 604801 }, "session_store.new: lifetime is no integer from 1 to 604800" },
+		{ { memory = 1, lifetime = 1, share = 0 }, "session_store.new: share is no integer from 1 to 1024" },
+		{ { memory = 1, lifetime = 1, share = 1025 }, "session_store.new: share is no integer from 1 to 1024" },
 		{ { memory = 1, lifetime = "1" }, "session_store.new: lifetime is no integer from 1 to 604800" },
 	} do
 		it("raises an error for misuse: " .. case[2], function ()

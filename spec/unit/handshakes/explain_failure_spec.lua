@@ -82,6 +82,23 @@ describe("the explanation of a failed handshake", function ()
 			{ explained(refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
 	end)
 
+	it("blames neither alone if each allows another part of the offer", function ()
+		local given = given_of(should, { ciphers = {
+			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_128_CBC_SHA" }, security_level = 0 }, { ciphers = true })
+		assert.same({ "offers no cipher suite that the policy and the server's own configuration both allow "
+			.. "(TLS_RSA_WITH_AES_128_CBC_SHA, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256); needs one such as "
+			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 in the server's ssl options "
+			.. 'or level = "must"', "" }, { explained(refused {
+				suites = { "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
+	end)
+
+	it("blames the clauses that ask for a security level for weak signatures", function ()
+		local record = refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
+		record.offer.signature_schemes = { 0x0201 }
+		assert.same({ "offers no signature scheme that is allowed (rsa_pkcs1_sha1); needs one such as rsa_pkcs1_sha256 or "
+			.. 'level = "must"', "key.dh2048" }, { explained(record) })
+	end)
+
 	it("does not blame the lowest version for the highest one of the server's own configuration", function ()
 		local given = given_of(should, { minimum_version = "TLSv1.2", maximum_version = "TLSv1.2" })
 		assert.same({ "offers nothing older than TLS 1.3, which the server's own configuration does not have; needs TLS 1.2"

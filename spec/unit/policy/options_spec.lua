@@ -85,7 +85,7 @@ local cases = {
 		'xmpp_tls_policy.resumption.enabled is "yes"; accepted: true, false',
 		"xmpp_tls_policy.resumption.lifetime is 0; accepted: a whole number of seconds, from 1 to 604800",
 		"xmpp_tls_policy.resumption.memory is 1.5; accepted: a whole number of MiB, from 1 to 4096",
-		'xmpp_tls_policy.resumption.size is no option; known: "enabled", "lifetime", "memory"',
+		'xmpp_tls_policy.resumption.size is no option; known: "address_share", "enabled", "lifetime", "memory"',
 	} },
 	-- rfc8446.4.6.1.lifetime-seven-days
 	{ { resumption = { lifetime = 604801 } }, {
@@ -143,9 +143,9 @@ describe("options that are right", function()
 	end)
 
 	it("may be left out within a table, too", function()
-		assert.are.same({ enabled = false, lifetime = 3600, memory = 16 },
+		assert.are.same({ enabled = false, lifetime = 3600, memory = 16, address_share = 16 },
 			tls_policy.policy({ resumption = { enabled = false } }).resumption)
-		assert.are.same({ enabled = true, lifetime = 60, memory = 16 },
+		assert.are.same({ enabled = true, lifetime = 60, memory = 16, address_share = 16 },
 			tls_policy.policy({ resumption = { lifetime = 60 } }).resumption)
 	end)
 
@@ -158,7 +158,7 @@ describe("options that are right", function()
 		assert.are.same({
 			certificate_change = "warn", exceptions = {}, level = "must", mode = "enforce", notify_admins = false,
 		 profile = "draft-saintandre-xmpp-tls-02",
-			resumption = { enabled = true, lifetime = 3600, memory = 16 }, unauthenticated_s2s = "dialback",
+			resumption = { enabled = true, lifetime = 3600, memory = 16, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))
 		assert.is_nil(next(given, "level"))

@@ -15,6 +15,12 @@ local rfc9325 = policy { profile = "rfc9325" }
 local report = policy { mode = "report" }
 
 describe("before TLS, a policy", function ()
+	it("refuses a stream to a host that offers no TLS, and says whose fault it is", function ()
+		local refusal = starttls.no_offer_refusal(draft)
+		assert.same({ "internal-server-error", { "support.required" } }, { refusal.condition, refusal.clauses })
+		assert.matches("TLS is required here, and STARTTLS is not available; the log of the server says why", refusal.text)
+	end)
+
 	it("demands TLS by the clause that its profile has for it", function ()
 		assert.equal("support.required", starttls.requires_tls(draft))
 		assert.is_nil(starttls.requires_tls(draft_must))

@@ -1,8 +1,10 @@
 --- The TLS contexts that Prosody makes: for STARTTLS, and those of listeners for direct TLS.
 local certmanager = require "core.certmanager"
 local configmanager = require "core.configmanager"
+local encodings = require "util.encodings"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
+local modulemanager = require "core.modulemanager"
 local portmanager = require "core.portmanager"
 local resolve_path = require "util.paths".resolve_relative_path
 
@@ -103,23 +105,24 @@ local function ssl_option(service, name)
 	return (prefix == "" and "" or prefix .. "_") .. "ssl"
 end
 
--- Calls visit(listener, base, role, service, option) for each.
+-- Calls visit(listener, base, role, service, option, port) for each.
 local function each_base(visit)
-	for name, _, _, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+	for name, _, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
 		for _, base in ipairs(direct_tls[name] and bases_of(active.server) or {}) do
-			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name))
+			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name), port)
 		end
 	end
 end
 
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
--- list of { context, role, service, option (in which the operator configures it),
--- names = { [name asked for by SNI] = context } }.
+-- list of { context, role, service, port, option (in which the operator configures it),
+-- names = { [host] = context, for those who ask for it by SNI } }.
 function contexts.direct_tls_contexts()
 	local list = {}
-	each_base(function (listener, base, role, service, option)
+	each_base(function (listener, base, role, service, option, port)
 		list[#list + 1] = {
-			context = base, role = role, service = service, option = option, names = names_of(listener, base),
+			context = base, role = role, service = service, port = port, option = option,
+			names = names_of(listener, base),
 		}
 	end)
 	return list
@@ -128,10 +131,17 @@ end
 -- Marks our metatables.
 local tolerant = {}
 
+-- The context of the host that a client asks for, in any case (rfc6066.3.name-without-case) and in
+-- A-labels (rfc6066.3.name-in-a-labels); Prosody's hosts have U-labels.
+local function context_of_name(names, asked)
+	local name = type(asked) == "string" and asked:lower()
+	local host = name and name:find("xn--", 1, true) and encodings.idna.to_unicode(name)
+	return name and rawget(names, name) or host and rawget(names, host) or nil
+end
+
 --- Direct TLS with a server name that we do not serve gets the context without
 -- one, if `has_certificate(context)`: SNI does no harm, and the stream's `to`
--- decides (sni.harmless). Names count in lower case (rfc6066.3.name-without-case).
--- Harmless to call again.
+-- decides (sni.harmless). Harmless to call again.
 function contexts.tolerate_any_name(has_certificate)
 	each_base(function (listener, base)
 		local names = names_of(listener, base)
@@ -140,8 +150,7 @@ function contexts.tolerate_any_name(has_certificate)
 			setmetatable(names, {
 				tolerant = tolerant,
 				__index = function (_, name)
-					local known = type(name) == "string" and rawget(names, name:lower())
-					return known or has_certificate(context) and context or nil
+					return context_of_name(names, name) or has_certificate(context) and context or nil
 				end,
 			})
 		end
@@ -182,6 +191,49 @@ function contexts.own_context(host, role)
 	return contexts.luasec_context(context), message
 end
 
+local function ignore() end
+
+-- The events in which mod_tls gives a session its context, and a session of each role for it.
+local stand_ins = {
+	["stream-features"] = { role = "c2s", session = { type = "c2s_unauthed" } },
+	["s2s-stream-features"] = { role = "s2sin", session = { type = "s2sin_unauthed", direction = "incoming" } },
+	["s2sout-created"] = { role = "s2sout", session = { type = "s2sout_unauthed", direction = "outgoing" } },
+}
+
+--- The contexts that a host's new streams get for STARTTLS: a list of { context, role }. mod_tls keeps
+-- them to itself, so its own handlers are asked. nil where the host does not have mod_tls.
+function contexts.current_contexts(host)
+	local tls = modulemanager.get_module(host, "tls")
+	if not tls then
+		return nil
+	end
+	local list = {}
+	for _, event, handler in tls.module.event_handlers:iter(nil, nil, nil) do
+		local stand_in = stand_ins[event]
+		if stand_in then
+			local session = { log = ignore }
+			for field, value in pairs(stand_in.session) do
+				session[field] = value
+			end
+			handler { origin = session, session = session, features = { add_child = ignore } }
+			list[#list + 1] = session.ssl_ctx and { context = session.ssl_ctx, role = stand_in.role } or nil
+		end
+	end
+	table.sort(list, function (a, b)
+		return a.role < b.role
+	end)
+	return list
+end
+
+-- Adds the certificates of the file that a table of options names.
+local function add_certificates(parts, ssl)
+	local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
+	parts[#parts + 1] = file and file:read "*a" or "unreadable"
+	if file then
+		file:close()
+	end
+end
+
 -- Adds the options of a table as text, and the certificates of the file that it names. Options for
 -- interfaces and ports are one table deeper.
 local function add_options(parts, ssl, depth)
@@ -201,16 +253,13 @@ local function add_options(parts, ssl, depth)
 		end
 	end
 	if type(ssl.certificate) == "string" then
-		local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
-		parts[#parts + 1] = file and file:read "*a" or "unreadable"
-		if file then
-			file:close()
-		end
+		add_certificates(parts, ssl)
 	end
 end
 
 --- A digest that is another one whenever own_context may return a context with another certificate:
--- of the options, and of the files of certificates.
+-- of the options, and of the files of certificates. Where a host's file was found without an option,
+-- its name does not count: hosts may share a certificate.
 function contexts.certificate_source(host, role)
 	local parts = {}
 	for _, option in ipairs { own_option(role), "ssl" } do
@@ -222,8 +271,8 @@ function contexts.certificate_source(host, role)
 		end
 	end
 	local found = certmanager.find_host_cert(host)
-	if type(found) == "table" then
-		add_options(parts, found, 1)
+	if type(found) == "table" and type(found.certificate) == "string" then
+		add_certificates(parts, found)
 	end
 	return hashes.sha256(table.concat(parts, "\0"))
 end

@@ -16,6 +16,13 @@ function events.new(log_limited)
 		log_limited(("A handler of %s failed"):format(name), tostring(problem))
 	end
 
+	--- Whether a module handles an event of a host (nil: of global modules).
+	function made.is_handled(host, name)
+		local target = of(host)
+		local handlers = target and target.get_handlers(name)
+		return handlers ~= nil and handlers[1] ~= nil
+	end
+
 	--- Fires an event on a host (nil: for global modules).
 	function made.fire(host, name, event)
 		local target = of(host)
@@ -30,7 +37,7 @@ function events.new(log_limited)
 
 	--- Calls each handler of an event on a host (nil: of global modules) with a table of its own from
 	-- `make`. Returns the first string that one returns, or nil. A handler that fails counts as one
-	-- that returned a string.
+	-- that returned a string. A handler may wait (util.async) where sessions.in_order called this.
 	function made.ask(host, name, make)
 		local target, answer = of(host), nil
 		for _, handler in ipairs(target and target.get_handlers(name) or {}) do

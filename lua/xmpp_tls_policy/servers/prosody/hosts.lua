@@ -1,5 +1,7 @@
 --- Our hosts in Prosody, and their configuration.
 local configmanager = require "core.configmanager"
+local modulemanager = require "core.modulemanager"
+
 local hosts = {}
 
 --- The names of all hosts and components: a list, sorted.
@@ -17,14 +19,54 @@ function hosts.is_host(domain)
 	return domain ~= nil and prosody.hosts[domain] ~= nil
 end
 
---- Whether clients can log in to a host; nil where there is none.
+local function has_module(host, name)
+	return modulemanager.is_loaded(host, name) == true
+end
+
+--- Whether clients can log in to a host, once all modules are loaded; nil where there is no such host.
 function hosts.serves_clients(host)
-	return prosody.hosts[host] and prosody.hosts[host].type == "local"
+	return prosody.hosts[host] and prosody.hosts[host].type == "local" and has_module(host, "c2s")
+end
+
+--- Whether other servers can connect to a host, once all modules are loaded; nil where there is no such
+-- host.
+function hosts.serves_servers(host)
+	return prosody.hosts[host] and has_module(host, "s2s")
+end
+
+--- Why a host cannot offer STARTTLS, with the remedy; goes on from "because". nil: it can. Once all
+-- modules are loaded.
+function hosts.lacks_starttls(host)
+	return not has_module(host, "tls") and 'mod_tls is not loaded: put "tls" into modules_enabled' or nil
 end
 
 --- Whether each login to a host makes a new account (SASL ANONYMOUS).
 function hosts.is_anonymous(host)
 	return configmanager.get(host, "authentication") == "anonymous"
+end
+
+-- Whether an option, a list of names or a single one, has a name.
+local function is_in(option, name)
+	local names = configmanager.get("*", option)
+	for _, value in ipairs(type(names) == "table" and names or { names }) do
+		if value == name then
+			return true
+		end
+	end
+	return false
+end
+
+--- Whether the server itself accepts no dialback alone from a domain: its certificate has to be valid, by
+-- the options of mod_s2s, or there is no dialback.
+function hosts.demands_certificate(host, domain)
+	if not modulemanager.is_loaded(host, "dialback") then
+		return true
+	end
+	-- mod_s2s is one module for all hosts.
+	if configmanager.get("*", "s2s_secure_auth") then
+		return not is_in("s2s_insecure_domains", domain)
+	end
+	return is_in("s2s_secure_domains", domain)
 end
 
 --- The value of an option of the server for a host ("*": all others); nil where none is set.

@@ -1,5 +1,6 @@
 --- The session of a connection in Prosody. Only this folder reads a session's fields.
 local modulemanager = require "core.modulemanager"
+local verify_identity = require "util.x509".verify_identity
 
 local sessions = {}
 
@@ -158,6 +159,13 @@ function sessions.has_valid_identity(session)
 	return session.cert_identity_status == "valid"
 end
 
+--- Whether the server's own check of names takes the peer's certificate for a domain.
+function sessions.names_domain(session, domain)
+	local connection = sessions.connection(session)
+	local certificate = connection and connection.getpeercertificate and connection:getpeercertificate()
+	return certificate ~= nil and verify_identity(domain, "xmpp-server", certificate) or false
+end
+
 --- Whether the server has checked the peer's certificate.
 function sessions.has_checked_chain(session)
 	return session.cert_chain_status ~= nil
@@ -242,6 +250,22 @@ end
 --- Ends a stream without an error, so that nothing but the end is sent. `text`: for the log.
 function sessions.close_silently(session, text)
 	session:close(nil, nil, text)
+end
+
+--- Calls action() in the session's own coroutine, after all elements that came in before, and before
+-- those that come: there handlers may wait (util.async). Without such a coroutine it is called at once.
+function sessions.in_order(session, action)
+	local thread, is_begun = session.thread, false
+	if not thread then
+		return action()
+	end
+	-- Prosody looks into each item of this queue for the name of an event of streams.
+	thread:run(setmetatable({}, { __index = function ()
+		if not is_begun then
+			is_begun = true
+			action()
+		end
+	end }))
 end
 
 --- The Stream of a session (see stream/stream.lua), or nil: the one reference that a session

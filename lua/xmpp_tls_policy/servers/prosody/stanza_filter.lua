@@ -30,6 +30,30 @@ local function domain_of(address)
 	return domain
 end
 
+-- Session -> number of its elements that wait for a decision in its coroutine.
+local waiting = setmetatable({}, { __mode = "k" })
+
+-- Elements on which a decision was made there.
+local decided = setmetatable({}, { __mode = "k" })
+
+-- Decides on an element in the session's coroutine, and hands it on from there. Elements behind it
+-- wait in the same queue.
+local function decide_in_order(session, element, decide)
+	waiting[session] = (waiting[session] or 0) + 1
+	sessions.in_order(session, function ()
+		local may = decide(element, session)
+		waiting[session] = waiting[session] > 1 and waiting[session] - 1 or nil
+		if not may or sessions.is_destroyed(session) then
+			return
+		end
+		decided[element] = true
+		element = session.filter("stanzas/in", element)
+		if element then
+			prosody.core_process_stanza(session, element)
+		end
+	end)
+end
+
 --- Filters all sessions, those in the list `present` and those that come. `admission`: see
 -- stream/admission.lua; `hooks`: see safe_hooks.lua; `reroute`: function(session, stanza), for a
 -- stanza that may not leave on a session. Returns a function that ends the filter.
@@ -39,22 +63,36 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 	local active = true
 
+	-- Whether a handler of another module may take its time for the decision on an element.
+	local function may_wait(session, to)
+		local target = domain_of(to)
+		return admission:is_asked_of_others(sessions.host(session))
+			or target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
+	end
+
+	local function decide_on(element, session)
+		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
+		if not done then
+			may = not hooks:refuse(session, domain_of(element.attr.to))
+		end
+		return may
+	end
+
 	local function element_in(element, session)
 		local kind = session.type
-		if kind == "c2s" or not active or not is_stanza(element) then
+		if (kind == "c2s" or not active) and not waiting[session] or not is_stanza(element) or decided[element] then
 			return element
 		end
 		local attr = element.attr
 		-- Dialback has pairs of its own, whatever was admitted.
 		local is_known = is_server[kind] and not attr.xmlns and admission:is_known(session, "in", attr.to, attr.from)
-		if is_known or not sessions.role(session) then
+		if is_known and not waiting[session] or not sessions.role(session) then
 			return element
+		elseif waiting[session] or may_wait(session, attr.to) then
+			decide_in_order(session, element, decide_on)
+			return nil
 		end
-		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
-		if not done then
-			may = not hooks:refuse(session, domain_of(element.attr.to))
-		end
-		return may and element or nil
+		return decide_on(element, session) and element or nil
 	end
 
 	local function stanza_out(element, session)

@@ -35,4 +35,47 @@ describe("Prosody's statistics", function ()
 		end
 		assert.equal(0, values["session_store_hits "])
 	end)
+
+	-- A family of Prosody's, as util/openmetrics.lua makes it; one whose series cannot be removed.
+	for _, can_remove in ipairs { true, false } do
+		it("lose the series that a metric no longer has, " .. tostring(can_remove), function ()
+			local values, collect = {}, nil
+			local module = {}
+			function module.metric()
+				local family = {}
+				function family.with_labels(_, ...)
+					local key = table.concat({ ... }, " ")
+					return { set = function (_, value) values[key] = value end }
+				end
+				function family.iter_metrics()
+					local keys = {}
+					for key in pairs(values) do
+						keys[#keys + 1] = { key:match "^(%S+) (%S+)$" }
+					end
+					local index = 0
+					return function ()
+						index = index + 1
+						return keys[index]
+					end
+				end
+				family.data = can_remove and { remove = function (_, ...) values[table.concat({ ... }, " ")] = nil end }
+				return family
+			end
+			function module.hook(_, _, handler)
+				collect = handler
+			end
+			local series
+			prosody_metrics.serve(module, { list = function ()
+				return { {
+					type = "gauge", base = "ends", description = "", labels = { "host", "service" }, series = series or {},
+				} }
+			end })
+			series = { { values = { "a.test", "c2s" }, value = 1 }, { values = { "b.test", "c2s" }, value = 2 } }
+			collect()
+			assert.same({ ["a.test c2s"] = 1, ["b.test c2s"] = 2 }, values)
+			table.remove(series, 1)
+			collect()
+			assert.same({ ["a.test c2s"] = not can_remove and math.huge or nil, ["b.test c2s"] = 2 }, values)
+		end)
+	end
 end)
