@@ -256,6 +256,13 @@ void security_end(SSL_CTX *context);
  * of another context. Needs security_begin. */
 void security_disable(SSL_CTX *context);
 
+/* Lets OpenSSL's security level hold for certificates alone, until security_end: versions, suites,
+ * groups, signatures and ephemeral DH (if security_set_dh has a limit) are then held only by the
+ * context's other settings. Needs security_begin. */
+void security_set_certificates_only(SSL_CTX *context, bool certificates_only);
+
+bool security_is_certificates_only(const SSL_CTX *context);
+
 /* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and the least number
  * of bits accepted from either side. Needs security_begin. */
 bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
@@ -321,6 +328,7 @@ struct snapshot {
 	struct name_list ciphers, ciphersuites, groups;
 	EVP_PKEY *dh; /* ours, or NULL */
 	int dh_bits;  /* the least accepted, or 0 */
+	bool certificates_only;
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if

@@ -124,14 +124,14 @@ end
 function methods:mildest_exception()
 	if not self._mildest then
 		self._mildest = at_level(self, profiles.levels[#profiles.levels])
-		self._mildest.unauthenticated_s2s = "dialback"
+		self._mildest.unauthenticated_s2s, self._mildest.opens = "dialback", true
 	end
 	return self._mildest
 end
 
--- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if
--- an exception makes it milder, another policy, with the field `exception`; else this one.
--- The same object at each call.
+-- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
+-- an exception with an effect, another policy, with the field `exception`, and `opens` if the
+-- exception has a level (see context_settings.of); else this one. The same object at each call.
 function methods:for_peer(domain, now)
 	local exception = exceptions.find(self, domain, now)
 	if not exception then
@@ -141,7 +141,7 @@ function methods:for_peer(domain, now)
 	if not excepted then
 		excepted = at_level(self, exception.level or self.level)
 		excepted.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
-		excepted.exception = exception
+		excepted.exception, excepted.opens = exception, exception.level ~= nil
 		self._excepted[exception.domain] = excepted
 	end
 	return excepted

@@ -182,16 +182,17 @@ end
 --- Logs warnings of exceptions that were not logged since the options were read: that one ends
 -- soon, has ended, or has no effect.
 function methods:warn_of_exceptions()
-	local seen, now = {}, os.time()
-	for _, policy in pairs(self._policies) do
-		-- Most hosts share a policy.
-		for _, warning in ipairs(seen[policy] and {} or policy:warnings(now)) do
+	local now = os.time()
+	for host, policy in pairs(self._policies) do
+		local warnings = next(policy.exceptions) and policy:warnings(now, function (name)
+			return self._server.option(host, name)
+		end)
+		for _, warning in ipairs(warnings or {}) do
 			if not self._warned[warning.message] then
 				self._warned[warning.message] = true
 				self._server.log("*", "warn", "%s", warning.message)
 			end
 		end
-		seen[policy] = true
 	end
 end
 

@@ -1,4 +1,5 @@
 -- The command `status`: policies, contexts, and settings that a policy overrides.
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local command_service = require "support.command_service"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
@@ -292,6 +293,29 @@ describe("the command status", function ()
 		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("shows what exceptions open, not in report mode", function ()
+		local found = adopted(report, "a.test", "s2sin")
+		local excepting = assert(tls_policy.policy { mode = "report", exceptions = exceptions })
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = excepting }
+		service.server.own_context = function () return found[2] end
+		setmetatable(service.adopted, { __index = adopted_contexts.new() })
+		local list = command_service.json(service, "status").opened
+		assert.equal(1, #list)
+		assert.same({ "old.test", { "a.test", "b.test" }, { "TLSv1", "TLSv1.1" } },
+			{ list[1].domain, list[1].hosts, list[1].versions })
+		assert.matches("\nThe exception for old.test opens on a.test, b.test: TLS 1.0, TLS 1.1; suites TLS_",
+			(command_service.run(service, "status", "width=1000")))
+	end)
+
+	it("warns where the server's own options accept no dialback", function ()
+		local dialback = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = {
+			["old.test"] = { unauthenticated_s2s = "dialback", expires = "2999-01-01", reason = "old" } } })
+		local of_server = { ["a.test"] = { s2s_secure_auth = true } }
+		local service = service_of({ ["*"] = dialback, ["a.test"] = dialback }, nil, of_server)
+		local list = command_service.json(service, "status").warnings
+		assert.same({ 1, "obstructed", { "a.test" } }, { #list, list[1].kind, list[1].hosts })
 	end)
 
 	it("warns of outages that report mode foresees", function ()
