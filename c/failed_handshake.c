@@ -127,6 +127,8 @@ static void push_record(lua_State *L, const struct record *record)
 	set_alert(L, failure);
 	if (failure->error != 0)
 		set_string(L, "reason", ERR_reason_error_string(failure->error));
+	if (failure->dhe_limited)
+		set_string(L, "limit", "dhe");
 	if (record->server_name[0] != '\0')
 		set_string(L, "server_name", record->server_name);
 	if (record->has_hello) {

@@ -90,6 +90,8 @@ void handshake_fail(struct handshake *handshake)
 	    (handshake->failure.server && !handshake->received))
 		return;
 	handshake->failed = true;
+	if (handshake->failure.dhe_limited)
+		dhe_limit_count_refusal();
 	failed_handshake_record(&handshake->failure, handshake->server_name, handshake->hello);
 	forget_server_name(handshake);
 	forget_hello(handshake);

@@ -38,15 +38,26 @@ static void observe(SSL *connection)
 	SSL_set_info_callback(connection, info_callback);
 }
 
-/* OpenSSL frees the server's half of the key exchange when the client's answer comes. */
+/* The server has made its key of the exchange, which OpenSSL frees when the client's answer comes.
+ */
 static void note_key_exchange(SSL *connection)
 {
 	struct handshake *handshake = handshake_of(connection);
 	EVP_PKEY *key = NULL;
 	if (handshake == NULL || SSL_get_tmp_key(connection, &key) != 1)
 		return;
+	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_DH)
+		dhe_limit_take();
 	handshake->ephemeral_bits = EVP_PKEY_get_bits(key);
 	EVP_PKEY_free(key);
+}
+
+/* The message that has just been made has the server's key: in TLS 1.3 the ServerHello. */
+static bool is_key_exchange(const SSL *connection)
+{
+	OSSL_HANDSHAKE_STATE state = SSL_get_state(connection);
+	return state == TLS_ST_SW_KEY_EXCH ||
+	       (state == TLS_ST_SW_SRVR_HELLO && SSL_version(connection) >= TLS1_3_VERSION);
 }
 
 static void note_finished(SSL *connection)
@@ -144,7 +155,7 @@ static void info_callback(const SSL *connection, int where, int value)
 		note_finished(observed);
 	} else if ((where & SSL_CB_ALERT) && value >> 8 == SSL3_AL_FATAL) {
 		note_fatal_alert(observed, (where & SSL_CB_WRITE) != 0, value & UINT8_MAX);
-	} else if ((where & SSL_CB_LOOP) && SSL_get_state(connection) == TLS_ST_SW_KEY_EXCH) {
+	} else if ((where & SSL_CB_LOOP) && is_key_exchange(connection)) {
 		note_key_exchange(observed);
 	} else if (where & SSL_CB_EXIT) {
 		note_return(observed, value);

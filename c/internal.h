@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 3
+#define CORE_INTERFACE 4
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -205,6 +205,22 @@ EVP_PKEY *dh_group_new(int least_bits);
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
 int dh_pem_bits(const char *text, size_t length);
 
+/* ---- dhe_limit.c ------------------------------------------------------- */
+
+/* So many key exchanges with DHE a second, `at_once` of them at the same time, are allowed to all
+ * servers of the process. With 0 a second there is no limit, as at the start. */
+void dhe_limit_set(double per_second, double at_once);
+
+/* Whether another one is allowed now. */
+bool dhe_limit_allows(void);
+
+/* Counts one that is made. */
+void dhe_limit_take(void);
+
+/* The number of handshakes that were refused for the limit. */
+void dhe_limit_count_refusal(void);
+unsigned long dhe_limit_refusals(void);
+
 /* ---- luasec.c ---------------------------------------------------------- */
 
 /* The userdata of a LuaSec context at the absolute index; the index may also have the table in
@@ -239,6 +255,13 @@ void security_end(SSL_CTX *context);
 /* Lets no handshake on the context succeed until security_end, also if SNI puts it in the place
  * of another context. Needs security_begin. */
 void security_disable(SSL_CTX *context);
+
+/* Lets OpenSSL's security level hold for certificates alone, until security_end: versions, suites,
+ * groups, signatures and ephemeral DH (if security_set_dh has a limit) are then held only by the
+ * context's other settings. Needs security_begin. */
+void security_set_certificates_only(SSL_CTX *context, bool certificates_only);
+
+bool security_is_certificates_only(const SSL_CTX *context);
 
 /* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and the least number
  * of bits accepted from either side. Needs security_begin. */
@@ -305,6 +328,7 @@ struct snapshot {
 	struct name_list ciphers, ciphersuites, groups;
 	EVP_PKEY *dh; /* ours, or NULL */
 	int dh_bits;  /* the least accepted, or 0 */
+	bool certificates_only;
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
@@ -369,11 +393,12 @@ struct failed_handshake {
 	unsigned char address[sizeof(struct in6_addr)];
 	int alert;           /* its number (rfc8446.6.alert-numbers), or -1 */
 	bool alert_sent;     /* by us */
+	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
 };
 
-/* Keeps copies. `server_name`: that a client asked for, or NULL; `hello`: that a server got, or
- * NULL. Allocates nothing. */
+/* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
+ * server got, or NULL. Allocates nothing. */
 void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
 			     const struct client_hello *hello);
 
@@ -425,10 +450,14 @@ struct secret_memory {
 	struct secret_memory *next;
 };
 
-/* Maps so many bytes, all zero. `memory` must not move until secret_memory_unmap. False, with
+/* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
+ * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
 bool secret_memory_map(struct secret_memory *memory, size_t size);
 void secret_memory_unmap(struct secret_memory *memory);
+
+/* Makes all bytes zero. */
+void secret_memory_wipe(struct secret_memory *memory);
 
 /* ---- session_shares.c -------------------------------------------------- */
 
@@ -590,7 +619,7 @@ struct handshake {
 	bool received; /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
-	char *server_name;          /* that a client asked for, until the end of the handshake */
+	char *server_name;          /* of the other end, as far as it is known, until the end */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
 	int32_t label;              /* of the context that it finished on; 0: none */
 };
@@ -598,8 +627,8 @@ struct handshake {
 /* To be called first. False if there is no index left. */
 bool handshake_open(void);
 
-/* Says that the next handshake on a socket, as a client and without SNI, is with this server.
- * False if memory is short. */
+/* Says that the next handshake on a socket is with this server: as a client without SNI, or as a
+ * server whose peer claims the name. False if memory is short. */
 bool handshake_expect_server(int descriptor, const char *server_name);
 
 /* False, with nothing done, if memory is short. The connection owns the struct. If it is freed

@@ -65,6 +65,30 @@ static int refusals(lua_State *L)
 	return failed_handshakes_push(L);
 }
 
+/* observer.limit_dhe(per_second, at_once)
+ * Allows so many key exchanges with DHE a second to all servers of the process whose contexts are
+ * under settings (context:apply), `at_once` of them at the same time; both are numbers of at least
+ * 0. More handshakes that come to DHE are refused; their records have limit = "dhe". With 0 a
+ * second there is no limit, as at the start. */
+static int limit_dhe(lua_State *L)
+{
+	lua_Number per_second = luaL_checknumber(L, 1), at_once = luaL_checknumber(L, 2);
+	if (!(per_second >= 0 && per_second <= 1e9))
+		return luaL_argerror(L, 1, "number from 0 to 1e9 expected");
+	if (!(at_once >= 0 && at_once <= 1e9))
+		return luaL_argerror(L, 2, "number from 0 to 1e9 expected");
+	dhe_limit_set(per_second, at_once);
+	return 0;
+}
+
+/* observer.dhe_refusals() -> the number of handshakes that limit_dhe has refused in this process.
+ */
+static int dhe_refusals(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)dhe_limit_refusals());
+	return 1;
+}
+
 /* observer.expect_server(descriptor, name)
  * Says that the next handshake on the socket with this number is with the server `name`: the one
  * that our client connects to, if it sends no SNI, or the one that a peer of ours claims to be.
@@ -98,6 +122,8 @@ void observer_open(lua_State *L)
 		{ "label", label },
 		{ "tls_unique", tls_unique },
 		{ "refusals", refusals },
+		{ "limit_dhe", limit_dhe },
+		{ "dhe_refusals", dhe_refusals },
 		{ "expect_server", expect_server },
 		{ "is_negotiating", is_negotiating },
 		{ NULL, NULL },

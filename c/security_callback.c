@@ -12,6 +12,7 @@ struct security {
 	void *callback_data;
 	EVP_PKEY *dh;
 	int dh_bits;
+	bool certificates_only;
 	bool disabled;
 };
 
@@ -35,6 +36,55 @@ static struct security *security_of(const SSL_CTX *context)
 	return security_index < 0 ? NULL : SSL_CTX_get_ex_data(context, security_index);
 }
 
+/* OpenSSL asks a server in the order of preference for each suite that both ends have, and takes
+ * the first that is allowed. Over the limit of DHE a suite with ECDHE takes its place, and never
+ * one without forward secrecy, because strangers can bring that about. */
+static bool is_suite_over_limit(struct failed_handshake *handshake, const SSL_CIPHER *suite)
+{
+	int exchange = SSL_CIPHER_get_kx_nid(suite);
+	if (exchange == NID_kx_dhe)
+		handshake->dhe_limited = !dhe_limit_allows();
+	else if (exchange == NID_kx_ecdhe || exchange == NID_kx_any)
+		handshake->dhe_limited = false;
+	return handshake->dhe_limited;
+}
+
+/* In TLS 1.3 finite fields are among the groups. */
+static bool is_over_limit(const SSL *connection, int operation, const void *other, int group_bits)
+{
+	bool is_suite = operation == SSL_SECOP_CIPHER_SHARED;
+	struct handshake *handshake =
+	    connection != NULL && (is_suite || group_bits != 0) ? handshake_of(connection) : NULL;
+	if (handshake == NULL || !handshake->failure.server)
+		return false;
+	if (is_suite)
+		return is_suite_over_limit(&handshake->failure, other);
+	handshake->failure.dhe_limited = !dhe_limit_allows();
+	return handshake->failure.dhe_limited;
+}
+
+/* Whether an operation is about what a handshake negotiates, and not about certificates. Ephemeral
+ * DH needs a limit of our own. */
+static bool is_negotiated(const struct security *security, int operation)
+{
+	switch (operation) {
+	case SSL_SECOP_VERSION:
+	case SSL_SECOP_CIPHER_SUPPORTED:
+	case SSL_SECOP_CIPHER_SHARED:
+	case SSL_SECOP_CIPHER_CHECK:
+	case SSL_SECOP_CURVE_SUPPORTED:
+	case SSL_SECOP_CURVE_SHARED:
+	case SSL_SECOP_CURVE_CHECK:
+	case SSL_SECOP_SIGALG_SUPPORTED:
+	case SSL_SECOP_SIGALG_SHARED:
+	case SSL_SECOP_SIGALG_CHECK:
+	case SSL_SECOP_SIGALG_MASK:
+		return true;
+	default:
+		return operation == SSL_SECOP_TMP_DH && security->dh_bits > 0;
+	}
+}
+
 /* Ephemeral DH is compared by the bits of its prime, at every security level. */
 static int security_callback(const SSL *connection, const SSL_CTX *context, int operation, int bits,
 			     int nid, void *other, void *data)
@@ -43,12 +93,14 @@ static int security_callback(const SSL *connection, const SSL_CTX *context, int 
 	if (security->disabled || (operation == SSL_SECOP_TMP_DH && other != NULL &&
 				   EVP_PKEY_get_bits(other) < security->dh_bits))
 		return 0;
-	/* In TLS 1.3 finite fields are among the groups. */
 	int group_bits = ((unsigned int)operation & SSL_SECOP_OTHER_TYPE) == SSL_SECOP_OTHER_CURVE
 			     ? dh_group_bits(nid)
 			     : 0;
-	if (group_bits != 0 && group_bits < security->dh_bits)
+	if ((group_bits != 0 && group_bits < security->dh_bits) ||
+	    is_over_limit(connection, operation, other, group_bits))
 		return 0;
+	if (security->certificates_only && is_negotiated(security, operation))
+		return 1;
 	return security->callback(connection, context, operation, bits, nid, other,
 				  security->callback_data);
 }
@@ -88,11 +140,23 @@ void security_end(SSL_CTX *context)
 	SSL_CTX_set_security_callback(context, security->callback);
 	SSL_CTX_set0_security_ex_data(context, security->callback_data);
 	security->disabled = false;
+	security->certificates_only = false;
 }
 
 void security_disable(SSL_CTX *context)
 {
 	security_of(context)->disabled = true;
+}
+
+void security_set_certificates_only(SSL_CTX *context, bool certificates_only)
+{
+	security_of(context)->certificates_only = certificates_only;
+}
+
+bool security_is_certificates_only(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	return security != NULL && security->certificates_only;
 }
 
 bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)

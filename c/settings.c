@@ -33,6 +33,8 @@ static const struct flag {
 	      SSL_OP_LEGACY_SERVER_CONNECT },
 	{ "no_stateless_tickets", SSL_OP_NO_TICKET, 0 },
 	{ "no_early_data", 0, 0 },
+	{ "insecure_versions", 0, SSL_OP_NO_SSL_MASK },
+	{ "insecure_strength", 0, 0 },
 };
 #define SKIPPED_EARLY_DATA SSL3_RT_MAX_PLAIN_LENGTH /* bytes; OpenSSL's default */
 #define FLAGS              (sizeof flags / sizeof *flags)
@@ -41,7 +43,7 @@ struct settings {
 	int minimum_version, maximum_version; /* -1: not asked */
 	struct names lists[LISTS];
 	uint64_t set, clear;
-	bool no_stateless_tickets, no_early_data;
+	bool no_stateless_tickets, no_early_data, insecure_strength;
 	int key_shares;     /* -1: not asked */
 	int dh_bits;        /* -1: not asked */
 	int security_level; /* -1: not asked */
@@ -144,6 +146,8 @@ static void read_flags(lua_State *L, int index, struct settings *settings)
 			settings->clear |= flags[i].clear;
 			settings->no_stateless_tickets |= flags[i].set == SSL_OP_NO_TICKET;
 			settings->no_early_data |= strcmp(flags[i].field, "no_early_data") == 0;
+			settings->insecure_strength |=
+			    strcmp(flags[i].field, "insecure_strength") == 0;
 		}
 		lua_pop(L, 1);
 	}
@@ -281,6 +285,7 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 {
 	if (settings->security_level >= 0)
 		SSL_CTX_set_security_level(context, settings->security_level);
+	security_set_certificates_only(context, settings->insecure_strength);
 	if (settings->minimum_version >= 0 &&
 	    !SSL_CTX_set_min_proto_version(context, settings->minimum_version))
 		refuse(refusal, "tls", "minimum_version");

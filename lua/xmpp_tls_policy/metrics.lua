@@ -329,6 +329,10 @@ local function of(counter)
 	end
 end
 
+local function dhe_refusals()
+	return { { values = {}, value = core.observer.dhe_refusals() } }
+end
+
 -- Units and names as in OpenMetrics, which adds the unit, and "_total" for counters.
 local families = {
 	{
@@ -343,6 +347,11 @@ local families = {
 		name = "refusals", type = "counter", list = of "refusals", labels = { "role", "stage", "clause" },
 		description = "Refusals by each broken clause; none: no clause was broken. All streams count, but only handshakes "
 			.. "with a line in the log, because the clauses of others are not determined",
+	},
+	{
+		name = "dhe_refusals", type = "counter", list = dhe_refusals, labels = {},
+		description = "Handshakes that were refused because they came to a key exchange with DHE, when more than "
+			.. "dhe_per_second did. They also count as handshake_refused, as far as they were not too many",
 	},
 	{
 		name = "would_refuse", type = "counter", list = of "would_refuse", labels = { "role", "clause" },
@@ -381,6 +390,13 @@ local families = {
 	{
 		name = "session_store", type = "gauge", unit = "bytes", list = of_store "bytes", labels = {},
 		description = "Memory of the session store",
+	},
+	{
+		name = "session_store_unlocked", type = "gauge", list = function (self)
+			local store = self._adopted:sessions()
+			return { { values = {}, value = store and not store:stats().locked and 1 or 0 } }
+		end,
+		labels = {}, description = "1 if the memory of the session store is not locked and may get into swap, else 0",
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },

@@ -1,6 +1,7 @@
 --- The objects that enforce policies on one server, made for one load of the module.
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
+local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
 local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
@@ -11,6 +12,7 @@ local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificate
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -38,6 +40,7 @@ function service.new(server, kept)
 	-- When streams were judged last: { generation (see policies), time }.
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
+	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
 	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
 	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
@@ -68,14 +71,26 @@ function service.new(server, kept)
 	return self
 end
 
---- Reads all options again and brings policies and session store to them.
+-- Once for each store.
+local function warn_of_unlocked(self)
+	local store = self.adopted:sessions()
+	local warning = store and session_memory.warning(store:stats())
+	if warning and not self._unlocked[store] then
+		self._unlocked[store] = true
+		self.server.log("*", "warn", "%s", warning)
+	end
+end
+
+--- Reads all options again and brings policies, the bound on DHE and the session store to them.
 function methods:load_policies()
 	self.policies:load()
 	self.metrics:read_store()
+	dhe_limit.set(self.policies:policy_for().dhe_per_second)
 	local done, message = self.adopted:keep_sessions(self.policies:policy_for().resumption)
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	warn_of_unlocked(self)
 end
 
 -- In a later turn, when the server has loaded all modules of all hosts.
@@ -193,6 +208,7 @@ function methods:stop()
 	self.server.refuse_unknown_names()
 	self.adopted:keep {}
 	self.tls_contexts:give_back()
+	dhe_limit.clear()
 	self.policies:clear()
 end
 

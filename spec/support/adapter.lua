@@ -13,7 +13,7 @@ local adapter = {}
 function adapter.new(more)
 	local server = {
 		lines = {}, options = {}, names = {}, modules = {}, stores = {}, events = {}, messages = {}, failures = {},
-		time = 0, timers = {},
+		time = 0, timers = {}, server_options = {},
 	}
 
 	local function log(of, level, format, ...)
@@ -29,6 +29,10 @@ function adapter.new(more)
 			own = server.options["*"]
 		end
 		return own
+	end
+	function server.option(host, name)
+		local options = server.server_options[host] or server.server_options["*"] or {}
+		return options[name]
 	end
 	function server.hosts()
 		local names = {}

@@ -135,7 +135,7 @@ end
 --   versions      list of the extension of TLS 1.3; without it TLS 1.3 is not offered
 --   suites        names or numbers
 --   compressions  default { "null" }
---   groups, signature_schemes, server_name, key_shares (bytes)
+--   groups, signature_schemes, server_name, key_shares (bytes), session_id (bytes)
 --   extensions    { { number, bytes }, … }, which replace the default ones; without bytes, the extension
 --                 is left out
 function client_hello.build(offer)
@@ -145,7 +145,7 @@ function client_hello.build(offer)
 	end
 	local body = integer(version, 2)
 		.. ("r"):rep(32)
-		.. vector(offer.versions and ("s"):rep(32) or "", 1)
+		.. vector(offer.session_id or offer.versions and ("s"):rep(32) or "", 1)
 		.. vector(numbers(offer.suites, suites, 2), 2)
 		.. vector(numbers(offer.compressions or { "null" }, compressions, 1), 1)
 	if version > versions.SSLv3 then

@@ -53,6 +53,21 @@ describe("the metrics", function ()
 		end
 	end
 
+	it("say whether the session store is not locked", function ()
+		assert.equal(0, series "session_store_unlocked" [""])
+		for value, locked in pairs { [0] = true, [1] = false } do
+			says(nil, 0, 0)
+			local stats = store.stats
+			function store.stats()
+				local found = stats()
+				found.locked = locked
+				return found
+			end
+			assert.equal(value, series "session_store_unlocked" [""])
+		end
+		store = nil
+	end)
+
 	-- The store counts a hit, and takes it back when the handshake refuses the session.
 	it("never count backwards", function ()
 		local last = 0

@@ -4,9 +4,11 @@ local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
+local opened_by_exceptions = require "xmpp_tls_policy.contexts.opened_by_exceptions"
 local options = require "xmpp_tls_policy.policy.options"
 local overrides = require "xmpp_tls_policy.policy.overrides"
 local quote = require "xmpp_tls_policy.text".quote
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local version = require "xmpp_tls_policy.version"
@@ -106,10 +108,31 @@ local function exceptions(service, wanted, now)
 	return list
 end
 
+-- What the exceptions open on the contexts that hosts have for other servers. In report mode they open
+-- nothing.
+local function opened(service, wanted, now)
+	local list, add = shared_list(service.server)
+	local next_turn = service.server.turns()
+	each_policy(service, wanted, function (host, policy)
+		if host == "*" or policy.mode == "report" or not next(policy.exceptions) then
+			return
+		end
+		for _, item in ipairs(opened_by_exceptions.on_host(service.server, service.adopted, host, policy, now)) do
+			add(item.domain .. "\0" .. item.text, host, item)
+		end
+		next_turn()
+	end)
+	table.sort(list, by_domain)
+	return list
+end
+
 local function warnings(service, wanted, now)
 	local list, add = shared_list(service.server)
 	each_policy(service, wanted, function (host, policy)
-		for _, warning in ipairs(policy:warnings(now)) do
+		local function option(name)
+			return service.server.option(host, name)
+		end
+		for _, warning in ipairs(policy:warnings(now, option)) do
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
 		end
 		for _, message in ipairs(service.outages:of(host)) do
@@ -122,8 +145,22 @@ local function warnings(service, wanted, now)
 			add(reason, host, { kind = "no-starttls", message = reason })
 		end
 	end
+	local store = service.adopted:sessions()
+	local message = store and session_memory.warning(store:stats())
+	if message then
+		add(message, "*", { kind = "unlocked", message = message })
+	end
 	table.sort(list, by_domain)
 	return list
+end
+
+-- The store of sessions that can be resumed: nil if there is none.
+local function sessions(service)
+	local store = service.adopted:sessions()
+	local stats = store and store:stats()
+	return stats and {
+		count = stats.sessions, capacity = stats.capacity, bytes = stats.bytes, locked = stats.locked,
+	}
 end
 
 ---- Overridden settings -------------------------------------------------------
@@ -171,7 +208,9 @@ local function data(service, wanted)
 		policies = policies(service, wanted), options = options_in_force(service, wanted),
 		uncovered = uncovered(service, wanted),
 		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
-		exceptions = exceptions(service, wanted, now), warnings = warnings(service, wanted, now),
+		exceptions = exceptions(service, wanted, now), opened = opened(service, wanted, now),
+		warnings = warnings(service, wanted, now),
+		sessions = sessions(service),
 	}
 end
 
@@ -196,8 +235,8 @@ local function print_options(out, found)
 		out:table({ "Options of", "Profile", "Level", "Certificate change", "Notify admins" }, rows)
 	end
 	if resumption then
-		out:print("Resumption: %s, lifetime %d s, memory %d MiB", resumption.enabled and "on" or "off",
-			resumption.lifetime, resumption.memory)
+		out:print("Resumption: %s, lifetime %d s, memory %d MiB, address share %d", resumption.enabled and "on" or "off",
+			resumption.lifetime, resumption.memory, resumption.address_share)
 	end
 	if found.uncovered[1] then
 		out:wrapped("Not covered, so TLS is the server's own: %s", host_names(found.uncovered))
@@ -215,6 +254,14 @@ local function print_exceptions(out, found)
 	end
 end
 
+local function print_sessions(out, found)
+	local row = found.sessions
+	if row then
+		out:print("Sessions to resume: %d of at most %d, %s", row.count, row.capacity,
+			row.locked and "locked in memory" or "not locked in memory")
+	end
+end
+
 local function show(out, service, wanted)
 	local found, message = data(service, wanted)
 	if not found then
@@ -225,6 +272,10 @@ local function show(out, service, wanted)
 	print_options(out, found)
 	status_contexts.print(out, found)
 	print_exceptions(out, found)
+	for _, row in ipairs(found.opened) do
+		out:wrapped("The exception for %s opens on %s: %s", row.domain, host_names(row.hosts), row.text)
+	end
+	print_sessions(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)

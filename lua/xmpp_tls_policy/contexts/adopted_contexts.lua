@@ -201,7 +201,7 @@ local function enforce_anew(self, luasec, given, marks)
 	end
 	local entry = {
 		given = given, policy = given.policy, marks = marks, store = self._store, new = true, number = number,
-		service = known and known.service,
+		service = known and known.service, port = known and known.port,
 	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
@@ -231,7 +231,7 @@ end
 --   given, policy
 --   number              a context that was seen later has a higher one
 --   new                 whether this call did anything
---   service             for the caller: the listener whose context it is; nil for STARTTLS
+--   service, port       for the caller: of the listener whose context it is; nil for STARTTLS
 --   settings            those that were applied, not to be changed; in report mode those of the context
 --   before              those that the server had made
 --   dropped             see context:apply

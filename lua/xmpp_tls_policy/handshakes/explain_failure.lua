@@ -36,9 +36,6 @@ local alerts = {
 	unsupported_certificate = "does not support this kind of certificate; needs one with another key or usage",
 	certificate_required = "wants a client certificate; needs one that it accepts",
 	access_denied = "does not accept the server's certificate for this purpose",
-	protocol_version = "has no TLS version that is allowed here",
-	handshake_failure = "has nothing in common with what is allowed here",
-	insufficient_security = "wants stronger ciphers than are allowed here",
 	unrecognized_name = "does not serve the name that it was asked for",
 	no_application_protocol = "does not speak XMPP on that port, by ALPN",
 }
@@ -164,15 +161,28 @@ end
 -- ---- alerts and other ends ---------------------------------------------------------
 
 -- Alerts of a server that accepts nothing of our ClientHello. They do not say why.
-local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
+local mismatches = {
+	protocol_version = "has no TLS version that is allowed here",
+	handshake_failure = "has nothing in common with what is allowed here",
+	insufficient_security = "wants stronger ciphers than are allowed here",
+}
+
+-- The same alerts of a client: it got our choice, and does not accept it.
+local refused_choices = {
+	protocol_version = "does not accept the TLS version that was chosen",
+	handshake_failure = "does not accept what was chosen of its offer",
+	insufficient_security = "wants stronger ciphers than the one that was chosen",
+}
 
 local function with_exception(fault, given)
 	return server_choices.exception_offers_more(given) and fault .. "; an exception may help" or fault
 end
 
 local function explain_alert(alert, given)
-	local meaning = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
-	return mismatches[alert] and with_exception(meaning, given) or meaning
+	if given.role == "s2sout" and mismatches[alert] then
+		return with_exception(mismatches[alert], given)
+	end
+	return refused_choices[alert] or alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
 end
 
 -- Reasons of our OpenSSL that are about the certificate of this server.

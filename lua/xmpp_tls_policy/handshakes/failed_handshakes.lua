@@ -2,12 +2,13 @@
 -- bounds, and counts.
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
 local core = require "xmpp_tls_policy.core"
-local escaped = require "xmpp_tls_policy.text".escaped
+local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local network = require "xmpp_tls_policy.network"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
+local shown = require "xmpp_tls_policy.text".shown
 
 local failed_handshakes = {}
 
@@ -44,7 +45,7 @@ local function entry_of(self, record)
 	local role = made._context and made._context.given.role
 	-- Of an incoming stream it is the name that its header claimed before STARTTLS.
 	if record.role == "client" or role == "s2sin" then
-		made.domain = record.server_name and escaped(record.server_name)
+		made.domain = record.server_name and shown(record.server_name)
 	end
 	return made
 end
@@ -77,8 +78,11 @@ local function explained(self, made)
 	if name and self._server.is_host(name:lower()) then
 		made.host = name:lower()
 	end
+	local limited = dhe_limit.explanation(record, context.policy.dhe_per_second)
 	if context.failure then
 		made.text = "found no TLS, because the context cannot be brought under the policy: " .. context.failure
+	elseif limited then
+		made.text = limited
 	else
 		local clauses
 		made.text, clauses = explain_failure(record, {

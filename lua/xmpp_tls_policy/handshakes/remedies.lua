@@ -210,7 +210,7 @@ local changes = {
 		return chosen.group and chosen.group.name
 	end },
 	{ function (before)
-		before.dh_bits = before.dh_bits or 2048
+		before.dh_bits, before.has_dhe = before.dh_bits or 2048, true
 	end, function (_, chosen)
 		return chosen.suite.key_exchange == "DHE" and "DH parameters" or nil
 	end },

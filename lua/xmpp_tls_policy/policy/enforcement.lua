@@ -11,9 +11,12 @@ local metatable = { __index = methods }
 -- `parts` of a policy: { entries, clauses, allowed }, see hello_verdicts.lua. `context`: { before =
 -- the settings that the server made; settings = those that would be in force; certificate = the facts
 -- of its own, or nil; failure = a message in place of settings: no TLS would be left },
--- nil: none in particular, and everything counts that the policy allows.
+-- nil: none in particular, and everything counts that the policy allows. Fields for others: failure and
+-- settings, those of the context.
 function enforcement.new(policy, parts, context)
-	local self = setmetatable({ _policy = policy, failure = context and context.failure }, metatable)
+	local self = setmetatable({
+		_policy = policy, failure = context and context.failure, settings = context and context.settings,
+	}, metatable)
 	if not context then
 		self._verdicts = hello_verdicts.new(parts.entries, parts.clauses, parts.allowed)
 	elseif context.settings then

@@ -57,7 +57,9 @@ function policy.compose(profile, level, clauses)
 end
 
 -- The options that hold whatever the clauses say; each is a field of the policy.
-local beside_clauses = { "certificate_change", "mode", "notify_admins", "resumption", "unauthenticated_s2s" }
+local beside_clauses = {
+	"certificate_change", "dhe_per_second", "mode", "notify_admins", "resumption", "unauthenticated_s2s",
+}
 
 local function with_options(made, from)
 	for _, field in ipairs(beside_clauses) do
@@ -68,8 +70,8 @@ end
 
 -- The policy of an operator's options, nil for the defaults. More fields: mode, "enforce"
 -- or "report"; certificate_change, "warn" or "refuse"; notify_admins, a boolean;
--- resumption, { enabled, lifetime (seconds), memory (MiB) }; unauthenticated_s2s,
--- "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
+-- dhe_per_second, a number; resumption, { enabled, lifetime (seconds), memory (MiB) };
+-- unauthenticated_s2s, "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
 -- of options.check.
 function policy.new(given)
 	local checked, errors = options.check(given)
@@ -122,14 +124,14 @@ end
 function methods:mildest_exception()
 	if not self._mildest then
 		self._mildest = at_level(self, profiles.levels[#profiles.levels])
-		self._mildest.unauthenticated_s2s = "dialback"
+		self._mildest.unauthenticated_s2s, self._mildest.opens = "dialback", true
 	end
 	return self._mildest
 end
 
--- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if
--- an exception makes it milder, another policy, with the field `exception`; else this one.
--- The same object at each call.
+-- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
+-- an exception with an effect, another policy, with the field `exception`, and `opens` if the
+-- exception has a level (see context_settings.of); else this one. The same object at each call.
 function methods:for_peer(domain, now)
 	local exception = exceptions.find(self, domain, now)
 	if not exception then
@@ -139,7 +141,7 @@ function methods:for_peer(domain, now)
 	if not excepted then
 		excepted = at_level(self, exception.level or self.level)
 		excepted.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
-		excepted.exception = exception
+		excepted.exception, excepted.opens = exception, exception.level ~= nil
 		self._excepted[exception.domain] = excepted
 	end
 	return excepted

@@ -71,7 +71,8 @@ function negotiation.of_settings(settings, certificate)
 		allowed[list] = records_of(settings[list], suites[list])
 	end
 	return negotiation.new(allowed, {
-		certificate = certificate, security_level = settings.security_level, without_dh = settings.dh_bits == nil,
+		certificate = certificate, without_dh = settings.dh_bits == nil,
+		security_level = not settings.insecure_strength and settings.security_level or nil,
 	})
 end
 

@@ -1,4 +1,5 @@
 -- The options of an operator: validation, defaults, and a host's own over the global ones.
+local core = require "xmpp_tls_policy.core"
 local exceptions = require "xmpp_tls_policy.policy.exceptions"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
@@ -13,16 +14,19 @@ options.name = "xmpp_tls_policy"
 
 local defaults = {
 	certificate_change = "warn",
+	dhe_per_second = 10,
 	level = profiles.levels[1],
 	mode = "enforce",
 	notify_admins = false,
 	profile = profiles.default,
-	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 16 },
+	-- A service may lock 8 MiB by default (systemd). Half of it is left for others that lock memory,
+	-- and for a second store while a reload replaces the first.
+	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 4 },
 	unauthenticated_s2s = "dialback",
 }
 
 -- Options of the whole process, which no host can have of its own.
-local of_the_process = { "resumption" }
+local of_the_process = { "dhe_per_second", "resumption" }
 
 -- Values from strict to mild. A wrong option of a host gets the stricter of its default and the
 -- value for all hosts. An option that is not here has no strict value.
@@ -33,8 +37,23 @@ local strict_to_mild = {
 	unauthenticated_s2s = { "refuse", "dialback" },
 }
 
+local MOST_MEMORY = 4096
+local memory_of_sessions = validators.number_of("MiB", 1, MOST_MEMORY)
+
+-- The rest of the machine needs memory, too, and sessions may lock theirs.
+local function check_memory(value, path, errors)
+	local machine = core.session_store.machine_memory -- 0: not known
+	local quarter = math.max(1, math.floor(machine / 4))
+	if machine == 0 or quarter >= MOST_MEMORY or type(value) ~= "number" or value % 1 ~= 0 or value <= quarter then
+		return memory_of_sessions(value, path, errors)
+	end
+	validators.report(errors, path, value, ("%s is %s; accepted: at most %d MiB, a quarter of this machine's memory")
+		:format(path, text.printable(value), quarter))
+end
+
 local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
+	dhe_per_second = validators.number_of("handshakes", 1, 10000),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),
 	mode = one_of({ "enforce", "report" }),
@@ -44,7 +63,7 @@ local validators_of = {
 		address_share = validators.number_of("addresses", 1, 1024),
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
-		memory = validators.number_of("MiB", 1, 4096),
+		memory = check_memory,
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
 }

@@ -157,15 +157,16 @@ local function remember_addresses(stream, way, own, far)
 	of_own[far] = true
 end
 
---- Whether a stanza on a server's stream belongs to a pair that was admitted already, by its
--- addresses as they stand in it: of ours and of the peer. This is asked for each stanza. `way`: "in"
--- or "out".
-function methods:is_known(session, way, own, far)
-	local stream, policies = self._server.stream(session), self._policies
-	local known = stream and stream.addresses
-	local of_own = known and own and known[way][own]
-	return of_own ~= nil and of_own[far] == true and stream.generation == policies:generation()
-		and stream.policies == policies
+--- Whether a stanza on a server's stream (nil: none yet) belongs to a pair that was admitted already, by
+-- its addresses as they stand in it: of ours and of the peer. This is asked for each stanza, so it looks
+-- at fields and calls nothing. `way`: "in" or "out".
+function methods:is_known(stream, way, own, far)
+	local known, policies = stream and stream.addresses, self._policies
+	if not known or stream.policies ~= policies or stream.generation ~= policies.number then
+		return false
+	end
+	local of_own = known[way][own]
+	return of_own ~= nil and of_own[far] == true
 end
 
 -- Whether a pair may use a server's stream at a moment; the stream is ended otherwise.
@@ -383,7 +384,7 @@ local function before_authentication(self, session, element)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
-	stream.used_dialback = stream.used_dialback or is_dialback
+	stream.used_dialback = stream.used_dialback or is_dialback or nil
 	local has_own_pair = is_dialback and role == "s2sin"
 	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)

@@ -6,29 +6,35 @@ local methods = {}
 local metatable = { __index = methods }
 
 function shared_facts.new()
-	-- Clients choose some fields, as server_name. Facts go with the last stream that has them.
-	return setmetatable({ _known = setmetatable({}, { __mode = "v" }) }, metatable)
+	return setmetatable({
+		-- Clients choose some fields, as server_name. Facts go with the last stream that has them.
+		_known = setmetatable({}, { __mode = "v" }),
+		_parts = {}, -- used again for each text
+	}, metatable)
 end
 
--- Equal texts are of equal facts: each string has its length before it. The core makes all tables
--- alike, so that equal ones have one order.
-local function text_of(facts)
-	local parts, count = {}, 0
+-- Equal texts are of equal facts, because no part has a NUL. The core makes all tables alike, so that
+-- equal ones have one order.
+local function text_of(self, facts)
+	local parts, count = self._parts, 0
 	for field, value in pairs(facts) do
-		local is_text = type(value) == "string"
-		parts[count + 1], parts[count + 2], parts[count + 3] = field, is_text and #value or "",
-			is_text and value or tostring(value)
-		count = count + 3
+		parts[count + 1] = field
+		if value == true or value == false then
+			value = value and "\1true" or "\1false"
+		elseif type(value) == "number" then
+			value = "\1" .. value
+		end
+		parts[count + 2], count = value, count + 2
 	end
-	return table.concat(parts, " ")
+	return table.concat(parts, "\0", 1, count)
 end
 
 --- The table for facts that are equal to these. Those with a certificate are their connection's alone.
 function methods:of(facts)
-	if facts.certificate then
+	if facts.certificate or facts.alpn and facts.alpn:find("\0", 1, true) then
 		return facts
 	end
-	local text = text_of(facts)
+	local text = text_of(self, facts)
 	local known = self._known[text]
 	if not known then
 		self._known[text], known = facts, facts

@@ -47,7 +47,12 @@ local MOST_PAIRS = 1000
 --   used_dialback     true once the peer sent dialback
 --   refused           true once the stream is refused
 function stream.new(server, session, contexts)
-	return setmetatable({ session = session }, class_of(server, server.role(session), contexts))
+	-- With room for the other fields from the start.
+	local made = {
+		session = session, connection = nil, facts = nil, verdict = nil, policy_name = nil, judged = nil, counted = nil,
+		mechanism = nil,
+	}
+	return setmetatable(made, class_of(server, server.role(session), contexts))
 end
 
 --- From now on the stream asks this adapter.

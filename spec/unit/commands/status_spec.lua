@@ -1,4 +1,5 @@
 -- The command `status`: policies, contexts, and settings that a policy overrides.
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local command_service = require "support.command_service"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
@@ -51,8 +52,8 @@ describe("the command status", function ()
 		return { entry, luasec }
 	end
 
-	-- `current`: host -> what server.current_contexts returns.
-	local function service_of(by_host, list, set, current)
+	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store.
+	local function service_of(by_host, list, set, current, stats)
 		local hosts = {}
 		for host in pairs(by_host) do
 			hosts[#hosts + 1] = host ~= "*" and host or nil
@@ -63,6 +64,9 @@ describe("the command status", function ()
 			policies = command_service.policies(by_host),
 			outages = command_service.outages {},
 			adopted = {
+				sessions = function ()
+					return stats and { stats = function () return stats end }
+				end,
 				each = function (_, visit)
 					for _, found in ipairs(list or {}) do
 						local context = assert(core.context.adopt(found[2]))
@@ -99,6 +103,23 @@ describe("the command status", function ()
 		local text, done, message = command_service.run(service, "status")
 		assert.same({ true, "0 contexts, 0 settings overridden, 2 warnings" }, { done, message })
 		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
+	end)
+
+	it("shows the memory of sessions, and warns if it is not locked", function ()
+		local stats = { sessions = 5, capacity = 33825, bytes = 4 * 2 ^ 20, lifetime = 3600, locked = true,
+			lock_limit = 8 * 2 ^ 20 }
+		local service = service_of({ ["*"] = usual }, nil, nil, nil, stats)
+		local text = command_service.run(service, "status")
+		assert.matches("\nSessions to resume: 5 of at most 33825, locked in memory\n", text)
+		assert.not_matches("LimitMEMLOCK", text)
+		stats.locked, stats.lock_limit = false, 2 * 2 ^ 20
+		local found = command_service.json(service, "status")
+		assert.is_false(found.sessions.locked)
+		text = command_service.run(service, "status")
+		assert.matches("33825, not locked in memory\n", text)
+		assert.matches("\nWarning: all other hosts: The memory of resumable sessions %(4 MiB%) is not locked, because this "
+			.. "process may lock 2 MiB in all: ", text)
+		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sessions)
 	end)
 
 	it("warns of hosts that are shut, because the server offers no STARTTLS there", function ()
@@ -204,7 +225,7 @@ describe("the command status", function ()
 		assert.same({ { "b.test" }, "report" }, { found.options[2].hosts, found.options[2].mode })
 		assert.same({ "free.test" }, found.uncovered)
 		local text = command_service.run(service, "status")
-		assert.matches("\nResumption: on, lifetime 3600 s, memory %d+ MiB\n", text)
+		assert.matches("\nResumption: on, lifetime 3600 s, memory %d+ MiB, address share %d+\n", text)
 		assert.matches("\nNot covered, so TLS is the server's own: free.test\n", text)
 	end)
 
@@ -272,6 +293,29 @@ describe("the command status", function ()
 		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("shows what exceptions open, not in report mode", function ()
+		local found = adopted(report, "a.test", "s2sin")
+		local excepting = assert(tls_policy.policy { mode = "report", exceptions = exceptions })
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = excepting }
+		service.server.own_context = function () return found[2] end
+		setmetatable(service.adopted, { __index = adopted_contexts.new() })
+		local list = command_service.json(service, "status").opened
+		assert.equal(1, #list)
+		assert.same({ "old.test", { "a.test", "b.test" }, { "TLSv1", "TLSv1.1" } },
+			{ list[1].domain, list[1].hosts, list[1].versions })
+		assert.matches("\nThe exception for old.test opens on a.test, b.test: TLS 1.0, TLS 1.1; suites TLS_",
+			(command_service.run(service, "status", "width=1000")))
+	end)
+
+	it("warns where the server's own options accept no dialback", function ()
+		local dialback = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = {
+			["old.test"] = { unauthenticated_s2s = "dialback", expires = "2999-01-01", reason = "old" } } })
+		local of_server = { ["a.test"] = { s2s_secure_auth = true } }
+		local service = service_of({ ["*"] = dialback, ["a.test"] = dialback }, nil, of_server)
+		local list = command_service.json(service, "status").warnings
+		assert.same({ 1, "obstructed", { "a.test" } }, { #list, list[1].kind, list[1].hosts })
 	end)
 
 	it("warns of outages that report mode foresees", function ()

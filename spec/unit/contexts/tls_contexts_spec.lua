@@ -80,6 +80,7 @@ describe("the server's TLS contexts", function ()
 			server.operator_lists = function () return { ciphers = true } end
 			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
 			assert.equal("TLSv1.2", lowest(context))
+			server.run_timers()
 			assert.matches("^info a.test, c2s: by the server's own configuration: draft%-saint", server.take_lines()[1])
 			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
 			assert.same({}, server.take_lines())
@@ -102,6 +103,7 @@ describe("the server's TLS contexts", function ()
 		it("that cannot be brought under the policy have no TLS", function ()
 			local context = luasec { protocol = "tlsv1_1" }
 			assert.is_false(contexts:starttls(stream("c2s", "a.test", nil, context)))
+			server.run_timers()
 			assert.matches("^error a.test, c2s: no TLS, because its context cannot be brought under draft%-saint[^:]*: "
 				.. "no TLS version", server.take_lines()[1])
 			assert.is_true(contexts:starttls(stream("c2s", "report.test", nil, luasec { protocol = "tlsv1_1" })))
@@ -125,7 +127,8 @@ describe("the server's TLS contexts", function ()
 					end
 				end
 			end
-			assert.matches("error b.test, c2s: no TLS, because its context cannot be brought under [^:]*: "
+			server.run_timers()
+			assert.matches("error [^\n]*b.test, c2s[^\n]*: no TLS, because its context cannot be brought under [^:]*: "
 				.. "it is a context of a.test", table.concat(server.take_lines(), "\n"))
 		end)
 
@@ -269,7 +272,9 @@ describe("the server's TLS contexts", function ()
 		it("that a new policy cannot be put on are said to have no TLS", function ()
 			names["report.test"] = luasec { protocol = "tlsv1_1" }
 			contexts:search()
-			server.lines = {}
+			server.run_timers()
+			assert.matches("error report.test, c2s %(c2s_direct_tls%): if .* were enforced, nobody could connect",
+				table.concat(server.take_lines(), "\n"))
 			server.options["report.test"] = {}
 			found:load()
 			contexts:search()

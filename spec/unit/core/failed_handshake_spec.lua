@@ -894,6 +894,26 @@ describe("a refused handshake", function ()
 			end
 		end)
 
+		it("has the name that the peer of our server claimed, once, whatever the SNI is", function ()
+			listen "127.0.0.1"
+			local context = observed()
+			local function fail(claimed)
+				local near, _, far = meet(context)
+				if claimed then
+					assert.is_true(core.observer.expect_server(far:getfd(), claimed))
+				end
+				near:send(hellos.rc4)
+				go_on(far)
+				near:close()
+				far:close()
+				local list = recorded()
+				assert.equal("server", list[1].role)
+				return list[1].server_name
+			end
+			assert.equal("far.test", fail "far.test")
+			assert.is_nil(fail())
+		end)
+
 		-- rfc4291.2.5.5.2.ipv4-mapped
 		it("has an IPv4 address, also where IPv6 carries it", function ()
 			local both = assert(socket.tcp6())

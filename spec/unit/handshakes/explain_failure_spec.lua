@@ -166,6 +166,22 @@ describe("the explanation of a failed handshake", function ()
 		end
 	end)
 
+	it("says of a client's alert that it does not accept our choice", function ()
+		for alert, sentence in pairs {
+			protocol_version = "does not accept the TLS version that was chosen",
+			handshake_failure = "does not accept what was chosen of its offer",
+			insufficient_security = "wants stronger ciphers than the one that was chosen",
+		} do
+			for _, role in ipairs { "c2s", "s2sin" } do
+				local given = given_of(should, free)
+				given.role = role
+				local record = refused(offers.tls12)
+				record.alert, record.alert_sent = alert, false
+				assert.same({ sentence, "" }, { explained(record, given) })
+			end
+		end
+	end)
+
 	it("proposes an exception if a server closes the connection without an alert, too", function ()
 		-- OpenSSL reports an alert here that nobody receives.
 		local record = { reason = "unexpected eof while reading", alert = "decode_error", alert_sent = true }
@@ -222,7 +238,8 @@ describe("the explanation of a failed handshake", function ()
 	end)
 
 	it("blames no clause for what the server's own configuration refuses", function ()
-		assert.same({ "showed an ephemeral DH key of less than 3072 bits; needs 3072 bits", "" },
+		assert.same({ "showed an ephemeral DH key of less than 3072 bits; needs 3072 bits or an exception "
+			.. "(for 1024 bits and more)", "" },
 			{ explained({ reason = "dh key too small", alert_sent = true }, of_server(must, { security_level = 3 })) })
 	end)
 

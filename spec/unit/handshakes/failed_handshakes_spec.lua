@@ -41,10 +41,10 @@ describe("failed handshakes", function ()
 		return context
 	end
 
-	-- A client comes with an offer without AEAD.
-	local function fail(context, name)
+	-- A client comes with an offer, by default without AEAD.
+	local function fail(context, name, offer)
 		local connection = assert(core.connection.new(assert(core.context.adopt(context)), { role = "server" }))
-		assert(connection:feed(client_hello.build { suites = offers.cbc.suites, server_name = name }))
+		assert(connection:feed(client_hello.build { suites = (offer or offers.cbc).suites, server_name = name }))
 		assert.is_nil((connection:handshake()))
 		connection:close()
 	end
@@ -82,6 +82,20 @@ describe("failed handshakes", function ()
 		assert.equal(1, failed:total())
 		assert.same({ ["c2s none none none none handshake_refused"] = 1 }, counts "handshakes_total")
 		assert.same({ ["c2s handshake cipher.aead"] = 1 }, counts "refusals_total")
+	end)
+
+	it("are explained by the limit of DHE, and counted, where that refused them", function ()
+		local context = luasec "a.test"
+		local before = core.observer.dhe_refusals()
+		core.observer.limit_dhe(1e-9, 0)
+		finally(function () core.observer.limit_dhe(0, 0) end)
+		fail(context, nil, offers.dhe)
+		collect()
+		assert.same({ "info TLS handshake failed: c2s, a.test, unknown address: has nothing better than DHE, and came beyond "
+			.. "dhe_per_second = 10; needs ECDHE, or a higher dhe_per_second" }, lines)
+		assert.same({ ["c2s none none none none handshake_refused"] = 1 }, counts "handshakes_total")
+		assert.same({ ["c2s handshake none"] = 1 }, counts "refusals_total")
+		assert.same({ [""] = before + 1 }, counts "dhe_refusals_total")
 	end)
 
 	it("are of the host that the server name says, in any case, where the context is of none", function ()

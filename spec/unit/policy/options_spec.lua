@@ -1,4 +1,5 @@
 -- The options of an operator, and the exact text of every error.
+local core = require "xmpp_tls_policy.core"
 local options = require "xmpp_tls_policy.policy.options"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -14,8 +15,8 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"'
-local KNOWN = 'known: "certificate_change", "exceptions", "level", "mode", "notify_admins", "profile", "resumption", '
-	.. '"unauthenticated_s2s"'
+local KNOWN = 'known: "certificate_change", "dhe_per_second", "exceptions", "level", "mode", "notify_admins", '
+	.. '"profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -79,6 +80,9 @@ local cases = {
 		'xmpp_tls_policy.certificate_change is "ignore"; accepted: "warn", "refuse"',
 		"xmpp_tls_policy.notify_admins is 1; accepted: true, false",
 	} },
+	{ { dhe_per_second = 0 }, {
+		"xmpp_tls_policy.dhe_per_second is 0; accepted: a whole number of handshakes, from 1 to 10000",
+	} },
 	{ { mode = "observe" }, { 'xmpp_tls_policy.mode is "observe"; accepted: "enforce", "report"' } },
 	{ { resumption = true }, { "xmpp_tls_policy.resumption is true; accepted: a table such as { lifetime = 3600 }" } },
 	{ { resumption = { enabled = "yes", lifetime = 0, memory = 1.5, size = 1 } }, {
@@ -129,6 +133,43 @@ describe("options that are wrong", function()
 	end)
 end)
 
+describe("memory of sessions", function()
+	local machine = core.session_store.machine_memory
+
+	after_each(function()
+		core.session_store.machine_memory = machine
+	end)
+
+	local function errors_of(memory)
+		local errors = select(2, tls_policy.policy({ resumption = { memory = memory } }))
+		return errors and errors[1].message
+	end
+
+	it("is at most a quarter of the machine's", function()
+		core.session_store.machine_memory = 2000
+		assert.is_nil(errors_of(500))
+		assert.are.equal("xmpp_tls_policy.resumption.memory is 501; accepted: at most 500 MiB, a quarter of this machine's "
+			.. "memory", errors_of(501))
+		assert.matches("accepted: at most 500 MiB", errors_of(1e300))
+		core.session_store.machine_memory = 3
+		assert.is_nil(errors_of(1))
+		assert.matches("accepted: at most 1 MiB", errors_of(2))
+	end)
+
+	it("is at most 4096 MiB on any machine, known or not", function()
+		for _, memory in ipairs({ 0, 1000000 }) do
+			core.session_store.machine_memory = memory
+			assert.is_nil(errors_of(4096))
+			assert.matches("from 1 to 4096$", errors_of(4097))
+		end
+	end)
+
+	it("of this machine is known", function()
+		local kibibytes = tonumber(io.open("/proc/meminfo"):read("*a"):match("MemTotal:%s+(%d+)"))
+		assert.is_true(math.abs(machine - kibibytes / 1024) <= 1)
+	end)
+end)
+
 describe("options that are right", function()
 	it("may be left out, one by one or all", function()
 		assert.are.equal("draft-saintandre-xmpp-tls-02, level should", tls_policy.policy():name())
@@ -143,9 +184,9 @@ describe("options that are right", function()
 	end)
 
 	it("may be left out within a table, too", function()
-		assert.are.same({ enabled = false, lifetime = 3600, memory = 16, address_share = 16 },
+		assert.are.same({ enabled = false, lifetime = 3600, memory = 4, address_share = 16 },
 			tls_policy.policy({ resumption = { enabled = false } }).resumption)
-		assert.are.same({ enabled = true, lifetime = 60, memory = 16, address_share = 16 },
+		assert.are.same({ enabled = true, lifetime = 60, memory = 4, address_share = 16 },
 			tls_policy.policy({ resumption = { lifetime = 60 } }).resumption)
 	end)
 
@@ -156,9 +197,9 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			certificate_change = "warn", exceptions = {}, level = "must", mode = "enforce", notify_admins = false,
-		 profile = "draft-saintandre-xmpp-tls-02",
-			resumption = { enabled = true, lifetime = 3600, memory = 16, address_share = 16 }, unauthenticated_s2s = "dialback",
+			certificate_change = "warn", dhe_per_second = 10, exceptions = {}, level = "must", mode = "enforce",
+			notify_admins = false, profile = "draft-saintandre-xmpp-tls-02",
+			resumption = { enabled = true, lifetime = 3600, memory = 4, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))
 		assert.is_nil(next(given, "level"))
@@ -193,12 +234,14 @@ describe("a host's options", function()
 	end)
 
 	it("cannot have options of the whole server", function()
-		local own = { level = "must", resumption = { lifetime = 60 } }
+		local own = { dhe_per_second = 1, level = "must", resumption = { lifetime = 60 } }
 		local merged, errors = tls_policy.merge({ resumption = { lifetime = 600 } }, own)
 		assert.are.same({ level = "must", resumption = { lifetime = 600 } }, merged)
-		assert.are.equal(1, #errors)
-		assert.are.equal("xmpp_tls_policy.resumption is for the whole server; it belongs above the hosts",
-			errors[1].message)
+		assert.are.equal(2, #errors)
+		for index, name in ipairs({ "dhe_per_second", "resumption" }) do
+			assert.are.equal(("xmpp_tls_policy.%s is for the whole server; it belongs above the hosts"):format(name),
+				errors[index].message)
+		end
 		assert.are.same({}, select(2, tls_policy.merge(nil, { level = "must" })))
 	end)
 end)

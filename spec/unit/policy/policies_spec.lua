@@ -165,6 +165,7 @@ describe("the policies", function ()
 		{ { resumption = { enabled = "no" } }, '; in force: resumption.enabled = false$' },
 		{ { resumption = { lifetime = 0 } }, '; in force: resumption.lifetime = 3600$' },
 		{ { resumption = { lifetiem = 60 } }, '; in force: resumption.lifetime = 3600$' },
+		{ { dhe_per_second = "few" }, "; in force: dhe_per_second = 10$" },
 		{ { exceptions = "old.test" }, '; in force: no such exception$' },
 		{ { colour = "red" }, '"unauthenticated_s2s"$' },
 	}

@@ -2,6 +2,7 @@
 local stream_cases = require "support.stream_cases"
 local stream_world = require "support.stream_world"
 
+local element = stream_world.element
 local connection_of, host_of = stream_cases.connection_of, stream_cases.host_of
 
 describe("the verdict on a client", function ()
@@ -55,6 +56,24 @@ describe("the verdict on a client", function ()
 		assert.are_not.equal(first.verdict, again.verdict)
 		assert.same({ refuse = false, broken = {} }, first.verdict)
 		assert.equal(12, #world.handshakes)
+	end)
+
+	it("leaves the stream with eight fields of its own", function ()
+		local world = world_of_hosts()
+		local session = world:session { role = "c2s", host = host_of("should", 1), authed = {} }
+		local starttls = element("starttls", "urn:ietf:params:xml:ns:xmpp-tls")
+		assert.is_true(world.admission:may_pass(session, starttls))
+		world.admission:starttls_agreed(session)
+		session.secure, session.connection = true, connection_of("c2s", "good", "none")
+		assert.is_false(world.admission:opened(session))
+		assert.is_true(world.admission:may_pass(session, element("auth", "urn:ietf:params:xml:ns:xmpp-sasl")))
+		world.admission:client_authenticated(session, "SCRAM-SHA-1")
+		local fields = {}
+		for field in pairs(session.stream) do
+			fields[#fields + 1] = field
+		end
+		table.sort(fields)
+		assert.same({ "connection", "counted", "facts", "judged", "mechanism", "policy_name", "session", "verdict" }, fields)
 	end)
 
 	it("ends each stream that breaks the policy, and again when it is asked again", function ()
