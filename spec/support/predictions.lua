@@ -36,7 +36,8 @@ predictions.configurations = {
 -- The kinds of keys that the configurations have.
 predictions.keys = { "rsa2048", "p256", "p384" }
 
-predictions.levels = { "should", "must" }
+-- The third is an exception for one peer, of a policy at the level should.
+predictions.levels = { "should", "must", "exception" }
 
 -- The entry of a new context under a policy, the core's Context, and LuaSec's, which has to be kept.
 local function adopt(contexts, files, configuration, policy)
@@ -113,8 +114,13 @@ end
 -- wrong, failures = { of the prediction, of enforcing }, settings = { of the context in report mode, of a
 -- fresh one } }.
 function predictions.compare(files, configuration, profile, level)
-	local report = tls_policy.policy { profile = profile, level = level, mode = "report" }
-	local enforced = tls_policy.policy { profile = profile, level = level }
+	local report = tls_policy.policy { profile = profile, level = level ~= "exception" and level or nil, mode = "report" }
+	local enforced = tls_policy.policy { profile = profile, level = report.level }
+	-- The policy that is judged in report mode, whose context has `report`.
+	local judged = report
+	if level == "exception" then
+		judged, enforced = report:mildest_exception(), enforced:mildest_exception()
+	end
 	local contexts, found = adopted_contexts.new(), { compared = 0, refused = 0, wrong = {} }
 	local entry, seen, first = adopt(contexts, files, configuration, report)
 	local of_enforced, strict, second = adopt(contexts, files, configuration, enforced)
@@ -124,17 +130,17 @@ function predictions.compare(files, configuration, profile, level)
 		found.wrong[#found.wrong + 1] = is_in ~= foreseen and name or nil
 	end
 	for _, client in ipairs(all_clients()) do
-		local foreseen = is_foreseen(contexts, entry, report, seen, client[2])
+		local foreseen = is_foreseen(contexts, entry, judged, seen, client[2])
 		if foreseen ~= nil then
 			compare(client[1], is_let_in(enforced, strict, client[2]), foreseen)
 		end
 	end
 	for _, row in ipairs(of_enforced.failure and {} or table_of_hellos.hellos) do
-		local missing = contexts:enforcement(entry, report):of_hello(read(seen, row[2])).missing
+		local missing = contexts:enforcement(entry, judged):of_hello(read(seen, row[2])).missing
 		compare(row[1], is_answered(strict, row[2]), missing == nil)
 	end
 	local _, fresh, third = adopt(adopted_contexts.new(), files, configuration, report)
-	found.failures = { contexts:enforcement(entry, report).failure or false, of_enforced.failure or false }
+	found.failures = { contexts:enforcement(entry, judged).failure or false, of_enforced.failure or false }
 	found.settings = { seen:settings(), fresh:settings() }
 	contexts:release()
 	assert(first and second and third)
