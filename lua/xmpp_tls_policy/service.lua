@@ -135,6 +135,21 @@ function methods:check_hosts()
 	self.outages:check(self.policies:hosts())
 end
 
+--- A server has authenticated: the reports of the hosts of ours for which that counts take in its domains, each
+-- pair once for a connection. The event may name another host, as dialback is for a pair of its own
+-- (xep0220.1.2.pair-of-domains).
+function methods:report_server(session)
+	local stream = self.admission:stream(session)
+	for host, domains in pairs(stream.authenticated_for or {}) do
+		for domain in pairs(self.policies:covers(host) and domains or {}) do
+			local policy = self.policies:policy_for(host, domain)
+			if policy.mode == "report" and stream:speaks_for(domain) then
+				self.reports:see_server(policy, stream, host, domain)
+			end
+		end
+	end
+end
+
 --- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when
 -- it is called again.
 function methods:report_client(session)

@@ -4,8 +4,9 @@ local foreseen_outages = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- Roles, and the peers that connect. The contexts of s2sin and s2sout have the same options.
-local ROLES = { { "c2s", "clients" }, { "s2sin", "servers" } }
+-- Roles, the peers that connect, and the question to the server whether they can. The contexts of s2sin
+-- and s2sout have the same options.
+local ROLES = { { "c2s", "clients", "serves_clients" }, { "s2sin", "servers", "serves_servers" } }
 
 --- For one load of the module. `server`: the adapter; `policies`; `adopted`: the contexts; `queue`: a
 -- work_queue, in which hosts are looked at.
@@ -37,8 +38,8 @@ local function look_at(self, host)
 	local policy = self._policies:policy_for(host)
 	local messages = {}
 	for _, row in ipairs(policy.mode == "report" and ROLES or {}) do
-		local role, peers = row[1], row[2]
-		if role ~= "c2s" or self._server.serves_clients(host) then
+		local role, peers, question = row[1], row[2], row[3]
+		if self._server[question](host) then
 			messages[#messages + 1] = outage(self, host, policy, role, peers)
 		end
 	end

@@ -215,6 +215,15 @@ function methods:see_client(policy, stream, host)
 	end
 end
 
+--- The same for a pair of servers.
+function methods:see_server(policy, stream, host, domain)
+	local reported, pair = stream.reported or {}, host .. " " .. domain
+	if not reported[pair] then
+		stream.reported, reported[pair] = reported, true
+		self:see(policy, stream, host, domain)
+	end
+end
+
 ---- Storing -------------------------------------------------------------------
 
 -- Adds the changes of a report to those that are to be written.

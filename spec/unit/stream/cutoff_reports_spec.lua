@@ -141,6 +141,19 @@ describe("the reports of peers that would be cut off", function ()
 		assert.same({ ["c2s cipher.aead"] = 2 }, would_refuse())
 	end)
 
+	it("take in each pair of servers once for each connection", function ()
+		local stream = { session = {}, role = "s2sin", refused_at = { should = "cipher.aead" } }
+		for _ = 1, 2 do
+			for _, domain in ipairs { "far.test", "other.test" } do
+				stream.domain = domain
+				reports:see_server(policy, stream, "a.test", domain)
+				reports:see_server(policy, stream, "b.test", domain)
+			end
+		end
+		assert.same({ ["s2sin cipher.aead"] = 4 }, would_refuse())
+		assert.same({ 2, 2 }, { reports:get("a.test"):counts().servers, reports:get("b.test"):counts().servers })
+	end)
+
 	it("are stored by peer, clients under their account, and those that stay not at all", function ()
 		see({ should = "cipher.aead" }, "far.test")
 		see({ should = "cipher.aead" }, nil, "user@a.test")

@@ -166,14 +166,8 @@ local function hook_authentication(service, hooks, host_module)
 end
 
 local function hook_reports(service, host_module)
-	local host, server, admission = host_module.host, service.server, service.admission
 	local function report_server(event)
-		for _, domain in ipairs(server.domains_of(event.session)) do
-			local policy = service.policies:policy_for(host, domain)
-			if policy.mode == "report" then
-				service.reports:see(policy, admission:stream(event.session), host, domain)
-			end
-		end
+		service:report_server(event.session)
 	end
 	safe_hooks.hook(host_module, "s2sin-established", report_server)
 	safe_hooks.hook(host_module, "s2sout-established", report_server)
