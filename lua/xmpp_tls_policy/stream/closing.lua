@@ -8,6 +8,8 @@
 --   verdict     as far as there is one
 --   encryption_required   true: an attempt at SASL is answered first
 --               (rfc6120.6.5.4.encryption-required)
+local shown = require "xmpp_tls_policy.text".shown
+
 local closing = {}
 
 local methods = {}
@@ -23,19 +25,21 @@ end
 --- Ends a stream. Returns true, so that a handler can return it.
 function methods:refuse(stream, refusal)
 	local server, session = self._server, stream.session
+	-- It may repeat names that the peer chose.
+	local text = shown(refusal.text)
 	-- The server strips a session that it ends.
 	local host, event = stream:host(), {
 		session = session, domain = stream:peer(), facts = stream.facts, verdict = refusal.verdict,
-		policy = refusal.policy, text = refusal.text,
+		policy = refusal.policy, text = text,
 	}
 	self._refusal_log:add(server, self._metrics, stream, refusal)
 	if refusal.encryption_required then
 		server.send_encryption_required(session)
 	end
 	if refusal.condition then
-		server.close(session, refusal.condition, refusal.text)
+		server.close(session, refusal.condition, text)
 	else
-		server.close_silently(session, refusal.text)
+		server.close_silently(session, text)
 	end
 	server.fire(host, "tls-policy/refused", event)
 	return true
