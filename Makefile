@@ -36,6 +36,10 @@ PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)
 LINTERS := lua-check clang-format clang-tidy valgrind
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
+# For the targets of the same names, and for trixie and federation.
+SANITIZE := lua5.4 liblua5.4-dev patchelf
+FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
+DEBIAN_TREE := debootstrap
 # Servers of other projects that the specs federate with.
 PEERS := ejabberd
 
@@ -66,6 +70,9 @@ core:
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS))
 
+deps-dev: deps ## install the packages that any target takes
+	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE))
+
 demo: deps all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
@@ -91,11 +98,11 @@ luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 TRIXIE ?= build/trixie
 
 trixie: ## run all specs on Debian 13, in a tree below build/
-	$(call install,debootstrap)
+	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
 
 federation: deps peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
-	$(call install,debootstrap)
+	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
 	@root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	$$root env TRIXIE_TREE="$(abspath $(TRIXIE))" $(BUSTED) spec/server/federation_*_spec.lua
@@ -110,7 +117,7 @@ SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
 sanitize: deps memory ## run all specs under sanitizers, and those of the core under Valgrind
-	$(call install,lua5.4 liblua5.4-dev patchelf)
+	$(call install,$(SANITIZE))
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
 	spec/sanitize.sh $(SANITIZED) $(SUITES)
@@ -130,7 +137,7 @@ FUZZ_TARGETS ?=
 FUZZ := build/fuzz
 
 fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
-	$(call install,clang libclang-rt-dev llvm liblua5.4-dev)
+	$(call install,$(FUZZ_PACKAGES))
 	@$(MAKE) $(FUZZ)/driver LUA_VERSION=5.4
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" FUZZ_SECONDS=$(FUZZ_SECONDS) \
 		spec/fuzz/run.sh $(FUZZ)/driver $(FUZZ) $(FUZZ_TARGETS)
@@ -167,13 +174,23 @@ $(TREE)/soak/malloc.so: spec/soak/malloc.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) -isystem $(LUA_INCDIR) -shared -o $@ $<
 
-install: ## install with LuaRocks, for the system or into TREE
-	$(LUAROCKS) make --deps-mode none $(if $(filter command line,$(origin TREE)),--tree $(TREE)) $(ROCKSPEC)
+# The server's user has to read all of it, whatever the umask is and the modes of an older tree are.
+INSTALL_TREE = $(if $(filter command line,$(origin TREE)),--tree $(TREE))
+
+install: ## install with LuaRocks, for the system or into TREE, readable for all users
+	umask 022 && $(LUAROCKS) make --deps-mode none $(INSTALL_TREE) $(ROCKSPEC)
+	@for kind in deploy_lua_dir deploy_lib_dir rocks_dir; do \
+		folder=$$($(LUAROCKS) $(INSTALL_TREE) config $$kind) || exit; \
+		chmod a+rx "$$folder" "$$folder/.." "$$folder/../.." || exit; \
+		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
+			[ ! -e "$$folder/$$name" ] || chmod -R a+rX "$$folder/$$name" || exit; \
+		done; \
+	done
 
 clean: ## remove the built files
 	rm -rf build $(CORE)
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help

@@ -18,6 +18,11 @@
 
 /* ---- userdata -------------------------------------------------------- */
 
+struct certificate {
+	X509 *certificate; /* NULL when closed; first, so that a pointer to it is one to all */
+	STACK_OF(X509) * authorities; /* with name constraints; NULL: none */
+};
+
 static void set_type(lua_State *L, const char *type)
 {
 	luaL_getmetatable(L, type);
@@ -26,11 +31,11 @@ static void set_type(lua_State *L, const char *type)
 
 X509 **certificate_push_empty(lua_State *L)
 {
-	X509 **slot = lua_newuserdata(L, sizeof *slot);
+	struct certificate *object = lua_newuserdata(L, sizeof *object);
 
-	*slot = NULL;
+	*object = (struct certificate){ .certificate = NULL };
 	set_type(L, CERTIFICATE_TYPE);
-	return slot;
+	return &object->certificate;
 }
 
 void certificate_push(lua_State *L, X509 *certificate)
@@ -42,21 +47,37 @@ void certificate_push(lua_State *L, X509 *certificate)
 	*slot = certificate;
 }
 
+void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509) * chain)
+{
+	struct certificate *object;
+
+	certificate_push(L, certificate);
+	object = lua_touserdata(L, -1);
+	if (!name_constraints_collect(chain, &object->authorities))
+		luaL_error(L, "the certificate's chain cannot be referenced");
+}
+
+static struct certificate *object_check(lua_State *L, int index)
+{
+	struct certificate *object = luaL_checkudata(L, index, CERTIFICATE_TYPE);
+
+	if (object->certificate == NULL)
+		luaL_error(L, "certificate is closed");
+	return object;
+}
+
 static X509 *certificate_check(lua_State *L, int index)
 {
-	X509 **slot = luaL_checkudata(L, index, CERTIFICATE_TYPE);
-
-	if (*slot == NULL)
-		luaL_error(L, "certificate is closed");
-	return *slot;
+	return object_check(L, index)->certificate;
 }
 
 static int certificate_close(lua_State *L)
 {
-	X509 **slot = luaL_checkudata(L, 1, CERTIFICATE_TYPE);
+	struct certificate *object = luaL_checkudata(L, 1, CERTIFICATE_TYPE);
 
-	X509_free(*slot);
-	*slot = NULL;
+	X509_free(object->certificate);
+	sk_X509_pop_free(object->authorities, X509_free);
+	*object = (struct certificate){ .certificate = NULL };
 	return 0;
 }
 
@@ -199,11 +220,12 @@ static int method_matches(lua_State *L)
 	size_t length;
 	const char *name = luaL_checklstring(L, 2, &length);
 	const char *service = services[luaL_checkoption(L, 3, NULL, services)];
-	X509 *certificate = certificate_check(L, 1);
+	const struct certificate *object = object_check(L, 1);
 	char domain[DOMAIN_NAME_SIZE];
 
-	lua_pushboolean(L, domain_name_normalise(name, length, domain) &&
-			       identity_covers(certificate, domain, service));
+	lua_pushboolean(
+	    L, domain_name_normalise(name, length, domain) &&
+		   identity_covers(object->certificate, object->authorities, domain, service));
 	return 1;
 }
 
@@ -250,14 +272,14 @@ static int method_pem(lua_State *L)
 
 static int method_tostring(lua_State *L)
 {
-	X509 **slot = luaL_checkudata(L, 1, CERTIFICATE_TYPE);
+	const struct certificate *object = luaL_checkudata(L, 1, CERTIFICATE_TYPE);
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int length = 0;
 
 	lua_pushliteral(L, "certificate ");
-	if (*slot == NULL)
+	if (object->certificate == NULL)
 		lua_pushliteral(L, "(closed)");
-	else if (X509_digest(*slot, EVP_sha256(), digest, &length) == 1)
+	else if (X509_digest(object->certificate, EVP_sha256(), digest, &length) == 1)
 		push_hex(L, digest, length);
 	else
 		lua_pushliteral(L, "(unknown)");

@@ -259,6 +259,15 @@ static int connection_offer(lua_State *L)
 	return results;
 }
 
+/* connection:label() -> as observer.label of a LuaSec connection. */
+static int connection_label(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = handshake_push_label(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
 /* connection:tls_unique() -> as observer.tls_unique of a LuaSec connection. */
 static int connection_tls_unique(lua_State *L)
 {
@@ -289,6 +298,7 @@ void connection_open(lua_State *L)
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
+		{ "label", connection_label },
 		{ "tls_unique", connection_tls_unique },
 		{ "insecure_session", connection_insecure_session },
 		{ NULL, NULL },

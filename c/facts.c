@@ -232,7 +232,9 @@ static void set_certificate(lua_State *L, SSL *connection)
 	if (certificate == NULL)
 		return;
 	long result = SSL_get_verify_result(connection);
-	certificate_push(L, certificate);
+	/* A chain that is not valid may be the work of anyone, and vouches for nothing. */
+	certificate_push_peer(L, certificate,
+			      result == X509_V_OK ? SSL_get0_verified_chain(connection) : NULL);
 	lua_setfield(L, -2, "certificate");
 	set_boolean(L, "verified", result == X509_V_OK);
 	set_integer(L, "verify_code", result);

@@ -69,9 +69,10 @@ static void forget_hello(struct handshake *handshake)
 	handshake->hello = NULL;
 }
 
-void handshake_finish(struct handshake *handshake, bool keep_hello)
+void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello)
 {
 	handshake->finished = true;
+	handshake->label = label;
 	forget_server_name(handshake);
 	if (!keep_hello)
 		forget_hello(handshake);
@@ -131,13 +132,12 @@ static void note_peer(struct handshake *handshake, SSL *connection)
 	char *expected = take_expected(SSL_get_fd(connection));
 	const char *asked =
 	    failure->server ? NULL : SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
-	if (!failure->server && asked == NULL) {
+	if (asked == NULL) {
 		handshake->server_name = expected;
 		return;
 	}
 	free(expected);
-	if (asked != NULL)
-		handshake->server_name = strdup(asked);
+	handshake->server_name = strdup(asked);
 }
 
 bool handshake_begin(SSL *connection)
@@ -184,5 +184,18 @@ int handshake_push_offer(lua_State *L, SSL *connection)
 	if (handshake->hello == NULL)
 		return push_failure(L, "missing", "no offer was kept");
 	client_hello_push(L, handshake->hello);
+	return 1;
+}
+
+int handshake_push_label(lua_State *L, SSL *connection)
+{
+	const struct handshake *handshake = handshake_of(connection);
+	if (handshake == NULL)
+		return push_failure(L, "unobserved", "the connection's context is not observed");
+	if (!handshake->finished)
+		return push_failure(L, "handshake", "the handshake is not finished");
+	if (handshake->label == 0)
+		return push_failure(L, "missing", "the context has no label");
+	lua_pushinteger(L, handshake->label);
 	return 1;
 }

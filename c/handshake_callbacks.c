@@ -69,7 +69,9 @@ static void note_finished(SSL *connection)
 		return;
 	if (handshake->offered_session && !SSL_session_reused(connection))
 		resumption_count_refused(connection);
-	handshake_finish(handshake, current_marks(connection, handshake) & MARKS_KEEP_OFFERS);
+	unsigned int marks = current_marks(connection, handshake);
+	handshake_finish(handshake, (int32_t)(marks >> MARKS_LABEL_SHIFT),
+			 marks & MARKS_KEEP_OFFERS);
 }
 
 /* OpenSSL also sends an alert to a peer that went away without close_notify

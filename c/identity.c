@@ -150,15 +150,17 @@ static bool identity_matches(const struct identity *identity, const char *domain
 }
 
 /* cert.identity */
-bool identity_covers(X509 *certificate, const char *domain, const char *service)
+bool identity_covers(X509 *certificate, const STACK_OF(X509) * authorities, const char *domain,
+		     const char *service)
 {
-	bool malformed, found = false;
+	bool malformed, found = false, permitted = name_constraints_permit(authorities, domain);
 	GENERAL_NAMES *names = identity_names(certificate, &malformed);
 	struct identity identity;
 
 	for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
 		identity_read(&identity, sk_GENERAL_NAME_value(names, i));
-		found = identity_matches(&identity, domain, service);
+		found = (permitted || identity.kind == IDENTITY_DNS) &&
+			identity_matches(&identity, domain, service);
 	}
 	GENERAL_NAMES_free(names);
 	return found;

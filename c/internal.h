@@ -101,6 +101,16 @@ bool library_has_made(const SSL_CTX *context, const char **ours, const char **ot
  * ASCII, or not in NFC, equals only itself. */
 bool domain_name_normalise(const char *name, size_t length, char normal[DOMAIN_NAME_SIZE]);
 
+/* ---- name_constraints.c ------------------------------------------------ */
+
+/* Sets `*authorities` to those in a verified chain, behind its first certificate, that have name
+ * constraints; NULL: none. The caller frees it, also after a failure. False if memory is short. */
+bool name_constraints_collect(const STACK_OF(X509) * chain, STACK_OF(X509) * *authorities);
+
+/* Returns whether such authorities (NULL: none) may vouch for a domain, which is normalised, as
+ * far as they constrain DNS names (rfc5280.4.2.1.10.within-dns-constraint). */
+bool name_constraints_permit(const STACK_OF(X509) * authorities, const char *domain);
+
 /* ---- identity.c -------------------------------------------------------- */
 
 enum identity_kind {
@@ -130,8 +140,10 @@ void identity_read(struct identity *identity, const GENERAL_NAME *name);
 
 /* Returns whether the certificate is for a service ("xmpp-client", "xmpp-server") at a domain,
  * which is normalised, by RFC 6120 and RFC 6125. Never looks at the Common Name
- * (rfc6125.6.4.4.no-common-name). */
-bool identity_covers(X509 *certificate, const char *domain, const char *service);
+ * (rfc6125.6.4.4.no-common-name). `authorities`: those of its chain with name constraints, as
+ * name_constraints_collect finds them; outside these, SRV-IDs and XmppAddrs do not count. */
+bool identity_covers(X509 *certificate, const STACK_OF(X509) * authorities, const char *domain,
+		     const char *service);
 
 /* ---- certificate_facts.c ----------------------------------------------- */
 
@@ -153,6 +165,9 @@ void certificate_open(lua_State *L);
 
 /* Pushes a Certificate with a reference of its own to `certificate`. */
 void certificate_push(lua_State *L, X509 *certificate);
+
+/* The same for the certificate of a peer, with the chain that OpenSSL verified; NULL: none. */
+void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509) * chain);
 
 /* Pushes an empty one. The caller puts a reference there, which is freed with it. */
 X509 **certificate_push_empty(lua_State *L);
@@ -241,6 +256,13 @@ void security_end(SSL_CTX *context);
  * of another context. Needs security_begin. */
 void security_disable(SSL_CTX *context);
 
+/* Lets OpenSSL's security level hold for certificates alone, until security_end: versions, suites,
+ * groups, signatures and ephemeral DH (if security_set_dh has a limit) are then held only by the
+ * context's other settings. Needs security_begin. */
+void security_set_certificates_only(SSL_CTX *context, bool certificates_only);
+
+bool security_is_certificates_only(const SSL_CTX *context);
+
 /* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and the least number
  * of bits accepted from either side. Needs security_begin. */
 bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
@@ -306,6 +328,7 @@ struct snapshot {
 	struct name_list ciphers, ciphersuites, groups;
 	EVP_PKEY *dh; /* ours, or NULL */
 	int dh_bits;  /* the least accepted, or 0 */
+	bool certificates_only;
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
@@ -374,8 +397,8 @@ struct failed_handshake {
 	unsigned long error; /* OpenSSL's, or 0 */
 };
 
-/* Keeps copies. `server_name`: that a client asked for, or NULL; `hello`: that a server got, or
- * NULL. Allocates nothing. */
+/* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
+ * server got, or NULL. Allocates nothing. */
 void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
 			     const struct client_hello *hello);
 
@@ -427,10 +450,14 @@ struct secret_memory {
 	struct secret_memory *next;
 };
 
-/* Maps so many bytes, all zero. `memory` must not move until secret_memory_unmap. False, with
+/* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
+ * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
 bool secret_memory_map(struct secret_memory *memory, size_t size);
 void secret_memory_unmap(struct secret_memory *memory);
+
+/* Makes all bytes zero. */
+void secret_memory_wipe(struct secret_memory *memory);
 
 /* ---- session_shares.c -------------------------------------------------- */
 
@@ -592,15 +619,16 @@ struct handshake {
 	bool received; /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
-	char *server_name;          /* that a client asked for, until the end of the handshake */
+	char *server_name;          /* of the other end, as far as it is known, until the end */
 	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
+	int32_t label;              /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
 bool handshake_open(void);
 
-/* Says that the next handshake on a socket, as a client and without SNI, is with this server.
- * False if memory is short. */
+/* Says that the next handshake on a socket is with this server: as a client without SNI, or as a
+ * server whose peer claims the name. False if memory is short. */
 bool handshake_expect_server(int descriptor, const char *server_name);
 
 /* False, with nothing done, if memory is short. The connection owns the struct. If it is freed
@@ -611,7 +639,8 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-void handshake_finish(struct handshake *handshake, bool keep_hello);
+/* `label`: of the context that it finished on; 0: none. */
+void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
  * connection fails later, in contrast to SSL_is_init_finished. */
@@ -623,6 +652,9 @@ void handshake_fail(struct handshake *handshake);
 /* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
  * code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the label of the context on which it finished. */
+int handshake_push_label(lua_State *L, SSL *connection);
 
 /* ---- resumption.c ------------------------------------------------------ */
 

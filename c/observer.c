@@ -39,6 +39,14 @@ static int offer(lua_State *L)
 	return push_of_luasec(L, handshake_push_offer);
 }
 
+/* observer.label(luasec_connection)
+ * Returns the label (context:observe) of the context on which the handshake of a LuaSec connection
+ * finished. Or nil, message, code: "closed", "unobserved", "handshake", "missing" (it has none). */
+static int label(lua_State *L)
+{
+	return push_of_luasec(L, handshake_push_label);
+}
+
 /* observer.tls_unique(luasec_connection)
  * Returns the channel binding tls-unique of a LuaSec connection, a string of bytes. Or nil,
  * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (TLS 1.3
@@ -82,9 +90,9 @@ static int dhe_refusals(lua_State *L)
 }
 
 /* observer.expect_server(descriptor, name)
- * Says that the next handshake on the socket with this number is with the server `name`, if it
- * is our client's and sends no SNI. If it fails, its record has the name. Returns true, or nil,
- * message, code ("memory"). */
+ * Says that the next handshake on the socket with this number is with the server `name`: the one
+ * that our client connects to, if it sends no SNI, or the one that a peer of ours claims to be.
+ * If it fails, its record has the name. Returns true, or nil, message, code ("memory"). */
 static int expect_server(lua_State *L)
 {
 	lua_Number descriptor = luaL_checknumber(L, 1);
@@ -111,6 +119,7 @@ void observer_open(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "facts", facts },
 		{ "offer", offer },
+		{ "label", label },
 		{ "tls_unique", tls_unique },
 		{ "refusals", refusals },
 		{ "limit_dhe", limit_dhe },

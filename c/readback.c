@@ -243,9 +243,10 @@ int readback_push(lua_State *L, SSL_CTX *context)
 	set_boolean(L, "no_compression", (options & SSL_OP_NO_COMPRESSION) != 0);
 	set_boolean(L, "no_renegotiation", (options & SSL_OP_NO_RENEGOTIATION) != 0);
 	set_boolean(L, "no_stateless_tickets", (options & SSL_OP_NO_TICKET) != 0);
-	set_boolean(L, "no_early_data",
-		    SSL_CTX_get_max_early_data(context) == 0 &&
-			SSL_CTX_get_recv_max_early_data(context) == 0);
+	/* The limit for receiving only says how much is skipped. */
+	set_boolean(L, "no_early_data", SSL_CTX_get_max_early_data(context) == 0);
+	if (security_is_certificates_only(context))
+		set_boolean(L, "insecure_strength", true);
 	set_integer(L, "tickets", (lua_Integer)SSL_CTX_get_num_tickets(context));
 	return 1;
 }

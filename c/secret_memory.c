@@ -1,23 +1,45 @@
 /* Memory for secrets: left out of core dumps, locked where the system allows it, and wiped
- * when it is freed or the process ends. */
+ * when it is freed or the process ends. Pages that are never written take none. */
+#define _GNU_SOURCE /* NOLINT: mlock2 is no part of POSIX */
 #include "internal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <openssl/crypto.h>
 
 static struct secret_memory *memories;
 
+#define PAGE 4096 /* of the system's, or a part of one */
+
+/* Pages that were never written take no memory: they are read, which keeps it so. */
+void secret_memory_wipe(struct secret_memory *memory)
+{
+	static const unsigned char zeros[PAGE];
+	unsigned char *bytes = memory->bytes;
+	for (size_t i = 0; i < memory->size; i += PAGE)
+		if (memcmp(bytes + i, zeros, PAGE) != 0)
+			OPENSSL_cleanse(bytes + i, PAGE);
+}
+
 static void wipe_all(void)
 {
 	for (struct secret_memory *memory = memories; memory != NULL; memory = memory->next)
-		OPENSSL_cleanse(memory->bytes, memory->size);
+		secret_memory_wipe(memory);
 }
 
+/* Locks pages when they are first written. A kernel that cannot do so makes all of them resident
+ * at once. */
 static void lock(struct secret_memory *memory)
 {
+#ifdef MLOCK_ONFAULT
+	memory->locked = mlock2(memory->bytes, memory->size, MLOCK_ONFAULT) == 0;
+	if (memory->locked || (errno != ENOSYS && errno != EINVAL))
+		return;
+#endif
 	memory->locked = mlock(memory->bytes, memory->size) == 0;
 }
 
@@ -63,6 +85,6 @@ void secret_memory_unmap(struct secret_memory *memory)
 	while (*link != memory)
 		link = &(*link)->next;
 	*link = memory->next;
-	OPENSSL_cleanse(memory->bytes, memory->size);
+	secret_memory_wipe(memory);
 	munmap(memory->bytes, memory->size);
 }

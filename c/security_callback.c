@@ -12,6 +12,7 @@ struct security {
 	void *callback_data;
 	EVP_PKEY *dh;
 	int dh_bits;
+	bool certificates_only;
 	bool disabled;
 };
 
@@ -62,6 +63,28 @@ static bool is_over_limit(const SSL *connection, int operation, const void *othe
 	return handshake->failure.dhe_limited;
 }
 
+/* Whether an operation is about what a handshake negotiates, and not about certificates. Ephemeral
+ * DH needs a limit of our own. */
+static bool is_negotiated(const struct security *security, int operation)
+{
+	switch (operation) {
+	case SSL_SECOP_VERSION:
+	case SSL_SECOP_CIPHER_SUPPORTED:
+	case SSL_SECOP_CIPHER_SHARED:
+	case SSL_SECOP_CIPHER_CHECK:
+	case SSL_SECOP_CURVE_SUPPORTED:
+	case SSL_SECOP_CURVE_SHARED:
+	case SSL_SECOP_CURVE_CHECK:
+	case SSL_SECOP_SIGALG_SUPPORTED:
+	case SSL_SECOP_SIGALG_SHARED:
+	case SSL_SECOP_SIGALG_CHECK:
+	case SSL_SECOP_SIGALG_MASK:
+		return true;
+	default:
+		return operation == SSL_SECOP_TMP_DH && security->dh_bits > 0;
+	}
+}
+
 /* Ephemeral DH is compared by the bits of its prime, at every security level. */
 static int security_callback(const SSL *connection, const SSL_CTX *context, int operation, int bits,
 			     int nid, void *other, void *data)
@@ -76,6 +99,8 @@ static int security_callback(const SSL *connection, const SSL_CTX *context, int 
 	if ((group_bits != 0 && group_bits < security->dh_bits) ||
 	    is_over_limit(connection, operation, other, group_bits))
 		return 0;
+	if (security->certificates_only && is_negotiated(security, operation))
+		return 1;
 	return security->callback(connection, context, operation, bits, nid, other,
 				  security->callback_data);
 }
@@ -115,11 +140,23 @@ void security_end(SSL_CTX *context)
 	SSL_CTX_set_security_callback(context, security->callback);
 	SSL_CTX_set0_security_ex_data(context, security->callback_data);
 	security->disabled = false;
+	security->certificates_only = false;
 }
 
 void security_disable(SSL_CTX *context)
 {
 	security_of(context)->disabled = true;
+}
+
+void security_set_certificates_only(SSL_CTX *context, bool certificates_only)
+{
+	security_of(context)->certificates_only = certificates_only;
+}
+
+bool security_is_certificates_only(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	return security != NULL && security->certificates_only;
 }
 
 bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)

@@ -339,7 +339,7 @@ void session_store_sweep(struct session_store *store, uint32_t most)
 
 void session_store_flush(struct session_store *store)
 {
-	OPENSSL_cleanse(store->memory.bytes, store->memory.size);
+	secret_memory_wipe(&store->memory);
 	store->newest = 0;
 	store->oldest = 1;
 	store->statistics.sessions = 0;

@@ -33,14 +33,17 @@ static const struct flag {
 	      SSL_OP_LEGACY_SERVER_CONNECT },
 	{ "no_stateless_tickets", SSL_OP_NO_TICKET, 0 },
 	{ "no_early_data", 0, 0 },
+	{ "insecure_versions", 0, SSL_OP_NO_SSL_MASK },
+	{ "insecure_strength", 0, 0 },
 };
-#define FLAGS (sizeof flags / sizeof *flags)
+#define SKIPPED_EARLY_DATA SSL3_RT_MAX_PLAIN_LENGTH /* bytes; OpenSSL's default */
+#define FLAGS              (sizeof flags / sizeof *flags)
 
 struct settings {
 	int minimum_version, maximum_version; /* -1: not asked */
 	struct names lists[LISTS];
 	uint64_t set, clear;
-	bool no_stateless_tickets, no_early_data;
+	bool no_stateless_tickets, no_early_data, insecure_strength;
 	int key_shares;     /* -1: not asked */
 	int dh_bits;        /* -1: not asked */
 	int security_level; /* -1: not asked */
@@ -143,6 +146,8 @@ static void read_flags(lua_State *L, int index, struct settings *settings)
 			settings->clear |= flags[i].clear;
 			settings->no_stateless_tickets |= flags[i].set == SSL_OP_NO_TICKET;
 			settings->no_early_data |= strcmp(flags[i].field, "no_early_data") == 0;
+			settings->insecure_strength |=
+			    strcmp(flags[i].field, "insecure_strength") == 0;
 		}
 		lua_pop(L, 1);
 	}
@@ -280,6 +285,7 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 {
 	if (settings->security_level >= 0)
 		SSL_CTX_set_security_level(context, settings->security_level);
+	security_set_certificates_only(context, settings->insecure_strength);
 	if (settings->minimum_version >= 0 &&
 	    !SSL_CTX_set_min_proto_version(context, settings->minimum_version))
 		refuse(refusal, "tls", "minimum_version");
@@ -296,9 +302,11 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 	if (settings->no_stateless_tickets && !resumption_is_enabled(context) &&
 	    !SSL_CTX_set_num_tickets(context, 0))
 		refuse(refusal, "tls", "no_stateless_tickets");
-	/* rfc8446.E.5.no-early-data */
-	if (settings->no_early_data && (!SSL_CTX_set_max_early_data(context, 0) ||
-					!SSL_CTX_set_recv_max_early_data(context, 0)))
+	/* rfc8446.E.5.no-early-data. OpenSSL skips as much as it would receive
+	 * (rfc8446.4.2.10.rejected-early-data-is-skipped). */
+	if (settings->no_early_data &&
+	    (!SSL_CTX_set_max_early_data(context, 0) ||
+	     !SSL_CTX_set_recv_max_early_data(context, SKIPPED_EARLY_DATA)))
 		refuse(refusal, "tls", "no_early_data");
 }
 

@@ -38,6 +38,7 @@ bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
 	snapshot->max_early_data = SSL_CTX_get_max_early_data(context);
 	snapshot->recv_max_early_data = SSL_CTX_get_recv_max_early_data(context);
 	snapshot->dh_bits = security_dh_bits(context);
+	snapshot->certificates_only = security_is_certificates_only(context);
 	if (dh != NULL && !EVP_PKEY_up_ref(dh))
 		return false;
 	snapshot->dh = dh;
@@ -64,8 +65,10 @@ bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
 		done &= SSL_CTX_set_cipher_list(context, name_list_text(&snapshot->ciphers)) == 1;
 	if (snapshot->groups.length > 0)
 		done &= SSL_CTX_set1_groups_list(context, name_list_text(&snapshot->groups)) == 1;
-	if (security_is_known(context))
+	if (security_is_known(context)) {
 		done &= security_set_dh(context, snapshot->dh, snapshot->dh_bits);
+		security_set_certificates_only(context, snapshot->certificates_only);
+	}
 	SSL_CTX_set_security_level(context, snapshot->security_level);
 	return done;
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define LIFETIME_MAX 604800 /* seconds */
 #define SHARE_MAX    1024
@@ -60,11 +62,20 @@ static int store_new(lua_State *L)
 	return 1;
 }
 
+/* Sets lock_limit: how many bytes the process may lock; nil: no limit that is known. */
+static void set_lock_limit(lua_State *L)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		set_integer(L, "lock_limit", (lua_Integer)limit.rlim_cur);
+}
+
 /* store:stats() -> { hits, misses = { unknown, expired, context, refused },
  * insertions, not_kept = { address (it has its share), state (which a record cannot hold) },
  * evictions (for lack of room), removals (after a fatal alert),
  * sessions, capacity, bytes (of memory), lifetime (seconds), locked (whether the
- * system keeps the memory from being swapped out) } */
+ * system keeps the memory from being swapped out), lock_limit (bytes that the process may lock;
+ * nil: no limit) } */
 static int store_stats(lua_State *L)
 {
 	struct session_store *store = store_check(L, 1);
@@ -90,6 +101,7 @@ static int store_stats(lua_State *L)
 	set_integer(L, "bytes", (lua_Integer)size.bytes);
 	set_integer(L, "lifetime", (lua_Integer)session_store_lifetime(store));
 	set_boolean(L, "locked", size.locked);
+	set_lock_limit(L);
 	return 1;
 }
 
@@ -133,6 +145,13 @@ static int store_set_share(lua_State *L)
 	return 0;
 }
 
+/* The machine's memory in MiB; 0 if the system does not tell. */
+static lua_Integer machine_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+	return pages > 0 && size > 0 ? (lua_Integer)((uint64_t)pages * (uint64_t)size >> 20) : 0;
+}
+
 void store_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -144,4 +163,5 @@ void store_open(lua_State *L)
 	static const luaL_Reg functions[] = { { "new", store_new }, { NULL, NULL } };
 	register_type(L, STORE_TYPE, methods, none, store_close);
 	luaL_newlib(L, functions);
+	set_integer(L, "machine_memory", machine_memory());
 }

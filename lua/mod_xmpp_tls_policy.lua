@@ -41,11 +41,14 @@ local function mixture()
 		running and "version " .. running or "an older version")
 end
 
--- Prosody does not begin a reload if this function raises an error.
-local function refuse_mixture()
+-- Prosody does not begin a reload if the method `save` raises an error: of the global part, which the
+-- shell always reloads too, and of a host's.
+local function refuse_mixture(tell)
 	local problem = mixture()
-	if problem then
+	if problem and tell then
 		module:log("error", "Not reloaded, and the loaded version stays in force: %s", problem)
+	end
+	if problem then
 		error(problem, 0)
 	end
 end
@@ -134,8 +137,13 @@ if not fits then
 end
 
 local life = require(plugin_name).start(module)
-module.save, module.load, module.unload = refuse_mixture, life.load, life.unload
+module.load, module.unload = life.load, life.unload
+function module.save()
+	refuse_mixture(true)
+end
 function module.add_host(host_module)
-	host_module.save = refuse_mixture
+	function host_module.save()
+		refuse_mixture(false)
+	end
 	life.add_host(host_module)
 end

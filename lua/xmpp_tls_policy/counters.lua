@@ -59,10 +59,16 @@ local function start(self, values)
 	return self._series[key]
 end
 
--- Adds `amount` to the series of these values (strings or nil), in the order of the labels.
-function methods:add(amount, ...)
+-- The series of these values (strings or nil), in the order of the labels: { values, value }, where
+-- `value` may be added to. It stays the same.
+function methods:series(...)
 	local values = bounded(self, { ... })
-	local series = self._series[table.concat(values, "\0")] or start(self, values)
+	return self._series[table.concat(values, "\0")] or start(self, values)
+end
+
+-- Adds `amount` to the series of these values.
+function methods:add(amount, ...)
+	local series = self:series(...)
 	series.value = series.value + amount
 end
 

@@ -45,8 +45,8 @@ for _, group in ipairs(suites.groups) do
 	group_names[group.name:lower()] = group.name
 end
 
--- The first two are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
-local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true }
+-- The first three are reasons of report mode that are no clauses (see stream/cutoff_verdict.lua).
+local clause_ids = { ["tls-policy/verdict"] = true, unauthenticated_s2s = true, ssl = true }
 for id in pairs(clauses) do
 	clause_ids[id] = true
 end
@@ -117,21 +117,40 @@ function metrics.new(options)
 		_adopted = options.adopted,
 		_server = options.server,
 		_counters = kept and kept._counters or new_counters(),
+		-- Facts -> role -> outcome -> series: most streams share their facts.
+		_handshakes = setmetatable({}, { __mode = "k" }),
 		-- The store that was read last, and how much of its counts was counted.
 		_last = kept and kept._last or setmetatable({}, { __mode = "v" }),
 		_counted = kept and kept._counted or { misses = {}, not_kept = {} },
 		_newest = kept and kept._newest or {}, -- see note_starttls
+		_served = setmetatable({}, { __mode = "k" }), -- see served_validity
 	}, metatable)
 end
 
 ---- Counting ------------------------------------------------------------------
 
+local function series_of(self, role, facts, outcome)
+	local group = facts.group and (group_names[facts.group:lower()] or "other")
+	return self._counters.handshakes:series(role, facts.version, facts.cipher_suite, group, tostring(facts.resumed),
+		outcome)
+end
+
+-- The same for facts that streams share, remembered.
+local function series_of_shared(self, role, facts, outcome)
+	local of_facts = self._handshakes[facts] or {}
+	local of_role = of_facts[role] or {}
+	self._handshakes[facts], of_facts[role] = of_facts, of_role
+	of_role[outcome] = of_role[outcome] or series_of(self, role, facts, outcome)
+	return of_role[outcome]
+end
+
 --- Counts a finished handshake, once its stream was judged. `facts`: README.md has the
 -- shape; `outcome`: "accepted", "exception" (accepted under one), "would_refuse" (in
 -- report mode) or "stream_refused".
 function methods:handshake(role, facts, outcome)
-	local group = facts.group and (group_names[facts.group:lower()] or "other")
-	self._counters.handshakes:add(1, role, facts.version, facts.cipher_suite, group, tostring(facts.resumed), outcome)
+	local find = facts.certificate and series_of or series_of_shared
+	local series = find(self, role, facts, outcome)
+	series.value = series.value + 1
 end
 
 --- Counts a handshake that was not finished. `role`: nil if it is not known; `by_us`: whether we
@@ -209,23 +228,40 @@ end
 
 ---- Our own certificates -------------------------------------------------------
 
-local function not_after(entry)
-	return entry and entry.certificate and entry.certificate:facts().not_after
+-- { not_before, not_after } of a certificate of the core, in UTC seconds; nil without one.
+local function validity_of(certificate)
+	local facts = certificate and certificate:facts()
+	return facts and facts.not_after and { not_before = facts.not_before or 0, not_after = facts.not_after } or nil
 end
 
--- Of several certificates of a host and service, the one that expires first counts. `expiries`: key ->
--- series.
-local function note(expiries, host, service, time)
-	local key = time and host .. "\0" .. service
-	if time then
-		expiries[key] = expiries[key] or { values = { host, service }, value = time }
-		expiries[key].value = math.min(expiries[key].value, time)
+-- Of several certificates of a host and service, the one that expires first counts. `validities`:
+-- key -> { values, validity }.
+local function note(validities, host, service, validity)
+	local key = validity and host .. "\0" .. service
+	local known = key and validities[key]
+	if key and (not known or validity.not_after < known.validity.not_after) then
+		validities[key] = { values = { host, service }, validity = validity }
 	end
 end
 
--- The newest context for STARTTLS of each host and role counts: { number, not_after }. It is
--- remembered, because it may be gone when the server has made another that nobody has used yet.
-local function note_starttls(self, expiries)
+-- The validity of the certificate of a context of the server, adopted or not.
+local function served_validity(self, luasec)
+	local known = self._served[luasec]
+	if known == nil then
+		local context = core.context.adopt(luasec)
+		known = context and validity_of(context:inspect().certificate) or false
+		self._served[luasec] = known
+		if context then
+			context:close()
+		end
+	end
+	return known or nil
+end
+
+-- The context for STARTTLS that new streams of each host and role get counts, or, where the server
+-- does not tell, the newest: { number, validity }. It is remembered, because it may be gone when the
+-- server has made another that nobody has used yet.
+local function note_starttls(self, validities)
 	for _, entry in self._adopted:entries() do
 		local given = entry.given
 		if given.host and not given.option and not given.policy.exception then
@@ -233,46 +269,56 @@ local function note_starttls(self, expiries)
 			self._newest[given.host] = by_role
 			local newest = by_role[given.role]
 			if not newest or entry.number > newest.number then
-				by_role[given.role] = { number = entry.number, not_after = not_after(entry) }
+				by_role[given.role] = { number = entry.number, validity = validity_of(entry.certificate) }
 			end
 		end
 	end
 	for host, by_role in pairs(self._newest) do
+		for _, current in ipairs(self._server.current_contexts(host) or {}) do
+			local newest = by_role[current.role]
+			if newest then
+				newest.validity = served_validity(self, self._server.luasec_context(current.context)) or newest.validity
+			end
+		end
 		if not self._server.is_host(host) then
 			self._newest[host] = nil
 		else
 			for role, newest in pairs(by_role) do
-				note(expiries, host, role, newest.not_after)
+				note(validities, host, role, newest.validity)
 			end
 		end
 	end
 end
 
-local function note_direct_tls(self, expiries)
+local function note_direct_tls(self, validities)
 	local server = self._server
-	local function entry_of(context)
-		return self._adopted:get(server.luasec_context(context))
+	local function validity(context)
+		local entry = self._adopted:get(server.luasec_context(context))
+		return entry and validity_of(entry.certificate)
 	end
 	for _, found in ipairs(server.direct_tls_contexts()) do
-		note(expiries, "*", found.service, not_after(entry_of(found.context)))
+		note(validities, "*", found.service, validity(found.context))
 		for host, context in pairs(found.names) do
-			note(expiries, host, found.service, not_after(entry_of(context)))
+			note(validities, host, found.service, validity(context))
 		end
 	end
 end
 
-local function certificate_expiries(self)
-	local expiries, keys, list = {}, {}, {}
-	note_starttls(self, expiries)
-	note_direct_tls(self, expiries)
-	for key in pairs(expiries) do
-		keys[#keys + 1] = key
+-- `field`: "not_before" or "not_after".
+local function certificates(field)
+	return function (self)
+		local validities, keys, list = {}, {}, {}
+		note_starttls(self, validities)
+		note_direct_tls(self, validities)
+		for key in pairs(validities) do
+			keys[#keys + 1] = key
+		end
+		table.sort(keys)
+		for index, key in ipairs(keys) do
+			list[index] = { values = validities[key].values, value = validities[key].validity[field] }
+		end
+		return list
 	end
-	table.sort(keys)
-	for index, key in ipairs(keys) do
-		list[index] = expiries[key]
-	end
-	return list
 end
 
 ---- All of it ------------------------------------------------------------------
@@ -346,17 +392,29 @@ local families = {
 		description = "Memory of the session store",
 	},
 	{
+		name = "session_store_unlocked", type = "gauge", list = function (self)
+			local store = self._adopted:sessions()
+			return { { values = {}, value = store and not store:stats().locked and 1 or 0 } }
+		end,
+		labels = {}, description = "1 if the memory of the session store is not locked and may get into swap, else 0",
+	},
+	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },
 		description = "Changes of the certificates of other servers: first (the server is new), renewal, "
 			.. "verified, unverified (it was verified before), change (any other), pending (a change that is still "
 			.. "refused), unknown (could not be looked up)",
 	},
 	{
-		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificate_expiries,
+		name = "certificate_not_after_timestamp", type = "gauge", unit = "seconds", list = certificates "not_after",
 		labels = { "host", "service" },
 		description = "Expiry of the certificate that a host of ours shows, in seconds since 1970, with STARTTLS (c2s, "
-			.. "s2sin, s2sout; of the last stream) or direct TLS (the service's name; host *: without a server name)",
+			.. "s2sin, s2sout; once a stream was there) or direct TLS (the service's name; host *: without a server name)",
+	},	{
+		name = "certificate_not_before_timestamp", type = "gauge", unit = "seconds", list = certificates "not_before",
+		labels = { "host", "service" },
+		description = "The same for the first second of that certificate's validity",
 	},
+
 }
 
 local function full_name(family)

@@ -3,6 +3,7 @@ local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
 local new_closing = require "xmpp_tls_policy.stream.closing".new
@@ -10,6 +11,8 @@ local own_certificate_check = require "xmpp_tls_policy.certificates.own_certific
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -28,8 +31,8 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refusal_log, failed_handshakes, closing, certificates, own_certificates,
--- reports, admission.
+-- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- own_certificates, outages, reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -37,27 +40,45 @@ function service.new(server, kept)
 	-- When streams were judged last: { generation (see policies), time }.
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
+	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
 	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock }
+	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
-		server = server, adopted = self.adopted, metrics = self.metrics, kept = kept.failed_handshakes,
+		server = server, adopted = self.adopted, metrics = self.metrics, peers = self.refused_peers,
+		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
-	self.reports = cutoff_reports.new { server = server, metrics = self.metrics, kept = kept.reports }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
 	self._queue = work_queue.new { server = server }
+	self.reports = cutoff_reports.new {
+		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
+	}
 	self.own_certificates = own_certificate_check.new {
 		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
+	}
+	self.outages = foreseen_outages.new {
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
 		server = server, policies = self.policies, certificates = self.certificates, closing = self.closing,
-		metrics = self.metrics,
+		metrics = self.metrics, contexts = self.adopted,
 		on_unobserved = function ()
 			self.tls_contexts:search_direct_tls()
 		end,
 	}
 	return self
+end
+
+-- Once for each store.
+local function warn_of_unlocked(self)
+	local store = self.adopted:sessions()
+	local warning = store and session_memory.warning(store:stats())
+	if warning and not self._unlocked[store] then
+		self._unlocked[store] = true
+		self.server.log("*", "warn", "%s", warning)
+	end
 end
 
 --- Reads all options again and brings policies, the bound on DHE and the session store to them.
@@ -69,6 +90,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	warn_of_unlocked(self)
 end
 
 -- In a later turn, when the server has loaded all modules of all hosts.
@@ -78,21 +100,51 @@ local function look_for_shut_hosts(self)
 	end)
 end
 
+-- A host in report mode has a report, and no other has, nor anything stored of one.
+local function follow_mode(self, host)
+	local policy = self.policies:policy_for(host)
+	if policy.mode == "report" then
+		local milder = policy:milder()
+		self.reports:open(host).level = milder and milder.level
+	else
+		self.reports:tidy(host)
+	end
+end
+
+--- The modes of hosts may have changed.
+function methods:follow_modes()
+	for _, host in ipairs(self.policies:hosts()) do
+		follow_mode(self, host)
+	end
+end
+
 --- Makes the policy of a host active: before its streams are judged.
 function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
-	if self.policies:policy_for(host).mode == "report" then
-		self.reports:open(host)
-	end
+	follow_mode(self, host)
 	look_for_shut_hosts(self)
 	self.own_certificates:check(host)
+	self.outages:check { host }
 end
 
 --- Logs the faults of our hosts and their certificates.
 function methods:check_hosts()
 	look_for_shut_hosts(self)
 	self.own_certificates:check_all(self.policies:hosts())
+	self.outages:check(self.policies:hosts())
+end
+
+--- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when
+-- it is called again.
+function methods:report_client(session)
+	local server = self.server
+	local host = server.host(session)
+	local policy = self.policies:covers(host) and self.policies:policy_for(host)
+	-- Before it has bound a resource, Prosody does not count it as authenticated.
+	if policy and policy.mode == "report" and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
+		self.reports:see_client(policy, self.admission:stream(session), host)
+	end
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.

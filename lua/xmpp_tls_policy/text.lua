@@ -114,6 +114,46 @@ function text.quote(string)
 	return '"' .. shown .. '"'
 end
 
+-- The number of characters of a UTF-8 string, each taken for one column.
+function text.columns(string)
+	if not string:find "[\128-\255]" then
+		return #string
+	end
+	return select(2, string:gsub("[^\128-\191]", ""))
+end
+
+-- The first `width` columns of a string, and the rest.
+local function split_at(string, width)
+	local position = 0
+	for _ = 1, width do
+		position = string:match("^[^\128-\191]?[\128-\191]*()", position + 1) - 1
+	end
+	return string:sub(1, position), string:sub(position + 1)
+end
+
+-- A string as a list of lines of at most `width` columns, broken between words; a word that is longer
+-- is broken in itself. Lines after the first begin with `indent`, which is shorter than the width.
+function text.wrapped(string, width, indent)
+	local lines, line = {}, ""
+	local function end_line()
+		lines[#lines + 1], line = line:gsub(" +$", ""), indent
+	end
+	for word, gap in string:gmatch "([^ ]+)( *)" do
+		local first = #lines == 0 and "" or indent
+		if line ~= first and text.columns(line) + text.columns(word) > width then
+			end_line()
+		end
+		while text.columns(line) + text.columns(word) > width do
+			local part, rest = split_at(word, width - text.columns(line))
+			line, word = line .. part, rest
+			end_line()
+		end
+		line = line .. word .. gap
+	end
+	lines[#lines + 1] = line:gsub(" +$", "")
+	return lines
+end
+
 -- ---- values and names ------------------------------------------------------------
 
 -- Any value in few words. Calls no metamethod, so it never throws.

@@ -9,19 +9,24 @@ local metatable = { __index = methods }
 -- that others wait 20 ms at most.
 local TURN = 0.01
 
---- `server`: the adapter; `pause`: seconds between two turns, 0 by default.
+-- Seconds between two turns. So long work takes a third of the server's time at most, and few of
+-- those who ask the server meanwhile meet a turn.
+local PAUSE = 0.04
+
+--- `server`: the adapter; `pause`: seconds before each turn, by default 0.04 between two turns.
 function work_queue.new(options)
 	return setmetatable({
-		_server = options.server, _pause = options.pause or 0, _names = {}, _steps = {}, _is_due = false,
+		_server = options.server, _first_pause = options.pause or 0, _pause = options.pause or PAUSE,
+		_names = {}, _steps = {}, _is_due = false,
 	}, metatable)
 end
 
 local run
 
-local function begin_later(self)
+local function begin_later(self, seconds)
 	if not self._is_due then
 		self._is_due = true
-		self._server.later(self._pause, "work in turns", function ()
+		self._server.later(seconds, "work in turns", function ()
 			self._is_due = false
 			run(self)
 		end)
@@ -52,7 +57,7 @@ function run(self)
 		end
 	end
 	if self._names[1] then
-		begin_later(self)
+		begin_later(self, self._pause)
 	end
 end
 
@@ -63,7 +68,7 @@ function methods:add(name, step)
 		self._names[#self._names + 1] = name
 	end
 	self._steps[name] = step
-	begin_later(self)
+	begin_later(self, self._first_pause)
 end
 
 --- Whether no work waits.

@@ -34,6 +34,8 @@ local rows = {
 	{ "rfc8446.4.6.1.number-of-tickets", "a server chooses how many tickets it sends; a client of XMPP needs one" },
 	{ "rfc8446.4.2.9.psk-with-key-exchange",
 		"a client may offer to resume without a new key exchange, and the server need not take that" },
+	{ "rfc8446.4.2.10.rejected-early-data-is-skipped",
+		"a server that rejects early data skips it, up to a bound, and goes on with the handshake" },
 	{ "rfc8446.E.5.no-early-data", "no early data without a profile for the protocol; XMPP has none" },
 
 	-- Handshakes and alerts
@@ -81,6 +83,8 @@ local rows = {
 	{ "rfc6125.6.4.4.no-common-name", "a Common Name need not count, and RFC 9525 forbids that it does" },
 	{ "rfc6125.6.5.1.srv-id-of-service", "an SRV-ID is for its service alone" },
 	{ "rfc4985.2.srv-name", "an SRV-ID is \"_Service.Name\" in ASCII, without wildcards" },
+	{ "rfc5280.4.2.1.10.within-dns-constraint",
+		"a name is within a constraint of DNS names that it equals, or that it ends with after a dot" },
 	{ "rfc5280.3.2.self-issued-by-name", "a certificate is self-issued if issuer and subject have the same name" },
 	{ "rfc5280.4.1.2.5.no-end", "a certificate without an end is valid until 99991231235959Z" },
 	{ "rfc5280.4.2.extension-once", "a certificate has an extension at most once" },

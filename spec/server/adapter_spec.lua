@@ -73,6 +73,22 @@ describe("Prosody's adapter", function ()
 		end
 	end)
 
+	-- rfc6125.6.4.2.compared-as-a-labels
+	it("writes a domain in U-labels as it prepares it", function ()
+		local server = start()
+		assert.equal("true", ask(server,
+			[[server.unicode_form("xn--bcher-kva.test") == server.prepare_domain("B\195\188cher.test")]]))
+		assert.equal("true", ask(server, [[server.unicode_form("far.test") == "far.test"]]))
+	end)
+
+	it("knows whom a host serves, and whether it offers STARTTLS", function ()
+		local server = start()
+		assert.equal("true true nil nil nil", ask(server, [[("%s %s %s %s %s"):format(server.serves_clients("a.test"),
+			server.serves_servers("a.test"), server.serves_clients("none.test"), server.serves_servers("none.test"),
+			server.lacks_starttls("a.test"))]]))
+		assert.matches("mod_tls is not loaded", ask(server, [[server.lacks_starttls("none.test")]]))
+	end)
+
 	it("calls an action later, and logs its failure", function ()
 		local server = start()
 		local mark = server:mark()

@@ -58,6 +58,11 @@ describe("an exception", function ()
 		pki.remove()
 	end)
 
+	local function route_to(far)
+		local routes = { s2s = far.ports.s2s }
+		server:configure { routes = { ["old.test"] = routes, ["other.test"] = routes } }
+	end
+
 	local function ping(domain)
 		local mark = server:mark()
 		local answer = server:shell(("xmpp:ping(%q, %q, 20)"):format("near.test", domain))
@@ -105,6 +110,56 @@ describe("an exception", function ()
 		assert.is_nil((open "other.test"))
 		assert.is_nil((open(nil)))
 	end)
+
+	-- What the draft's level must permits, and neither the server's own options nor OpenSSL's security
+	-- level do.
+	for what, tls in pairs {
+		["TLS 1.0"] = { protocol = "tlsv1", ciphers = "ECDHE-RSA-AES128-SHA:@SECLEVEL=0" },
+		["TLS 1.1"] = { protocol = "tlsv1_1", ciphers = "AES256-SHA:@SECLEVEL=0" },
+		["RSA key transport"] = { protocol = "tlsv1_2", ciphers = "AES128-SHA" },
+	} do
+		it("lets in a peer that has only " .. what .. ", and nobody else", function ()
+			reload { exceptions = { ["old.test"] = exception() } }
+			for _ = 1, 2 do
+				local peer, _, text = open("old.test", "s2s", tls)
+				assert.is_truthy(peer, text)
+				authenticate(peer)
+				peer:close()
+				assert.is_nil((open("other.test", "s2s", tls)))
+			end
+			assert.is_nil((xmpp.open(server:target("c2s", "near.test"), { tls = tls })))
+		end)
+	end
+
+	for what, tls in pairs {
+		["TLS 1.0"] = { protocol = "tlsv1", ciphers = "ALL:@SECLEVEL=0" },
+		["TLS 1.1"] = { protocol = "tlsv1_1", ciphers = "ALL:@SECLEVEL=0" },
+		["Diffie-Hellman of 1024 bits"] = { protocol = "tlsv1_2", ciphers = "DHE-RSA-AES128-SHA:@SECLEVEL=0",
+			dhparam = true },
+	} do
+		it("lets the server connect to a peer that has only " .. what .. ", and to no other", function ()
+			if tls.dhparam then
+				tls.dhparam = pki.path "dh1024.pem"
+				pki.run { "openssl", "dhparam", "-dsaparam", "-out", tls.dhparam, "1024" }
+			end
+			tls.cafile = authority.certificate
+			local older = prosody.start {
+				hosts = { ["old.test"] = theirs, ["other.test"] = theirs }, ca = authority.certificate,
+				routes = { ["near.test"] = { s2s = server.ports.s2s } }, options = { ssl = tls },
+			}
+			finally(function ()
+				older:stop()
+				route_to(old)
+			end)
+			route_to(older)
+			reload {}
+			assert.is_false((ping "old.test"))
+			reload { exceptions = { ["old.test"] = exception() } }
+			local reached, _, answer = ping "old.test"
+			assert.is_true(reached, answer)
+			assert.is_false((ping "other.test"))
+		end)
+	end
 
 	it("does not apply to a stream whose header changes its domain after STARTTLS", function ()
 		reload { exceptions = { ["old.test"] = exception() } }

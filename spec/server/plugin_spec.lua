@@ -164,7 +164,7 @@ describe("the plugin", function ()
 				assert.equal("TLSv1.3", negotiates(server, service, {}).version)
 				assert.is_false(negotiates(server, service, { "-tls1_2", "-cipher", "ALL:@SECLEVEL=0" }).ok)
 			end
-			server:wait_for_log("warn\t[^\n]*c2s: without TLS 1.2: no cipher suite of TLS 1.2 or older is left")
+			server:wait_for_log("warn\t[^\n]*c2s[^\n]*: without TLS 1.2: no cipher suite of TLS 1.2 or older is left")
 			assert.matches("Overridden: [^\n]*without TLS 1.2", (server:shell [[tlspolicy:status("width=1000")]]))
 		end)
 	end)

@@ -210,6 +210,32 @@ describe("a handshake that fails", function ()
 			{ entry.what, entry.role, entry.host, table.concat(entry.clauses, " ") })
 	end)
 
+	it("is counted for its peer, and found by what it has", function ()
+		for _ = 1, 3 do
+			after(function ()
+				client_hello.send(server:target("s2s", "example.test"), offers.tls10, { from = "claims.test" })
+			end)
+		end
+		local function found(filter)
+			local output = server:shell(([[tlspolicy:refused(%q, "json")]]):format(filter))
+			local list = {}
+			for line in output:gmatch "{[^\n]*}" do
+				list[#list + 1] = json.decode(line)
+			end
+			return list
+		end
+		for _, filter in ipairs { "claims.test", "s2sin", "version.tls10", "127.0.0.1" } do
+			local list = found(filter)
+			assert.is_true(#list >= 4, filter)
+			local entry = list[1]
+			assert.same({ "claims.test", "s2sin", "127.0.0.1" }, { entry.domain, entry.role, entry.address }, filter)
+		end
+		local list = found "claims.test"
+		assert.equal(3, list[#list].count)
+		assert.matches("3 +s2sin +example.test +127.0.0.1, claims claims.test", (server:shell "tlspolicy:refused()"))
+		assert.same({}, found "cipher.null.test")
+	end)
+
 	it("is shown as a table", function ()
 		send(offers.tls10)
 		local output, status = server:shell "tlspolicy:refused()"

@@ -3,6 +3,7 @@
 local client_hello = require "support.client_hello"
 local json = require "dkjson"
 local lfs = require "lfs"
+local mime = require "mime"
 local offers = require "support.offers"
 local pki = require "support.pki"
 local process = require "support.process"
@@ -132,8 +133,8 @@ describe("mode = \"report\"", function ()
 		assert.same({ "alice@example.test", "cipher.aead", true, false },
 			{ found.peers[1].name, clauses_of(found.peers[1]), found.peers[1].kept_by_level,
 				found.peers[1].kept_by_exception })
-		assert.equal("Of 2 clients and 0 servers seen since " .. os.date "!%Y-%m-%d" .. ", 1 would be cut off.",
-			found.estimate[1])
+		assert.equal(("2 clients and 0 servers were seen since %s. Of all in the last 30 days, 1 would be cut off."):format(
+			os.date "!%Y-%m-%d"), found.estimate[1])
 		assert.equal('level = "must" would keep 1 of them: alice@example.test.', found.estimate[2])
 		server:wait_for_log("Would be refused under the TLS policy: alice@example.test: draft%-saintandre%-xmpp%-tls%-02, "
 			.. "section 4.3, cipher.aead")
@@ -163,7 +164,8 @@ describe("mode = \"report\"", function ()
 		start()
 		local peer = assert(xmpp.open(server:target "c2s", { tls = cbc }))
 		peer:close()
-		assert.same({ clients = 0, servers = 0 }, report().seen)
+		local seen = report().seen
+		assert.same({ 0, 0 }, { seen.clients, seen.servers })
 		local output, status = server:shell [[tlspolicy:would_refuse("none.test")]]
 		assert.equal(1, status)
 		assert.matches('none.test has no report: it needs mode = "report"', output)
@@ -186,6 +188,44 @@ describe("mode = \"report\"", function ()
 		assert.equal("An exception for each would keep 1: far.test.", report().estimate[2])
 	end)
 
+	it("judges against the operator's own lists, and says at load where no TLS would be left", function ()
+		-- AES-128-GCM is the policy's, but not the operator's.
+		start { options = { ssl = { ciphers = "ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA" } } }
+		login("alice", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA" })
+		login("bob", { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA" })
+		local found = report()
+		assert.same({ "alice@example.test", "cipher.aead cipher.fs" }, { found.peers[1].name, clauses_of(found.peers[1]) })
+		assert.is_nil(found.peers[2])
+		assert.is_nil(server:log():match "were enforced")
+		server:configure { options = { ssl = { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-SHA384:AES256-SHA" } } }
+		server:reload()
+		for _, peers in ipairs { "clients", "servers" } do
+			server:wait_for_log("error.*example.test: if draft.- were enforced, no " .. peers .. " could connect with TLS")
+		end
+		server:wait_for_log "any host, c2s .c2s_direct_tls.: if draft.- were enforced, nobody could connect with TLS"
+		assert.matches("all TLS of 1 host, and beside that 1 peer would be cut off",
+			(server:shell [[tlspolicy:would_refuse()]]))
+	end)
+
+	it("does not report a server with a Common Name alone, unless the server demands a certificate", function ()
+		-- Prosody takes the name, and enforcing does not: dialback is left.
+		local theirs = authority:issue { common_name = "far.test", key = "rsa2048" }
+		for _, demanded in ipairs { false, true } do
+			start { options = { ssl = all, s2s_secure_auth = demanded } }
+			local far = servers.start {
+				hosts = { ["far.test"] = theirs }, ca = authority.certificate,
+				routes = { ["example.test"] = { s2s = server.ports.s2s } },
+			}
+			server:configure { routes = { ["far.test"] = { s2s = far.ports.s2s } } }
+			server:reload()
+			assert.matches("pong", server:shell([[xmpp:ping("example.test", "far.test", 20)]]):lower())
+			local found = report()
+			assert.equal(1, found.seen.servers)
+			assert.equal(demanded and "cert.identity" or nil, found.peers[1] and clauses_of(found.peers[1]))
+			servers.stop()
+		end
+	end)
+
 	it("keeps the report over a restart", function ()
 		local data = process.scratch "data"
 		assert(lfs.mkdir(data))
@@ -200,21 +240,93 @@ describe("mode = \"report\"", function ()
 		peer:close()
 		local after = report()
 		assert.same(before.peers, after.peers)
-		assert.equal(2, after.seen.clients)
+		-- Nothing is stored of those that would stay.
+		assert.equal(1, after.seen.clients)
+		local bob = ("%s/example%%2etest/tls_policy_report/bob.dat"):format(data)
+		assert.is_nil(lfs.attributes(bob))
+		assert.truthy(lfs.attributes((bob:gsub("bob", "alice"))))
+		-- The entry of an account goes with it.
+		server:shell [[user:delete("alice@example.test")]]
+		assert.same({}, report().peers)
+		assert.is_nil(lfs.attributes((bob:gsub("bob", "alice"))))
 	end)
 
-	it("changes to enforcement at a reload, and back", function ()
+	it("reports clients that go on with an old session", function ()
+		start { modules = { "smacks" } }
+		local good = assert(xmpp.open(server:target "c2s"))
+		assert(good:login("alice", "secret"))
+		good:send "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+		local id = assert(good:read_until("<enabled[^>]*>")):match "id=['\"]([^'\"]+)"
+		good:close()
+		assert.same({}, report().peers)
+		-- xep0198.5.resumption: it binds no resource.
+		local weak = assert(xmpp.open(server:target "c2s", { tls = cbc }))
+		weak:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+			(mime.b64 "\0alice\0secret")))
+		assert(weak:read_until "<success[^>]*>")
+		assert(weak:open())
+		weak:send(("<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>"):format(id))
+		assert(weak:read_until "<resumed[^>]*>")
+		local found = report()
+		assert.same({ "alice@example.test", "cipher.aead" }, { found.peers[1].name, clauses_of(found.peers[1]) })
+		assert.matches("alice@example.test.-TLS 1.2.-CBC",
+			(server:shell [[tlspolicy:show("alice@example.test", "width=300")]]))
+		weak:close()
+	end)
+
+	it("counts anonymous clients under one name for each host", function ()
+		start {
+			hosts = {
+				["example.test"] = files,
+				["anonymous.test"] = { certificate = files.certificate, key = files.key,
+					options = { authentication = "anonymous", xmpp_tls_policy = { mode = "report" } } },
+			},
+		}
+		for _ = 1, 2 do
+			local peer = assert(xmpp.open(server:target("c2s", "anonymous.test"), { tls = cbc }))
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>"
+			assert(peer:read_until "<success[^>]*>")
+			peer:close()
+		end
+		local output = server:shell [[tlspolicy:would_refuse("anonymous.test")]]
+		assert.matches("\nanonymous clients +cipher.aead ", output)
+		assert.matches("OK: 1 peer would be cut off, on 1 host", output)
+	end)
+
+	it("changes to enforcement at a reload, and back, and its report ends with it", function ()
+		local data = process.scratch "data"
+		assert(lfs.mkdir(data))
+		local options = { ssl = all, data_path = data }
+		local function refuses(service)
+			local got = client_hello.send(server:target(service), offers.cbc)
+			return got.description == "handshake_failure"
+		end
+		local function change(mode)
+			server:configure { policy = { mode = mode }, options = options }
+			server:reload()
+			return { refuses "c2s", refuses "c2s_direct_tls" }
+		end
+		start { policy = { mode = "enforce" }, options = options }
+		assert.same({ true, true }, change "enforce")
+		assert.matches("example.test has no report", (server:shell [[tlspolicy:would_refuse("example.test")]]))
+		for _ = 1, 2 do
+			assert.same({ false, false }, change "report")
+			assert.same({}, report().peers)
+			login("alice", cbc)
+			assert.equal("alice@example.test", report().peers[1].name)
+			assert.same({ true, true }, change "enforce")
+			assert.matches("example.test has no report", (server:shell [[tlspolicy:would_refuse("example.test")]]))
+			assert.is_nil(lfs.attributes(data .. "/example%2etest/tls_policy_report/alice.dat"))
+		end
+	end)
+
+	it("forgets its report on demand", function ()
 		start()
-		local target = server:target "c2s"
-		assert.matches("_CBC_", client_hello.send(target, offers.cbc).suite)
-		server:configure { policy = { mode = "enforce" } }
-		server:reload()
-		assert.equal("handshake_failure", client_hello.send(target, offers.cbc).description)
-		assert.equal("handshake_failure", client_hello.send(server:target "c2s_direct_tls", offers.cbc).description)
-		server:configure { policy = policy() }
-		server:reload()
-		assert.matches("_CBC_", client_hello.send(target, offers.cbc).suite)
-		assert.matches("_CBC_", client_hello.send(server:target "c2s_direct_tls", offers.cbc).suite)
+		login("alice", cbc)
+		assert.matches("OK: 1 peer forgotten, on 1 host", (server:shell [[tlspolicy:forget_report()]]))
+		assert.same({}, report().peers)
+		login("bob", cbc)
+		assert.equal("bob@example.test", report().peers[1].name)
 	end)
 
 	it("may be set for a single host", function ()

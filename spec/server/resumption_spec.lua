@@ -1,6 +1,8 @@
 -- Resumption on a live server: resume.session-id, resume.sealed.
 local client = require "support.client"
+local configuration = require "support.configuration"
 local core = require "xmpp_tls_policy.core"
+local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
@@ -211,6 +213,26 @@ describe("a session", function ()
 			end)
 		end)
 	end
+
+	-- The limit of a service of systemd; it does not bind root, who has the capability.
+	it("is in memory that is locked by default, and the log says once where it is not", function ()
+		if configuration.sanitized then
+			pending "AddressSanitizer makes mlock(2) do nothing, and say that it did"
+		end
+		local server = start { lua = {
+			"setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=8388608",
+			lfs.symlinkattributes("/proc/self/exe").target,
+		} }
+		assert.matches("memory 4 MiB.*of at most 33825, locked in memory\n", (server:shell "tlspolicy:status()"))
+		assert.not_matches("is not locked", server:log())
+		server:configure { policy = { resumption = { memory = 16 } } }
+		server:reload()
+		server:reload()
+		assert.equal(1, select(2, server:log():gsub("warn\t[^\n]*resumable sessions %(16 MiB%) is not locked", "")))
+		assert.matches("memory 16 MiB.*, not locked in memory\n", (server:shell "tlspolicy:status()"))
+		local _, session = meet(server, "TLSv1.3")
+		assert.is_true((meet(server, "TLSv1.3", session)))
+	end)
 
 	it("is kept up to the share of its address, as the option says", function ()
 		local server = start { policy = { resumption = { memory = 1, address_share = 1024 } } }

@@ -441,7 +441,9 @@ describe("the shell", function ()
 		[ [[tlspolicy:cert("a b", "json")]] ] = [["a b" is not a domain]],
 		[ [[tlspolicy:cert("nowhere.test")]] ] = "no certificate of nowhere.test is known",
 		[ [[tlspolicy:explain("version.tls01")]] ] = [["version.tls01" is no clause of draft-saintandre-xmpp-tls-02; did]],
-		[ [[tlspolicy:refused("x")]] ] = [[refused takes no argument]],
+		[ [[tlspolicy:refused("x")]] ] = [["x" is not a domain, an address, a clause such as version.tls12, or a role]],
+		[ [[tlspolicy:show("nonsense")]] ] = [["nonsense" is not a JID or domain, a role (c2s, s2s, s2sin, s2sout), or one]],
+		[ [[tlspolicy:stats("x")]] ] = [[stats takes no argument]],
 	} do
 		it("fails with exit status 1 and the mistake in " .. command, function ()
 			local output, status = server:shell(command)

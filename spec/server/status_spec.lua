@@ -169,9 +169,53 @@ describe("the status in the shell", function ()
 		end
 	end)
 
-	it("takes no argument", function ()
-		local output, exit_status = server:shell [[tlspolicy:status("near.test")]]
+	it("shows one host alone", function ()
+		local found = assert(json.decode((shell [[tlspolicy:status("near.test", "json")]]:gsub("OK: [^\n]*%s*$", ""))))
+		assert.equal(1, #found.policies)
+		for _, row in ipairs(found.contexts) do
+			assert.is_true(row.host == nil or row.host == "near.test")
+		end
+		local output, exit_status = server:shell [[tlspolicy:status("nowhere.test")]]
 		assert.equal(1, exit_status)
-		assert.is_truthy(output:find("Error: status takes no argument", 1, true), output)
+		assert.is_truthy(output:find('Error: "nowhere.test" is no host of this server', 1, true), output)
+	end)
+
+	it("shows the certificate that is served now, also while streams hold the one of before", function ()
+		local renewed = pki.authority():issue {
+			names = { "near.test" }, key = "rsa2048", not_after = os.time() + 60 * DAY + 3600,
+		}
+		local open = assert(xmpp.open(server:target("c2s", "near.test")))
+		server:renew("near.test", renewed)
+		server:reload()
+		local function rows(serves)
+			local days = {}
+			for _, row in ipairs(status().contexts) do
+				if row.host == "near.test" and row.service == "STARTTLS" and row.serves == serves then
+					days[row.role] = row.certificate_days_left
+				end
+			end
+			return days
+		end
+		local function served()
+			return (server:shell [[tlspolicy:cert("near.test")]]):match "Valid +%S+ to %S+ %((%d+) days left%)"
+		end
+		local function metric()
+			for line in (server:shell [[tlspolicy:stats("json")]]):gmatch "{[^\n]*}" do
+				local item = json.decode(line)
+				if item.metric == "certificate_not_after_timestamp_seconds" and item.labels.host == "near.test"
+					and item.labels.service == "c2s" then
+					return item.value
+				end
+			end
+		end
+		local ends = core.certificate.from_pem(files.read(renewed.certificate)):facts().not_after
+		-- Before the first stream on the new context, and after it.
+		for _ = 1, 2 do
+			assert.same({ 60, 30 }, { rows "new".c2s, rows "old".c2s })
+			assert.equal("60", served())
+			assert.equal(ends, metric())
+			assert(xmpp.open(server:target("c2s", "near.test"))):close()
+		end
+		open:close()
 	end)
 end)

@@ -9,11 +9,11 @@ local adapter = {}
 --   stores   name -> key (nil: "") -> table
 --   events, messages, failures   lists of the arguments of fire, send_message and log_limited
 --   time     seconds of the monotonic clock
---   timers   pending timers: a list of { name, action }
+--   timers   pending timers: a list of { name, action, seconds }
 function adapter.new(more)
 	local server = {
 		lines = {}, options = {}, names = {}, modules = {}, stores = {}, events = {}, messages = {}, failures = {},
-		time = 0, timers = {},
+		time = 0, timers = {}, server_options = {},
 	}
 
 	local function log(of, level, format, ...)
@@ -29,6 +29,10 @@ function adapter.new(more)
 			own = server.options["*"]
 		end
 		return own
+	end
+	function server.option(host, name)
+		local options = server.server_options[host] or server.server_options["*"] or {}
+		return options[name]
 	end
 	function server.hosts()
 		local names = {}
@@ -47,8 +51,8 @@ function adapter.new(more)
 	function server.monotonic()
 		return server.time
 	end
-	function server.later(_, name, action)
-		server.timers[#server.timers + 1] = { name, action }
+	function server.later(seconds, name, action)
+		server.timers[#server.timers + 1] = { name, action, seconds }
 	end
 	function server.list(items)
 		return items
@@ -59,6 +63,7 @@ function adapter.new(more)
 	function server.operator_lists()
 		return {}
 	end
+	function server.current_contexts() end
 	function server.direct_tls_contexts()
 		return {}
 	end
@@ -99,16 +104,12 @@ function adapter.new(more)
 			stored[key or ""] = value
 			return true
 		end
-		function store.set_fields(_, key, fields)
-			local value = stored[key or ""] or {}
-			stored[key or ""] = value
-			for field, part in pairs(fields) do
-				value[field] = part or nil
-			end
-			return true
-		end
 		function store.keys()
-			return pairs(stored)
+			local last
+			return function ()
+				last = next(stored, last)
+				return last
+			end
 		end
 		return store
 	end

@@ -45,6 +45,7 @@ function command_service.server(options)
 		vouched_by = field "vouched_by", stream = field "stream",
 		is_destroyed = flag "destroyed", is_hibernating = flag "hibernating", is_secure = flag "secure",
 		has_valid_chain = flag "valid_chain", has_trusted_chain = flag "valid_chain",
+		names_domain = function () return true end,
 		has_valid_certificate = flag "valid_certificate",
 		has_checked_chain = flag "checked_chain", used_external = flag "used_external",
 		prepare_domain = prepare_domain, split_jid = split_jid, list = list,
@@ -94,6 +95,18 @@ function command_service.server(options)
 			end
 		end
 		return false
+	end
+	function server.current_contexts(host)
+		return options.current_contexts and options.current_contexts[host]
+	end
+	function server.direct_tls_contexts()
+		return {}
+	end
+	function server.operator_lists()
+		return {}
+	end
+	function server.luasec_context(context)
+		return context
 	end
 	function server.versions()
 		return "a server"
@@ -175,6 +188,15 @@ function command_service.log_of(entries, total)
 		end,
 		total = function ()
 			return total or #entries
+		end,
+	}
+end
+
+--- Outages that report mode foresees (see contexts/foreseen_outages.lua), from a table host -> messages.
+function command_service.outages(by_host)
+	return {
+		of = function (_, host)
+			return by_host[host] or {}
 		end,
 	}
 end

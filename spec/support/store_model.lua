@@ -127,7 +127,8 @@ local function renew(self)
 	if not session or session.doubtful or room == nil then
 		return
 	end
-	local id, place = new_id(self)
+	local id = new_id(self)
+	local place
 	check(self, trial.renew(self.store, session.id, id), "a session is not renewed")
 	if session.partner then
 		place = session.partner.slot

@@ -50,7 +50,8 @@ end
 
 -- A session is a table: role, host, peer, secure (nil; false: STARTTLS was agreed on; true),
 -- authenticated (of clients), authed = { [domain] = true }, connection, chain_valid,
--- identity_valid, is_over_http, destroyed.
+-- identity_valid, unnamed = { [domain] = true }, for which the server's own check takes no certificate,
+-- is_over_http, destroyed.
 local session_functions = {}
 
 function session_functions.role(session) return session.role end
@@ -61,12 +62,17 @@ function session_functions.is_secure(session) return session.secure == true end
 function session_functions.awaits_tls(session) return session.secure == false end
 function session_functions.is_destroyed(session) return session.destroyed == true end
 function session_functions.speaks_xmpp_itself(session) return not session.is_over_http end
+function session_functions.carrier(session) return session.carrier end
+function session_functions.carry_over(session, old) old.carrier = session.carrier end
 function session_functions.speaks_for(session, domain) return session.authed[domain] == true end
 function session_functions.has_valid_chain(session) return session.chain_valid == true end
 function session_functions.has_trusted_chain(session)
 	return session.chain_valid == true and session.chain_untrusted ~= true
 end
 function session_functions.has_valid_identity(session) return session.identity_valid == true end
+function session_functions.names_domain(session, domain)
+	return not session.unnamed or session.unnamed[domain] ~= true
+end
 function session_functions.has_valid_certificate(session)
 	return session.chain_valid and session.identity_valid or false
 end

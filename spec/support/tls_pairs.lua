@@ -66,7 +66,7 @@ end
 -- "s2sout"; `quality`: "good", "weak" (breaks the level should) or "bad" (breaks the level must);
 -- `certificate` of the peer: "none" (of an outgoing stream: one that leads to no trusted root), "a",
 -- "b" (valid for a.test, b.test) or "older" (for both, of another authority); `observed`: whether
--- our context is observed.
+-- our context is observed, or function(context) that sees to it. Returns our context, second.
 function tls_pairs.connection(role, quality, certificate, observed)
 	if not files then
 		make_files()
@@ -74,7 +74,9 @@ function tls_pairs.connection(role, quality, certificate, observed)
 	local is_client = role == "s2sout"
 	local own = context(is_client and "client" or "server", files.ours, quality)
 	local theirs = context(is_client and "server" or "client", of_peer(certificate, role), quality)
-	if observed then
+	if type(observed) == "function" then
+		observed(own)
+	elseif observed then
 		assert(assert(core.context.adopt(own)):observe(1, true))
 	end
 	local near, far = connected()
@@ -82,7 +84,7 @@ function tls_pairs.connection(role, quality, certificate, observed)
 	shake_hands(one, other)
 	open[#open + 1] = one
 	open[#open + 1] = other
-	return one
+	return one, own
 end
 
 --- Closes all connections and removes the certificates.

@@ -53,6 +53,21 @@ describe("the metrics", function ()
 		end
 	end
 
+	it("say whether the session store is not locked", function ()
+		assert.equal(0, series "session_store_unlocked" [""])
+		for value, locked in pairs { [0] = true, [1] = false } do
+			says(nil, 0, 0)
+			local stats = store.stats
+			function store.stats()
+				local found = stats()
+				found.locked = locked
+				return found
+			end
+			assert.equal(value, series "session_store_unlocked" [""])
+		end
+		store = nil
+	end)
+
 	-- The store counts a hit, and takes it back when the handshake refuses the session.
 	it("never count backwards", function ()
 		local last = 0
@@ -154,6 +169,20 @@ describe("the metrics", function ()
 		}, counted "handshakes_total")
 	end)
 
+	it("count streams that share their facts by role and outcome", function ()
+		local facts = { version = "TLSv1.3", cipher_suite = "TLS_AES_128_GCM_SHA256", group = "X25519", resumed = false }
+		for _ = 1, 2 do
+			made:handshake("c2s", facts, "accepted")
+			made:handshake("s2sin", facts, "accepted")
+			made:handshake("c2s", facts, "stream_refused")
+		end
+		local suite = "TLSv1.3 TLS_AES_128_GCM_SHA256 x25519 false"
+		assert.same({
+			["c2s " .. suite .. " accepted"] = 2, ["s2sin " .. suite .. " accepted"] = 2,
+			["c2s " .. suite .. " stream_refused"] = 2,
+		}, counted "handshakes_total")
+	end)
+
 	it("have a line of documentation each", function ()
 		local documented = {}
 		for name in metrics.documentation():gmatch "\n| `([%w_]+)` |" do
@@ -224,6 +253,22 @@ describe("the metrics", function ()
 			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
 			made = metrics.new { adopted = contexts, server = server, kept = made }
 			assert.same({ ["a.test c2s"] = 3, ["a.test s2sin"] = 7 }, left())
+		end)
+
+		it("are those of the context that the server gives new streams, though none has used it", function ()
+			local older, newer = luasec(5), luasec(60)
+			enforce(older)
+			server.current_contexts = function (host)
+				assert.equal("a.test", host)
+				return { { context = newer, role = "c2s" }, { context = newer, role = "s2sin" } }
+			end
+			assert.same({ ["a.test c2s"] = 60 }, left())
+		end)
+
+		it("have the beginnings of the same certificates", function ()
+			enforce(luasec(5))
+			local began = series "certificate_not_before_timestamp_seconds"["a.test c2s"]
+			assert.is_true(began <= os.time() and began > os.time() - 90 * 86400, began)
 		end)
 
 		it("are gone with the host", function ()

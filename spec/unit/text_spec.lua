@@ -165,4 +165,18 @@ describe("text.counted", function ()
 		assert.same({ "0 days", "1 day", "2 days" },
 			{ text.counted(0, "day"), text.counted(1, "day"), text.counted(2, "day") })
 	end)
+
+	it("wrap between words, and break a word that is too long", function ()
+		for _, case in ipairs {
+			{ "", 10, { "" } },
+			{ "one two", 10, { "one two" } },
+			{ "one two three", 10, { "one two", "  three" } },
+			{ "abcdefghijklmnop", 10, { "abcdefghij", "  klmnop" } },
+			{ "a abcdefghijklmnopqr", 10, { "a", "  abcdefgh", "  ijklmnop", "  qr" } },
+			{ ("\195\188"):rep(12), 10, { ("\195\188"):rep(10), "  " .. ("\195\188"):rep(2) } },
+			{ "a  b   ", 10, { "a  b" } },
+		} do
+			assert.same(case[3], text.wrapped(case[1], case[2], "  "), case[1])
+		end
+	end)
 end)

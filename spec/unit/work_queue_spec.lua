@@ -56,6 +56,20 @@ describe("a queue of work", function ()
 		end
 	end)
 
+	it("begins at once, and then leaves at least two thirds of the time to others", function ()
+		queue:add("a", work("a", 50, 0.0099))
+		assert.equal(0, server.timers[1][3])
+		local worked, paused = 0, 0
+		while server.timers[1] do
+			local timer, began = table.remove(server.timers, 1), server.time
+			paused = paused + timer[3]
+			timer[2]()
+			worked = worked + server.time - began
+		end
+		assert.equal(50, #done)
+		assert.is_true(worked <= (worked + paused) / 3 + 0.02, ("worked %g s of %g"):format(worked, worked + paused))
+	end)
+
 	it("does work in the order in which it came", function ()
 		for _, name in ipairs { "a", "b", "c" } do
 			queue:add(name, work(name, 2, 0.02))

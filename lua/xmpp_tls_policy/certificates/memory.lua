@@ -93,15 +93,16 @@ end
 -- Judges a sighting (see Memory:see). Returns the result, and the record if it has to be written, else
 -- nil.
 local function judge(self, domain, facts, seen, now)
-	local new = records.entry(facts, seen, now)
-	if not new then
-		return sighting.unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
-	end
 	local record, message, code = load_recent(self, domain, now)
 	if code == "storage" then
 		return sighting.unknown(seen, message)
 	elseif code == "damaged" and seen.certificate_change == "refuse" then
 		return sighting.damaged(message)
+	end
+	-- Of a certificate that the record has, nothing but the digest is needed.
+	local new = record and records.has(record, facts.sha256) and facts or records.entry(facts, seen, now)
+	if not new then
+		return sighting.unknown(seen, ("the certificate of %s has no SHA-256 digests"):format(text.quote(domain)))
 	end
 	local result, changed = sighting.judge(domain, record, new, seen, now, code == "damaged" and message or nil)
 	if changed then

@@ -62,8 +62,8 @@ end
 
 local function check_names(add, name, options)
 	if options.matches_any == false then
-		add("not-covering-any", "error", ("%s covers no host of ours, so whoever gets it refuses it: get one with the "
-			.. "DNS names of the hosts in its subjectAltName"):format(name))
+		add("not-covering-any", "info", ("%s covers no host of ours, so whoever gets it refuses it: configure one with "
+			.. "the DNS names of the hosts in its subjectAltName"):format(name))
 	end
 	if not options.domain then
 		return
@@ -201,7 +201,8 @@ end
 --                  services = list of the services that show it, for the messages; nil: all of the host,
 --                  matches_c2s, matches_s2s = whether the certificate covers the host for
 --                  clients and for servers, or nil: not checked,
---                  matches_any = whether it covers any host of ours, or nil: not checked,
+--                  matches_any = whether it covers any host of ours, or nil: not checked; if not,
+--                  nothing else is said of it: the server may have chosen it at random,
 --                  chain = list of the facts of the certificates sent after it, which may
 --                  be empty, or nil: not known,
 --                  roots = list of the facts of authorities that need not be sent, or nil,
@@ -220,6 +221,10 @@ function own_certificate.check(certificate, options)
 		problems[#problems + 1] = { kind = kind, severity = severity, message = message }
 	end
 	local name = name_of(options)
+	if options.matches_any == false then
+		check_names(add, name, options)
+		return problems
+	end
 	check_validity(add, "", name, certificate, options.now)
 	check_expiry(add, name, certificate, options.now)
 	check_names(add, name, options)

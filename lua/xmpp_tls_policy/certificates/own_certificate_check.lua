@@ -32,6 +32,7 @@ function own_certificate_check.new(options)
 		_queue = options.queue,
 		_now = now,
 		_configured = kept and kept._configured or {}, -- host -> role -> { source, inspected }, see configured
+		_known = {}, -- source -> the same of any host, since the last load
 		_replaced = kept and kept._replaced or 0, -- contexts up to this number were replaced by a reload
 		_logged = {}, -- problems that were logged since the last load
 		_seen = {}, -- SHA-256 of certificates that hosts have shown since the last load
@@ -51,8 +52,18 @@ end
 
 ---- Certificates --------------------------------------------------------------
 
+-- The server may have failed to make a context for one host alone.
+local function note_known(self, of_host, role, record)
+	of_host[role] = record
+	if record.source and record.inspected then
+		self._known[record.source] = record
+	end
+	return record.inspected
+end
+
 -- The certificate that the configuration gives a new context of a host: as context:inspect()
--- returns it, or nil. A new context is made only if the file or the configuration may have changed.
+-- returns it, or nil. A new context is made only if the file or the configuration may have changed,
+-- and once for hosts that share a certificate.
 -- The server itself logs a certificate that is missing or cannot be loaded.
 local function configured(self, host, role)
 	local source = self._server.certificate_source(host, role)
@@ -60,17 +71,19 @@ local function configured(self, host, role)
 	self._configured[host] = known
 	for _, other in ipairs(ROLES) do
 		if source and known[other] and known[other].source == source then
-			known[role] = known[other]
-			return known[role].inspected
+			return note_known(self, known, role, known[other])
 		end
+	end
+	if source and self._known[source] then
+		return note_known(self, known, role, self._known[source])
 	end
 	local luasec = self._server.own_context(host, role)
 	local context = luasec and core.context.adopt(self._server.luasec_context(luasec))
-	known[role] = { source = source, inspected = context and context:inspect() }
+	local inspected = context and context:inspect()
 	if context then
 		context:close()
 	end
-	return known[role].inspected
+	return note_known(self, known, role, { source = source, inspected = inspected })
 end
 
 -- Nobody but this machine itself connects to such a host, and no authority issues certificates for it.
@@ -238,7 +251,7 @@ end
 --- The same for a list of hosts, to be called when the server has loaded its configuration: it has
 -- made new contexts, or will, and none of those is adopted yet.
 function methods:check_all(hosts)
-	self._logged, self._seen, self._replaced = {}, {}, self._adopted:newest()
+	self._logged, self._seen, self._known, self._replaced = {}, {}, {}, self._adopted:newest()
 	check_later(self, hosts, "all")
 end
 

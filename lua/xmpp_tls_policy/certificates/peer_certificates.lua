@@ -125,6 +125,13 @@ local function may_send(self, verified)
 	return self._messages[verified] <= MESSAGES_AN_HOUR
 end
 
+-- The command of the shell that accepts the changed certificate of a domain, if it is refused for
+-- that. A certificate that could not be looked up has another remedy.
+local function accept_command(result, domain)
+	local is_changed = result.refuse and result.kind ~= "unknown"
+	return is_changed and ("tlspolicy:accept(%s)"):format(text.quote(domain)) or nil
+end
+
 -- Whether it is the first time today that a host's record of a domain was found to be damaged.
 local function is_new_damage(self, host, domain)
 	local today, key = date.of(self._now()), host .. " " .. domain
@@ -138,7 +145,7 @@ end
 
 local function tell(self, policy, stream, host, domain, result)
 	local server, session = self._server, stream.session
-	local both = side_by_side(result)
+	local both, command = side_by_side(result), accept_command(result, domain)
 	if result.damaged and result.refuse and not is_new_damage(self, host, domain) then
 		return
 	elseif self._lines:allows(domain) then
@@ -146,6 +153,9 @@ local function tell(self, policy, stream, host, domain, result)
 		server.log_session(session, result.severity, "The certificate of %s: %s%s", domain, result.message, remedy)
 		for _, line in ipairs(result.severity == "warn" and both or {}) do
 			server.log_session(session, "warn", "%s", line)
+		end
+		if command then
+			server.log_session(session, "warn", "To accept it: %s", command)
 		end
 	end
 	if result.severity ~= "warn" then
@@ -155,6 +165,9 @@ local function tell(self, policy, stream, host, domain, result)
 	local was_verified = result.old ~= nil and result.old.verified
 	if policy.notify_admins and not result.failure and may_send(self, was_verified) then
 		local body = result.message .. "\n" .. table.concat(both, "\n")
+		if command then
+			body = body .. "\nTo accept it: " .. command
+		end
 		for _, jid in ipairs(server.administrators(host)) do
 			server.send_message(host, jid, "The certificate of " .. domain, body)
 		end
@@ -199,7 +212,7 @@ end
 
 --- Remembers the certificate of a stream for a host of ours and a domain that the stream has been
 -- authenticated for, by whatever means. Returns the message with which the policy wants the stream
--- closed, because the certificate has changed; else nil.
+-- closed, because the certificate has changed; else nil. Then the command that accepts it, or nil.
 function methods:see(policy, stream, host, domain)
 	local memory, certificate = self._memories[host] or self:open(host), certificate_of(stream)
 	if not certificate then
@@ -217,7 +230,7 @@ function methods:see(policy, stream, host, domain)
 	if result.severity and not (result.failure and (result.kind == "unknown" or result.kind == "first")) then
 		tell(self, policy, stream, host, name, result)
 	end
-	return result.refuse and result.message or nil
+	return result.refuse and result.message or nil, accept_command(result, domain)
 end
 
 --- The message that `see` would return for a stream that may not be authenticated for the domain.
@@ -233,7 +246,7 @@ function methods:would_refuse(policy, stream, host, domain)
 	end
 	local verified = stream:vouched(domain) and true or false
 	local result = memory:would_see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
-	return result.refuse and result.message or nil
+	return result.refuse and result.message or nil, accept_command(result, domain)
 end
 
 ---- Forgetting ------------------------------------------------------------------

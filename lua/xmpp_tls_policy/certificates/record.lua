@@ -225,6 +225,11 @@ function records.find(list, sha256)
 	end
 end
 
+-- Whether a record has a certificate, accepted or pending.
+function records.has(record, sha256)
+	return (records.find(record.certificates, sha256) or records.find(record.pending, sha256)) ~= nil
+end
+
 -- Appends an entry, and removes those unseen for longest while there are more than `most`.
 function records.append(list, entry, most)
 	list[#list + 1] = entry

@@ -118,7 +118,7 @@ end
 
 -- Judges a sighting, and changes the record by it.
 --   record  of the domain (see record.lua), nil: the domain is new, or its record is damaged
---   new     an entry of the certificate, as if it were new
+--   new     an entry of the certificate, as if it were new; its facts if the record has it
 --   seen    { direction, verified, certificate_change }, see Memory:see
 --   now     UTC seconds
 --   damage  a message, nil: the record is not damaged

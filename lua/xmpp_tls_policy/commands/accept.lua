@@ -1,5 +1,6 @@
 --- The command `accept`: accepts a changed certificate of another server that is refused.
 local counted = require "xmpp_tls_policy.text".counted
+local quote = require "xmpp_tls_policy.text".quote
 local remembered_certificates = require "xmpp_tls_policy.commands.remembered_certificates"
 
 -- The number of different certificates of a domain that wait; or nil and a message.
@@ -28,8 +29,8 @@ local function accept(service, given, sha256)
 	if not pending then
 		return nil, failure
 	elseif pending > 1 and not sha256 then
-		return nil, ("%d certificates of %s are refused; say which one by its SHA-256, which the command peers shows")
-			:format(pending, domain)
+		return nil, ("%d certificates of %s are refused; say which one by its SHA-256, which tlspolicy:peers(%s) shows")
+			:format(pending, domain, quote(domain))
 	end
 	return remembered_certificates.change(service, "accept", domain, sha256 and sha256:lower())
 end

@@ -1,4 +1,6 @@
 -- Tables of text that line up in a terminal.
+local text = require "xmpp_tls_policy.text"
+
 local columns = {}
 
 local GAP, INDENT = "  ", "  "
@@ -9,13 +11,7 @@ local LEAST = 8
 -- A longer cell counts as this long when rows are folded: it is cut instead.
 local LONG = 40
 
--- Characters of a UTF-8 string, each taken for one column.
-local function length(string)
-	if not string:find "[\128-\255]" then
-		return #string
-	end
-	return select(2, string:gsub("[^\128-\191]", ""))
-end
+local length = text.columns
 
 local function cut(string, width)
 	if length(string) <= width then
@@ -94,6 +90,14 @@ function methods:fit(width, fold)
 	end
 end
 
+--- The same without cutting: where the table is too wide, rows are wrapped between words. `fold`: the
+-- column from which on cells need not line up.
+function methods:wrap(width, fold)
+	if total(self.widths, 1, #self.titles, math.huge) > width then
+		self.wrapped_at, self.fold = width, fold
+	end
+end
+
 -- The last column of a line that has text in a row; nil if none has.
 local function last_filled(row, line)
 	for index = line[2], line[1], -1 do
@@ -103,7 +107,25 @@ local function last_filled(row, line)
 	end
 end
 
+local function add_wrapped(self, parts, row, last)
+	local cells = {}
+	for index = 1, last do
+		local cell = row[index] or ""
+		cells[index] = index < self.fold and cell .. (" "):rep(self.widths[index] - length(cell)) or cell
+	end
+	local line = table.concat(cells, GAP)
+	if total(self.widths, 1, self.fold - 1, math.huge) > self.wrapped_at / 2 then
+		line = line:gsub("  +", GAP)
+	end
+	for _, part in ipairs(text.wrapped(line, self.wrapped_at, INDENT .. INDENT)) do
+		parts[#parts + 1] = part .. "\n"
+	end
+end
+
 local function add_line(self, parts, row, line, last)
+	if self.wrapped_at then
+		return add_wrapped(self, parts, row, last)
+	end
 	parts[#parts + 1] = line[3]
 	for index = line[1], last do
 		local width = self.widths[index]

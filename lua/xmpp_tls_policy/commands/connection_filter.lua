@@ -54,17 +54,35 @@ local function has_domain(row, wanted)
 	return comparable((select(2, parts_of(row.who)))) == wanted
 end
 
+local words = { "c2s", "s2s", "s2sin", "s2sout", "exception", "refused", "unauthenticated", "plaintext" }
+
+local function complaint(wanted)
+	return ("%s is not a JID or domain, a role (c2s, s2s, s2sin, s2sout), or one of exception, refused, "
+		.. "unauthenticated, plaintext%s"):format(text.quote(wanted), text.suggestion(wanted, words))
+end
+
+-- Whether a domain is a host of ours, or a part of its name, such as "example" of "chat.example".
+local function is_above_a_host(server, domain)
+	for _, host in ipairs(server.hosts()) do
+		if host == domain or host:sub(-#domain - 1) == "." .. domain then
+			return true
+		end
+	end
+	return false
+end
+
 --- Returns function(row) -> whether it is asked for; or nil and a message. `wanted`: a role, a
--- verdict, a JID, a domain, or nil: all. Each part of a JID that is given has to be in the row.
+-- verdict, a JID, a domain, or nil: all. Each part of a JID that is given has to be in the row. Then,
+-- second, a message for the case that no row is: for a word that may be a misspelt filter.
 return function (server, wanted)
 	if not wanted or by_word[wanted] then
 		return by_word[wanted] or all
 	end
 	local node, domain, resource = server.split_jid(wanted)
 	if not domain then
-		return nil, ("%s is not a JID or domain, a role (c2s, s2s, s2sin, s2sout), or one of exception, refused, "
-			.. "unauthenticated, plaintext"):format(text.quote(wanted))
+		return nil, complaint(wanted)
 	end
+	local is_plain_word = not domain:find "[.:]" and not is_above_a_host(server, domain)
 	domain = comparable(domain)
 	return function (row)
 		if not row.who or not has_domain(row, domain) then
@@ -72,5 +90,5 @@ return function (server, wanted)
 		end
 		local of_node, _, of_resource = parts_of(row.who)
 		return (not node or node == of_node) and (not resource or resource == of_resource)
-	end
+	end, is_plain_word and complaint(wanted) or nil
 end

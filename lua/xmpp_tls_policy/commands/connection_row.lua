@@ -92,7 +92,7 @@ local function add_certificate(row, server, session, stream, domains)
 	row.authenticated = domains[1] ~= nil and #missing == 0
 	if #missing < #domains then
 		-- The server says how it verified the certificate for the domain of the stream header. For
-		-- another domain the chain was verified, and the name by us.
+		-- another domain the chain was verified, and the name by the server's rule and by ours.
 		row.authentication = server.vouched_by(session) or "PKIX"
 		row.without_certificate = missing[1] and missing or nil
 	end

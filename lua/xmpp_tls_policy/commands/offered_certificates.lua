@@ -164,20 +164,54 @@ local function add_inspected(list, service, role, inspected, host)
 	add(list, service.server, role, inspected.certificate:facts(), chain, messages)
 end
 
--- Adds the certificates of the contexts in use; where there was no connection yet, that of the
--- configuration.
-local function add_of_host(list, service, host)
-	local before = #list
-	service.adopted:each(function (entry, context)
-		if context and entry.given.host == host and entry.given.role ~= "s2sout" then
-			add_inspected(list, service, "our own, " .. entry.given.role, context:inspect(), host)
-		end
-	end)
-	local luasec = #list == before and service.server.own_context(host, "c2s")
+local function add_of_context(list, service, host, luasec, label)
 	local context = luasec and core.context.adopt(luasec)
 	if context then
-		add_inspected(list, service, "our own, as configured", context:inspect(), host)
+		add_inspected(list, service, label, context:inspect(), host)
 		context:close()
+	end
+end
+
+-- The LuaSec contexts that a host's new connections get: luasec -> true; nil where that is unknown.
+local function in_service(server, host)
+	local current = server.current_contexts(host)
+	if not current then
+		return nil
+	end
+	local found = {}
+	for _, item in ipairs(current) do
+		found[server.luasec_context(item.context)] = true
+	end
+	for _, listener in ipairs(server.direct_tls_contexts()) do
+		local context = listener.names[host]
+		if context then
+			found[server.luasec_context(context)] = true
+		end
+	end
+	return found
+end
+
+-- Adds the certificates that new connections get; where there was no connection yet, that of the
+-- configuration. Old streams may still hold contexts of before a renewal, which are left out.
+local function add_of_host(list, service, host)
+	local server, is_used = service.server, false
+	local served = in_service(server, host)
+	service.adopted:each(function (entry, context, luasec)
+		if context and entry.given.host == host and entry.given.role ~= "s2sout" then
+			is_used = true
+			if not served or served[luasec] then
+				add_inspected(list, service, "our own, " .. entry.given.role, context:inspect(), host)
+			end
+		end
+	end)
+	if is_used then
+		for _, item in ipairs(server.current_contexts(host) or {}) do
+			if item.role ~= "s2sout" then
+				add_of_context(list, service, host, server.luasec_context(item.context), "our own, " .. item.role)
+			end
+		end
+	else
+		add_of_context(list, service, host, (server.own_context(host, "c2s")), "our own, as configured")
 	end
 end
 

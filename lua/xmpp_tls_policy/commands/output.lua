@@ -23,10 +23,15 @@ function methods:print(format, ...)
 	self._write(format:format(text.all_shown(...)) .. "\n")
 end
 
---- Prints rows, lists of as many strings as there are titles (nil: empty), as a table that fits
--- the width; see columns.lua. The strings may hold any bytes; the rows are changed. `fold`: the
--- column at which a row that is too long goes on in a second line (nil: none).
-function methods:table(titles, rows, fold)
+--- The same, wrapped between words where it is too long for the width.
+function methods:wrapped(format, ...)
+	local line = format:format(...)
+	for _, part in ipairs(self._width and text.wrapped(text.shown(line), self._width, "  ") or { text.shown(line) }) do
+		self:print("%s", part)
+	end
+end
+
+local function print_table(self, titles, rows, fit)
 	local made, next_turn, parts = columns.new(titles), self._server.turns(), {}
 	for _, row in ipairs(rows) do
 		for index = 1, #titles do
@@ -36,7 +41,7 @@ function methods:table(titles, rows, fold)
 		next_turn()
 	end
 	if self._width then
-		made:fit(self._width, fold)
+		fit(made, self._width)
 	end
 	local function write(row)
 		made:add_text(parts, row)
@@ -50,6 +55,23 @@ function methods:table(titles, rows, fold)
 		write(row)
 		next_turn()
 	end
+end
+
+--- Prints rows, lists of as many strings as there are titles (nil: empty), as a table that fits
+-- the width; see columns.lua. The strings may hold any bytes; the rows are changed. `fold`: the
+-- column at which a row that is too long goes on in a second line (nil: none).
+function methods:table(titles, rows, fold)
+	print_table(self, titles, rows, function (made, width)
+		made:fit(width, fold)
+	end)
+end
+
+--- The same, but nothing is cut: rows of a table that is too wide are wrapped between words. `fold`: the
+-- column with which a new line begins then.
+function methods:wrapped_table(titles, rows, fold)
+	print_table(self, titles, rows, function (made, width)
+		made:wrap(width, fold)
+	end)
 end
 
 -- The same value with strings that a terminal and XML can hold.

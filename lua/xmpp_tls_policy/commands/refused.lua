@@ -1,21 +1,33 @@
 --- The command `refused`: the latest handshakes and streams that were refused, and why.
 local counted = require "xmpp_tls_policy.text".counted
+local new_filter = require "xmpp_tls_policy.commands.refusal_filter"
 local time = require "xmpp_tls_policy.commands.output".time
+
+-- Peers that are shown beside the latest refusals.
+local MOST_PEERS = 20
 
 local function latest_first(a, b)
 	return a.time > b.time
 end
 
--- Entries of failed_handshakes.lua and of refusal_log.lua in one list.
-local function entries_of(service)
-	local list = {}
+-- Entries of failed_handshakes.lua and of refusal_log.lua in one list, and the peers that were refused
+-- (see refused_peers.lua). Or nil and a message.
+local function found_by(service, wanted)
+	local is_wanted, message = new_filter(service.server, wanted)
+	if not is_wanted then
+		return nil, message
+	end
+	local list, peers = {}, {}
 	for _, entries in ipairs { service.failed_handshakes:list(), service.refusal_log:list() } do
 		for _, entry in ipairs(entries) do
-			list[#list + 1] = entry
+			list[#list + 1] = is_wanted(entry) and entry or nil
 		end
 	end
 	table.sort(list, latest_first)
-	return list
+	for _, peer in ipairs(service.refused_peers:list()) do
+		peers[#peers + 1] = is_wanted(peer) and peer or nil
+	end
+	return list, peers
 end
 
 -- Marks the lists in an entry, so that JSON has lists where they are empty, too.
@@ -29,27 +41,69 @@ local function with_lists(server, entry)
 	return entry
 end
 
+-- The header of an incoming stream only claims a domain.
+local function peer_of(entry)
+	local address = entry.address or "unknown"
+	if entry.domain and entry.role == "s2sin" then
+		return ("%s, claims %s"):format(address, entry.domain)
+	end
+	return entry.domain or address
+end
+
+local function print_refusals(out, list)
+	local rows = {}
+	for index, entry in ipairs(list) do
+		local text = entry.command and ("%s; to accept it: %s"):format(entry.text, entry.command) or entry.text
+		rows[index] = { time(entry.time), entry.role or "", entry.host or "any", peer_of(entry), text,
+			table.concat(entry.clauses, " ") }
+	end
+	if rows[1] then
+		out:wrapped_table({ "Time", "Role", "Host", "From", "Why", "Clauses" }, rows, 5)
+	end
+end
+
+local function print_peers(out, peers)
+	local rows = {}
+	for index = 1, math.min(#peers, MOST_PEERS) do
+		local peer = peers[index]
+		rows[index] = { ("%d"):format(peer.count), peer.role or "", peer.host or "any", peer_of(peer), time(peer.first),
+			time(peer.last) }
+	end
+	if rows[1] then
+		out:wrapped_table({ "Refused", "Role", "Host", "Peer", "First", "Last" }, rows, 5)
+	end
+	if #peers > MOST_PEERS then
+		out:print("and %s more, which \"json\" lists", counted(#peers - MOST_PEERS, "peer"))
+	end
+end
+
 --- See run.lua.
 return {
 	name = "refused",
-	help = "Show the latest handshakes and streams that were refused, the latest first, and the reasons",
-	data = function (service)
-		local list = entries_of(service)
+	argument = "filter",
+	help = "Show the latest handshakes and streams that were refused, the reasons, and how often each peer was refused. "
+		.. "Filters: a domain, an address, a role (c2s, s2s, s2sin, s2sout), a clause",
+	data = function (service, wanted)
+		local list, peers = found_by(service, wanted)
+		if not list then
+			return nil, peers
+		end
 		for _, entry in ipairs(list) do
 			with_lists(service.server, entry)
 		end
-		return { refused = service.server.list(list) }
+		for _, peer in ipairs(peers) do
+			peer.clauses = service.server.list(peer.clauses or {})
+		end
+		return { refused = service.server.list(list), refused_peers = service.server.list(peers) }
 	end,
-	show = function (out, service)
-		local rows = {}
-		for index, entry in ipairs(entries_of(service)) do
-			rows[index] = { time(entry.time), entry.role or "", entry.host or "any",
-				entry.domain or entry.address or "unknown", entry.text, table.concat(entry.clauses, " ") }
+	show = function (out, service, wanted)
+		local list, peers = found_by(service, wanted)
+		if not list then
+			return nil, peers
 		end
-		if rows[1] then
-			out:table({ "Time", "Role", "Host", "From", "Why", "Clauses" }, rows)
-		end
-		return true, ("%s shown, of %d since the server started"):format(counted(#rows, "refusal"),
+		print_refusals(out, list)
+		print_peers(out, peers)
+		return true, ("%s shown, of %d since the server started"):format(counted(#list, "refusal"),
 			service.failed_handshakes:total() + service.refusal_log:total())
 	end,
 }

@@ -33,6 +33,9 @@ local function each(service, wanted, make)
 		end
 		next_turn()
 	end
+	if not keys[1] and message then
+		return nil, message
+	end
 	table.sort(keys)
 	for index, key in ipairs(keys) do
 		keys[index] = made[key]

@@ -4,7 +4,12 @@ local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
+local opened_by_exceptions = require "xmpp_tls_policy.contexts.opened_by_exceptions"
+local options = require "xmpp_tls_policy.policy.options"
 local overrides = require "xmpp_tls_policy.policy.overrides"
+local quote = require "xmpp_tls_policy.text".quote
+local session_memory = require "xmpp_tls_policy.contexts.session_memory"
+local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local version = require "xmpp_tls_policy.version"
 
@@ -41,9 +46,19 @@ end
 
 ---- Policies ------------------------------------------------------------------
 
-local function policies(service)
-	local list = service.server.list {}
+-- Calls visit(host, policy) for each host ("*": all others) that the operator asks for. `wanted`: a
+-- host; nil: all.
+local function each_policy(service, wanted, visit)
 	service.policies:each(function (host, policy)
+		if not wanted or wanted == host then
+			visit(host, policy)
+		end
+	end)
+end
+
+local function policies(service, wanted)
+	local list = service.server.list {}
+	each_policy(service, wanted, function (host, policy)
 		list[#list + 1] = {
 			host = host, policy = policy:name(), mode = policy.mode, unauthenticated_s2s = policy.unauthenticated_s2s,
 		}
@@ -51,9 +66,34 @@ local function policies(service)
 	return list
 end
 
-local function exceptions(service, now)
+-- The values of all options but exceptions, which have a list of their own.
+local function options_in_force(service, wanted)
 	local list, add = shared_list(service.server)
-	service.policies:each(function (host, policy)
+	each_policy(service, wanted, function (host, policy)
+		local item, key = {}, {}
+		for _, name in ipairs(options.names) do
+			if name ~= "exceptions" then
+				item[name] = policy[name]
+			end
+			key[#key + 1] = type(item[name]) ~= "table" and tostring(item[name]) or nil
+		end
+		add(table.concat(key, "\0"), host, item)
+	end)
+	return list
+end
+
+-- Hosts on which the module is not active: their TLS is the server's own.
+local function uncovered(service, wanted)
+	local list = service.server.list {}
+	for _, host in ipairs(service.server.hosts()) do
+		list[#list + 1] = not service.policies:covers(host) and (not wanted or wanted == host) and host or nil
+	end
+	return list
+end
+
+local function exceptions(service, wanted, now)
+	local list, add = shared_list(service.server)
+	each_policy(service, wanted, function (host, policy)
 		for domain, exception in pairs(policy.exceptions) do
 			local key = table.concat({ domain, exception.expires, exception.reason, exception.level or "",
 				exception.unauthenticated_s2s or "" }, "\0")
@@ -68,11 +108,35 @@ local function exceptions(service, now)
 	return list
 end
 
-local function warnings(service, now)
+-- What the exceptions open on the contexts that hosts have for other servers. In report mode they open
+-- nothing.
+local function opened(service, wanted, now)
 	local list, add = shared_list(service.server)
-	service.policies:each(function (host, policy)
-		for _, warning in ipairs(policy:warnings(now)) do
+	local next_turn = service.server.turns()
+	each_policy(service, wanted, function (host, policy)
+		if host == "*" or policy.mode == "report" or not next(policy.exceptions) then
+			return
+		end
+		for _, item in ipairs(opened_by_exceptions.on_host(service.server, service.adopted, host, policy, now)) do
+			add(item.domain .. "\0" .. item.text, host, item)
+		end
+		next_turn()
+	end)
+	table.sort(list, by_domain)
+	return list
+end
+
+local function warnings(service, wanted, now)
+	local list, add = shared_list(service.server)
+	each_policy(service, wanted, function (host, policy)
+		local function option(name)
+			return service.server.option(host, name)
+		end
+		for _, warning in ipairs(policy:warnings(now, option)) do
 			add(warning.message, host, { domain = warning.domain, kind = warning.kind, message = warning.message })
+		end
+		for _, message in ipairs(service.outages:of(host)) do
+			add(message, host, { kind = "outage", message = message })
 		end
 	end)
 	for _, host in ipairs(service.server.hosts()) do
@@ -81,64 +145,22 @@ local function warnings(service, now)
 			add(reason, host, { kind = "no-starttls", message = reason })
 		end
 	end
+	local store = service.adopted:sessions()
+	local message = store and session_memory.warning(store:stats())
+	if message then
+		add(message, "*", { kind = "unlocked", message = message })
+	end
 	table.sort(list, by_domain)
 	return list
 end
 
----- Contexts ------------------------------------------------------------------
-
--- Read back from OpenSSL. `entry`: see adopted_contexts.lua.
-local function context_row(server, entry, context, now)
-	local settings = context and context:settings()
-	local certificate = context and context:inspect().certificate
-	local ends = certificate and certificate:facts().not_after
-	local row = {
-		host = entry.given.host, role = entry.given.role, service = entry.service or "STARTTLS",
-		policy = entry.policy:name(), mode = entry.policy.mode, domain = entry.policy.exception and entry.given.domain,
-		failure = entry.failure, resumption = entry.session_name ~= nil,
-		certificate_ends = ends, certificate_days_left = ends and math.floor((ends - now) / DAY),
+-- The store of sessions that can be resumed: nil if there is none.
+local function sessions(service)
+	local store = service.adopted:sessions()
+	local stats = store and store:stats()
+	return stats and {
+		count = stats.sessions, capacity = stats.capacity, bytes = stats.bytes, locked = stats.locked,
 	}
-	if settings and not entry.failure then
-		row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
-		row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
-		row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
-	end
-	return row
-end
-
-local function sort_key(row)
-	return ("%s\0%s\0%s\0%s"):format(row.host or "", row.role, row.service, row.domain or "")
-end
-
--- Equal rows appear once: the server may keep contexts that it has replaced for a while.
-local function context_rows(service, now)
-	local server = service.server
-	local rows, seen, next_turn = server.list {}, {}, server.turns()
-	service.adopted:each(function (entry, context)
-		local row = context_row(server, entry, context, now)
-		local key = ("%s\0%s\0%s\0%s"):format(sort_key(row), row.policy, row.failure or "", row.certificate_ends or "")
-		if not seen[key] then
-			seen[key] = true
-			rows[#rows + 1] = row
-		end
-		next_turn()
-	end)
-	table.sort(rows, function (a, b)
-		return sort_key(a) < sort_key(b)
-	end)
-	return rows
-end
-
--- Hosts without a context for STARTTLS: the server makes it at the first connection.
-local function unused(service, rows)
-	local used, without = {}, service.server.list {}
-	for _, row in ipairs(rows) do
-		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
-	end
-	for _, host in ipairs(service.policies:hosts()) do
-		without[#without + 1] = not used[host] and not service.server.lacks_starttls(host) and host or nil
-	end
-	return without
 end
 
 ---- Overridden settings -------------------------------------------------------
@@ -148,21 +170,22 @@ local options_of_server = {
 	"s2s_secure_auth", "s2s_insecure_domains",
 }
 
-local function overridden(service)
+local function overridden(service, wanted)
 	local server = service.server
 	local list, add = shared_list(server)
-	service.policies:each(function (host, policy)
-		local options = {}
+	each_policy(service, wanted, function (host, policy)
+		local set = {}
 		for _, name in ipairs(options_of_server) do
-			options[name] = server.option(host, name)
+			set[name] = server.option(host, name)
 		end
-		for _, message in ipairs(overrides.of_options(policy, options)) do
+		for _, message in ipairs(overrides.of_options(policy, set)) do
 			add(message, host, { message = message })
 		end
 	end)
 	local next_turn = server.turns()
 	service.adopted:each(function (entry)
-		for _, message in ipairs(entry.policy.exception and {} or overrides.of_context(entry)) do
+		local is_wanted = not entry.policy.exception and (not wanted or wanted == entry.given.host)
+		for _, message in ipairs(is_wanted and overrides.of_context(entry) or {}) do
 			local item = add(message, entry.given.host or "*", { message = message, roles = server.list {} })
 			push_new(item.roles, entry.given.role)
 			table.sort(item.roles)
@@ -173,13 +196,21 @@ local function overridden(service)
 	return list
 end
 
-local function data(service)
-	local now = os.time()
-	local rows = context_rows(service, now)
+-- Or nil and a message.
+local function data(service, wanted)
+	local server, now = service.server, os.time()
+	if wanted and not server.is_host(wanted) then
+		return nil, ("%s is no host of this server"):format(quote(wanted))
+	end
+	local rows = status_contexts.rows(service, wanted, now)
 	return {
-		version = version, versions = ("%s, %s"):format(service.server.versions(), core.openssl:match "^%S+ %S+"),
-		policies = policies(service), contexts = rows, unused = unused(service, rows), overridden = overridden(service),
-		exceptions = exceptions(service, now), warnings = warnings(service, now),
+		version = version, versions = ("%s, %s"):format(server.versions(), core.openssl:match "^%S+ %S+"),
+		policies = policies(service, wanted), options = options_in_force(service, wanted),
+		uncovered = uncovered(service, wanted),
+		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
+		exceptions = exceptions(service, wanted, now), opened = opened(service, wanted, now),
+		warnings = warnings(service, wanted, now),
+		sessions = sessions(service),
 	}
 end
 
@@ -193,39 +224,22 @@ local function print_policies(out, found)
 	out:table({ "Host", "Policy", "Mode", "Unauthenticated s2s" }, rows)
 end
 
-local function policy_of(row)
-	return row.failure and "no TLS" or (row.mode == "report" and "report mode: " or "") .. row.policy
-end
-
-local function certificate_of(row)
-	if not row.certificate_ends then
-		return "none"
-	end
-	return ("%s (%s)"):format(date.of(row.certificate_ends),
-		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
-end
-
-local function print_contexts(out, found)
-	local rows = {}
-	for index, row in ipairs(found.contexts) do
-		rows[index] = {
-			row.host or "any", row.role, row.service, policy_of(row), row.lowest or "",
-			row.highest or "", row.suites and ("%d"):format(row.suites) or "",
-			row.groups and table.concat(row.groups, " ") or "", row.dh_bits and ("%d"):format(row.dh_bits) or "",
-			row.resumption and "yes" or "no", certificate_of(row),
-		}
+local function print_options(out, found)
+	local rows, resumption = {}, nil
+	for index, row in ipairs(found.options) do
+		rows[index] = { host_names(row.hosts), row.profile, row.level, row.certificate_change,
+			row.notify_admins and "yes" or "no" }
+		resumption = resumption or row.resumption
 	end
 	if rows[1] then
-		out:table({ "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
-			"Resumption", "Certificate until" }, rows, 5)
+		out:table({ "Options of", "Profile", "Level", "Certificate change", "Notify admins" }, rows)
 	end
-	for _, row in ipairs(found.contexts) do
-		if row.failure then
-			out:print("No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
-		end
+	if resumption then
+		out:print("Resumption: %s, lifetime %d s, memory %d MiB, address share %d", resumption.enabled and "on" or "off",
+			resumption.lifetime, resumption.memory, resumption.address_share)
 	end
-	if found.unused[1] then
-		out:print("No STARTTLS context yet, the server makes it at the first connection: %s", host_names(found.unused))
+	if found.uncovered[1] then
+		out:wrapped("Not covered, so TLS is the server's own: %s", host_names(found.uncovered))
 	end
 end
 
@@ -240,12 +254,28 @@ local function print_exceptions(out, found)
 	end
 end
 
-local function show(out, service)
-	local found = data(service)
+local function print_sessions(out, found)
+	local row = found.sessions
+	if row then
+		out:print("Sessions to resume: %d of at most %d, %s", row.count, row.capacity,
+			row.locked and "locked in memory" or "not locked in memory")
+	end
+end
+
+local function show(out, service, wanted)
+	local found, message = data(service, wanted)
+	if not found then
+		return nil, message
+	end
 	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
-	print_contexts(out, found)
+	print_options(out, found)
+	status_contexts.print(out, found)
 	print_exceptions(out, found)
+	for _, row in ipairs(found.opened) do
+		out:wrapped("The exception for %s opens on %s: %s", row.domain, host_names(row.hosts), row.text)
+	end
+	print_sessions(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)
@@ -260,8 +290,9 @@ end
 --- See run.lua.
 return {
 	name = "status",
-	help = "Show the policy of each host, the TLS contexts as OpenSSL has them, overridden settings, exceptions and "
-		.. "warnings",
+	argument = "host",
+	help = "Show the version, the policy and the options of each host or of one, the TLS contexts as OpenSSL has them, "
+		.. "overridden settings, exceptions and warnings",
 	data = data,
 	show = show,
 }

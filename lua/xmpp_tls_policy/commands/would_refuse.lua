@@ -27,10 +27,13 @@ local function rows_of(peers)
 end
 
 -- Prints the report of one host, and returns the number of its peers.
-local function print_report(out, found)
+local function print_report(out, found, outages)
 	local peers = found.report:list()
 	local rows = rows_of(peers)
 	out:print("%s", found.host)
+	for _, message in ipairs(outages) do
+		out:print("Outage: %s", message)
+	end
 	if rows[1] then
 		out:table({ "Peer", "Clause", "Last", "Why" }, rows)
 	end
@@ -56,6 +59,7 @@ return {
 			items[#items + 1] = {
 				host = of_host.host, seen = of_host.report:counts(),
 				estimate = list(of_host.report:estimate(of_host.level)),
+				outages = list { (table.unpack or unpack)(service.outages:of(of_host.host)) },
 			}
 			for _, peer in ipairs(of_host.report:list()) do
 				peer.host, peer.clauses = of_host.host, list(peer.clauses)
@@ -69,10 +73,14 @@ return {
 		if not found then
 			return nil, message
 		end
-		local number = 0
+		local number, without_tls = 0, 0
 		for _, of_host in ipairs(found) do
-			number = number + print_report(out, of_host)
+			local outages = service.outages:of(of_host.host)
+			without_tls = without_tls + (outages[1] and 1 or 0)
+			number = number + print_report(out, of_host, outages)
 		end
-		return true, ("%s would be cut off, on %s"):format(counted(number, "peer"), counted(#found, "host"))
+		return true, ("%s%s would be cut off, on %s"):format(
+			without_tls > 0 and ("all TLS of %s, and beside that "):format(counted(without_tls, "host")) or "",
+			counted(number, "peer"), counted(#found, "host"))
 	end,
 }

@@ -1,6 +1,7 @@
 --- The LuaSec contexts of a server that are under a policy: they are adopted, brought under it
 -- and given back. One object for the process; it outlives a reload of the module.
 local core = require "xmpp_tls_policy.core"
+local trial = require "xmpp_tls_policy.contexts.trial"
 local known_settings = require "xmpp_tls_policy.contexts.known_settings"
 
 local adopted_contexts = {}
@@ -114,18 +115,39 @@ end
 -- The core reports handshakes that fail on the context under the label. In report mode it also
 -- keeps the offers of those that finish.
 local function observe(self, entry, context)
-	self._last_label = self._last_label + 1
-	entry.label = self._last_label
-	self._labels[entry.label] = entry
+	if not entry.label then
+		self._last_label = self._last_label + 1
+		entry.label = self._last_label
+		self._labels[entry.label] = entry
+	end
 	return context:observe(entry.label, entry.policy.mode == "report")
 end
 
+-- A policy as it would be in force on a context (see policy/enforcement.lua), and a message if the
+-- context could not be released. The context is observed no more.
+local function foresee(self, context, policy, given)
+	local foreseen, message = trial.of(context, function ()
+		return apply(self, context, { policy = policy, given = given, marks = fingerprint(given.operator) }, given.operator)
+	end)
+	return policy:enforcement(foreseen), message
+end
+
+-- The same for a context in report mode.
+local function try(self, entry, context, policy)
+	local message
+	entry.enforcements[policy], message = foresee(self, context, policy, entry.given)
+	entry.warning = entry.warning or message
+end
+
 -- In report mode the context stays as the server made it.
-local function leave(entry, context)
+local function leave(self, entry, luasec, context)
 	local released, message = context:release()
 	entry.settings, entry.dropped = context:settings(), {}
 	entry.certificate = context:inspect().certificate
 	entry.warning = not released and message or nil
+	entry.luasec = setmetatable({ luasec }, weak_values)
+	entry.enforcements = setmetatable({}, weak_keys)
+	try(self, entry, context, entry.policy)
 end
 
 -- Sessions resume only where all of this is the same.
@@ -179,13 +201,13 @@ local function enforce_anew(self, luasec, given, marks)
 	end
 	local entry = {
 		given = given, policy = given.policy, marks = marks, store = self._store, new = true, number = number,
-		service = known and known.service,
+		service = known and known.service, port = known and known.port,
 	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
 		entry.failure = message
 	elseif given.policy.mode == "report" then
-		leave(entry, context)
+		leave(self, entry, luasec, context)
 	else
 		tighten(self, entry, context, given.operator)
 		if not entry.failure then
@@ -209,7 +231,7 @@ end
 --   given, policy
 --   number              a context that was seen later has a higher one
 --   new                 whether this call did anything
---   service             for the caller: the listener whose context it is; nil for STARTTLS
+--   service, port       for the caller: of the listener whose context it is; nil for STARTTLS
 --   settings            those that were applied, not to be changed; in report mode those of the context
 --   before              those that the server had made
 --   dropped             see context:apply
@@ -220,6 +242,7 @@ end
 --   failure             a message: the context could not be brought under the policy, and no
 --                       handshake on it succeeds; or it is another host's, and was not touched
 --   warning             a message: the context could not be observed
+--   enforcements        in report mode: see enforcement below
 function methods:enforce(luasec, given)
 	local entry = self._entries[luasec]
 	if entry and entry.given == given and entry.store == self._store then
@@ -234,6 +257,35 @@ function methods:enforce(luasec, given)
 		return entry
 	end
 	return enforce_anew(self, luasec, given, marks)
+end
+
+--- A policy as it would be in force on a context in report mode (see policy/enforcement.lua), for the
+-- entry of the context; nil where the context is not in report mode, or the server has dropped it.
+function methods:enforcement(entry, policy)
+	local known = entry.enforcements and entry.enforcements[policy]
+	if known or not entry.enforcements then
+		return known
+	end
+	local context = entry.luasec[1] and core.context.adopt(entry.luasec[1])
+	if not context then
+		return nil
+	end
+	try(self, entry, context, policy)
+	local observed, failure = observe(self, entry, context)
+	entry.warning = entry.warning or not observed and failure or nil
+	context:close()
+	return entry.enforcements[policy]
+end
+
+--- The same for a LuaSec context that is not adopted. `given`: as for enforce. Or nil and a message.
+function methods:foresee(luasec, given)
+	local context, message = core.context.adopt(luasec)
+	if not context then
+		return nil, message
+	end
+	local enforcement = foresee(self, context, given.policy, given)
+	context:close()
+	return enforcement
 end
 
 --- Calls enforce again for each adopted context, with the result of `demand(given)` for its earlier
@@ -389,7 +441,7 @@ local function visit_each(self, entries, visit)
 	for _, found in ipairs(list) do
 		local context, _, code = core.context.adopt(found[1])
 		if code ~= "closed" then
-			visit(found[2], context)
+			visit(found[2], context, found[1])
 		elseif self._entries[found[1]] then
 			forget(self, found[1])
 		end
@@ -399,7 +451,7 @@ local function visit_each(self, entries, visit)
 	end
 end
 
---- Calls visit(entry, context) for each adopted context that the server still has, in the order
+--- Calls visit(entry, context, luasec) for each adopted context that the server still has, in the order
 -- in which they were first seen. `context`: a Context of the core, which is closed afterwards; nil
 -- if there is none to be had.
 function methods:each(visit)

@@ -1,5 +1,6 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and those that
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
+local configuration_log = require "xmpp_tls_policy.contexts.configuration_log"
 local domain_name = require "xmpp_tls_policy.core".domain_name
 
 local tls_contexts = {}
@@ -17,6 +18,7 @@ function tls_contexts.new(options)
 		_demands = {}, -- see demand_of
 		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> the peer's domain
 		_search_is_due = false,
+		_log = configuration_log.new(options.server),
 	}, metatable)
 end
 
@@ -53,45 +55,60 @@ local function demand_of(self, host, role, option, domain)
 	return demand
 end
 
+-- The host, the role, and for direct TLS the service and the port of a context.
+local function place_of(entry)
+	local given, service = entry.given, entry.service
+	local place = ("%s, %s"):format(given.host or "any host", given.role)
+	if not service then
+		return place
+	end
+	return ("%s (%s%s)"):format(place, service, entry.port and (", port %d"):format(entry.port) or "")
+end
+
 -- Logs the changes to a context.
 local function log(self, entry)
 	if not entry.new then
 		return
 	end
-	local server, given, service = self._server, entry.given, entry.service
-	local which = ("%s, %s%s"):format(given.host or "any host", given.role, service and " (" .. service .. ")" or "")
+	local server, place = self._server, place_of(entry)
+	local function say(level, format, ...)
+		self._log:add(level, place, format:format(...))
+	end
 	if entry.failure then
-		server.log("*", "error", "%s: no TLS, because its context cannot be brought under %s: %s",
-			which, entry.policy:name(), entry.failure)
+		say("error", "no TLS, because its context cannot be brought under %s: %s", entry.policy:name(), entry.failure)
 		return
 	end
 	if entry.warning then
-		server.log("*", "warn", "%s: handshakes on the context are not all reported: %s", which, entry.warning)
+		say("warn", "handshakes on the context are not all reported: %s", entry.warning)
 	end
 	if entry.policy.mode == "report" then
-		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", which, entry.policy:name())
+		server.log("*", "debug", "%s: the context is not changed; %s is in report mode", place, entry.policy:name())
+		local enforcement = self._adopted:enforcement(entry, entry.policy)
+		-- Those for STARTTLS are looked at when the configuration is loaded (see foreseen_outages.lua).
+		if entry.service and enforcement and enforcement.failure then
+			say("error", "if %s were enforced, nobody could connect with TLS: %s", entry.policy:name(), enforcement.failure)
+		end
 		return
 	end
-	server.log("*", "debug", "%s: the context is under %s", which, entry.policy:name())
+	server.log("*", "debug", "%s: the context is under %s", place, entry.policy:name())
 	for _, loss in ipairs(entry.losses) do
-		server.log("*", "warn", "%s: %s", which, loss)
+		say("warn", "%s", loss)
 	end
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
-		server.log("*", "info", "%s: by the server's own configuration: %s", which, entry.policy:sentence(lack))
+		say("info", "by the server's own configuration: %s", entry.policy:sentence(lack))
 	end
 	if entry.resumption_failure then
-		server.log("*", "error", "%s: no session is resumed: %s", which, entry.resumption_failure)
+		say("error", "no session is resumed: %s", entry.resumption_failure)
 	end
 	if entry.dropped.dh_bits then
-		server.log("*", "warn", "%s: the DH parameters of %d bits were replaced by stronger ones", which,
-			entry.dropped.dh_bits)
+		say("warn", "the DH parameters of %d bits were replaced by stronger ones", entry.dropped.dh_bits)
 	end
 end
 
--- `service`: of a listener; nil for STARTTLS.
-local function enforce(self, context, demand, service)
+-- `listener`: { service, port }; nil for STARTTLS.
+local function enforce(self, context, demand, listener)
 	local entry = self._adopted:enforce(self._server.luasec_context(context), demand)
-	entry.service = service
+	entry.service, entry.port = listener and listener.service, listener and listener.port
 	log(self, entry)
 	return entry
 end
@@ -104,7 +121,7 @@ local function enforce_names(self, found, host)
 	local entries = {}
 	for name, context in pairs(found.names) do
 		local known = host and name ~= host and self._adopted:get(self._server.luasec_context(context))
-		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found.service)
+		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found)
 		-- Clients ask for it in A-labels (rfc6066.3.name-in-a-labels).
 		entries[domain_name(name) or name] = entries[name]
 	end
@@ -129,7 +146,7 @@ end
 --- Brings the contexts of all listeners for direct TLS under their policies.
 function methods:search_direct_tls()
 	for _, found in ipairs(self._server.direct_tls_contexts()) do
-		enforce(self, found.context, demand_of(self, nil, found.role, found.option), found.service)
+		enforce(self, found.context, demand_of(self, nil, found.role, found.option), found)
 		enforce_names(self, found)
 	end
 	self:keep_named()
@@ -164,15 +181,24 @@ end
 --- Brings contexts under their policies: at once, as connections may be accepted before any
 -- timer, and once more when the event that is being handled is over. To be called without a host
 -- after the configuration was loaded or a listener was added; with a host after the server made
--- the contexts of that host.
+-- the contexts of that host. At its start a server makes all hosts in one event: from the second on,
+-- only the context that has the host's name is looked at at once.
 function methods:search(host)
-	if host then
+	if host and self._search_is_due then
+		for _, found in ipairs(self._server.direct_tls_contexts()) do
+			local context = rawget(found.names, host)
+			if context then
+				enforce(self, context, demand_of(self, host, found.role, found.option), found.service)
+			end
+		end
+	elseif host then
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
 			enforce_names(self, found, host)
 		end
 		self:keep_named()
 	else
 		self._demands = {}
+		self._log:forget()
 		enforce_all(self)
 	end
 	search_again(self)

@@ -36,9 +36,6 @@ local alerts = {
 	unsupported_certificate = "does not support this kind of certificate; needs one with another key or usage",
 	certificate_required = "wants a client certificate; needs one that it accepts",
 	access_denied = "does not accept the server's certificate for this purpose",
-	protocol_version = "has no TLS version that is allowed here",
-	handshake_failure = "has nothing in common with what is allowed here",
-	insufficient_security = "wants stronger ciphers than are allowed here",
 	unrecognized_name = "does not serve the name that it was asked for",
 	no_application_protocol = "does not speak XMPP on that port, by ALPN",
 }
@@ -88,6 +85,14 @@ end
 
 local key_names = { RSA = "RSA", ["RSA-PSS"] = "RSA-PSS", EC = "ECDSA", ED25519 = "Ed25519", ED448 = "Ed448" }
 
+-- The kind of thing that would do where the policy alone refuses nothing.
+local function what_would_do(hello, given)
+	if given.policy.mode ~= "report" and remedies.accepts(given.before, given.certificate, hello) then
+		return "that the policy and the server's own configuration both allow"
+	end
+	return "that the server's own configuration has"
+end
+
 -- The server's own configuration or certificate has none of the ClientHello, be it that the policy
 -- allows some (`is_allowed`), or that it is in report mode.
 local function about_configuration(hello, missing, given, is_allowed)
@@ -101,9 +106,10 @@ local function about_configuration(hello, missing, given, is_allowed)
 	elseif missing == "version" then
 		sentence = fault_of(hello, missing, nil, given.settings) .. ", which the server's own configuration does not have"
 	else
-		sentence = fault_of(hello, missing, "that the server's own configuration has", given.settings)
+		sentence = fault_of(hello, missing, what_would_do(hello, given), given.settings)
 	end
-	return sentence .. needs(remedies.of_peer(hello, missing, given), configuration or certificate)
+	return sentence .. needs(remedies.of_peer(hello, missing, given), configuration or certificate,
+		remedies.of_policy(hello, given))
 end
 
 -- The server has no certificate. It may be that the peer has to offer something else, too.
@@ -125,6 +131,14 @@ local function clauses_of_security_level(policy)
 	return ids
 end
 
+-- Whether the policy refuses a ClientHello by no clause of its own, but by the security level.
+local function is_below_security_level(hello, given)
+	local settings = given.policy:settings()
+	local refused = not remedies.accepts(settings, given.certificate, hello)
+	settings.security_level = nil
+	return refused and remedies.accepts(settings, given.certificate, hello)
+end
+
 local function explain_client_hello(hello, given)
 	local breaches, forbidden = given.policy:judge_client_hello(hello)
 	local is_reported = given.policy.mode == "report"
@@ -135,27 +149,40 @@ local function explain_client_hello(hello, given)
 	if not missing then
 		return nil
 	end
-	local policy_remedy = remedies.of_policy(hello, given)
-	if not policy_remedy and (is_reported or not forbidden) then
-		return about_configuration(hello, missing, given, not forbidden), {}
+	local is_weak = not forbidden and is_below_security_level(hello, given)
+	if is_reported or not forbidden and not is_weak then
+		return about_configuration(hello, missing, given, not forbidden and not is_weak), {}
 	end
 	return fault_of(hello, missing, "that is allowed", given.settings)
-		.. needs(remedies.of_peer(hello, missing, given), policy_remedy),
-		forbidden and verdict.clauses(breaches) or clauses_of_security_level(given.policy)
+		.. needs(remedies.of_peer(hello, missing, given), remedies.of_policy(hello, given)),
+		is_weak and clauses_of_security_level(given.policy) or verdict.clauses(breaches)
 end
 
 -- ---- alerts and other ends ---------------------------------------------------------
 
 -- Alerts of a server that accepts nothing of our ClientHello. They do not say why.
-local mismatches = { protocol_version = true, handshake_failure = true, insufficient_security = true }
+local mismatches = {
+	protocol_version = "has no TLS version that is allowed here",
+	handshake_failure = "has nothing in common with what is allowed here",
+	insufficient_security = "wants stronger ciphers than are allowed here",
+}
+
+-- The same alerts of a client: it got our choice, and does not accept it.
+local refused_choices = {
+	protocol_version = "does not accept the TLS version that was chosen",
+	handshake_failure = "does not accept what was chosen of its offer",
+	insufficient_security = "wants stronger ciphers than the one that was chosen",
+}
 
 local function with_exception(fault, given)
 	return server_choices.exception_offers_more(given) and fault .. "; an exception may help" or fault
 end
 
 local function explain_alert(alert, given)
-	local meaning = alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
-	return mismatches[alert] and with_exception(meaning, given) or meaning
+	if given.role == "s2sout" and mismatches[alert] then
+		return with_exception(mismatches[alert], given)
+	end
+	return refused_choices[alert] or alerts[alert] or ("ended the handshake with the alert %s"):format(alert)
 end
 
 -- Reasons of our OpenSSL that are about the certificate of this server.

@@ -7,6 +7,7 @@ local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local network = require "xmpp_tls_policy.network"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
 local shown = require "xmpp_tls_policy.text".shown
 
 local failed_handshakes = {}
@@ -18,15 +19,16 @@ local function clock()
 	return os.time()
 end
 
---- `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `metrics`; `kept`: the
--- failed handshakes of the load before, or nil: the list goes on from there. `now`: function() ->
--- UTC seconds, the system's by default.
+--- `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `metrics`; `peers`: see
+-- refused_peers.lua (nil: its own); `kept`: the failed handshakes of the load before, or nil: the list
+-- goes on from there. `now`: function() -> UTC seconds, the system's by default.
 function failed_handshakes.new(options)
 	local kept = options.kept
 	return setmetatable({
 		_server = options.server,
 		_adopted = options.adopted,
 		_metrics = options.metrics,
+		_peers = options.peers or refused_peers.new { now = options.now or clock },
 		_latest = kept and kept._latest or latest_entries.new(),
 		_lines = kept and kept._lines or log_limit.new { now = options.now or clock },
 	}, metatable)
@@ -40,7 +42,9 @@ local function entry_of(self, record)
 		alert_sent = record.alert_sent, reason = record.reason,
 		_record = record, _context = record.label and self._adopted:by_label(record.label),
 	}
-	if record.role == "client" then
+	local role = made._context and made._context.given.role
+	-- Of an incoming stream it is the name that its header claimed before STARTTLS.
+	if record.role == "client" or role == "s2sin" then
 		made.domain = record.server_name and shown(record.server_name)
 	end
 	return made
@@ -117,8 +121,17 @@ function methods:collect(log, tell)
 		local entry = entry_of(self, record)
 		self._metrics:failed_handshake(entry._context and entry._context.given.role, is_by_us(record))
 		self._latest:add(entry)
-		if self._lines:allows(network.of(entry.address)) then
-			log("info", "TLS handshake failed: %s", failed_handshakes.line(explained(self, entry)))
+		local is_logged = self._lines:allows(network.of(entry.address))
+		local context = entry._context and entry._context.given or {}
+		if is_logged then
+			explained(self, entry)
+		end
+		self._peers:add {
+			role = context.role, host = context.host, domain = entry.domain, address = entry.address, text = entry.text,
+			clauses = entry.clauses,
+		}
+		if is_logged then
+			log("info", "TLS handshake failed: %s", failed_handshakes.line(entry))
 			self._metrics:refusal(entry.role, "handshake", entry.clauses)
 			tell(entry)
 		end
@@ -133,7 +146,7 @@ function methods:collect(log, tell)
 end
 
 --- The latest failed handshakes, the latest first: a list of { time (UTC seconds), what =
--- "handshake", host (nil: none in particular), role, domain (of a server), address, port, policy,
+-- "handshake", host (nil: none in particular), role, domain (of a server; a claim of s2sin), address, port, policy,
 -- text, clauses = list of ids, alert, alert_sent, reason, offer (see client_hello.named) }.
 function methods:list()
 	local list = self._latest:list()

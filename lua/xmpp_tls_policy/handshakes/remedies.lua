@@ -1,4 +1,4 @@
--- The remedies for an offer that a server of ours refused. Each is applied to the settings or to the
+--- The remedies for an offer that a server of ours refused. Each is applied to the settings or to the
 -- offer, and counts only if the offer would then be accepted.
 local available = require "xmpp_tls_policy.policy.available"
 local client_hello = require "xmpp_tls_policy.policy.client_hello"
@@ -11,9 +11,13 @@ local rank, version_names = suites.rank, suites.version_names
 
 local remedies = {}
 
-local function accepts(settings, certificate, hello)
+--- Whether a server with settings (nil: with none) and a certificate (see policy/negotiation.lua) would
+-- accept a ClientHello.
+function remedies.accepts(settings, certificate, hello)
 	return settings ~= nil and negotiation.of_settings(available.only(settings), certificate):missing(hello) == nil
 end
+
+local accepts = remedies.accepts
 
 -- ---- the peer --------------------------------------------------------------------
 
@@ -147,22 +151,22 @@ end
 
 -- ---- the policy ------------------------------------------------------------------
 
+local function accepts_under(policy, hello, given)
+	return accepts(policy:settings_for(given.before, given.operator), given.certificate, hello)
+end
+
 --- The milder level or the exception that would let the peer in, in words; nil if neither does.
 function remedies.of_policy(hello, given)
 	local policy = given.policy
-	local milder = policy.mode ~= "report" and policy:milder()
-	if not milder then
+	if policy.mode == "report" then
 		return nil
 	elseif given.role == "c2s" then
-		return accepts(milder:settings_for(given.before, given.operator), given.certificate, hello)
-			and ('level = "%s"'):format(milder.level) or nil
+		local milder = policy:milder()
+		return milder and accepts_under(milder, hello, given) and ('level = "%s"'):format(milder.level) or nil
+	elseif accepts_under(policy:mildest_exception(), hello, given) then
+		-- Direct TLS ends its handshake before the server names its domain.
+		return given.direct_tls and "an exception, and STARTTLS" or "an exception"
 	end
-	local excepted = policy:mildest_exception()
-	if not accepts(excepted:settings_for(given.before, given.operator), given.certificate, hello) then
-		return nil
-	end
-	-- Direct TLS ends its handshake before the server names its domain.
-	return given.direct_tls and "an exception, and STARTTLS" or "an exception"
 end
 
 -- ---- the server's own configuration ----------------------------------------------
@@ -206,7 +210,7 @@ local changes = {
 		return chosen.group and chosen.group.name
 	end },
 	{ function (before)
-		before.dh_bits = before.dh_bits or 2048
+		before.dh_bits, before.has_dhe = before.dh_bits or 2048, true
 	end, function (_, chosen)
 		return chosen.suite.key_exchange == "DHE" and "DH parameters" or nil
 	end },

@@ -11,8 +11,9 @@ local server_choices = {}
 -- (SSL_CTX_set_security_level(3)).
 local key_bits = { [0] = 0, 1024, 2048, 3072, 7680, 15360 }
 
+-- The level for what a handshake negotiates.
 local function level_of(settings)
-	return settings.security_level or 0
+	return not settings.insecure_strength and settings.security_level or 0
 end
 
 -- ---- fields of settings ------------------------------------------------------------
@@ -80,10 +81,10 @@ local faults = {
 	["bad ecpoint"] = { nil, "sent a malformed key" },
 }
 
--- The settings that an exception would put on the context, nil if there can be none.
+-- The settings that an exception would put on the context; nil in report mode, or if none can.
 local function excepted_settings(given)
 	local policy = given.policy
-	if policy.mode == "report" or not policy:milder() then
+	if policy.mode == "report" or policy.opens then
 		return nil
 	end
 	local settings = policy:mildest_exception():settings_for(given.before, given.operator)

@@ -92,7 +92,8 @@ function client_hello.newest(hello)
 end
 
 -- A sentence about a ClientHello of which nothing can be negotiated. `missing`: "version",
--- "suite" or "group" (see negotiation.lua); `minimum_version`: the oldest that is allowed.
+-- "suite", "group" or "signature" (see negotiation.lua); `minimum_version`: the oldest that is
+-- allowed.
 function client_hello.sentence(hello, missing, minimum_version)
 	if missing == "version" then
 		return ("nothing newer than %s is offered; %s or newer is needed"):format(
@@ -100,6 +101,9 @@ function client_hello.sentence(hello, missing, minimum_version)
 	elseif missing == "suite" then
 		return ("none of the cipher suites offered complies: %s"):format(
 			text.short_list(names(hello.suites, suites.by_number) or {}, 4))
+	elseif missing == "signature" then
+		return ("none of the signature schemes offered complies: %s"):format(
+			text.short_list(names(hello.signature_schemes, signature_schemes.by_number) or {}, 4))
 	end
 	return ("none of the groups offered complies: %s"):format(
 		text.short_list(names(hello.groups, suites.groups_by_number) or {}, 4))

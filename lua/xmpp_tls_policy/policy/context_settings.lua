@@ -1,6 +1,6 @@
 -- The settings that a policy puts on a context which a server has made: what the policy
 -- permits, of what the server offers without it, and what the policy adds to the server's own
--- defaults.
+-- defaults. The policy of an exception opens the context for its peer.
 local settings = require "xmpp_tls_policy.policy.settings"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
@@ -22,7 +22,8 @@ local function range_name(minimum, maximum)
 	return version_names[minimum] .. " to " .. version_names[maximum]
 end
 
--- The oldest and the newest version that both allow. Or nil, a message and a code.
+-- The oldest and the newest version that both allow; an exception's policy goes below the server's
+-- oldest. Or nil, a message and a code.
 local function versions_of_both(policy, ours, in_force)
 	local minimum, maximum = in_force.minimum_version or oldest, in_force.maximum_version or newest
 	for _, version in ipairs({ minimum, maximum }) do
@@ -31,7 +32,7 @@ local function versions_of_both(policy, ours, in_force)
 				text.printable(version)), "version"
 		end
 	end
-	local stricter = settings.newer(ours.minimum_version, minimum)
+	local stricter = policy.opens and ours.minimum_version or settings.newer(ours.minimum_version, minimum)
 	if rank[stricter] > rank[maximum] then
 		return nil, ("no TLS version is left: %s, allows %s; the server's own configuration allows %s"):format(
 			policy:name(), range_name(ours.minimum_version, newest), range_name(minimum, maximum)), "empty"
@@ -84,11 +85,22 @@ local function of_defaults(allowed, list, in_force)
 	return kept
 end
 
+-- All that the policy permits, but those on request only if the server offers them.
+local function of_exception(allowed, list, theirs)
+	local is_theirs, kept = set_of(theirs), {}
+	for _, record in ipairs(allowed[list]) do
+		kept[#kept + 1] = (not record.on_request or is_theirs[record.name:lower()]) and record.name or nil
+	end
+	return kept
+end
+
 -- All lists, by name. `permitted`: the policy's own settings.
-local function lists_of_both(allowed, permitted, in_force, operator)
+local function lists_of_both(policy, allowed, permitted, in_force, operator)
 	local lists = {}
 	for _, list in ipairs(settings.lists) do
-		if operator[list] then
+		if policy.opens then
+			lists[list] = of_exception(allowed, list, in_force[list])
+		elseif operator[list] then
 			lists[list] = of_operator(allowed, list, in_force[list] or {})
 		elseif in_force[list] then
 			lists[list] = of_defaults(allowed, list, in_force)
@@ -171,8 +183,17 @@ end
 
 -- ---- all -------------------------------------------------------------------------
 
+-- What an exception's policy asks for beside its lists. OpenSSL's security level still holds for
+-- certificates; for the rest it holds if the policy asks for one.
+local function open(made, permitted)
+	made.dh_bits = permitted.dh_bits
+	made.insecure_versions = true
+	made.insecure_strength = permitted.security_level == nil or nil
+end
+
 -- The settings for a context, as a new table.
---   policy    for its name
+--   policy    its name, and whether it `opens`: the policy of an exception grants all that it
+--             permits, whatever the server or the operator allows all others
 --   allowed   all that it allows (see settings.lua)
 --   in_force  the settings read back from the server's context, and has_dhe, false if it has no DH
 --             parameters, so that it negotiates no DHE whatever its suites; nil: unknown
@@ -193,7 +214,7 @@ function context_settings.of(policy, allowed, in_force, operator)
 		return nil, maximum, code
 	end
 	made.minimum_version, made.maximum_version = minimum, in_force.maximum_version
-	for list, names in pairs(lists_of_both(allowed, permitted, in_force, operator)) do
+	for list, names in pairs(lists_of_both(policy, allowed, permitted, in_force, operator)) do
 		made[list] = names
 	end
 	local losses, message, failure = narrow(made, policy, permitted, in_force, operator, maximum)
@@ -206,6 +227,9 @@ function context_settings.of(policy, allowed, in_force, operator)
 	end
 	for _, switch in ipairs(settings.switches) do
 		made[switch] = made[switch] or in_force[switch]
+	end
+	if policy.opens then
+		open(made, permitted)
 	end
 	return made, losses
 end

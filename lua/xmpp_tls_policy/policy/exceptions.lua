@@ -103,9 +103,10 @@ end
 
 -- ---- use -------------------------------------------------------------------------
 
--- Whether an exception makes anything of a policy milder.
+-- Whether an exception has an effect beside a policy. A level opens contexts beyond the server's own
+-- settings, also if it is the policy's.
 local function has_effect(policy, exception)
-	return exception.level ~= nil and exception.level ~= policy.level
+	return exception.level ~= nil
 		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= policy.unauthenticated_s2s
 end
 
@@ -118,7 +119,36 @@ function exceptions.find(policy, domain, now)
 	end
 end
 
+-- Whether a list of domains in the server's options names a domain.
+local function names(list, domain)
+	for _, name in pairs(type(list) == "table" and list or { list }) do
+		if type(name) == "string" and domain_name(name) == domain then
+			return true
+		end
+	end
+	return false
+end
+
+-- The reason why the server itself accepts no dialback from a peer, or nil. `option(name)`: the value of
+-- an option of the server.
+local function refused_by_server(exception, option)
+	if exception.unauthenticated_s2s ~= "dialback" then
+		return nil
+	elseif option "s2s_secure_auth" == true then
+		return not names(option "s2s_insecure_domains", exception.domain)
+			and ("s2s_secure_auth is on, and s2s_insecure_domains does not name %s"):format(exception.domain) or nil
+	end
+	return names(option "s2s_secure_domains", exception.domain)
+		and ("s2s_secure_domains names %s"):format(exception.domain) or nil
+end
+
 local NOTICE = 14 * date.DAY
+
+local function obstructed(exception, option)
+	local reason = refused_by_server(exception, option)
+	return reason and ("the exception for %s (%s) %s: %s"):format(exception.domain, text.quote(exception.reason),
+		exception.level and "lets nobody in by dialback" or "has no effect", reason)
+end
 
 local function warning(policy, exception, now)
 	local reason = text.quote(exception.reason)
@@ -134,17 +164,30 @@ local function warning(policy, exception, now)
 	end
 end
 
+local function no_options()
+	return nil
+end
+
 -- Warnings about the exceptions of a policy at a time in UTC seconds: a list, sorted by
 -- domain, of { domain, kind = "ended" | "ending" (within two weeks) | "idle" (it has no
--- effect), message }.
-function exceptions.warnings(policy, now)
+-- effect) | "obstructed" (the server's own options take its effect away), message }.
+-- `option(name)`: the value of an option of the server, nil if it is not set; nil: unknown.
+function exceptions.warnings(policy, now, option)
 	local list = {}
-	for domain, exception in pairs(policy.exceptions) do
-		local message, kind = warning(policy, exception, now)
+	local function add(domain, message, kind)
 		list[#list + 1] = message and { domain = domain, kind = kind, message = message } or nil
 	end
+	for domain, exception in pairs(policy.exceptions) do
+		local reason = now < exception.ends and obstructed(exception, option or no_options) or nil
+		add(domain, reason, "obstructed")
+		local message, kind = warning(policy, exception, now)
+		add(domain, not (reason and kind == "idle") and message or nil, kind)
+	end
 	table.sort(list, function(a, b)
-		return a.domain < b.domain
+		if a.domain ~= b.domain then
+			return a.domain < b.domain
+		end
+		return a.kind < b.kind
 	end)
 	return list
 end

@@ -16,19 +16,24 @@ local MOST = 16
 local LONGEST = 100
 
 -- The fields of a ClientHello that decide about it.
-local deciding = { "versions", "suites", "groups" }
+local deciding = { "versions", "suites", "groups", "signature_schemes" }
 
 -- The verdicts of a policy.
 --   entries  of the policy: list of { id, document, section, level, enforced }
 --   clauses  id -> clause
 --   allowed  all that the policy allows, in order of preference (see settings.lua)
-function hello_verdicts.new(entries, clauses, allowed)
+--   context  on which it would be in force: { before, settings, certificate }, as in
+--            enforcement.lua; nil: none in particular
+function hello_verdicts.new(entries, clauses, allowed, context)
+	local limits = context and { certificate = context.certificate or false }
 	return setmetatable({
 		_entries = entries,
 		_clauses = clauses,
 		_allowed = allowed,
-		_negotiation = negotiation.new(allowed),
-		_unrestricted = negotiation.new(settings.unrestricted()),
+		_limits = limits,
+		_negotiation = context and negotiation.of_settings(context.settings, limits.certificate) or negotiation.new(allowed),
+		_served = context and negotiation.of_settings(context.before, limits.certificate),
+		_unrestricted = negotiation.new(settings.unrestricted(), limits),
 		_by_clause = {}, -- id -> { negotiation, minimum_version } under that clause alone
 		_known = {},
 		_known_count = 0,
@@ -39,7 +44,8 @@ local function by_clause(self, id)
 	if not self._by_clause[id] then
 		local allowed = settings.unrestricted()
 		settings.restrict(allowed, self._clauses[id], true)
-		self._by_clause[id] = { negotiation = negotiation.new(allowed), minimum_version = allowed.minimum_version }
+		local limits = self._limits and { certificate = self._limits.certificate, security_level = allowed.security_level }
+		self._by_clause[id] = { negotiation = negotiation.new(allowed, limits), minimum_version = allowed.minimum_version }
 	end
 	return self._by_clause[id]
 end
@@ -66,12 +72,24 @@ local function breaches_of(self, hello, missing)
 	return alone[1] and alone or together
 end
 
+-- No clause rules it out: the settings of both leave nothing for it.
+local function breach_of_both(self, hello, missing)
+	local sentence = client_hello.sentence(hello, missing, self._allowed.minimum_version)
+	return verdict.breach({ id = "ssl", enforced = true },
+		sentence .. "; the policy allows some of it, and the server's own ssl options or certificate do not")
+end
+
 local function judge(self, hello)
 	local missing = self._negotiation:missing(hello)
-	if missing then
-		return { missing = missing, breaches = breaches_of(self, hello, missing) }
+	if not missing then
+		return { breaches = {}, chosen = self._negotiation:choose(hello) }
 	end
-	return { breaches = {}, chosen = self._negotiation:choose(hello) }
+	-- A clause is to blame for the part of the offer that would be negotiated without it.
+	local breaches = breaches_of(self, self._served and self._served:reduced(hello) or hello, missing)
+	if self._served and not breaches[1] then
+		breaches[1] = breach_of_both(self, hello, missing)
+	end
+	return { missing = missing, breaches = breaches }
 end
 
 local function weighted_sum(numbers)
@@ -85,6 +103,7 @@ end
 -- A number by which ClientHellos are found. Others may share it; so is_same decides.
 local function hash_of(hello)
 	return weighted_sum(hello.versions or {}) + 3 * weighted_sum(hello.suites or {}) + 7 * weighted_sum(hello.groups or {})
+		+ 11 * weighted_sum(hello.signature_schemes or {})
 end
 
 local function has_same_numbers(a, b)
@@ -103,7 +122,7 @@ end
 
 local function is_same(a, b)
 	return has_same_numbers(a.suites, b.suites) and has_same_numbers(a.versions, b.versions)
-		and has_same_numbers(a.groups, b.groups)
+		and has_same_numbers(a.groups, b.groups) and has_same_numbers(a.signature_schemes, b.signature_schemes)
 end
 
 local function remember(self, hash, hello, made)
@@ -126,7 +145,7 @@ local function remember(self, hash, hello, made)
 end
 
 -- The verdict on a ClientHello (numbers, as the core has it), which the caller must not
--- change: { missing = "version" | "suite" | "group", or nil if a handshake would succeed;
+-- change: { missing = "version" | "suite" | "group" | "signature", or nil if a handshake would succeed;
 -- breaches = list as in a verdict; chosen = see negotiation.lua, nil if something is missing }.
 function methods:of(hello)
 	local hash = hash_of(hello)

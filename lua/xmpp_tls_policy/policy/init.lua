@@ -3,8 +3,8 @@
 local clauses_by_id = require "xmpp_tls_policy.policy.clauses"
 local context_settings = require "xmpp_tls_policy.policy.context_settings"
 local copy = require "xmpp_tls_policy.copy"
+local enforcement = require "xmpp_tls_policy.policy.enforcement"
 local exceptions = require "xmpp_tls_policy.policy.exceptions"
-local hello_verdicts = require "xmpp_tls_policy.policy.hello_verdicts"
 local options = require "xmpp_tls_policy.policy.options"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local settings = require "xmpp_tls_policy.policy.settings"
@@ -52,6 +52,7 @@ function policy.compose(profile, level, clauses)
 		_judges = verdict.checks(entries, clauses, "judge"),
 		_supports = verdict.checks(entries, clauses, "supports"),
 		_excepted = {}, -- domain -> policy
+		_enforcements = setmetatable({}, { __mode = "v" }), -- see enforcement
 	}, metatable)
 end
 
@@ -123,14 +124,14 @@ end
 function methods:mildest_exception()
 	if not self._mildest then
 		self._mildest = at_level(self, profiles.levels[#profiles.levels])
-		self._mildest.unauthenticated_s2s = "dialback"
+		self._mildest.unauthenticated_s2s, self._mildest.opens = "dialback", true
 	end
 	return self._mildest
 end
 
--- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if
--- an exception makes it milder, another policy, with the field `exception`; else this one.
--- The same object at each call.
+-- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
+-- an exception with an effect, another policy, with the field `exception`, and `opens` if the
+-- exception has a level (see context_settings.of); else this one. The same object at each call.
 function methods:for_peer(domain, now)
 	local exception = exceptions.find(self, domain, now)
 	if not exception then
@@ -140,7 +141,7 @@ function methods:for_peer(domain, now)
 	if not excepted then
 		excepted = at_level(self, exception.level or self.level)
 		excepted.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
-		excepted.exception = exception
+		excepted.exception, excepted.opens = exception, exception.level ~= nil
 		self._excepted[exception.domain] = excepted
 	end
 	return excepted
@@ -189,38 +190,42 @@ function methods:judge(facts, connection)
 	return verdict.judge(self._judges, facts, connection)
 end
 
-local function verdict_on_hello(self, hello)
-	self._hello_verdicts = self._hello_verdicts or hello_verdicts.new(self.clauses, self._clauses, self._allowed)
-	return self._hello_verdicts:of(hello)
+-- One word for a context (see enforcement.lua): contexts with the same one get the same verdicts.
+local function fingerprint(context)
+	local words = { context.failure or "" }
+	for _, made in ipairs { context.before or {}, context.settings or {} } do
+		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference" } do
+			words[#words + 1] = tostring(made[field])
+		end
+		for _, list in ipairs(settings.lists) do
+			words[#words + 1] = table.concat(made[list] or {}, ":")
+		end
+	end
+	local certificate = context.certificate or {}
+	words[#words + 1] = certificate.key_type or ""
+	words[#words + 1] = certificate.curve or ""
+	return table.concat(words, "\0")
+end
+
+-- This policy as it would be in force on a context (see enforcement.lua), or on any (nil). The same
+-- object for contexts that are the same to it, as long as one is used.
+function methods:enforcement(context)
+	local key = context and fingerprint(context) or "any"
+	local made = self._enforcements[key]
+	if not made then
+		made = enforcement.new(self, { entries = self.clauses, clauses = self._clauses, allowed = self._allowed }, context)
+		self._enforcements[key] = made
+	end
+	return made
 end
 
 -- The breaches that rule out all of a ClientHello (numbers, as the core has it): a list as
 -- in a verdict, empty if a handshake would succeed. Then, second, the kind of thing that is
 -- missing for that: "version", "suite" or "group", or nil.
 function methods:judge_client_hello(hello)
-	local judged = verdict_on_hello(self, hello)
+	self._anywhere = self._anywhere or self:enforcement()
+	local judged = self._anywhere:of_hello(hello)
 	return copy(judged.breaches), judged.missing
-end
-
--- The verdict on a connection, negotiated without the policy, if the policy were enforced. The
--- handshake of a server would then have another outcome, which depends on the ClientHello (nil:
--- unknown).
-function methods:judge_as_enforced(facts, connection, hello)
-	if not hello or facts.role ~= "server" then
-		return self:judge(facts, connection)
-	end
-	local judged = verdict_on_hello(self, hello)
-	if not judged.missing then
-		return self:judge(self._hello_verdicts:facts_if_enforced(judged, hello, facts), connection)
-	end
-	local broken, is_listed = copy(judged.breaches), {}
-	for _, breach in ipairs(broken) do
-		is_listed[breach.clause] = true
-	end
-	for _, breach in ipairs(self:judge(facts, connection).broken) do
-		broken[#broken + 1] = not is_listed[breach.clause] and breach or nil
-	end
-	return { refuse = true, broken = broken }
 end
 
 -- The breach of a clause that no handshake shows, as in a verdict, enforced; nil if the

@@ -71,7 +71,8 @@ function negotiation.of_settings(settings, certificate)
 		allowed[list] = records_of(settings[list], suites[list])
 	end
 	return negotiation.new(allowed, {
-		certificate = certificate, security_level = settings.security_level, without_dh = settings.dh_bits == nil,
+		certificate = certificate, without_dh = settings.dh_bits == nil,
+		security_level = not settings.insecure_strength and settings.security_level or nil,
 	})
 end
 
@@ -251,6 +252,34 @@ function methods:choose(hello)
 		group = preferred(self._groups, hello.groups, function (group)
 			return has_group(group, version)
 		end),
+	}
+end
+
+-- ---- parts of an offer -----------------------------------------------------------
+
+local function common(numbers, is_common)
+	local kept = numbers and {}
+	for _, number in ipairs(numbers or {}) do
+		kept[#kept + 1] = is_common(number) and number or nil
+	end
+	return kept
+end
+
+-- A ClientHello without the versions, suites and groups that the server does not have, or has no
+-- certificate for: a new table.
+function methods:reduced(hello)
+	return {
+		versions = common(hello.versions, function (number)
+			return self:version { versions = { number } } ~= nil
+		end),
+		suites = common(hello.suites, function (number)
+			return self._ciphersuites.records[number]
+				or self._ciphers.records[number] and fits_key(self, self._ciphers.records[number])
+		end),
+		groups = common(hello.groups, function (number)
+			return self._groups.records[number]
+		end),
+		signature_schemes = hello.signature_schemes,
 	}
 end
 

@@ -1,4 +1,5 @@
 -- The options of an operator: validation, defaults, and a host's own over the global ones.
+local core = require "xmpp_tls_policy.core"
 local exceptions = require "xmpp_tls_policy.policy.exceptions"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
@@ -18,7 +19,9 @@ local defaults = {
 	mode = "enforce",
 	notify_admins = false,
 	profile = profiles.default,
-	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 16 },
+	-- A service may lock 8 MiB by default (systemd). Half of it is left for others that lock memory,
+	-- and for a second store while a reload replaces the first.
+	resumption = { address_share = 16, enabled = true, lifetime = 3600, memory = 4 },
 	unauthenticated_s2s = "dialback",
 }
 
@@ -34,7 +37,21 @@ local strict_to_mild = {
 	unauthenticated_s2s = { "refuse", "dialback" },
 }
 
-local validate = validators.table_of({
+local MOST_MEMORY = 4096
+local memory_of_sessions = validators.number_of("MiB", 1, MOST_MEMORY)
+
+-- The rest of the machine needs memory, too, and sessions may lock theirs.
+local function check_memory(value, path, errors)
+	local machine = core.session_store.machine_memory -- 0: not known
+	local quarter = math.max(1, math.floor(machine / 4))
+	if machine == 0 or quarter >= MOST_MEMORY or type(value) ~= "number" or value % 1 ~= 0 or value <= quarter then
+		return memory_of_sessions(value, path, errors)
+	end
+	validators.report(errors, path, value, ("%s is %s; accepted: at most %d MiB, a quarter of this machine's memory")
+		:format(path, text.printable(value), quarter))
+end
+
+local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	dhe_per_second = validators.number_of("handshakes", 1, 10000),
 	exceptions = exceptions.validate,
@@ -46,10 +63,15 @@ local validate = validators.table_of({
 		address_share = validators.number_of("addresses", 1, 1024),
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
-		memory = validators.number_of("MiB", 1, 4096),
+		memory = check_memory,
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
-}, ('{ level = "%s" }'):format(defaults.level))
+}
+
+local validate = validators.table_of(validators_of, ('{ level = "%s" }'):format(defaults.level))
+
+-- The names of all options, sorted.
+options.names = validators.sorted_keys(validators_of)
 
 local function with_defaults(given, known)
 	local complete = {}

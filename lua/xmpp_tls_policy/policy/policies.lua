@@ -18,7 +18,7 @@ function policies.new(given)
 		_read = kept and kept._read or {}, -- see policy_of_host
 		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
 		_warned = {}, -- messages about exceptions that were logged since the options were read
-		_generation = kept and kept._generation or 0,
+		number = kept and kept.number or 0, -- changes whenever the policy for some host becomes another one
 	}, metatable)
 end
 
@@ -72,11 +72,13 @@ local function put_in_force(self, host, policy)
 	if before == policy then
 		return
 	end
-	if not before or described(before) ~= described(policy) then
+	-- At the start, a host that has the policy for all needs no line of its own.
+	local known = before or self._policies["*"]
+	if not known or described(known) ~= described(policy) then
 		self._server.log("*", "info", "%s: %s", named(host), described(policy))
 	end
 	if (before or self._policies["*"]) ~= policy then
-		self._generation = self._generation + 1
+		self.number = self.number + 1
 	end
 	self._policies[host] = policy
 end
@@ -180,16 +182,17 @@ end
 --- Logs warnings of exceptions that were not logged since the options were read: that one ends
 -- soon, has ended, or has no effect.
 function methods:warn_of_exceptions()
-	local seen, now = {}, os.time()
-	for _, policy in pairs(self._policies) do
-		-- Most hosts share a policy.
-		for _, warning in ipairs(seen[policy] and {} or policy:warnings(now)) do
+	local now = os.time()
+	for host, policy in pairs(self._policies) do
+		local warnings = next(policy.exceptions) and policy:warnings(now, function (name)
+			return self._server.option(host, name)
+		end)
+		for _, warning in ipairs(warnings or {}) do
 			if not self._warned[warning.message] then
 				self._warned[warning.message] = true
 				self._server.log("*", "warn", "%s", warning.message)
 			end
 		end
-		seen[policy] = true
 	end
 end
 
@@ -197,14 +200,14 @@ end
 function methods:remove(host)
 	if self._policies[host] then
 		self._policies[host], self._read[host] = nil, nil
-		self._generation = self._generation + 1
+		self.number = self.number + 1
 	end
 end
 
 --- No host has one.
 function methods:clear()
 	self._policies, self._read = {}, {}
-	self._generation = self._generation + 1
+	self.number = self.number + 1
 end
 
 ---- Questions -----------------------------------------------------------------
@@ -223,7 +226,7 @@ end
 
 --- A number that changes whenever the policy for some host becomes another one.
 function methods:generation()
-	return self._generation
+	return self.number
 end
 
 --- Whether a host has a policy. Where the module is disabled, it has none.

@@ -12,6 +12,7 @@ local address_domains = require "xmpp_tls_policy.stream.address_domains"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local new_checks = require "xmpp_tls_policy.stream.checks".new
 local new_stream = require "xmpp_tls_policy.stream.stream".new
+local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
 
 local admission = {}
@@ -27,13 +28,14 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
 		_policies = options.policies,
 		_closing = options.closing,
 		_metrics = options.metrics,
+		_contexts = options.contexts,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -44,11 +46,11 @@ function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
 	if not stream then
-		stream = new_stream(server, session)
+		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
 	-- A reload of the module makes another adapter.
-	stream.server = server
+	stream:use(server, self._contexts)
 	return stream
 end
 
@@ -155,15 +157,16 @@ local function remember_addresses(stream, way, own, far)
 	of_own[far] = true
 end
 
---- Whether a stanza on a server's stream belongs to a pair that was admitted already, by its
--- addresses as they stand in it: of ours and of the peer. This is asked for each stanza. `way`: "in"
--- or "out".
-function methods:is_known(session, way, own, far)
-	local stream, policies = self._server.stream(session), self._policies
-	local known = stream and stream.addresses
-	local of_own = known and own and known[way][own]
-	return of_own ~= nil and of_own[far] == true and stream.generation == policies:generation()
-		and stream.policies == policies
+--- Whether a stanza on a server's stream (nil: none yet) belongs to a pair that was admitted already, by
+-- its addresses as they stand in it: of ours and of the peer. This is asked for each stanza, so it looks
+-- at fields and calls nothing. `way`: "in" or "out".
+function methods:is_known(stream, way, own, far)
+	local known, policies = stream and stream.addresses, self._policies
+	if not known or stream.policies ~= policies or stream.generation ~= policies.number then
+		return false
+	end
+	local of_own = known[way][own]
+	return of_own ~= nil and of_own[far] == true
 end
 
 -- Whether a pair may use a server's stream at a moment; the stream is ended otherwise.
@@ -223,6 +226,7 @@ function methods:certificate_checked(session, domain)
 	local host = stream:host()
 	local policy = policy_for(self, stream.role, host, domain)
 	stream.certificate_checked_on, stream.certificate_policy = self._server.connection(session), policy
+	stream.went_on = true
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -236,6 +240,41 @@ function methods:certificate_names(session, domain)
 	end
 	local names = stream:identity(domain)
 	return names, is_enforced(policy)
+end
+
+--- The server was told that a certificate does not name the domain that it found in it.
+function methods:identity_rejected(session, domain)
+	self:stream(session).rejected_domain = domain
+end
+
+-- Whether a stream that ended was not authenticated because a certificate's name was rejected: the
+-- server demands a valid certificate, or did not offer SASL EXTERNAL to a peer that tried nothing else.
+local function failed_by_rejection(self, stream)
+	if not stream.rejected_domain or stream.refused or stream.authenticated_for
+		or self._server.is_authenticated(stream.session) then
+		return false
+	end
+	return not stream.went_on or stream.role == "s2sin" and not stream.used_dialback
+end
+
+--- A server's stream has ended; its session is still whole.
+function methods:ended(session)
+	local stream = self._server.stream(session)
+	if not stream or not failed_by_rejection(self, stream) then
+		return
+	end
+	local host, domain = stream:host(), stream.rejected_domain
+	local policy = policy_for(self, stream.role, host, domain)
+	if not is_enforced(policy) then
+		return
+	end
+	local refusal = {
+		clauses = { "cert.identity" }, policy = policy:name(),
+		text = starttls.sentence(policy, "cert.identity", ("the certificate shown for %s does not name it as RFC 6125 "
+			.. "requires; one that does is needed"):format(shown(domain))),
+	}
+	count_handshake(self, stream, { host = host, domain = domain, policy = policy }, refusal)
+	self._closing:note(stream, refusal)
 end
 
 --- A server has authenticated as a domain, for a host of ours. `mechanism`: of SASL, or
@@ -268,10 +307,13 @@ end
 --- A client goes on with an old session on a new connection (xep0198.5.resumption). Harmless when it is called
 -- again.
 function methods:resumed(old, new)
-	local stream = self._server.stream(new)
-	if stream and stream.mechanism then
+	local server = self._server
+	-- One over HTTP may not have been asked for its Stream yet.
+	local stream = server.stream(new) or server.carrier(new) and self:stream(new)
+	if stream and (stream.mechanism or server.is_authenticated(new)) then
+		server.carry_over(new, old)
 		stream.session = old
-		self._server.set_stream(old, stream)
+		server.set_stream(old, stream)
 		stream:publish()
 	end
 end
@@ -342,6 +384,7 @@ local function before_authentication(self, session, element)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
+	stream.used_dialback = stream.used_dialback or is_dialback or nil
 	local has_own_pair = is_dialback and role == "s2sin"
 	if target and target ~= host and not has_own_pair then
 		local refusal = refusal_of_foreign(self, stream, own, target)

@@ -18,6 +18,8 @@ local metatable = { __index = methods }
 function stream_checks.new(options)
 	return setmetatable({
 		_server = options.server, _certificates = options.certificates, _on_unobserved = options.on_unobserved,
+		_verdicts = setmetatable({}, { __mode = "k" }), -- policy -> facts -> verdict on a client
+		_marks = setmetatable({}, { __mode = "k" }), -- policy -> host -> see mark_of
 	}, metatable)
 end
 
@@ -88,30 +90,62 @@ local function note_exception(self, stream, policy)
 	end
 end
 
+-- The verdict on a stream for a pair. Clients' streams without a certificate are judged by facts that
+-- they share, so they share the verdict.
+local function verdict_of(self, stream, policy, described)
+	if described or stream.facts.certificate then
+		return policy:judge(stream.facts, described)
+	end
+	local verdicts_of_policy = self._verdicts[policy]
+	if not verdicts_of_policy then
+		verdicts_of_policy = setmetatable({}, { __mode = "k" })
+		self._verdicts[policy] = verdicts_of_policy
+	end
+	local verdict = verdicts_of_policy[stream.facts]
+	if not verdict then
+		verdict = policy:judge(stream.facts)
+		verdicts_of_policy[stream.facts] = verdict
+	end
+	return verdict
+end
+
+-- The mark of streams of clients that were judged under a policy for a host.
+local function mark_of(self, policy, host)
+	local marks = self._marks[policy] or {}
+	self._marks[policy] = marks
+	marks[host] = marks[host] or {}
+	return marks[host]
+end
+
 -- Judges the facts for a pair, and stores the verdict in the stream. Returns it, and the objection
 -- of another module. Or nil, if the stream has ended meanwhile.
 local function judge_facts(self, stream, pair)
 	local policy, described = pair.policy, stream:described(pair.domain)
-	local verdict = policy:judge(stream.facts, described)
+	local verdict = verdict_of(self, stream, policy, described)
 	local objection = ask_others(self, stream, pair, verdict)
 	if self._server.is_destroyed(stream.session) then
 		return nil
 	end
 	stream.verdict, stream.policy_name, stream.objection = verdict, policy:name(), objection
 	stream.exception = nil
-	stream.judged_policy, stream.judged_host, stream.judged_domain = policy, pair.host, pair.domain
-	stream.judged_vouched = described and described.authenticated
+	stream.judged = described and
+		{ policy = policy, host = pair.host, domain = pair.domain, vouched = described.authenticated }
+		or mark_of(self, policy, pair.host)
 	return verdict, objection
 end
 
 -- The server may check the certificate after a pair was judged.
-local function is_judged(stream, pair)
-	return stream.judged_policy == pair.policy and stream.judged_host == pair.host and stream.judged_domain == pair.domain
-		and (stream.role == "c2s" or stream.judged_vouched == stream:vouched(pair.domain))
+local function is_judged(self, stream, pair)
+	local judged = stream.judged
+	if not judged or stream.role == "c2s" then
+		return judged ~= nil and judged == mark_of(self, pair.policy, pair.host)
+	end
+	return judged.policy == pair.policy and judged.host == pair.host and judged.domain == pair.domain
+		and judged.vouched == stream:vouched(pair.domain)
 end
 
 function checks.keeps_the_clauses(self, stream, pair)
-	if not stream.facts or is_judged(stream, pair) then
+	if not stream.facts or is_judged(self, stream, pair) then
 		return nil
 	end
 	local verdict, objection = judge_facts(self, stream, pair)
@@ -119,7 +153,7 @@ function checks.keeps_the_clauses(self, stream, pair)
 		return nil
 	elseif verdict.refuse or objection then
 		-- A stream that is refused once is not admitted when it is asked again.
-		stream.judged_policy = nil
+		stream.judged = nil
 		return {
 			condition = "policy-violation", clauses = verdicts.clauses(verdict.broken), verdict = verdict,
 			policy = pair.policy:name(),
@@ -151,9 +185,10 @@ function checks.is_authenticated(_, stream, pair)
 	end
 end
 
-local function certificate_refusal(pair, message)
+local function certificate_refusal(pair, message, command)
 	return message and {
 		condition = "policy-violation", clauses = { "admin.change" }, policy = pair.policy:name(), text = message,
+		command = command,
 	}
 end
 
@@ -241,7 +276,7 @@ function methods:judge_for_report(stream, pair)
 	local facts, _, code = stream:read_facts()
 	if not facts then
 		note_unobserved(self, code)
-	elseif not is_judged(stream, pair) and judge_facts(self, stream, pair) then
+	elseif not is_judged(self, stream, pair) and judge_facts(self, stream, pair) then
 		stream:publish()
 	end
 end

@@ -6,6 +6,7 @@
 --   clauses     ids of the clauses that it breaks, as far as there are any
 --   policy      the name of the policy
 --   verdict     as far as there is one
+--   command     by which an administrator can accept the peer, for the log; nil: none
 --   encryption_required   true: an attempt at SASL is answered first
 --               (rfc6120.6.5.4.encryption-required)
 local shown = require "xmpp_tls_policy.text".shown
@@ -22,24 +23,35 @@ function closing.new(options)
 	}, metatable)
 end
 
+-- The text may repeat names that the peer chose.
+local function event_of(stream, refusal)
+	return {
+		session = stream.session, domain = stream:peer(), facts = stream.facts, verdict = refusal.verdict,
+		policy = refusal.policy, text = shown(refusal.text),
+	}
+end
+
+--- Tells of a stream that the server itself ends because of us. Its session is still whole.
+function methods:note(stream, refusal)
+	stream.refused = true
+	self._refusal_log:add(self._server, self._metrics, stream, refusal)
+	self._server.fire(stream:host(), "tls-policy/refused", event_of(stream, refusal))
+end
+
 --- Ends a stream. Returns true, so that a handler can return it.
 function methods:refuse(stream, refusal)
 	local server, session = self._server, stream.session
-	-- It may repeat names that the peer chose.
-	local text = shown(refusal.text)
 	-- The server strips a session that it ends.
-	local host, event = stream:host(), {
-		session = session, domain = stream:peer(), facts = stream.facts, verdict = refusal.verdict,
-		policy = refusal.policy, text = text,
-	}
+	local host, event = stream:host(), event_of(stream, refusal)
+	stream.refused = true
 	self._refusal_log:add(server, self._metrics, stream, refusal)
 	if refusal.encryption_required then
 		server.send_encryption_required(session)
 	end
 	if refusal.condition then
-		server.close(session, refusal.condition, text)
+		server.close(session, refusal.condition, event.text)
 	else
-		server.close_silently(session, text)
+		server.close_silently(session, event.text)
 	end
 	server.fire(host, "tls-policy/refused", event)
 	return true

@@ -1,5 +1,6 @@
 -- The peers that a policy in report mode would cut off if it were enforced. Callers record
--- only peers that have authenticated; their number is bounded nevertheless.
+-- only peers that have authenticated; their number is bounded nevertheless. Of other peers nothing is
+-- stored: they are counted in memory alone.
 local date = require "xmpp_tls_policy.date"
 local text = require "xmpp_tls_policy.text"
 
@@ -8,8 +9,10 @@ local cutoff_report = {}
 local methods = {}
 local metatable = { __index = methods }
 
+-- Of the peers that would be cut off, and of each kind of peers that are counted.
 local MOST_PEERS = 5000
--- Seconds after which a breach that did not happen again is forgotten.
+-- Seconds after which a breach that did not happen again, and a peer that did not come again, is
+-- forgotten.
 local FORGOTTEN = 30 * date.DAY
 
 cutoff_report.MOST_PEERS = MOST_PEERS
@@ -29,54 +32,82 @@ local function is_peer(peer)
 	return true
 end
 
--- A report. `options`: peers, those of an earlier report, as changes() returned them (nil:
--- none); now, function() -> UTC seconds. Then, second, how many of the peers were damaged.
+-- A report. `options`: now, function() -> UTC seconds.
 function cutoff_report.new(options)
-	local self = setmetatable({ _now = options.now, _peers = {}, _count = 0, _changed = {} }, metatable)
-	local damaged = 0
-	for key, peer in pairs(options.peers or {}) do
-		if type(key) == "string" and is_peer(peer) then
-			self._peers[key] = peer
-			self._count = self._count + 1
-		else
-			damaged = damaged + 1
-		end
-	end
-	return self, damaged
+	local now = options.now
+	return setmetatable({
+		_now = now,
+		_peers = {}, -- key -> peer that would be cut off
+		_count = 0,
+		_changed = {},
+		_seen = { client = {}, server = {} }, -- name -> when it came last
+		_seen_count = { client = 0, server = 0 },
+		_since = now(),
+	}, metatable)
 end
 
--- Forgets a tenth of the peers: first those that the policy would not cut off, then those
--- that came on one day only (one administrator can invent many), then those that were not
--- seen for longest.
+local function key_of(kind, name)
+	return kind .. " " .. name
+end
+
+local function remove(self, key)
+	if self._peers[key] then
+		self._peers[key] = nil
+		self._count = self._count - 1
+		self._changed[key] = true
+	end
+end
+
+-- Forgets a tenth of the peers: first those that came on one day only (one administrator can invent
+-- many), then those that were not seen for longest.
 local function make_room(self)
 	local list = {}
 	for key, peer in pairs(self._peers) do
-		local refused, came_again = next(peer.broken) ~= nil, date.of(peer.first) ~= date.of(peer.last)
-		list[#list + 1] = { key = key, last = peer.last, worth = (refused and 2 or 0) + (came_again and 1 or 0) }
+		list[#list + 1] = { key = key, last = peer.last, came_again = date.of(peer.first) ~= date.of(peer.last) }
 	end
 	table.sort(list, function (a, b)
-		if a.worth ~= b.worth then
-			return a.worth < b.worth
+		if a.came_again ~= b.came_again then
+			return b.came_again
 		end
 		return a.last < b.last
 	end)
 	for index = 1, math.ceil(MOST_PEERS / 10) do
-		self._peers[list[index].key] = nil
-		self._changed[list[index].key] = true
-		self._count = self._count - 1
+		remove(self, list[index].key)
 	end
 end
 
-local function peer_of(self, kind, name, now)
-	local key = kind .. " " .. name
-	if not self._peers[key] then
-		if self._count >= MOST_PEERS then
-			make_room(self)
-		end
-		self._peers[key] = { kind = kind, name = name, first = now, last = now, broken = {} }
-		self._count = self._count + 1
+local function insert(self, key, peer)
+	if self._count >= MOST_PEERS then
+		make_room(self)
 	end
-	return self._peers[key], key
+	self._peers[key] = peer
+	self._count = self._count + 1
+end
+
+-- Takes in a peer that was stored, as changes() returned it; not where it is known by now. Returns
+-- whether it was whole. `is_new`: whether it has to be stored again.
+function methods:take(peer, is_new)
+	if not is_peer(peer) then
+		return false
+	end
+	local key = key_of(peer.kind, peer.name)
+	if not self._peers[key] and next(peer.broken) ~= nil then
+		insert(self, key, peer)
+		self._changed[key] = is_new or self._changed[key]
+	end
+	return true
+end
+
+-- Counts a peer. Of too many, the number stays.
+local function count(self, kind, name, now)
+	local seen = self._seen[kind]
+	if not seen[name] then
+		if self._seen_count[kind] >= MOST_PEERS then
+			return
+		end
+		self._seen_count[kind] = self._seen_count[kind] + 1
+	end
+	seen[name] = now
 end
 
 -- Forgets the breaches of a peer that are old, or of another policy. Returns whether any was.
@@ -92,9 +123,54 @@ local function forget_old(peer, policy, now)
 	return changed
 end
 
+-- Forgets the peers whose breaches are all old, and of the others' the old ones.
+function methods:sweep()
+	local now = self._now()
+	for key, peer in pairs(self._peers) do
+		if forget_old(peer, peer.policy, now) then
+			self._changed[key] = true
+		end
+		if next(peer.broken) == nil then
+			remove(self, key)
+		end
+	end
+	for kind, seen in pairs(self._seen) do
+		for name, last in pairs(seen) do
+			if now - last > FORGOTTEN then
+				seen[name] = nil
+				self._seen_count[kind] = self._seen_count[kind] - 1
+			end
+		end
+	end
+end
+
+-- Forgets one peer.
+function methods:forget(kind, name)
+	remove(self, key_of(kind, name))
+	if self._seen[kind][name] then
+		self._seen[kind][name] = nil
+		self._seen_count[kind] = self._seen_count[kind] - 1
+	end
+end
+
 -- A peer is stored once a day at most, unless it breaks another clause.
 local function is_same_day(past, now)
 	return past ~= nil and date.of(past) == date.of(now)
+end
+
+-- Adds the breaches of a verdict to a peer. Returns whether the peer has to be stored.
+local function add_breaches(peer, verdict, keepers, now)
+	local changed = false
+	for _, breach in ipairs(verdict.broken) do
+		if breach.enforced then
+			local before = peer.broken[breach.clause]
+			changed = changed or not before or not is_same_day(before.last, now)
+			peer.broken[breach.clause] = {
+				last = now, text = breach.text, level = keepers.level, exception = keepers.exception or false,
+			}
+		end
+	end
+	return changed
 end
 
 -- Records a connection of a peer that has authenticated.
@@ -106,24 +182,28 @@ end
 --             whether an exception would help }
 -- Returns whether to write a line to the log: once a day for a peer that would be cut off.
 function methods:see(kind, name, policy, verdict, keepers)
-	local now = self._now()
-	local peer, key = peer_of(self, kind, name, now)
-	local changed = forget_old(peer, policy, now) or not is_same_day(peer.last, now)
-	for _, breach in ipairs(verdict.refuse and verdict.broken or {}) do
-		if breach.enforced then
-			local before = peer.broken[breach.clause]
-			changed = changed or not before or not is_same_day(before.last, now)
-			peer.broken[breach.clause] = {
-				last = now, text = breach.text, level = keepers.level, exception = keepers.exception or false,
-			}
-		end
+	local now, key = self._now(), key_of(kind, name)
+	local peer = self._peers[key]
+	count(self, kind, name, now)
+	if not peer and not verdict.refuse then
+		return false
+	elseif not peer then
+		peer = { kind = kind, name = name, first = now, last = now, broken = {}, policy = policy }
+		insert(self, key, peer)
 	end
+	local changed = forget_old(peer, policy, now)
 	peer.last = now
-	if changed then
-		self._changed[key] = true
+	if not verdict.refuse then
+		if next(peer.broken) == nil then
+			remove(self, key)
+		end
+		self._changed[key] = self._changed[key] or changed or nil
+		return false
 	end
+	changed = add_breaches(peer, verdict, keepers, now) or changed
+	self._changed[key] = self._changed[key] or changed or nil
 	local today = date.of(now)
-	if not verdict.refuse or peer.logged == today then
+	if peer.logged == today then
 		return false
 	end
 	peer.logged = today
@@ -197,15 +277,13 @@ function methods:list()
 	return list
 end
 
--- How many peers were seen: { clients, servers, since = UTC seconds, or nil }.
+-- How many peers were seen since the server started, or in the last 30 days: { clients, servers, since =
+-- UTC seconds }.
 function methods:counts()
-	local counts = { client = 0, server = 0 }
-	local since
-	for _, peer in pairs(self._peers) do
-		counts[peer.kind] = counts[peer.kind] + 1
-		since = math.min(since or peer.first, peer.first)
-	end
-	return { clients = counts.client, servers = counts.server, since = since }
+	return {
+		clients = self._seen_count.client, servers = self._seen_count.server,
+		since = math.max(self._since, self._now() - FORGOTTEN),
+	}
 end
 
 local function names(list)
@@ -232,8 +310,8 @@ function methods:estimate(level)
 			by_nothing[#by_nothing + 1] = entry
 		end
 	end
-	local sentences = { ("Of %s and %s seen%s, %d would be cut off."):format(text.counted(counts.clients, "client"),
-		text.counted(counts.servers, "server"), counts.since and " since " .. date.of(counts.since) or "", #list) }
+	local sentences = { ("%s and %s were seen since %s. Of all in the last 30 days, %d would be cut off."):format(
+		text.counted(counts.clients, "client"), text.counted(counts.servers, "server"), date.of(counts.since), #list) }
 	if level and #by_level > 0 then
 		sentences[#sentences + 1] = ('level = "%s" would keep %d of them: %s.'):format(level, #by_level, names(by_level))
 	end

@@ -14,41 +14,157 @@ local function clock()
 	return os.time()
 end
 
-local STORE = "tls_policy_report"
+-- Kind of peer -> its store. That of clients has the account as its key, so that the server removes
+-- the record with the account.
+local STORES = { client = "tls_policy_report", server = "tls_policy_report_s2s" }
 
--- Most storages write the list as a whole.
+-- Most storages write each record into a file.
 local STORE_EVERY = 3600 -- seconds
+local IN_A_TURN = 20 -- records
 
---- For one load of the module. `server`: the adapter; `metrics`; `kept`: the reports of the load
--- before, or nil; `now`: function() -> UTC seconds, the system's by default.
+-- In place of the account of clients that get a new one at each login. A space is in no account.
+local ANONYMOUS = "anonymous clients"
+
+--- For one load of the module. `server`: the adapter; `metrics`; `queue`: a work_queue, in which records
+-- are read and written; `kept`: the reports of the load before, or nil; `now`: function() -> UTC
+-- seconds, the system's by default.
 function cutoff_reports.new(options)
 	local kept, now = options.kept, options.now or clock
 	return setmetatable({
 		_server = options.server,
 		_metrics = options.metrics,
+		_queue = options.queue,
 		_now = now,
-		_reports = kept and kept._reports or {}, -- host -> { report, store, level }
+		_reports = kept and kept._reports or {}, -- host -> { report, stores, pending, level }
+		_tidy = {}, -- host -> true: nothing is stored of it
 		_stored_at = kept and kept._stored_at or now(),
 		_lines = kept and kept._lines or log_limit.new { now = now },
 	}, metatable)
 end
 
---- Prepares the report of a host: goes on with the one of the load before, or with the stored one.
-function methods:open(host)
-	local kept = self._reports[host] or {}
-	kept.store = self._server.open_store(host, STORE, "The report of peers that the policy would cut off")
-	if not kept.report then
-		local peers = kept.store:get(nil)
-		local report, damaged = cutoff_report.new {
-			now = self._now, peers = type(peers) == "table" and peers or nil,
-		}
-		kept.report = report
-		if damaged > 0 then
-			self._server.log(host, "warn", "%d damaged entries of %s are left out", damaged, STORE)
+---- Records -------------------------------------------------------------------
+
+local function open_stores(self, host)
+	local stores = {}
+	for kind, name in pairs(STORES) do
+		stores[kind] = self._server.open_store(host, name, "The report of peers that the policy would cut off")
+	end
+	return stores
+end
+
+-- "client user@host" -> "client", "user"
+local function store_key(key)
+	local kind, name = key:match "^(%l+) (.*)$"
+	return kind, kind == "client" and name:match "^([^@]+)@" or name
+end
+
+-- The keys of both stores: a list of { kind, key }. The second result is false if a storage cannot tell.
+local function stored_keys(stores)
+	local list, complete = {}, true
+	for kind, store in pairs(stores) do
+		local iterate = store:keys()
+		complete = complete and iterate ~= nil
+		for key in iterate or function () end do
+			list[#list + 1] = key ~= "" and { kind, key } or nil
 		end
 	end
-	self._reports[host] = kept
+	return list, complete
+end
+
+-- Calls action(kind, key) for each of a list of { kind, key } in later turns.
+local function for_each_later(self, what, list, action)
+	if not list[1] then
+		return
+	end
+	local index = 0
+	self._queue:add(what, function ()
+		for _ = 1, IN_A_TURN do
+			index = index + 1
+			if not list[index] then
+				return false
+			end
+			action(list[index][1], list[index][2])
+		end
+		return true
+	end)
+end
+
+-- Up to version 0.2 the report was one list, of all peers that were seen.
+local function take_old_list(kept)
+	local old = kept.stores.client:get(nil)
+	for _, peer in pairs(type(old) == "table" and old or {}) do
+		kept.report:take(peer, true)
+	end
+	if old then
+		kept.stores.client:set(nil, nil)
+	end
+end
+
+local function read(self, host, kept)
+	take_old_list(kept)
+	local keys, complete = stored_keys(kept.stores)
+	if not complete then
+		self._server.log(host, "warn", "The storage cannot list %s: the report begins anew", STORES.client)
+	end
+	for_each_later(self, "reading the report of " .. host, keys, function (kind, key)
+		local peer = self._reports[host] == kept and kept.stores[kind]:get(key)
+		if peer and not kept.report:take(peer) then
+			kept.stores[kind]:set(key, nil)
+			self._server.log(host, "warn", "A damaged record of %s is removed", STORES[kind])
+		end
+	end)
+end
+
+--- Prepares the report of a host: goes on with the one of the load before, or with the stored one, unless
+-- it is to begin anew.
+function methods:open(host, anew)
+	local kept = self._reports[host]
+	if kept then
+		kept.stores = open_stores(self, host)
+		return kept
+	end
+	kept = { report = cutoff_report.new { now = self._now }, stores = open_stores(self, host), pending = {} }
+	self._reports[host], self._tidy[host] = kept, nil
+	if not anew then
+		read(self, host, kept)
+	end
 	return kept
+end
+
+--- Forgets the report of a host, and all that is stored of it, in later turns.
+function methods:forget(host)
+	local kept = self._reports[host]
+	self._reports[host] = nil
+	if kept then
+		-- Work that waits in the queue writes nothing more.
+		kept.pending = {}
+	end
+	local stores = kept and kept.stores or open_stores(self, host)
+	local keys, complete = stored_keys(stores)
+	if complete and stores.client:get(nil) then
+		stores.client:set(nil, nil)
+	end
+	for_each_later(self, "forgetting the report of " .. host, keys, function (kind, key)
+		stores[kind]:set(key, nil)
+	end)
+end
+
+--- Forgets what an earlier time in report mode has left of a host that is not in it: once for each load of
+-- the module.
+function methods:tidy(host)
+	if not self._tidy[host] then
+		self._tidy[host] = true
+		self:forget(host)
+	end
+end
+
+--- Forgets an account of a host that was deleted.
+function methods:forget_account(host, jid)
+	local kept = self._reports[host]
+	if kept then
+		kept.report:forget("client", jid)
+		self:store(host)
+	end
 end
 
 ---- Seeing --------------------------------------------------------------------
@@ -63,7 +179,7 @@ end
 
 local function take_in(self, policy, stream, host, domain)
 	local server, session = self._server, stream.session
-	local name = domain or server.client_bare_jid(session)
+	local name = domain or server.is_anonymous(host) and ANONYMOUS or server.client_bare_jid(session)
 	local kept = self._reports[host] or self:open(host)
 	local milder = policy:milder()
 	kept.level = milder and milder.level
@@ -91,14 +207,46 @@ function methods:see(policy, stream, host, domain)
 	end
 end
 
+--- The same for a client, at each moment in which a connection becomes somebody's: once for a connection.
+function methods:see_client(policy, stream, host)
+	if not stream.reported then
+		stream.reported = true
+		self:see(policy, stream, host)
+	end
+end
+
 ---- Storing -------------------------------------------------------------------
 
---- Stores the changes of a host's report.
+-- Adds the changes of a report to those that are to be written.
+local function gather(kept)
+	for key, peer in pairs(kept.report:changes() or {}) do
+		kept.pending[key] = peer
+	end
+end
+
+-- Writes as many changes. Returns whether there may be more. Those that fail are changes again.
+local function write(kept, most)
+	for _ = 1, most do
+		local key, peer = next(kept.pending)
+		if not key then
+			return false
+		end
+		kept.pending[key] = nil
+		local kind, name = store_key(key)
+		if not kept.stores[kind]:set(name, peer or nil) then
+			kept.report:restore { [key] = true }
+			return false
+		end
+	end
+	return true
+end
+
+--- Stores the changes of a host's report at once.
 function methods:store(host)
 	local kept = self._reports[host]
-	local changes = kept and kept.report:changes()
-	if changes and not kept.store:set_fields(nil, changes) then
-		kept.report:restore(changes)
+	if kept then
+		gather(kept)
+		write(kept, math.huge)
 	end
 end
 
@@ -109,12 +257,19 @@ function methods:store_all()
 	end
 end
 
---- The same, if it was not done for an hour.
+--- The same in later turns, if it was not done for an hour. Forgets what is old.
 function methods:store_hourly()
 	local now = self._now()
-	if math.abs(now - self._stored_at) >= STORE_EVERY then
-		self._stored_at = now
-		self:store_all()
+	if math.abs(now - self._stored_at) < STORE_EVERY then
+		return
+	end
+	self._stored_at = now
+	for host, kept in pairs(self._reports) do
+		kept.report:sweep()
+		gather(kept)
+		self._queue:add("storing the report of " .. host, function ()
+			return write(kept, IN_A_TURN)
+		end)
 	end
 end
 

@@ -25,6 +25,42 @@ local function with(verdict, breach)
 	return { refuse = true, broken = broken }
 end
 
+-- The policy whose settings a context would have if `policy` were enforced on its streams; nil: no
+-- other ones than it has. A listener for direct TLS does not know the peer, and the context that it
+-- begins with no host: exceptions open neither.
+local function policy_of_context(entry, policy)
+	local own = entry.policy
+	if not entry.given.option then
+		return policy
+	elseif policy.exception or policy == own:mildest_exception() then
+		return own
+	end
+	return (policy == own or policy == own:milder()) and policy or nil
+end
+
+-- The verdict on the handshake, where other modules do not count.
+local function judge_handshake(policy, stream, described)
+	local contexts, offer = stream.contexts, core.observer.offer(stream.connection)
+	local label = contexts and core.observer.label(stream.connection)
+	local entry = label and contexts:by_label(label)
+	if entry and not entry.enforcements then
+		return policy:judge(stream.facts, described)
+	end
+	local of_context = entry and policy_of_context(entry, policy)
+	if entry and not of_context then
+		return policy:judge(stream.facts, described)
+	end
+	-- A server may have dropped the context by now.
+	local enforcement = of_context and contexts:enforcement(entry, of_context) or policy:enforcement()
+	return enforcement:judge(stream.facts, described, offer, policy)
+end
+
+-- Whether a certificate would vouch for the peer as a domain. The server also takes the Common Name,
+-- which does not count where the policy is enforced (rfc6125.6.4.4.no-common-name).
+local function is_vouched(stream, domain)
+	return stream:vouched(domain) and stream:identity(domain) ~= false
+end
+
 --- The verdict on the handshake alone, of a Stream whose facts are known; for a domain of the peer
 -- (nil: a client). The same object until the connection changes.
 function cutoff_verdict.of_handshake(policy, stream, domain)
@@ -34,18 +70,33 @@ function cutoff_verdict.of_handshake(policy, stream, domain)
 		stream.cutoffs = remembered
 	end
 	local known, described = remembered[policy], stream:described(domain)
+	if described then
+		described.authenticated = is_vouched(stream, domain)
+	end
 	local vouched = described and described.authenticated
 	if known and known.domain == domain and known.objection == stream.objection and known.vouched == vouched then
 		return known.verdict
 	end
-	local offer = core.observer.offer(stream.connection)
-	local verdict = policy:judge_as_enforced(stream.facts, described, offer)
+	local verdict = judge_handshake(policy, stream, described)
 	if stream.objection then
 		verdict = with(verdict, { clause = "tls-policy/verdict", enforced = true, text = stream.objection })
 	end
 	remembered.count = remembered.count + (known and 0 or 1)
 	remembered[policy] = { domain = domain, objection = stream.objection, vouched = vouched, verdict = verdict }
 	return verdict
+end
+
+-- The breach of a server's stream for which no certificate would vouch, or nil.
+local function breach_of_dialback(policy, stream, domain)
+	if is_vouched(stream, domain) then
+		return nil
+	elseif policy.unauthenticated_s2s == "refuse" then
+		local text = cutoff_verdict.dialback_alone(domain)
+		return policy:breach("unauth.encrypt", text) or { clause = "unauthenticated_s2s", enforced = true, text = text }
+	elseif stream:vouched(domain) and stream.server.demands_certificate(stream:host(), domain) then
+		return policy:breach("cert.identity", ("the certificate shown for %s does not name it as RFC 6125 requires, and the "
+			.. "server demands a valid one (s2s_secure_auth, s2s_secure_domains)"):format(shown(domain or "the peer")))
+	end
 end
 
 -- The breach of a clause that facts do not show, or nil.
@@ -56,10 +107,7 @@ local function breach_of_stream(policy, stream, domain)
 			return policy:breach(id, "the stream was authenticated without TLS")
 		end
 	end
-	if stream.role ~= "c2s" and policy.unauthenticated_s2s == "refuse" and not stream:vouched(domain) then
-		local text = cutoff_verdict.dialback_alone(domain)
-		return policy:breach("unauth.encrypt", text) or { clause = "unauthenticated_s2s", enforced = true, text = text }
-	end
+	return stream.role ~= "c2s" and breach_of_dialback(policy, stream, domain) or nil
 end
 
 --- The verdict on an authenticated stream, for a domain of a server (nil: a client).

@@ -3,6 +3,7 @@
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local network = require "xmpp_tls_policy.network"
+local refused_peers = require "xmpp_tls_policy.refused_peers"
 local shown = require "xmpp_tls_policy.text".shown
 
 local refusal_log = {}
@@ -14,11 +15,13 @@ local metatable = { __index = methods }
 -- failed handshakes.
 local LINES_PER_ADDRESS = 60
 
---- A log that outlives a reload of the module. `now`: function() -> UTC seconds.
+--- A log that outlives a reload of the module. `now`: function() -> UTC seconds; `peers`: see
+-- refused_peers.lua (nil: its own).
 function refusal_log.new(options)
 	return setmetatable({
 		_now = options.now,
 		_latest = latest_entries.new(),
+		_peers = options.peers or refused_peers.new(options),
 		_lines = log_limit.new { now = options.now, lines_per_key = LINES_PER_ADDRESS },
 	}, metatable)
 end
@@ -29,12 +32,15 @@ function methods:add(server, metrics, stream, refusal)
 	local session, clauses, text = stream.session, refusal.clauses or {}, shown(refusal.text)
 	metrics:refusal(stream.role, "stream", clauses)
 	local address = server.address(session)
-	self._latest:add {
+	local entry = {
 		time = self._now(), what = "stream", address = address, host = stream:host(), role = stream.role,
-		domain = stream:peer(), text = text, clauses = server.list(clauses),
+		domain = stream:peer(), text = text, clauses = server.list(clauses), command = refusal.command,
 	}
+	self._latest:add(entry)
+	self._peers:add(entry)
 	if self._lines:allows(network.of(address)) then
-		server.log_session(session, "info", "Stream refused by the TLS policy: %s", text)
+		server.log_session(session, "info", "Stream refused by the TLS policy: %s%s", text,
+			refusal.command and "; to accept it: " .. refusal.command or "")
 	end
 end
 
@@ -46,7 +52,7 @@ end
 
 --- The latest refusals, the latest first: a list of { time (UTC seconds), what = "stream", host
 -- (nil: none named), role, domain (of a server, as its header says), address, text, clauses =
--- list of ids }.
+-- list of ids, command (see closing.lua) }.
 function methods:list()
 	return self._latest:list()
 end

@@ -1,26 +1,65 @@
 --- One connection as one object. A Stream asks the adapter for the server's data, and keeps our own.
+-- A server has many that are idle, so what streams have in common takes no memory of each, and a
+-- client's has eight fields of its own: a table with nine is twice as large.
 local core = require "xmpp_tls_policy.core"
+local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 
 local stream = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
+-- Adapter -> role -> metatable of its streams. Weak in both, as a reload makes another adapter.
+local classes = setmetatable({}, { __mode = "kv" })
+
+local function class_of(server, role, contexts)
+	local of_server = classes[server]
+	if not of_server then
+		of_server = { facts = shared_facts.new() }
+		classes[server] = of_server
+	end
+	local name = role or "none"
+	if not of_server[name] then
+		local common = { server = server, role = role, contexts = contexts, _class = of_server }
+		of_server[name] = { __index = setmetatable(common, metatable) }
+	end
+	return of_server[name]
+end
+
 -- Of one stream: a peer chooses for how many pairs it authenticates.
 local MOST_PAIRS = 1000
 
---- A Stream for a session of a server. Its fields:
---   session, role     "c2s", "s2sin" or "s2sout"
+--- A Stream for a session of a server; `contexts`: may be nil where no report is made. Its fields:
+--   server, session   the adapter, and the server's session
+--   role              "c2s", "s2sin" or "s2sout"
+--   contexts          the adopted contexts (see contexts/adopted_contexts.lua), its own among them
 --   connection        the LuaSec connection that facts belong to; nil before TLS
---   facts             see README.md; nil: unknown
---   verdict           of the pair that was judged last (see policy/verdict.lua)
+--   facts             see README.md; nil: unknown. Streams share them, so they are not to be changed
+--   judged            the pair that was judged last: { policy, host, domain, vouched }; nil if it was refused
+--   verdict           of that pair (see policy/verdict.lua); streams share it, too
 --   policy_name       of the policy behind the verdict
 --   exception         the exception under which the stream was accepted, or nil
 --   objection         the sentence by which another module objected, or nil
 --   mechanism         of SASL, or "dialback", by which it was authenticated first
---   tls_agreed        true once STARTTLS was agreed on
-function stream.new(server, session)
-	return setmetatable({ server = server, session = session, role = server.role(session) }, metatable)
+--   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
+--   rejected_domain   the domain for which the server was told that the certificate does not count
+--   went_on           true once the server's own check of the certificate let the stream go on
+--   used_dialback     true once the peer sent dialback
+--   refused           true once the stream is refused
+function stream.new(server, session, contexts)
+	-- With room for the other fields from the start.
+	local made = {
+		session = session, connection = nil, facts = nil, verdict = nil, policy_name = nil, judged = nil, counted = nil,
+		mechanism = nil,
+	}
+	return setmetatable(made, class_of(server, server.role(session), contexts))
+end
+
+--- From now on the stream asks this adapter.
+function methods:use(server, contexts)
+	if self.server ~= server then
+		setmetatable(self, class_of(server, self.role, contexts))
+	end
 end
 
 --- The host of ours that the stream belongs to: the one that its header named; nil if none.
@@ -49,8 +88,8 @@ end
 -- Forgets the data of a connection.
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
-	self.judged_policy, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
-	self.addresses = nil
+	self.judged, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
+	self.addresses, self.named, self.reported = nil, nil, nil
 end
 
 --- Reads the facts of the connection beneath. Returns them; nil without TLS; nil, message, code (see
@@ -65,8 +104,10 @@ function methods:read_facts()
 	end
 	if not self.facts then
 		local facts, message, code = core.observer.facts(connection)
-		self.facts = facts
-		return facts, message, code
+		if not facts then
+			return nil, message, code
+		end
+		self.facts, self.tls_agreed = self._class.facts:of(facts), nil
 	end
 	return self.facts
 end
@@ -84,14 +125,24 @@ function methods:identity(domain)
 	return self.is_identity
 end
 
+-- Whether the server's own check takes the certificate for a domain. It may take fewer kinds of names
+-- than we do.
+local function is_named_for_server(self, domain)
+	if domain ~= self.named then
+		self.named, self.is_named = domain, self.server.names_domain(self.session, domain)
+	end
+	return self.is_named
+end
+
 --- Whether a certificate vouches for the peer as a domain: one that leads to a trusted root and
--- names it (rfc6120.13.7.2.trusted-and-named).
+-- names it (rfc6120.13.7.2.trusted-and-named). A further domain than the header's needs a name that
+-- would also do in the header.
 function methods:vouched(domain)
 	local server, session = self.server, self.session
 	if domain == self:peer() then
 		return server.has_valid_certificate(session)
 	end
-	return server.has_trusted_chain(session) and self:identity(domain) or false
+	return server.has_trusted_chain(session) and self:identity(domain) and is_named_for_server(self, domain) or false
 end
 
 --- Whether the peer has authenticated as a domain.

@@ -111,6 +111,22 @@ describe("the check of our own certificates", function ()
 		end
 	end)
 
+	it("makes one context for hosts that share a certificate, unless none could be made", function ()
+		server.certificate_source = function (_, role)
+			return configured[role]
+		end
+		configured = { c2s = "soon", s2sin = "soon" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal(SOON .. "\n" .. SOON:gsub("a.test", "b.test"), said())
+		assert.equal(1, made)
+		server.own_context = function (host)
+			return host == "b.test" and luasec "sooner" or nil, "no key"
+		end
+		configured = { c2s = "sooner", s2sin = "sooner" }
+		check:check_all { "a.test", "b.test" }
+		assert.equal((SOONER:gsub("a.test", "b.test")), said())
+	end)
+
 	it("looks anew each time where the server cannot tell", function ()
 		server.certificate_source = function () end
 		for times = 1, 2 do
@@ -214,8 +230,8 @@ describe("the check of our own certificates", function ()
 			check:check "a.test"
 			assert.same({
 				"warn the certificate without a server name of c2s_direct_tls port 5223 expires in 5 days: renew it",
-				"error the certificate without a server name of s2s_direct_tls port 5270 covers no host of ours, so whoever gets "
-				.. "it refuses it: get one with the DNS names of the hosts in its subjectAltName",
+				"info the certificate without a server name of s2s_direct_tls port 5270 covers no host of ours, so whoever gets "
+				.. "it refuses it: configure one with the DNS names of the hosts in its subjectAltName",
 			}, lines())
 			check:check_daily { "a.test" }
 			assert.equal("", said())

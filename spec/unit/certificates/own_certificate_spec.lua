@@ -188,10 +188,13 @@ local cases = {
 	{ "several services", { key_bits = 160 }, { services = { "c2s", "s2s" } }, "weak-key error",
 		WHO .. " (c2s, s2s) has an EC key of 160" .. REPLACE_KEY:format(224) },
 	{ "no server name", {}, { domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = true }, "" },
-	{ "no server name, and no host that is covered", {},
-		{ domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = false }, "not-covering-any error",
+	{ "no server name, and no host that is covered", { key_bits = 160 },
+		{ now = START + 91 * DAY, domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = false },
+		"not-covering-any info",
 		"the certificate without a server name of c2s_direct_tls port 5223 covers no host of ours, so whoever gets it "
-		.. "refuses it: get one with the DNS names of the hosts in its subjectAltName" },
+		.. "refuses it: configure one with the DNS names of the hosts in its subjectAltName" },
+	{ "no server name, and a weak key", { key_bits = 160 }, { domain = false, services = { "x" }, matches_any = true },
+		"weak-key error" },
 
 }
 

@@ -228,6 +228,26 @@ describe("the command cert", function ()
 		assert.is_nil(found[1].authenticated)
 	end)
 
+	it("shows the one that new connections get, not those that old streams hold", function ()
+		local older = context_of(authority:issue { names = { "host.test" }, key = "p256" })
+		local service = service_of({}, { "host.test" }, { adopted = { each = function (_, visit)
+			local adopted = assert(core.context.adopt(older))
+			visit({ given = { host = "host.test", role = "c2s" } }, adopted, older)
+			adopted:close()
+		end } })
+		local newer = context_of(own)
+		service.server.current_contexts = function ()
+			local list = {}
+			for index, role in ipairs { "c2s", "s2sin", "s2sout" } do
+				list[index] = { context = newer, role = role }
+			end
+			return list
+		end
+		local found = command_service.json(service, "cert", "host.test").certificates
+		assert.equal(1, #found)
+		assert.same({ facts_of(own).sha256, { "our own, c2s", "our own, s2sin" } }, { found[1].sha256, found[1].offered })
+	end)
+
 	it("shows the one of the configuration where none is in use", function ()
 		local service = service_of({}, { "host.test" })
 		service.server.own_context = function (host, role)

@@ -190,8 +190,8 @@ describe("the certificates of other servers", function ()
 			for _, arguments in ipairs { { "far.test" }, { "far.test", nil, "json", n = 3 } } do
 				local _, done, message = command_service.run(service, "accept",
 					(table.unpack or unpack)(arguments, 1, arguments.n or #arguments))
-				assert.same({ nil, "2 certificates of far.test are refused; say which one by its SHA-256, which the command "
-					.. "peers shows" }, { done, message })
+				assert.same({ nil, "2 certificates of far.test are refused; say which one by its SHA-256, which "
+					.. 'tlspolicy:peers("far.test") shows' }, { done, message })
 			end
 			assert.same({ { sha256(2) }, { sha256(3) } }, { pending_on("a.test", "far.test"), pending_on("b.test", "far.test") })
 		end)

@@ -71,7 +71,8 @@ describe("the list of commands", function ()
 			found[command.name] = command
 		end
 		for _, name in ipairs {
-			"show", "cert", "status", "explain", "refused", "would_refuse", "peers", "accept", "forget", "stats",
+			"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "peers", "accept", "forget",
+			"stats",
 		} do
 			assert.equal(require("xmpp_tls_policy.commands." .. name), found[name])
 			found[name] = nil

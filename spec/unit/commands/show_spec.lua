@@ -118,6 +118,20 @@ describe("the command show", function ()
 		end
 	end)
 
+	it("takes a word that is no filter, no host and no connected domain for a mistake", function ()
+		for word, ending in pairs {
+			nonsense = "plaintext", plain = "plaintext", refusd = 'plaintext; did you mean "refused"?',
+		} do
+			for _, format in ipairs { "width=80", "json" } do
+				local text, done, message = command_service.run(service, "show", word, format)
+				assert.same({ "", nil }, { text, done })
+				assert.equal(ending, message:sub(-#ending))
+			end
+		end
+		sessions[#sessions + 1] = { role = "c2s", host = "localhost", jid = "juliet@localhost/x" }
+		assert.equal("1 connection", (select(3, command_service.run(service, "show", "localhost"))))
+	end)
+
 	it("lets the server go on between connections", function ()
 		for index = 1, 1000 do
 			sessions[index] = { role = "c2s", host = "host.test", address = "192.0.2.1" }

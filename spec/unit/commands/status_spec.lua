@@ -1,9 +1,12 @@
 -- The command `status`: policies, contexts, and settings that a policy overrides.
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local command_service = require "support.command_service"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
+local options = require "xmpp_tls_policy.policy.options"
 local pki = require "support.pki"
 local ssl = require "ssl"
+local text_of = require "xmpp_tls_policy.text"
 local tls_policy = require "xmpp_tls_policy"
 local version = require "xmpp_tls_policy.version"
 
@@ -49,16 +52,33 @@ describe("the command status", function ()
 		return { entry, luasec }
 	end
 
-	local function service_of(by_host, list, options)
+	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store.
+	local function service_of(by_host, list, set, current, stats)
+		local hosts = {}
+		for host in pairs(by_host) do
+			hosts[#hosts + 1] = host ~= "*" and host or nil
+		end
+		hosts[#hosts + 1] = "free.test"
 		return {
-			server = command_service.server { options = options },
+			server = command_service.server { options = set, hosts = hosts, current_contexts = current },
 			policies = command_service.policies(by_host),
+			outages = command_service.outages {},
 			adopted = {
+				sessions = function ()
+					return stats and { stats = function () return stats end }
+				end,
 				each = function (_, visit)
 					for _, found in ipairs(list or {}) do
 						local context = assert(core.context.adopt(found[2]))
-						visit(found[1], context)
+						visit(found[1], context, found[2])
 						context:close()
+					end
+				end,
+				get = function (_, luasec)
+					for _, found in ipairs(list or {}) do
+						if found[2] == luasec then
+							return found[1]
+						end
 					end
 				end,
 			},
@@ -83,6 +103,23 @@ describe("the command status", function ()
 		local text, done, message = command_service.run(service, "status")
 		assert.same({ true, "0 contexts, 0 settings overridden, 2 warnings" }, { done, message })
 		assert.matches("\nall other hosts  draft%-saintandre%-xmpp%-tls%-02, level should  enforce  refuse\n", text)
+	end)
+
+	it("shows the memory of sessions, and warns if it is not locked", function ()
+		local stats = { sessions = 5, capacity = 33825, bytes = 4 * 2 ^ 20, lifetime = 3600, locked = true,
+			lock_limit = 8 * 2 ^ 20 }
+		local service = service_of({ ["*"] = usual }, nil, nil, nil, stats)
+		local text = command_service.run(service, "status")
+		assert.matches("\nSessions to resume: 5 of at most 33825, locked in memory\n", text)
+		assert.not_matches("LimitMEMLOCK", text)
+		stats.locked, stats.lock_limit = false, 2 * 2 ^ 20
+		local found = command_service.json(service, "status")
+		assert.is_false(found.sessions.locked)
+		text = command_service.run(service, "status")
+		assert.matches("33825, not locked in memory\n", text)
+		assert.matches("\nWarning: all other hosts: The memory of resumable sessions %(4 MiB%) is not locked, because this "
+			.. "process may lock 2 MiB in all: ", text)
+		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sessions)
 	end)
 
 	it("warns of hosts that are shut, because the server offers no STARTTLS there", function ()
@@ -133,6 +170,79 @@ describe("the command status", function ()
 			(command_service.run(service_of({ ["*"] = usual, ["idle.test"] = usual }), "status")))
 	end)
 
+	it("tells what new handshakes get from what old streams hold, before the first stream on it, too", function ()
+		local old, new = adopted(usual, "a.test", "c2s"), adopted(usual, "a.test", "c2s")
+		local unused = assert(ssl.newcontext {
+			mode = "server", protocol = "any", certificate = certificate.certificate, key = certificate.key,
+			ciphers = "ALL:@SECLEVEL=0",
+		})
+		local function rows(list, current)
+			local found = {}
+			for index, row in ipairs(command_service.json(service_of({ ["*"] = usual, ["a.test"] = usual }, list, nil, current),
+				"status").contexts) do
+				found[index] = ("%s %s %s"):format(row.role, row.serves, row.lowest)
+			end
+			return found
+		end
+		assert.same({ "c2s new TLSv1.2", "c2s old TLSv1.2" },
+			rows({ old, new }, { ["a.test"] = { { context = new[2], role = "c2s" } } }))
+		assert.same({ "c2s new TLSv1.2", "c2s old TLSv1.2" }, rows({ old }, { ["a.test"] = {
+			{ context = unused, role = "c2s" }, { context = unused, role = "s2sin" },
+		} }))
+		assert.same({ "c2s nil TLSv1.2" }, rows({ old }))
+		local text = command_service.run(service_of({ ["*"] = usual, ["a.test"] = usual }, { old, new }, nil,
+			{ ["a.test"] = { { context = new[2], role = "c2s" } } }), "status")
+		assert.matches("\na.test +c2s +STARTTLS  .*\na.test +c2s +STARTTLS, old streams  ", text)
+	end)
+
+	it("names the suites, each list once", function ()
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual }, {
+			adopted(usual, "a.test", "c2s"), adopted(usual, "b.test", "c2s"), adopted(report, "c.test", "s2sin"),
+		})
+		local row = command_service.json(service, "status").contexts[1]
+		assert.equal("TLS_AES_256_GCM_SHA384", row.suite_names[1])
+		assert.equal(row.suites, #row.suite_names)
+		local text = command_service.run(service, "status", "width=80")
+		assert.matches("\nSuites of a.test c2s, b.test c2s: TLS_AES_256_GCM_SHA384,", text)
+		assert.matches("\nSuites of c.test s2sin: ", text)
+		for line in text:gmatch "[^\n]+" do
+			assert.is_true(text_of.columns(line) <= 80 or line:find "^Overridden" ~= nil or line:find "^Warning" ~= nil
+				or line:find "^No STARTTLS" ~= nil, line)
+		end
+	end)
+
+	it("shows all options in force, and hosts that are not covered", function ()
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }
+		local found = command_service.json(service, "status")
+		local names = {}
+		for name in pairs(found.options[1]) do
+			names[name] = true
+		end
+		for _, name in ipairs(options.names) do
+			assert.is_true(names[name] or name == "exceptions", name)
+		end
+		assert.same({ { "*", "a.test" }, "refuse" }, { found.options[1].hosts, found.options[1].unauthenticated_s2s })
+		assert.same({ { "b.test" }, "report" }, { found.options[2].hosts, found.options[2].mode })
+		assert.same({ "free.test" }, found.uncovered)
+		local text = command_service.run(service, "status")
+		assert.matches("\nResumption: on, lifetime 3600 s, memory %d+ MiB, address share %d+\n", text)
+		assert.matches("\nNot covered, so TLS is the server's own: free.test\n", text)
+	end)
+
+	it("shows one host alone", function ()
+		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }, {
+			adopted(usual, "a.test", "c2s"), adopted(report, "b.test", "c2s"),
+		})
+		local found = command_service.json(service, "status", "b.test")
+		for _, field in ipairs { "policies", "options", "contexts" } do
+			assert.equal(1, #found[field], field)
+		end
+		assert.same({ "b.test", {}, {}, {} },
+			{ found.policies[1].host, found.uncovered, found.exceptions, found.warnings })
+		assert.same({ "free.test" }, command_service.json(service, "status", "free.test").uncovered)
+		assert.same({ "", nil, '"c.test" is no host of this server' }, { command_service.run(service, "status", "c.test") })
+	end)
+
 	it("shows which hosts have no context for STARTTLS", function ()
 		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = usual }, {
 			adopted(usual, "a.test", "c2s"), adopted(usual, "b.test", "c2s", { service = "c2s_direct_tls" }),
@@ -151,10 +261,10 @@ describe("the command status", function ()
 	end)
 
 	it("shows overridden settings once, with all hosts and roles", function ()
-		local options = { s2s_secure_auth = false, allow_unencrypted_plain_auth = true }
+		local set = { s2s_secure_auth = false, allow_unencrypted_plain_auth = true }
 		local service = service_of({ ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }, {
 			adopted(usual, "a.test", "s2sin"), adopted(usual, "a.test", "c2s"), adopted(usual, "c.test", "c2s"),
-		}, { ["*"] = options, ["a.test"] = options, ["b.test"] = options })
+		}, { ["*"] = set, ["a.test"] = set, ["b.test"] = set })
 		local found = {}
 		for _, item in ipairs(command_service.json(service, "status").overridden) do
 			found[item.message] = { item.hosts, item.roles }
@@ -183,6 +293,38 @@ describe("the command status", function ()
 		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("shows what exceptions open, not in report mode", function ()
+		local found = adopted(report, "a.test", "s2sin")
+		local excepting = assert(tls_policy.policy { mode = "report", exceptions = exceptions })
+		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = excepting }
+		service.server.own_context = function () return found[2] end
+		setmetatable(service.adopted, { __index = adopted_contexts.new() })
+		local list = command_service.json(service, "status").opened
+		assert.equal(1, #list)
+		assert.same({ "old.test", { "a.test", "b.test" }, { "TLSv1", "TLSv1.1" } },
+			{ list[1].domain, list[1].hosts, list[1].versions })
+		assert.matches("\nThe exception for old.test opens on a.test, b.test: TLS 1.0, TLS 1.1; suites TLS_",
+			(command_service.run(service, "status", "width=1000")))
+	end)
+
+	it("warns where the server's own options accept no dialback", function ()
+		local dialback = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = {
+			["old.test"] = { unauthenticated_s2s = "dialback", expires = "2999-01-01", reason = "old" } } })
+		local of_server = { ["a.test"] = { s2s_secure_auth = true } }
+		local service = service_of({ ["*"] = dialback, ["a.test"] = dialback }, nil, of_server)
+		local list = command_service.json(service, "status").warnings
+		assert.same({ 1, "obstructed", { "a.test" } }, { #list, list[1].kind, list[1].hosts })
+	end)
+
+	it("warns of outages that report mode foresees", function ()
+		local service = service_of { ["*"] = report, ["a.test"] = report, ["b.test"] = report, ["c.test"] = report }
+		service.outages = command_service.outages { ["b.test"] = { "no TLS" }, ["c.test"] = { "no TLS" } }
+		local found = command_service.json(service, "status").warnings
+		assert.same({ kind = "outage", message = "no TLS", hosts = { "b.test", "c.test" } }, found[1])
+		local text = command_service.run(service, "status", "width=200")
+		assert.matches("\nWarning: b.test, c.test: no TLS\n?", text)
 	end)
 
 	it("lets the server go on between contexts", function ()

@@ -26,7 +26,7 @@ describe("the command would_refuse", function ()
 			["b.test"] = report_of {},
 		}
 		service = {
-			server = command_service.server {},
+			server = command_service.server {}, outages = command_service.outages {},
 			reports = {
 				hosts = function ()
 					return { "a.test", "b.test" }
@@ -70,6 +70,17 @@ describe("the command would_refuse", function ()
 		})
 		assert.same({ "cipher.aead", "version.tls12" }, { items[2].clauses[1].clause, items[2].clauses[2].clause })
 		assert.same({ "b.test", 3 }, { items[3].host, #items })
+	end)
+
+	it("begins with the outages that enforcing would cause", function ()
+		service.outages = command_service.outages { ["b.test"] = { "if it were enforced, no clients could connect" } }
+		local text, _, message = command_service.run(service, "would_refuse")
+		assert.equal("all TLS of 1 host, and beside that 1 peer would be cut off, on 2 hosts", message)
+		assert.matches("\nb.test\nOutage: if it were enforced, no clients could connect\n", text)
+		assert.same({ {}, { "if it were enforced, no clients could connect" } }, {
+			command_service.json(service, "would_refuse").would_refuse[1].outages,
+			command_service.json(service, "would_refuse").would_refuse[3].outages,
+		})
 	end)
 
 	it("explains how to put a host into report mode", function ()

@@ -80,6 +80,7 @@ describe("the server's TLS contexts", function ()
 			server.operator_lists = function () return { ciphers = true } end
 			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
 			assert.equal("TLSv1.2", lowest(context))
+			server.run_timers()
 			assert.matches("^info a.test, c2s: by the server's own configuration: draft%-saint", server.take_lines()[1])
 			assert.is_true(contexts:starttls(stream("c2s", "a.test", nil, context)))
 			assert.same({}, server.take_lines())
@@ -102,6 +103,7 @@ describe("the server's TLS contexts", function ()
 		it("that cannot be brought under the policy have no TLS", function ()
 			local context = luasec { protocol = "tlsv1_1" }
 			assert.is_false(contexts:starttls(stream("c2s", "a.test", nil, context)))
+			server.run_timers()
 			assert.matches("^error a.test, c2s: no TLS, because its context cannot be brought under draft%-saint[^:]*: "
 				.. "no TLS version", server.take_lines()[1])
 			assert.is_true(contexts:starttls(stream("c2s", "report.test", nil, luasec { protocol = "tlsv1_1" })))
@@ -125,7 +127,8 @@ describe("the server's TLS contexts", function ()
 					end
 				end
 			end
-			assert.matches("error b.test, c2s: no TLS, because its context cannot be brought under [^:]*: "
+			server.run_timers()
+			assert.matches("error [^\n]*b.test, c2s[^\n]*: no TLS, because its context cannot be brought under [^:]*: "
 				.. "it is a context of a.test", table.concat(server.take_lines(), "\n"))
 		end)
 
@@ -213,13 +216,40 @@ describe("the server's TLS contexts", function ()
 			assert.same({ "TLSv1.2", "TLSv1.2" }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
 		end)
 
+		it("of further hosts that the server makes in the same event are searched by their name", function ()
+			contexts:search()
+			server.run_timers()
+			contexts:search "a.test"
+			for _, name in ipairs { "b.test", "alias.test" } do
+				names[name] = luasec()
+			end
+			setmetatable(names, { __index = function () error "asked for a name that is not there" end })
+			contexts:search "b.test"
+			contexts:search "c.test"
+			assert.same({ "TLSv1.2", oldest }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
+			server.run_timers()
+			assert.equal("TLSv1.2", lowest(names["alias.test"]))
+		end)
+
 		it("give sessions to the host whose name was asked for, from the first moment", function ()
 			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
 			contexts:search()
+			server.run_timers()
 			names["b.test"] = luasec()
 			contexts:search "b.test"
 			assert.equal(adopted:get(names["b.test"]).session_name, adopted:get(base).names["b.test"])
 			assert.equal(adopted:get(names["a.test"]).session_name, adopted:get(base).names["a.test"])
+		end)
+
+		-- rfc6066.3.name-in-a-labels
+		it("give sessions to an internationalised host under its A-labels, too", function ()
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			names["b\195\188cher.test"] = luasec()
+			contexts:search()
+			local session_name = adopted:get(names["b\195\188cher.test"]).session_name
+			for _, name in ipairs { "b\195\188cher.test", "xn--bcher-kva.test" } do
+				assert.equal(session_name, adopted:get(base).names[name])
+			end
 		end)
 
 		it("follow a policy that changes, and stay untouched where it does not", function ()
@@ -242,7 +272,9 @@ describe("the server's TLS contexts", function ()
 		it("that a new policy cannot be put on are said to have no TLS", function ()
 			names["report.test"] = luasec { protocol = "tlsv1_1" }
 			contexts:search()
-			server.lines = {}
+			server.run_timers()
+			assert.matches("error report.test, c2s %(c2s_direct_tls%): if .* were enforced, nobody could connect",
+				table.concat(server.take_lines(), "\n"))
 			server.options["report.test"] = {}
 			found:load()
 			contexts:search()

@@ -486,6 +486,109 @@ describe("a context", function ()
 			assert.equal("TLSv1.2", made:settings().minimum_version)
 		end)
 
+		describe("that an exception opens", function ()
+			local old_suites = { "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA" }
+			local opened = {
+				minimum_version = "TLSv1", ciphers = old_suites, groups = { "x25519" }, security_level = 2, dh_bits = 1024,
+				insecure_versions = true, insecure_strength = true,
+			}
+
+			local function without(...)
+				local some = {}
+				for field, value in pairs(opened) do
+					some[field] = value
+				end
+				for _, field in ipairs { ... } do
+					some[field] = nil
+				end
+				return some
+			end
+
+			-- As a server makes it that allows all others TLS 1.2 and newer.
+			local function strict()
+				return assert(context.adopt(luasec { options = { "no_sslv3", "no_tlsv1", "no_tlsv1_1" },
+					ciphers = "ECDHE+AESGCM:@SECLEVEL=2" }))
+			end
+
+			local function old_client(changes)
+				local weak = { security_level = 0, minimum_version = "TLSv1", maximum_version = "TLSv1", ciphers = old_suites }
+				for field, value in pairs(changes or {}) do
+					weak[field] = value
+				end
+				return client(weak)
+			end
+
+			local function meet(near, adopted)
+				return handshake.between(near, adopted, nil, { role = "server" })
+			end
+
+			for _, version in ipairs { "TLSv1", "TLSv1.1" } do
+				it("negotiates " .. version .. ", and not after it is given back", function ()
+					local made = strict()
+					assert.is_nil((meet(old_client { maximum_version = version }, made)))
+					assert(made:apply(opened))
+					local in_force = made:settings()
+					assert.same({ "TLSv1", 2, true },
+						{ in_force.minimum_version, in_force.security_level, in_force.insecure_strength })
+					local near = assert(meet(old_client { maximum_version = version }, made))
+					assert.equal(version, near:facts().version)
+					assert(made:release())
+					assert.equal("TLSv1.2", made:settings().minimum_version)
+					assert.is_nil(made:settings().insecure_strength)
+					assert.is_nil((meet(old_client { maximum_version = version }, made)))
+				end)
+			end
+
+			it("has neither if one of the two settings is missing", function ()
+				for _, missing in ipairs { "insecure_versions", "insecure_strength" } do
+					local made = strict()
+					assert(made:apply(without(missing)))
+					assert.equal("TLSv1.2", made:settings().minimum_version)
+				end
+			end)
+
+			it("is as before if settings are refused", function ()
+				local made = strict()
+				assert(made:apply(without("insecure_strength", "insecure_versions", "minimum_version")))
+				local before = made:settings()
+				local wrong = without()
+				wrong.groups = { "nothing" }
+				assert.is_nil((made:apply(wrong)))
+				assert.same(before, made:settings())
+			end)
+
+			it("accepts shorter Diffie-Hellman of a server, as far as its own limit goes", function ()
+				local weak = assert(context.adopt(luasec { ciphers = "DHE+AES:@SECLEVEL=0", options = {},
+					dhparam = function () return pki.run { "openssl", "dhparam", "-dsaparam", "1024" } end }))
+				local function with(changes)
+					local made = { maximum_version = "TLSv1.2", ciphers = { "TLS_DHE_RSA_WITH_AES_128_CBC_SHA" },
+						security_level = 2 }
+					for field, value in pairs(changes) do
+						made[field] = value
+					end
+					return made
+				end
+				assert.is_nil((meet(client(with { dh_bits = 1024 }), weak)))
+				assert.is_nil((meet(client(with { dh_bits = 1025, insecure_strength = true }), weak)))
+				-- Without a limit of ours OpenSSL's level counts.
+				assert.is_nil((meet(client(with { insecure_strength = true }), weak)))
+				assert.truthy(meet(client(with { dh_bits = 1024, insecure_strength = true }), weak))
+			end)
+
+			it("holds certificates to the security level", function ()
+				local short = authority:issue { names = { "example.test" }, key = "rsa1024" }
+				local theirs = ssl.newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0", options = {} }
+				assert(require "ssl.context".loadcert(theirs, short.certificate))
+				assert(require "ssl.context".loadkey(theirs, short.key, nil))
+				local made = assert(context.new { role = "client", ca_file = authority.certificate })
+				assert(made:apply { security_level = 2, insecure_strength = true, dh_bits = 1024 })
+				local _, message = meet(made, assert(context.adopt(theirs)))
+				assert.matches("certificate verify failed", message)
+				assert(made:apply { security_level = 0 })
+				assert.truthy(meet(made, assert(context.adopt(theirs))))
+			end)
+		end)
+
 		it("refuses a level above the signature of its own certificate", function ()
 			local weak = authority:issue { names = { "example.test" }, key = "rsa2048", digest = "sha1" }
 			-- OpenSSL would not load it at the usual level.

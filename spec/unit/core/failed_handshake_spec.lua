@@ -558,6 +558,23 @@ describe("a refused handshake", function ()
 			assert.same({ nil, "the connection's context is not observed", "unobserved" }, { other:offer() })
 		end)
 
+		it("beside the label of the context that it finished on", function ()
+			local context = keeping()
+			local _, other = assert(handshake.between(client(), context))
+			assert.equal(7, other:label())
+			-- The label of another time is not the connection's.
+			assert(context:observe(8, true))
+			assert.equal(7, other:label())
+			local connection = core.connection.new(context)
+			feed(connection, hellos.tls12)
+			assert.same({ nil, "the handshake is not finished", "handshake" }, { connection:label() })
+			context:release()
+			assert.equal(7, other:label())
+			assert(context:apply {})
+			_, other = assert(handshake.between(client(), context))
+			assert.same({ nil, "the context has no label", "missing" }, { other:label() })
+		end)
+
 		it("that outlives the release", function ()
 			local context = keeping()
 			local _, other = assert(handshake.between(client(), context))
@@ -875,6 +892,26 @@ describe("a refused handshake", function ()
 			for _, wrong in ipairs { -1, 1.5, 2 ^ 40 } do
 				assert.has_error(function () core.observer.expect_server(wrong, "far.test") end)
 			end
+		end)
+
+		it("has the name that the peer of our server claimed, once, whatever the SNI is", function ()
+			listen "127.0.0.1"
+			local context = observed()
+			local function fail(claimed)
+				local near, _, far = meet(context)
+				if claimed then
+					assert.is_true(core.observer.expect_server(far:getfd(), claimed))
+				end
+				near:send(hellos.rc4)
+				go_on(far)
+				near:close()
+				far:close()
+				local list = recorded()
+				assert.equal("server", list[1].role)
+				return list[1].server_name
+			end
+			assert.equal("far.test", fail "far.test")
+			assert.is_nil(fail())
 		end)
 
 		-- rfc4291.2.5.5.2.ipv4-mapped

@@ -1,7 +1,10 @@
 local configuration = require "support.configuration"
 local core = require "xmpp_tls_policy.core"
+local files_of = require "support.files"
 local handshake = require "support.handshake"
+local lfs = require "lfs"
 local pki = require "support.pki"
+local process = require "support.process"
 local socket = require "socket"
 local ssl = require "ssl"
 local tls_socket = require "support.tls_socket"
@@ -663,6 +666,9 @@ describe("a session store", function ()
 				found = { from = tonumber(from, 16), to = tonumber(to, 16) }
 			end
 			local flags = line:match "^VmFlags:(.*)"
+			if found then
+				found.resident = tonumber(line:match "^Rss:%s+(%d+) kB") or found.resident
+			end
 			if flags and flags:find " dd" then
 				found.flags = flags .. " "
 				list[#list + 1] = found
@@ -695,7 +701,7 @@ describe("a session store", function ()
 					to = other.from
 				end
 			end
-			local found = { from = from, size = to - from, flags = map.flags }
+			local found = { from = from, size = to - from, flags = map.flags, resident = map.resident }
 			if found.size == 3 * 2 ^ 20 and memory_of(found):find(id, 1, true) then
 				store:flush()
 				return store, found
@@ -719,7 +725,46 @@ describe("a session store", function ()
 		end
 		local store, map = mapped()
 		assert.equal(store:stats().locked, map.flags:find(" lo ", 1, true) ~= nil)
+		-- Pages are locked when they are first written.
+		assert.equal(store:stats().locked, map.flags:find(" lf ", 1, true) ~= nil)
 		store:close()
+	end)
+
+	-- In KiB.
+	local function resident_memory()
+		return tonumber(files_of.read "/proc/self/status":match "VmRSS:%s+(%d+)")
+	end
+
+	it("takes memory only for the sessions that it has, also when it is wiped", function ()
+		local before = resident_memory()
+		local store = assert(core.session_store.new { memory = 256, lifetime = 60 })
+		trial.fill(store, 10)
+		assert.is_true(resident_memory() - before < 8 * 1024)
+		store:flush()
+		store:sweep()
+		assert.is_true(resident_memory() - before < 8 * 1024)
+		assert.equal(0, store:stats().sessions)
+		store:close()
+	end)
+
+	-- The specs may run as root, whom no limit binds.
+	it("says whether its memory is locked, and how much the process may lock", function ()
+		local script = ([[
+			local core = require "xmpp_tls_policy.core"
+			for _, memory in ipairs { 1, 3 } do
+				local stats = core.session_store.new({ memory = memory, lifetime = 60 }):stats()
+				io.write(tostring(stats.locked), " ", stats.lock_limit, "\n")
+			end
+		]])
+		local interpreter = lfs.symlinkattributes("/proc/self/exe").target
+		local output = process.check {
+			"env", "LUA_CPATH=" .. package.cpath, "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit",
+			"--memlock=2097152", interpreter, "-e", script,
+		}
+		if configuration.sanitized then
+			pending "AddressSanitizer makes mlock(2) do nothing, and say that it did"
+		end
+		assert.equal("true 2097152\nfalse 2097152\n", output)
 	end)
 
 	for what, act in pairs {

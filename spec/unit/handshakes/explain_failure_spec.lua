@@ -82,6 +82,23 @@ describe("the explanation of a failed handshake", function ()
 			{ explained(refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
 	end)
 
+	it("blames neither alone if each allows another part of the offer", function ()
+		local given = given_of(should, { ciphers = {
+			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_128_CBC_SHA" }, security_level = 0 }, { ciphers = true })
+		assert.same({ "offers no cipher suite that the policy and the server's own configuration both allow "
+			.. "(TLS_RSA_WITH_AES_128_CBC_SHA, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256); needs one such as "
+			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 in the server's ssl options "
+			.. 'or level = "must"', "" }, { explained(refused {
+				suites = { "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }, given) })
+	end)
+
+	it("blames the clauses that ask for a security level for weak signatures", function ()
+		local record = refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
+		record.offer.signature_schemes = { 0x0201 }
+		assert.same({ "offers no signature scheme that is allowed (rsa_pkcs1_sha1); needs one such as rsa_pkcs1_sha256 or "
+			.. 'level = "must"', "key.dh2048" }, { explained(record) })
+	end)
+
 	it("does not blame the lowest version for the highest one of the server's own configuration", function ()
 		local given = given_of(should, { minimum_version = "TLSv1.2", maximum_version = "TLSv1.2" })
 		assert.same({ "offers nothing older than TLS 1.3, which the server's own configuration does not have; needs TLS 1.2"
@@ -149,6 +166,22 @@ describe("the explanation of a failed handshake", function ()
 		end
 	end)
 
+	it("says of a client's alert that it does not accept our choice", function ()
+		for alert, sentence in pairs {
+			protocol_version = "does not accept the TLS version that was chosen",
+			handshake_failure = "does not accept what was chosen of its offer",
+			insufficient_security = "wants stronger ciphers than the one that was chosen",
+		} do
+			for _, role in ipairs { "c2s", "s2sin" } do
+				local given = given_of(should, free)
+				given.role = role
+				local record = refused(offers.tls12)
+				record.alert, record.alert_sent = alert, false
+				assert.same({ sentence, "" }, { explained(record, given) })
+			end
+		end
+	end)
+
 	it("proposes an exception if a server closes the connection without an alert, too", function ()
 		-- OpenSSL reports an alert here that nobody receives.
 		local record = { reason = "unexpected eof while reading", alert = "decode_error", alert_sent = true }
@@ -205,7 +238,8 @@ describe("the explanation of a failed handshake", function ()
 	end)
 
 	it("blames no clause for what the server's own configuration refuses", function ()
-		assert.same({ "showed an ephemeral DH key of less than 3072 bits; needs 3072 bits", "" },
+		assert.same({ "showed an ephemeral DH key of less than 3072 bits; needs 3072 bits or an exception "
+			.. "(for 1024 bits and more)", "" },
 			{ explained({ reason = "dh key too small", alert_sent = true }, of_server(must, { security_level = 3 })) })
 	end)
 

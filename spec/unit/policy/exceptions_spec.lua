@@ -123,10 +123,22 @@ describe("an exception", function ()
 	end)
 
 	it("that makes nothing milder does not apply", function ()
-		local policy = policy_with({ ["old.example"] = exception() }, { level = "must" })
+		local policy = policy_with { ["old.example"] = exception { level = "none", unauthenticated_s2s = "dialback" } }
 		assert.equal(policy, policy:for_peer("old.example", NOW))
 		assert.same({ { domain = "old.example", kind = "idle", message = 'the exception for old.example ("old server") '
-			.. "has no effect: draft-saintandre-xmpp-tls-02, level must has it already" } }, policy:warnings(NOW))
+			.. "has no effect: draft-saintandre-xmpp-tls-02, level should has it already" } }, policy:warnings(NOW))
+	end)
+
+	it("opens contexts if it has a level, also if it is the policy's", function ()
+		for _, level in ipairs { "should", "must" } do
+			local policy = policy_with({ ["old.example"] = exception(), ["dialback.example"] = exception { level = "none",
+				unauthenticated_s2s = "dialback" } }, { level = level, unauthenticated_s2s = "refuse" })
+			assert.is_true(policy:for_peer("old.example", NOW).opens)
+			assert.is_true(policy:mildest_exception().opens)
+			assert.is_false(policy:for_peer("dialback.example", NOW).opens)
+			assert.is_nil(policy.opens)
+			assert.same({}, policy:warnings(NOW))
+		end
 	end)
 
 	it("is warned about from two weeks before its end, and after it", function ()
@@ -144,6 +156,53 @@ describe("an exception", function ()
 		assert.equal('the exception for old.example ("old server") ended with 2027-03-01 and no longer applies',
 			said "2029-01-01")
 	end)
+
+	-- The exception, the policy, the options of the server, the message; nil: no warning.
+	for what, case in pairs {
+		["without any option of the server"] = { {}, {} },
+		["with s2s_secure_auth"] = { {}, { s2s_secure_auth = true },
+			"has no effect: s2s_secure_auth is on, and s2s_insecure_domains does not name old.example" },
+		["with s2s_secure_auth, and other insecure domains"] = { {},
+			{ s2s_secure_auth = true, s2s_insecure_domains = { "other.example" } },
+			"has no effect: s2s_secure_auth is on, and s2s_insecure_domains does not name old.example" },
+		["with s2s_secure_auth, and a level"] = { { level = "must" }, { s2s_secure_auth = true },
+			"lets nobody in by dialback: s2s_secure_auth is on, and s2s_insecure_domains does not name old.example" },
+		["with s2s_secure_auth, and named as insecure"] = { {},
+			{ s2s_secure_auth = true, s2s_insecure_domains = { "other.example", "OLD.example" } } },
+		["with s2s_secure_auth, and alone insecure"] = { {},
+			{ s2s_secure_auth = true, s2s_insecure_domains = "old.example" } },
+		["as a secure domain"] = { {}, { s2s_secure_domains = { "old.example" } },
+			"has no effect: s2s_secure_domains names old.example" },
+		["beside another secure domain"] = { {}, { s2s_secure_auth = false, s2s_secure_domains = { "other.example" } } },
+		["for a level alone"] = { { level = "must", unauthenticated_s2s = "none" }, { s2s_secure_auth = true } },
+		["that has ended"] = { { expires = "2026-01-01" }, { s2s_secure_auth = true }, "ended" },
+	} do
+		it("is said to be in vain where the server's own options accept no dialback: " .. what, function ()
+			local changes = { level = "none", unauthenticated_s2s = "dialback" }
+			for name, value in pairs(case[1]) do
+				changes[name] = value
+			end
+			if changes.unauthenticated_s2s == "none" then
+				changes.unauthenticated_s2s = nil
+			end
+			-- Also where the policy accepts dialback from all.
+			for _, of_policy in ipairs { "refuse", "dialback" } do
+				local policy = policy_with({ ["old.example"] = exception(changes) }, { unauthenticated_s2s = of_policy })
+				local found = {}
+				for _, warning in ipairs(policy:warnings(NOW, function (name) return case[2][name] end)) do
+					found[#found + 1] = (warning.kind == "obstructed" or warning.kind == "ended") and warning or nil
+				end
+				assert.equal(case[3] and 1 or 0, #found)
+				if case[3] == "ended" then
+					assert.equal("ended", found[1].kind)
+				elseif case[3] then
+					assert.same({ domain = "old.example", kind = "obstructed",
+						message = 'the exception for old.example ("old server") ' .. case[3] }, found[1])
+					assert.equal(1, #policy:warnings(NOW, function (name) return case[2][name] end))
+				end
+			end
+		end)
+	end
 
 	it("cannot break a log's line by its reason", function ()
 		local policy = policy_with { ["old.example"] = exception { reason = "x\n2026 error", expires = "2020-01-01" } }

@@ -74,6 +74,9 @@ describe("a policy's verdict on a ClientHello", function ()
 		assert.equal("suite", select(2, must:judge_client_hello(gcm)))
 		local tls13_suite = hello_numbers.of { version = "TLSv1.2", suites = { "TLS_AES_128_GCM_SHA256" } }
 		assert.equal("suite", select(2, should:judge_client_hello(tls13_suite)))
+		-- The version is chosen before the suite.
+		local old_suites = hello_numbers.of { versions = { "TLSv1.3", "TLSv1.2" }, suites = offers.tls12.suites }
+		assert.equal("suite", select(2, should:judge_client_hello(old_suites)))
 		local only_tls13 = hello_numbers.of { versions = { "TLSv1.3" }, suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
 		assert.equal("suite", select(2, should:judge_client_hello(only_tls13)))
 	end)
@@ -130,7 +133,7 @@ describe("a verdict as if the policy were in force", function ()
 	end
 
 	local function judged(hello, facts, connection)
-		local verdict, ids = policy:judge_as_enforced(facts or cbc, connection, hello), {}
+		local verdict, ids = policy:enforcement():judge(facts or cbc, connection, hello), {}
 		for index, breach in ipairs(verdict.broken) do
 			ids[index] = breach.clause
 		end
@@ -174,7 +177,7 @@ describe("a verdict as if the policy were in force", function ()
 	end)
 
 	it("lists the breaches of the ClientHello and of the connection, each clause once", function ()
-		local verdict = policy:judge_as_enforced(cbc, nil, hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"))
+		local verdict = policy:enforcement():judge(cbc, nil, hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"))
 		assert.equal(1, #verdict.broken)
 		assert.equal("none of the cipher suites offered complies: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
 			verdict.broken[1].text)

@@ -151,7 +151,7 @@ describe("the outcome of a handshake", function ()
 			local near, far = assert(handshake.between(doubtless, server))
 			local facts, hello = far:facts(), hello_of(assert(doubtless:settings()))
 			local predicted = { role = "server", version = "SSLv3", authentication = "RSA" }
-			local judged = policy:judge_as_enforced(predicted, nil, hello)
+			local judged = policy:enforcement():judge(predicted, nil, hello)
 			assert.same({}, judged.broken)
 			local made = negotiation.new(policy._allowed)
 			local expected = made:facts_with(made:choose(hello), hello, predicted)

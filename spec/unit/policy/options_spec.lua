@@ -1,4 +1,5 @@
 -- The options of an operator, and the exact text of every error.
+local core = require "xmpp_tls_policy.core"
 local options = require "xmpp_tls_policy.policy.options"
 local tls_policy = require "xmpp_tls_policy"
 
@@ -132,6 +133,43 @@ describe("options that are wrong", function()
 	end)
 end)
 
+describe("memory of sessions", function()
+	local machine = core.session_store.machine_memory
+
+	after_each(function()
+		core.session_store.machine_memory = machine
+	end)
+
+	local function errors_of(memory)
+		local errors = select(2, tls_policy.policy({ resumption = { memory = memory } }))
+		return errors and errors[1].message
+	end
+
+	it("is at most a quarter of the machine's", function()
+		core.session_store.machine_memory = 2000
+		assert.is_nil(errors_of(500))
+		assert.are.equal("xmpp_tls_policy.resumption.memory is 501; accepted: at most 500 MiB, a quarter of this machine's "
+			.. "memory", errors_of(501))
+		assert.matches("accepted: at most 500 MiB", errors_of(1e300))
+		core.session_store.machine_memory = 3
+		assert.is_nil(errors_of(1))
+		assert.matches("accepted: at most 1 MiB", errors_of(2))
+	end)
+
+	it("is at most 4096 MiB on any machine, known or not", function()
+		for _, memory in ipairs({ 0, 1000000 }) do
+			core.session_store.machine_memory = memory
+			assert.is_nil(errors_of(4096))
+			assert.matches("from 1 to 4096$", errors_of(4097))
+		end
+	end)
+
+	it("of this machine is known", function()
+		local kibibytes = tonumber(io.open("/proc/meminfo"):read("*a"):match("MemTotal:%s+(%d+)"))
+		assert.is_true(math.abs(machine - kibibytes / 1024) <= 1)
+	end)
+end)
+
 describe("options that are right", function()
 	it("may be left out, one by one or all", function()
 		assert.are.equal("draft-saintandre-xmpp-tls-02, level should", tls_policy.policy():name())
@@ -146,9 +184,9 @@ describe("options that are right", function()
 	end)
 
 	it("may be left out within a table, too", function()
-		assert.are.same({ enabled = false, lifetime = 3600, memory = 16, address_share = 16 },
+		assert.are.same({ enabled = false, lifetime = 3600, memory = 4, address_share = 16 },
 			tls_policy.policy({ resumption = { enabled = false } }).resumption)
-		assert.are.same({ enabled = true, lifetime = 60, memory = 16, address_share = 16 },
+		assert.are.same({ enabled = true, lifetime = 60, memory = 4, address_share = 16 },
 			tls_policy.policy({ resumption = { lifetime = 60 } }).resumption)
 	end)
 
@@ -161,7 +199,7 @@ describe("options that are right", function()
 		assert.are.same({
 			certificate_change = "warn", dhe_per_second = 10, exceptions = {}, level = "must", mode = "enforce",
 			notify_admins = false, profile = "draft-saintandre-xmpp-tls-02",
-			resumption = { enabled = true, lifetime = 3600, memory = 16, address_share = 16 }, unauthenticated_s2s = "dialback",
+			resumption = { enabled = true, lifetime = 3600, memory = 4, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))
 		assert.are.equal("level", next(given))
 		assert.is_nil(next(given, "level"))

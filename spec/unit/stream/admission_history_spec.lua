@@ -140,7 +140,7 @@ describe("an admitted pair", function ()
 		local admission = world.admission
 		local to, from = "Me@Strict.test/x", "you@A.test"
 		local function is_known(way, own, far)
-			return admission:is_known(session, way, own or to, far or from)
+			return admission:is_known(session.stream, way, own or to, far or from)
 		end
 		assert.is_false(is_known "in")
 		for times = 1, 2 do
@@ -150,16 +150,16 @@ describe("an admitted pair", function ()
 		assert.is_false(is_known "out")
 		assert.is_false(is_known("in", "me@other.test"))
 		assert.is_false(is_known("in", nil, "you@b.test"))
-		assert.is_false(admission:is_known(session, "in", nil, from))
-		assert.is_false(admission:is_known(session, "in", to, nil))
+		assert.is_false(admission:is_known(session.stream, "in", nil, from))
+		assert.is_false(admission:is_known(session.stream, "in", to, nil))
 		assert.is_true(admission:may_send_stanza(session, element("message", nil, from, to)))
 		assert.is_true(is_known "out")
 		assert.is_false(admission:may_send_stanza(session, element("message", nil, "you@b.test", to)))
 		assert.is_false(is_known("out", nil, "you@b.test"))
 		world:load_again()
-		assert.is_true(world.admission:is_known(session, "in", to, from))
+		assert.is_true(world.admission:is_known(session.stream, "in", to, from))
 		world.policies:set("other.test", must)
-		assert.is_false(world.admission:is_known(session, "in", to, from))
+		assert.is_false(world.admission:is_known(session.stream, "in", to, from))
 	end)
 
 	it("is not known by addresses of a stanza on another connection", function ()
@@ -167,10 +167,10 @@ describe("an admitted pair", function ()
 		for _ = 1, 2 do
 			world.admission:may_pass(session, message())
 		end
-		assert.is_true(world.admission:is_known(session, "in", "strict.test", "a.test"))
+		assert.is_true(world.admission:is_known(session.stream, "in", "strict.test", "a.test"))
 		session.connection = connection_of("s2sin", "weak", "a")
 		assert.is_true(world.admission:opened(session))
-		assert.is_false(world.admission:is_known(session, "in", "strict.test", "a.test"))
+		assert.is_false(world.admission:is_known(session.stream, "in", "strict.test", "a.test"))
 	end)
 
 	it("is one of a domain that the server, too, takes for authenticated", function ()
@@ -570,6 +570,26 @@ describe("a stream", function ()
 		world.admission:resumed(old, new)
 		assert.equal(new.stream, old.stream)
 		assert.equal(old, old.stream.session)
+		assert.equal("TLSv1.2", old.public.facts.version)
+	end)
+
+	it("xep0198.5.resumption: is about the connection that is there now, whatever carries XMPP", function ()
+		-- From direct XMPP to WebSocket and back.
+		local world = stream_world.new { ["strict.test"] = should }
+		local old = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			connection = connection_of("c2s", "good", "none") }
+		world.admission:opened(old)
+		assert.equal("TLSv1.2", old.public.facts.version)
+		local over_http = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			is_over_http = true, carrier = "WebSocket" }
+		world.admission:resumed(old, over_http)
+		assert.equal("WebSocket", old.carrier)
+		assert.same({ nil, nil }, { old.stream.facts, old.public.facts })
+		local back = world:session { role = "c2s", host = "strict.test", authenticated = true, secure = true,
+			connection = connection_of("c2s", "good", "none") }
+		world.admission:opened(back)
+		world.admission:resumed(old, back)
+		assert.is_nil(old.carrier)
 		assert.equal("TLSv1.2", old.public.facts.version)
 	end)
 

@@ -44,7 +44,7 @@ function steps.element(case, world, session, pick)
 	local to = host_of(case.target, is_foreign and 2 or 1)
 	local expected = stream_rules.may_pass(case) and true or false
 	-- Stanzas are looked up by their addresses first.
-	if not case.element.xmlns and world.admission:is_known(session, "in", to, case.from) then
+	if not case.element.xmlns and world.admission:is_known(session.stream, "in", to, case.from) then
 		return expected, true
 	end
 	return expected, world.admission:may_pass(session, element(case.element.name, case.element.xmlns, to, case.from))
@@ -112,7 +112,7 @@ function steps.send(case, world, session, pick)
 	if pick { true, false } then
 		found = world.admission:may_send(session, host, domain)
 	else
-		found = world.admission:is_known(session, "out", host, domain)
+		found = world.admission:is_known(session.stream, "out", host, domain)
 			or world.admission:may_send_stanza(session, element("message", nil, domain, host))
 	end
 	stream_cases.check(may and true or false, found, case, "may send")

@@ -56,15 +56,17 @@ describe("a report", function ()
 	end)
 
 	it("sums up in plain words", function ()
-		assert.same({ "Of 0 clients and 0 servers seen, 0 would be cut off." }, seen:estimate "must")
+		assert.same({ "0 clients and 0 servers were seen since 2026-11-01. Of all in the last 30 days, 0 would be cut off." },
+			seen:estimate "must")
 		seen:see("client", "alice@example.test", "the policy", good, {})
-		assert.same({ "Of 1 client and 0 servers seen since 2026-11-01, 0 would be cut off." }, seen:estimate "must")
+		assert.same({ "1 client and 0 servers were seen since 2026-11-01. Of all in the last 30 days, 0 would be cut off." },
+			seen:estimate "must")
 		seen:see("client", "bob@example.test", "the policy", bad "cipher.aead", { level = "must" })
 		seen:see("server", "old.example", "the policy", bad "cipher.aead", { level = "must", exception = true })
 		seen:see("server", "plain.example", "the policy", bad "unauth.encrypt", { exception = true })
 		seen:see("server", "older.example", "the policy", bad "version.sslv3", {})
 		assert.same({
-			"Of 2 clients and 3 servers seen since 2026-11-01, 4 would be cut off.",
+			"2 clients and 3 servers were seen since 2026-11-01. Of all in the last 30 days, 4 would be cut off.",
 			'level = "must" would keep 2 of them: bob@example.test, old.example.',
 			"An exception for each would keep 2: old.example, plain.example.",
 			"Only a change on their own side would keep 1: older.example.",
@@ -84,8 +86,47 @@ describe("a report", function ()
 		assert.equal(1, #seen:list())
 		now = now + 1
 		assert.equal(0, #seen:list())
+		seen:changes()
 		seen:see("server", "old.example", "the policy", good, {})
-		assert.is_nil(next(seen:changes()["server old.example"].broken))
+		-- Nothing is left of the peer.
+		assert.same({ ["server old.example"] = false }, seen:changes())
+	end)
+
+	it("forgets old peers although they do not come again, and stores of no others", function ()
+		seen:see("client", "alice@example.test", "the policy", good, {})
+		seen:see("client", "bob@example.test", "the policy", bad "cipher.aead", {})
+		seen:see("server", "old.example", "the policy", bad("cipher.aead", "cipher.fs"), {})
+		local stored = seen:changes()
+		assert.is_nil(stored["client alice@example.test"])
+		assert.same({ "bob@example.test", "old.example" }, {
+			stored["client bob@example.test"].name, stored["server old.example"].name,
+		})
+		now = now + 20 * DAY
+		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
+		seen:see("server", "new.example", "the policy", good, {})
+		seen:changes()
+		now = now + 10 * DAY + 1
+		seen:sweep()
+		local changes = seen:changes()
+		assert.is_false(changes["client bob@example.test"])
+		assert.same({ "cipher.aead" }, { (next(changes["server old.example"].broken)) })
+		assert.same({ clients = 0, servers = 2, since = now - 30 * DAY }, seen:counts())
+		now = now + 20 * DAY
+		seen:sweep()
+		assert.same({ ["server old.example"] = false }, seen:changes())
+		assert.same({ clients = 0, servers = 0, since = now - 30 * DAY }, seen:counts())
+		assert.same({}, seen:list())
+	end)
+
+	it("forgets one peer", function ()
+		seen:see("client", "bob@example.test", "the policy", bad "cipher.aead", {})
+		seen:see("client", "alice@example.test", "the policy", good, {})
+		seen:changes()
+		for _, name in ipairs { "bob@example.test", "alice@example.test", "nobody@example.test" } do
+			seen:forget("client", name)
+		end
+		assert.same({ ["client bob@example.test"] = false }, seen:changes())
+		assert.same({ {}, 0 }, { seen:list(), seen:counts().clients })
 	end)
 
 	it("counts nothing from under another policy, once the peer came again", function ()
@@ -105,7 +146,7 @@ describe("a report", function ()
 		assert.is_truthy(seen:changes())
 		now = now + DAY
 		seen:see("server", "old.example", "the policy", good, {})
-		assert.is_truthy(seen:changes())
+		assert.is_nil(seen:changes())
 	end)
 
 	it("keeps peers that came on several days, if somebody invents many names", function ()
@@ -135,32 +176,41 @@ describe("a report", function ()
 		local before = seen:list()
 		store()
 		assert.is_nil(seen:changes())
-		local again, damaged = report.new { now = function () return now end, peers = stored }
-		assert.equal(0, damaged)
+		local again = report.new { now = function () return now end }
+		for _, peer in pairs(stored) do
+			assert.is_true(again:take(peer))
+		end
 		assert.same(before, again:list())
 		assert.is_false(again:see("server", "old.example", "the policy", bad "cipher.aead", {}))
 		assert.is_nil(again:changes())
 	end)
 
 	it("keeps changes that could not be stored for the next time", function ()
-		seen:see("client", "alice@example.test", "the policy", good, {})
+		seen:see("client", "alice@example.test", "the policy", bad "cipher.aead", {})
 		local changes = seen:changes()
 		assert.is_nil(seen:changes())
 		seen:restore(changes)
 		assert.same(changes, seen:changes())
 	end)
 
-	it("leaves out stored peers that are damaged", function ()
-		local right = { kind = "server", name = "old.example", first = now, last = now, broken = {} }
-		local again, damaged = report.new { now = function () return now end, peers = {
-			["server old.example"] = right, [1] = right, a = 1, b = {},
-			f = { kind = "x", name = "f", first = 1, last = 1, broken = {} },
-			c = { kind = "server", name = "c", first = 1, last = 1 },
-			d = { kind = "server", name = "d", first = 1, last = 1, broken = { ["cipher.aead"] = true } },
-			e = { kind = "server", name = "e", first = 1, last = 1, broken = { ["cipher.aead"] = { last = "x", text = "" } } },
-		} }
-		assert.equal(7, damaged)
-		assert.same({ clients = 0, servers = 1, since = now }, again:counts())
+	it("takes in no stored peer that is damaged, and none that it knows by now", function ()
+		for _, damaged in ipairs {
+			1, "x", {}, { kind = "x", name = "f", first = 1, last = 1, broken = {} },
+			{ kind = "server", name = "c", first = 1, last = 1 },
+			{ kind = "server", name = "d", first = 1, last = 1, broken = { ["cipher.aead"] = true } },
+			{ kind = "server", name = "e", first = 1, last = 1, broken = { ["cipher.aead"] = { last = "x", text = "" } } },
+		} do
+			assert.is_false(seen:take(damaged))
+		end
+		local breach = { last = now, text = "an older breach" }
+		seen:see("server", "old.example", "the policy", bad "cipher.fs", {})
+		assert.is_true(seen:take { kind = "server", name = "old.example", first = 1, last = 1, broken = { x = breach } })
+		assert.equal("cipher.fs", seen:list()[1].clauses[1].clause)
+		assert.is_nil(seen:list()[2])
+		-- One that is to be stored again, as it came from an older list.
+		seen:changes()
+		assert.is_true(seen:take({ kind = "server", name = "b.example", first = 1, last = 1, broken = { x = breach } }, true))
+		assert.equal("b.example", seen:changes()["server b.example"].name)
 	end)
 
 	it("is bounded, and keeps the peers that the policy would cut off for longest", function ()
@@ -169,14 +219,18 @@ describe("a report", function ()
 		seen:see("server", "old.example", "the policy", bad "cipher.aead", {})
 		for number = 1, 3 * report.MOST_PEERS do
 			now = now + 0.001
-			seen:see("server", number .. ".example", "the policy", good, {})
+			seen:see("server", number .. ".example", "the policy", number % 2 == 0 and bad "cipher.fs" or good, {})
 		end
-		local counts, stored = seen:counts(), 0
-		assert.is_true(counts.servers <= report.MOST_PEERS)
-		assert.equal("old.example", seen:list()[1].name)
+		local list, stored, found = seen:list(), 0, false
+		assert.equal(report.MOST_PEERS, seen:counts().servers)
+		for _, entry in ipairs(list) do
+			found = found or entry.name == "old.example"
+		end
+		assert.is_true(found)
+		assert.is_true(#list <= report.MOST_PEERS)
 		for _, peer in pairs(seen:changes()) do
 			stored = stored + (peer and 1 or 0)
 		end
-		assert.equal(counts.servers, stored)
+		assert.equal(#list, stored)
 	end)
 end)

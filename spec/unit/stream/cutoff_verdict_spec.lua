@@ -1,3 +1,4 @@
+local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local stream_world = require "support.stream_world"
 local tls_pairs = require "support.tls_pairs"
@@ -113,6 +114,81 @@ describe("the verdict if a policy were enforced", function ()
 		local before = #of_handshake.broken
 		assert.equal(before + 1, #cutoff_verdict.of(refusing, stream, "b.test").broken)
 		assert.equal(before, #of_handshake.broken)
+	end)
+
+	it("does not count the Common Name, with which a server comes in by dialback", function ()
+		for _, demanded in ipairs { false, true } do
+			for _, unauthenticated in ipairs { "dialback", "refuse" } do
+				local of_option = policy { mode = "report", unauthenticated_s2s = unauthenticated }
+				-- The server takes the certificate for one of c.test, which it does not name.
+				local stream = stream_of("good", { peer = "c.test" })
+				stream.server.demands_certificate = function (host, domain)
+					assert.same({ "host.test", "c.test" }, { host, domain })
+					return demanded
+				end
+				local expected = unauthenticated == "refuse" and { "unauth.encrypt" } or demanded and { "cert.identity" } or {}
+				assert.same(expected, ids(cutoff_verdict.of(of_option, stream, "c.test")))
+			end
+		end
+	end)
+
+	describe("on a context", function ()
+		local contexts, kept
+
+		before_each(function ()
+			contexts, kept = adopted_contexts.new(), {}
+		end)
+
+		after_each(function ()
+			contexts:release()
+		end)
+
+		-- A stream over a handshake on a context that is adopted with `demand`.
+		local function stream_on(demand, tls, fields)
+			local connection, luasec = tls_pairs.connection("c2s", tls, "none", function (context)
+				demand.host = demand.host ~= nil and demand.host or "host.test"
+				demand.role, demand.operator = "c2s", demand.operator or { ciphers = true }
+				contexts:enforce(context, demand)
+			end)
+			kept[#kept + 1] = luasec
+			local session = { role = "c2s", host = "host.test", secure = true, connection = connection }
+			for name, value in pairs(fields or {}) do
+				session[name] = value
+			end
+			local world = stream_world.new { ["host.test"] = should }
+			local stream = world.admission:stream(world:session(session))
+			stream.contexts = contexts
+			assert(stream:read_facts())
+			return stream
+		end
+
+		it("is that on what would be in force there", function ()
+			-- The one suite is the policy's, and the operator's.
+			assert.same({}, ids(cutoff_verdict.of(should, stream_on({ policy = should }, "good"))))
+			-- Nothing is left of the operator's list at the level should.
+			local verdict = cutoff_verdict.of(should, stream_on({ policy = should }, "weak"))
+			assert.equal("ssl", ids(verdict)[1])
+			assert.matches("^no TLS would be left here: no cipher suite of TLS 1.2 or older is left", verdict.broken[1].text)
+			assert.same({}, ids(cutoff_verdict.of(must, stream_on({ policy = should }, "weak"))))
+		end)
+
+		it("of another policy is about the facts alone", function ()
+			-- A listener for direct TLS follows the policy for all hosts.
+			local demand = { policy = must, option = "c2s_direct_tls_ssl", host = false }
+			assert.same({ "cipher.aead", "cipher.fs" }, ids(cutoff_verdict.of(should, stream_on(demand, "weak"))))
+			assert.same({}, ids(cutoff_verdict.of(must, stream_on(demand, "weak"))))
+			demand = { policy = should, option = "c2s_direct_tls_ssl" }
+			assert.equal("ssl", ids(cutoff_verdict.of(should, stream_on(demand, "weak")))[1])
+			-- An exception does not open a listener.
+			assert.equal("ssl", ids(cutoff_verdict.of(should:mildest_exception(), stream_on(demand, "weak")))[1])
+			assert.same({}, ids(cutoff_verdict.of(should:mildest_exception(), stream_on({ policy = should }, "weak"))))
+		end)
+
+		it("that is not known any more is about all that the policy allows", function ()
+			local stream = stream_on({ policy = should }, "weak")
+			stream.contexts = adopted_contexts.new()
+			assert.same({ "cipher.aead", "cipher.fs" }, ids(cutoff_verdict.of(should, stream)))
+		end)
 	end)
 
 	it("is remembered of a bounded number of policies", function ()

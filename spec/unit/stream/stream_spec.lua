@@ -87,7 +87,7 @@ describe("a stream", function ()
 			local stream, session = stream_of { connection = connections.a }
 			stream:read_facts()
 			local of_connection = {
-				"verdict", "policy_name", "exception", "objection", "judged_policy", "admitted", "counted", "cutoffs",
+				"verdict", "policy_name", "exception", "objection", "judged", "admitted", "counted", "cutoffs",
 			}
 			for _, name in ipairs(of_connection) do
 				stream[name] = {}
@@ -156,6 +156,18 @@ describe("a stream", function ()
 				local stream = known("b", { chain_untrusted = untrusted })
 				-- The proof is one for the domain of the header.
 				assert.same({ true, not untrusted }, { stream:vouched "a.test", stream:vouched "b.test" })
+			end
+		end)
+
+		it("that it vouches for a further domain only by a name that the server's own check takes, too", function ()
+			for _, unnamed in ipairs { false, true } do
+				local stream, session = known("b", { unnamed = { ["b.test"] = unnamed } })
+				for _ = 1, 2 do
+					assert.same({ true, not unnamed }, { stream:vouched "a.test", stream:vouched "b.test" })
+				end
+				-- Of the header's domain the server has said so.
+				session.peer = "b.test"
+				assert.is_true(stream:vouched "b.test")
 			end
 		end)
 

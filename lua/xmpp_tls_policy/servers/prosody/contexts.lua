@@ -4,6 +4,7 @@ local configmanager = require "core.configmanager"
 local encodings = require "util.encodings"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
+local modulemanager = require "core.modulemanager"
 local portmanager = require "core.portmanager"
 local resolve_path = require "util.paths".resolve_relative_path
 
@@ -190,6 +191,49 @@ function contexts.own_context(host, role)
 	return contexts.luasec_context(context), message
 end
 
+local function ignore() end
+
+-- The events in which mod_tls gives a session its context, and a session of each role for it.
+local stand_ins = {
+	["stream-features"] = { role = "c2s", session = { type = "c2s_unauthed" } },
+	["s2s-stream-features"] = { role = "s2sin", session = { type = "s2sin_unauthed", direction = "incoming" } },
+	["s2sout-created"] = { role = "s2sout", session = { type = "s2sout_unauthed", direction = "outgoing" } },
+}
+
+--- The contexts that a host's new streams get for STARTTLS: a list of { context, role }. mod_tls keeps
+-- them to itself, so its own handlers are asked. nil where the host does not have mod_tls.
+function contexts.current_contexts(host)
+	local tls = modulemanager.get_module(host, "tls")
+	if not tls then
+		return nil
+	end
+	local list = {}
+	for _, event, handler in tls.module.event_handlers:iter(nil, nil, nil) do
+		local stand_in = stand_ins[event]
+		if stand_in then
+			local session = { log = ignore }
+			for field, value in pairs(stand_in.session) do
+				session[field] = value
+			end
+			handler { origin = session, session = session, features = { add_child = ignore } }
+			list[#list + 1] = session.ssl_ctx and { context = session.ssl_ctx, role = stand_in.role } or nil
+		end
+	end
+	table.sort(list, function (a, b)
+		return a.role < b.role
+	end)
+	return list
+end
+
+-- Adds the certificates of the file that a table of options names.
+local function add_certificates(parts, ssl)
+	local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
+	parts[#parts + 1] = file and file:read "*a" or "unreadable"
+	if file then
+		file:close()
+	end
+end
+
 -- Adds the options of a table as text, and the certificates of the file that it names. Options for
 -- interfaces and ports are one table deeper.
 local function add_options(parts, ssl, depth)
@@ -209,16 +253,13 @@ local function add_options(parts, ssl, depth)
 		end
 	end
 	if type(ssl.certificate) == "string" then
-		local file = io.open(resolve_path(prosody.paths.config or ".", ssl.certificate), "rb")
-		parts[#parts + 1] = file and file:read "*a" or "unreadable"
-		if file then
-			file:close()
-		end
+		add_certificates(parts, ssl)
 	end
 end
 
 --- A digest that is another one whenever own_context may return a context with another certificate:
--- of the options, and of the files of certificates.
+-- of the options, and of the files of certificates. Where a host's file was found without an option,
+-- its name does not count: hosts may share a certificate.
 function contexts.certificate_source(host, role)
 	local parts = {}
 	for _, option in ipairs { own_option(role), "ssl" } do
@@ -230,8 +271,8 @@ function contexts.certificate_source(host, role)
 		end
 	end
 	local found = certmanager.find_host_cert(host)
-	if type(found) == "table" then
-		add_options(parts, found, 1)
+	if type(found) == "table" and type(found.certificate) == "string" then
+		add_certificates(parts, found)
 	end
 	return hashes.sha256(table.concat(parts, "\0"))
 end

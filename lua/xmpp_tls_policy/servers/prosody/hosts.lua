@@ -45,6 +45,30 @@ function hosts.is_anonymous(host)
 	return configmanager.get(host, "authentication") == "anonymous"
 end
 
+-- Whether an option, a list of names or a single one, has a name.
+local function is_in(option, name)
+	local names = configmanager.get("*", option)
+	for _, value in ipairs(type(names) == "table" and names or { names }) do
+		if value == name then
+			return true
+		end
+	end
+	return false
+end
+
+--- Whether the server itself accepts no dialback alone from a domain: its certificate has to be valid, by
+-- the options of mod_s2s, or there is no dialback.
+function hosts.demands_certificate(host, domain)
+	if not modulemanager.is_loaded(host, "dialback") then
+		return true
+	end
+	-- mod_s2s is one module for all hosts.
+	if configmanager.get("*", "s2s_secure_auth") then
+		return not is_in("s2s_insecure_domains", domain)
+	end
+	return is_in("s2s_secure_domains", domain)
+end
+
 --- The value of an option of the server for a host ("*": all others); nil where none is set.
 function hosts.option(host, name)
 	return configmanager.get(host, name)

@@ -62,6 +62,19 @@ local function hook_features(service, hooks, host_module)
 	end, -1)
 end
 
+-- Tells the core the name of the server at the other end, which a handshake that fails does not.
+local function name_server(service, session)
+	local server = service.server
+	local descriptor, name = server.descriptor(session), server.peer(session)
+	if not descriptor or not name then
+		return
+	end
+	local done, message = core.observer.expect_server(descriptor, name)
+	if not done then
+		server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s", message)
+	end
+end
+
 local function hook_starttls(service, hooks, host_module)
 	local host, server, admission = host_module.host, service.server, service.admission
 	-- A context belongs to one host: an element may be handled under another host than its stream's.
@@ -82,17 +95,13 @@ local function hook_starttls(service, hooks, host_module)
 			return admission:refuse(session, starttls.not_offered_refusal(admission:policy_of(session)))
 		end
 		admission:starttls_agreed(session)
+		name_server(service, session)
 	end, 1, true)
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
 		local session = event.origin
-		local descriptor = server.descriptor(session)
 		admission:starttls_agreed(session)
-		if server.role(session) == "s2sout" and descriptor then
-			local done, message = core.observer.expect_server(descriptor, server.peer(session))
-			if not done then
-				server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s",
-					message)
-			end
+		if server.role(session) == "s2sout" then
+			name_server(service, session)
 		end
 	end, 1, true)
 end
@@ -168,13 +177,16 @@ local function hook_reports(service, host_module)
 	end
 	safe_hooks.hook(host_module, "s2sin-established", report_server)
 	safe_hooks.hook(host_module, "s2sout-established", report_server)
-	safe_hooks.hook(host_module, "resource-bind", function (event)
-		local policy, session = service.policies:policy_for(host), event.session
-		-- Anonymous clients have another name each time.
-		if policy.mode == "report" and server.speaks_xmpp_itself(session) and not server.is_anonymous(host) then
-			service.reports:see(policy, admission:stream(session), host)
-		end
-	end)
+	-- Each moment in which a connection becomes somebody's. After those that keep the mechanism and put a new
+	-- connection into an old session (0); see hook_authentication and hook_life.
+	for _, name in ipairs { "authentication-success", "resource-bind" } do
+		safe_hooks.hook(host_module, name, function (event)
+			service:report_client(event.session)
+		end, -1)
+	end
+	safe_hooks.hook(host_module, "smacks-hibernation-end", function (event)
+		service:report_client(event.resumed)
+	end, -1)
 end
 
 ---- Hosts ---------------------------------------------------------------------
@@ -203,15 +215,19 @@ end
 
 -- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
 -- module on hosts and globally in any order: hosts may have one of an older load.
+local function cover_host(module, server, host)
+	local present = modulemanager.get_module(host, module.name)
+	if present and getmetatable(present).__index ~= module.environment then
+		modulemanager.reload(host, module.name)
+	elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
+		and not fail_closed.was_released(host) then
+		modulemanager.load(host, module.name)
+	end
+end
+
 local function cover_hosts(module, server)
 	for host in pairs(prosody.hosts) do
-		local present = modulemanager.get_module(host, module.name)
-		if present and getmetatable(present).__index ~= module.environment then
-			modulemanager.reload(host, module.name)
-		elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
-			and not fail_closed.was_released(host) then
-			modulemanager.load(host, module.name)
-		end
+		cover_host(module, server, host)
 	end
 end
 
@@ -237,8 +253,13 @@ local function hook_certificates(service, hooks, module)
 			server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
 				.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
 			server.set_identity_invalid(session)
+			admission:identity_rejected(session, domain)
 		end
 	end, 508, false)
+	-- Before the server strips the session.
+	safe_hooks.hook(module, "s2s-destroyed", function (event)
+		admission:ended(event.session)
+	end)
 	-- After mod_s2s (-1) has decided. Every stream of whatever version comes here once it is secured.
 	hooks:hook_decision(module, "s2s-check-certificate", function (event)
 		if admission:certificate_checked(event.session, event.host) then
@@ -272,13 +293,17 @@ local function hook_life(service, module)
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 	safe_hooks.hook(module, "host-activated", function (host)
-		covers()
+		cover_host(module, server, host)
 		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).
 	safe_hooks.hook(module, "c2s-session-updated", function (event)
 		service.admission:resumed(event.session, event.from_session)
+		service:report_client(event.session)
 	end, 0)
+	safe_hooks.hook(module, "user-deleted", function (event)
+		service.reports:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
+	end)
 	safe_hooks.hook(module, "host-deactivated", function (host)
 		service.policies:remove(host)
 		server.remove_host(host)
@@ -296,6 +321,7 @@ local function hook_life(service, module)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
+		safe_hooks.call("opening and ending reports", service.follow_modes, service)
 		safe_hooks.call("checking our hosts", service.check_hosts, service)
 		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
 		safe_hooks.call("judging streams again", service.judge_streams_again, service)

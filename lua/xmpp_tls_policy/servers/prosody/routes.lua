@@ -41,7 +41,7 @@ end
 function routes.handler(admission)
 	return function (event)
 		local present, attr = present_stream(event.from_host, event.to_host), event.stanza.attr
-		if present and admission:is_known(present, "out", attr.from, attr.to) then
+		if present and admission:is_known(sessions.stream(present), "out", attr.from, attr.to) then
 			return nil
 		end
 		local done, result = safe_hooks.call("route/remote", choose_stream, admission, event)

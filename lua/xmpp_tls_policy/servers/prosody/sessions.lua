@@ -1,5 +1,6 @@
 --- The session of a connection in Prosody. Only this folder reads a session's fields.
 local modulemanager = require "core.modulemanager"
+local verify_identity = require "util.x509".verify_identity
 
 local sessions = {}
 
@@ -68,18 +69,30 @@ end
 --- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH, WebSocket),
 -- which has a TLS of its own.
 function sessions.speaks_xmpp_itself(session)
-	return session.conn ~= nil and not session.websocket_request and not session.bosh_wait
+	return session.conn ~= nil and sessions.carrier(session) == nil
 end
 
 --- Whether a session waits for its client to come back on another connection (xep0198.5.resumption).
 function sessions.is_hibernating(session)
-	return session.conn == nil and sessions.carrier(session) == nil
+	return session.hibernating ~= nil or session.conn == nil and sessions.carrier(session) == nil
 end
+
+-- Sessions that went on on another connection -> its carrier, or false. Their own fields tell of the
+-- first connection.
+local carriers = setmetatable({}, { __mode = "k" })
 
 --- The carrier of a session that does not speak XMPP on its own connection: "BOSH" or
 -- "WebSocket"; nil for one that does.
 function sessions.carrier(session)
+	if carriers[session] ~= nil then
+		return carriers[session] or nil
+	end
 	return session.websocket_request and "WebSocket" or (session.bosh_wait or session.bosh_version) and "BOSH" or nil
+end
+
+--- An old session goes on on the connection of another session (xep0198.5.resumption), which is still whole.
+function sessions.carry_over(session, old)
+	carriers[old] = sessions.carrier(session) or false
 end
 
 --- The domain that a server-to-server session is to or from, as far as its header says; nil for
@@ -158,6 +171,13 @@ function sessions.has_valid_identity(session)
 	return session.cert_identity_status == "valid"
 end
 
+--- Whether the server's own check of names takes the peer's certificate for a domain.
+function sessions.names_domain(session, domain)
+	local connection = sessions.connection(session)
+	local certificate = connection and connection.getpeercertificate and connection:getpeercertificate()
+	return certificate ~= nil and verify_identity(domain, "xmpp-server", certificate) or false
+end
+
 --- Whether the server has checked the peer's certificate.
 function sessions.has_checked_chain(session)
 	return session.cert_chain_status ~= nil
@@ -212,7 +232,7 @@ end
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil.
 function sessions.connection(session)
 	local conn = session.conn
-	if not conn or session.websocket_request or session.bosh_wait or not conn.ssl or not conn:ssl() then
+	if not conn or sessions.carrier(session) or not conn.ssl or not conn:ssl() then
 		return nil
 	end
 	return conn:socket()

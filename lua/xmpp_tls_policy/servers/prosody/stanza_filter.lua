@@ -15,6 +15,7 @@ local stop
 local PRIORITY = 1000
 
 local is_stanza = stanza.is_stanza
+local stream_of = sessions.stream
 local is_server = { s2sin = true, s2sout = true }
 local stanza_names = { message = true, presence = true, iq = true }
 local stanza_namespaces = { ["jabber:client"] = true, ["jabber:server"] = true }
@@ -80,15 +81,19 @@ function stanza_filter.start(admission, hooks, reroute, present)
 
 	local function element_in(element, session)
 		local kind = session.type
+		if is_server[kind] and not waiting[session] then
+			local attr = element.attr
+			-- Dialback has pairs of its own, whatever was admitted.
+			if attr and not attr.xmlns and admission:is_known(stream_of(session), "in", attr.to, attr.from) then
+				return element
+			end
+		end
 		if (kind == "c2s" or not active) and not waiting[session] or not is_stanza(element) or decided[element] then
 			return element
 		end
-		local attr = element.attr
-		-- Dialback has pairs of its own, whatever was admitted.
-		local is_known = is_server[kind] and not attr.xmlns and admission:is_known(session, "in", attr.to, attr.from)
-		if is_known and not waiting[session] or not sessions.role(session) then
+		if not sessions.role(session) then
 			return element
-		elseif waiting[session] or may_wait(session, attr.to) then
+		elseif waiting[session] or may_wait(session, element.attr.to) then
 			decide_in_order(session, element, decide_on)
 			return nil
 		end
@@ -96,8 +101,9 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 
 	local function stanza_out(element, session)
-		if not active or not is_sent_stanza(element)
-			or admission:is_known(session, "out", element.attr.from, element.attr.to) then
+		local attr = element.attr
+		if attr and admission:is_known(stream_of(session), "out", attr.from, attr.to)
+			or not active or not is_sent_stanza(element) then
 			return element
 		end
 		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)

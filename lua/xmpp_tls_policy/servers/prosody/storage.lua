@@ -43,7 +43,7 @@ function stores:reopen()
 	self._generation = self._generation + 1
 end
 
--- The store of some kind ("keyval", "map"); or nil and a message.
+-- The store of some kind ("keyval"); or nil and a message.
 local function opened(self, kind)
 	local known, now, generation = self._opened[kind], self._stores._now(), self._stores._generation
 	if not known or known.generation ~= generation or math.abs(now - known.since) >= OPENED_FOR then
@@ -124,20 +124,6 @@ function methods:set(key, value)
 		value.domain = key
 	end
 	local done, failure = call(self, "keyval", "set", stored_as, value)
-	failure = not done and tostring(failure or "unknown reason") or nil
-	note(self, "stored", failure)
-	return not failure and true or nil, failure
-end
-
---- Stores fields of the table under a key; a field that is false is removed. True, or nil
--- and a message.
-function methods:set_fields(key, fields)
-	local store = opened(self, "map")
-	local given = {}
-	for field, value in pairs(fields) do
-		given[field] = value or store and store.remove
-	end
-	local done, failure = call(self, "map", "set_keys", key, given)
 	failure = not done and tostring(failure or "unknown reason") or nil
 	note(self, "stored", failure)
 	return not failure and true or nil, failure

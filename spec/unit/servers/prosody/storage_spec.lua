@@ -78,12 +78,10 @@ describe("a store of a host", function ()
 		return list
 	end
 
-	it("keeps tables under keys, and fields of them", function ()
+	it("keeps tables under keys", function ()
 		assert.is_nil(store:get "a.test")
 		assert.is_true(store:set("a.test", { x = 1 }))
 		assert.same({ x = 1 }, store:get "a.test")
-		assert.is_true(store:set_fields("a.test", { y = 2, x = false }))
-		assert.same({ y = 2 }, store:get "a.test")
 		assert.is_true(store:set("a.test", nil))
 		assert.is_nil(store:get "a.test")
 	end)
@@ -128,7 +126,6 @@ describe("a store of a host", function ()
 			for _ = 1, 3 do
 				assert.same({ "nil", "string" }, { type((store:get "a.test")), type((select(2, store:get "a.test"))) })
 				assert.same({ "nil", "string" }, { type((store:set("a.test", {}))), type((select(2, store:set("a.test", {})))) })
-				assert.is_nil((store:set_fields("a.test", { y = 1 })))
 				assert.same({ "nil", "string" }, { type((store:keys())), type((select(2, store:keys()))) })
 			end
 			assert.equal(2, #lines)

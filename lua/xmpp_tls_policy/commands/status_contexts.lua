@@ -1,0 +1,215 @@
+--- The TLS contexts in the command `status`, as OpenSSL has them: those that new handshakes get, and
+-- those that old streams hold.
+local core = require "xmpp_tls_policy.core"
+local counted = require "xmpp_tls_policy.text".counted
+local date = require "xmpp_tls_policy.date"
+local host_names = require "xmpp_tls_policy.commands.host_names"
+
+local status_contexts = {}
+
+---- Rows ----------------------------------------------------------------------
+
+-- Fields of settings (see policy/settings.lua).
+local function add_settings(row, server, settings)
+	row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
+	row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
+	row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
+	row.suite_names = server.list {}
+	for _, list in ipairs { settings.ciphersuites or {}, settings.ciphers or {} } do
+		for _, name in ipairs(list) do
+			row.suite_names[#row.suite_names + 1] = name
+		end
+	end
+end
+
+local function add_certificate(row, context, now)
+	local certificate = context and context:inspect().certificate
+	local ends = certificate and certificate:facts().not_after
+	row.certificate_ends, row.certificate_days_left = ends, ends and math.floor((ends - now) / date.DAY)
+end
+
+-- Read back from OpenSSL. `entry`: see adopted_contexts.lua.
+local function row_of(server, entry, context, now)
+	local settings = context and context:settings()
+	local row = {
+		host = entry.given.host, role = entry.given.role, service = entry.service or "STARTTLS",
+		policy = entry.policy:name(), mode = entry.policy.mode, domain = entry.policy.exception and entry.given.domain,
+		failure = entry.failure, resumption = entry.session_name ~= nil,
+	}
+	add_certificate(row, context, now)
+	if settings and not entry.failure then
+		add_settings(row, server, settings)
+	end
+	return row
+end
+
+-- The context that the next stream of a host gets in a role; it comes under the policy with that stream.
+local function row_of_next(service, host, item, now)
+	local server, policy = service.server, service.policies:policy_for(host)
+	local context = core.context.adopt(server.luasec_context(item.context))
+	if not context then
+		return nil
+	end
+	local row = {
+		host = host, role = item.role, service = "STARTTLS", policy = policy:name(), mode = policy.mode,
+		resumption = false, serves = "new",
+	}
+	add_certificate(row, context, now)
+	local settings, message = context:settings(), nil
+	if settings and policy.mode ~= "report" then
+		settings, message = policy:settings_for(settings, server.operator_lists(host, item.role))
+	end
+	context:close()
+	row.failure = message
+	if settings then
+		add_settings(row, server, settings)
+	end
+	return row
+end
+
+-- All contexts that new connections get, by LuaSec context; the same of each host for STARTTLS (nil:
+-- unknown); and whether there are any for direct TLS.
+local function in_service(service)
+	local server, serving, known = service.server, {}, {}
+	for _, host in ipairs(service.policies:hosts()) do
+		local current = server.current_contexts(host)
+		known[host] = current
+		for _, item in ipairs(current or {}) do
+			serving[server.luasec_context(item.context)] = true
+		end
+	end
+	local listeners = server.direct_tls_contexts()
+	for _, listener in ipairs(listeners) do
+		serving[server.luasec_context(listener.context)] = true
+		for _, context in pairs(listener.names) do
+			serving[server.luasec_context(context)] = true
+		end
+	end
+	return serving, known, listeners[1] ~= nil
+end
+
+local function sort_key(row)
+	return ("%s\0%s\0%s\0%s\0%s"):format(row.host or "", row.role, row.service, row.domain or "", row.serves or "")
+end
+
+-- Contexts that new streams get, of hosts and roles whose other contexts streams have used already.
+local function add_next(service, rows, used, known, now)
+	for host, current in pairs(known) do
+		for _, item in ipairs(current) do
+			local is_used = used[host] and used[host][item.role]
+			local is_adopted = service.adopted:get(service.server.luasec_context(item.context)) ~= nil
+			rows[#rows + 1] = is_used and not is_adopted and row_of_next(service, host, item, now) or nil
+		end
+	end
+end
+
+--- A list of server.list, sorted. `wanted`: a host; nil: all. Equal rows appear once. Fields:
+--   host (nil: none in particular), role, service, policy, mode, domain (of an exception)
+--   serves        "new": new handshakes get it; "old": only old streams hold it; nil: unknown
+--   failure       or lowest, highest, suites (number), suite_names, groups, dh_bits
+--   resumption, certificate_ends (UTC seconds), certificate_days_left
+function status_contexts.rows(service, wanted, now)
+	local server = service.server
+	local rows, seen, used, next_turn = server.list {}, {}, {}, server.turns()
+	local serving, known, has_listeners = in_service(service)
+	service.adopted:each(function (entry, context, luasec)
+		local given = entry.given
+		next_turn()
+		if wanted and given.host and given.host ~= wanted then
+			return
+		end
+		local row = row_of(server, entry, context, now)
+		local is_known = not entry.service and not entry.policy.exception and known[given.host or ""]
+		if entry.service and has_listeners or is_known then
+			row.serves = serving[luasec] and "new" or "old"
+		end
+		if given.host and not entry.service and not entry.policy.exception then
+			used[given.host] = used[given.host] or {}
+			used[given.host][given.role] = true
+		end
+		local key = ("%s\0%s\0%s\0%s"):format(sort_key(row), row.policy, row.failure or "", row.certificate_ends or "")
+		if not seen[key] then
+			seen[key] = true
+			rows[#rows + 1] = row
+		end
+	end)
+	add_next(service, rows, used, known, now)
+	table.sort(rows, function (a, b)
+		return sort_key(a) < sort_key(b)
+	end)
+	return rows
+end
+
+--- Hosts without a context for STARTTLS: the server makes it at the first connection.
+function status_contexts.unused(service, wanted, rows)
+	local used, without = {}, service.server.list {}
+	for _, row in ipairs(rows) do
+		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
+	end
+	for _, host in ipairs(service.policies:hosts()) do
+		local is_unused = not used[host] and (not wanted or wanted == host) and not service.server.lacks_starttls(host)
+		without[#without + 1] = is_unused and host or nil
+	end
+	return without
+end
+
+---- Tables --------------------------------------------------------------------
+
+local function policy_of(row)
+	return row.failure and "no TLS" or (row.mode == "report" and "report mode: " or "") .. row.policy
+end
+
+local function certificate_of(row)
+	if not row.certificate_ends then
+		return "none"
+	end
+	return ("%s (%s)"):format(date.of(row.certificate_ends),
+		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
+end
+
+-- Each list of suites once, with the contexts that have it.
+local function print_suites(out, rows)
+	local order, names = {}, {}
+	for _, row in ipairs(rows) do
+		if row.suite_names and row.suite_names[1] then
+			local list = table.concat(row.suite_names, ", ")
+			if not names[list] then
+				names[list], order[#order + 1] = {}, list
+			end
+			local name = ("%s %s"):format(row.host or "any host", row.role)
+			local seen = names[list]
+			seen[#seen + 1] = seen[#seen] ~= name and name or nil
+		end
+	end
+	for _, list in ipairs(order) do
+		out:wrapped("Suites of %s: %s", table.concat(names[list], ", "), list)
+	end
+end
+
+--- Prints the rows and the hosts without one. `found`: the fields contexts and unused.
+function status_contexts.print(out, found)
+	local rows = {}
+	for index, row in ipairs(found.contexts) do
+		rows[index] = {
+			row.host or "any", row.role, row.service .. (row.serves == "old" and ", old streams" or ""), policy_of(row),
+			row.lowest or "", row.highest or "", row.suites and ("%d"):format(row.suites) or "",
+			row.groups and table.concat(row.groups, " ") or "", row.dh_bits and ("%d"):format(row.dh_bits) or "",
+			row.resumption and "yes" or "no", certificate_of(row),
+		}
+	end
+	if rows[1] then
+		out:table({ "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
+			"Resumption", "Certificate until" }, rows, 5)
+	end
+	print_suites(out, found.contexts)
+	for _, row in ipairs(found.contexts) do
+		if row.failure then
+			out:print("No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
+		end
+	end
+	if found.unused[1] then
+		out:print("No STARTTLS context yet, the server makes it at the first connection: %s", host_names(found.unused))
+	end
+end
+
+return status_contexts
