@@ -133,6 +133,7 @@ build = {
 			["xmpp_tls_policy.servers.prosody.stanza_filter"] = "lua/xmpp_tls_policy/servers/prosody/stanza_filter.lua";
 			["xmpp_tls_policy.servers.prosody.storage"] = "lua/xmpp_tls_policy/servers/prosody/storage.lua";
 			["xmpp_tls_policy.servers.prosody.turns"] = "lua/xmpp_tls_policy/servers/prosody/turns.lua";
+			["xmpp_tls_policy.servers.prosody.unloading"] = "lua/xmpp_tls_policy/servers/prosody/unloading.lua";
 			["xmpp_tls_policy.service"] = "lua/xmpp_tls_policy/service.lua";
 			["xmpp_tls_policy.stream.address_domains"] = "lua/xmpp_tls_policy/stream/address_domains.lua";
 			["xmpp_tls_policy.stream.admission"] = "lua/xmpp_tls_policy/stream/admission.lua";
