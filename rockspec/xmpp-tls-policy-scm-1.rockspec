@@ -87,6 +87,7 @@ build = {
 			["xmpp_tls_policy.handshakes.failed_handshakes"] = "lua/xmpp_tls_policy/handshakes/failed_handshakes.lua";
 			["xmpp_tls_policy.handshakes.remedies"] = "lua/xmpp_tls_policy/handshakes/remedies.lua";
 			["xmpp_tls_policy.handshakes.server_choices"] = "lua/xmpp_tls_policy/handshakes/server_choices.lua";
+			["xmpp_tls_policy.invisible"] = "lua/xmpp_tls_policy/invisible.lua";
 			["xmpp_tls_policy.latest_entries"] = "lua/xmpp_tls_policy/latest_entries.lua";
 			["xmpp_tls_policy.log_limit"] = "lua/xmpp_tls_policy/log_limit.lua";
 			["xmpp_tls_policy.metrics"] = "lua/xmpp_tls_policy/metrics.lua";
