@@ -202,7 +202,8 @@ describe("mode = \"report\"", function ()
 		for _, peers in ipairs { "clients", "servers" } do
 			server:wait_for_log("error.*example.test: if draft.- were enforced, no " .. peers .. " could connect with TLS")
 		end
-		server:wait_for_log "any host, c2s .c2s_direct_tls.-: if draft.- were enforced, nobody could connect with TLS"
+		server:wait_for_log("any host, c2s .c2s_direct_tls, port %d+.[^\n]*: if draft.- were enforced, "
+			.. "nobody could connect with TLS")
 		assert.matches("all TLS of 1 host, and beside that 1 peer would be cut off",
 			(server:shell [[tlspolicy:would_refuse()]]))
 	end)

@@ -45,6 +45,7 @@ end
 -- a folder.
 local layers = {
 	["xmpp_tls_policy.core"] = 0,
+	["xmpp_tls_policy.configuration_log"] = 1,
 	["xmpp_tls_policy.copy"] = 1, ["xmpp_tls_policy.counters"] = 1, ["xmpp_tls_policy.date"] = 1,
 	["xmpp_tls_policy.invisible"] = 0,
 	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.log_limit"] = 1, ["xmpp_tls_policy.network"] = 1,

@@ -1,6 +1,6 @@
 --- The server's contexts under the policies: those of listeners for direct TLS, and those that
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
-local configuration_log = require "xmpp_tls_policy.contexts.configuration_log"
+local configuration_log = require "xmpp_tls_policy.configuration_log"
 local domain_name = require "xmpp_tls_policy.core".domain_name
 
 local tls_contexts = {}

@@ -1,4 +1,5 @@
 --- The policies of our hosts, as the configuration has them.
+local configuration_log = require "xmpp_tls_policy.configuration_log"
 local options = require "xmpp_tls_policy.policy.options"
 local policy_of_options = require "xmpp_tls_policy.policy".of
 local text = require "xmpp_tls_policy.text"
@@ -14,6 +15,7 @@ function policies.new(given)
 	local kept = given.kept
 	return setmetatable({
 		_server = given.server,
+		_log = configuration_log.new(given.server),
 		_policies = kept and kept._policies or {}, -- host -> policy; "*": for all others
 		_read = kept and kept._read or {}, -- see policy_of_host
 		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
@@ -72,9 +74,10 @@ local function put_in_force(self, host, policy)
 	if before == policy then
 		return
 	end
-	-- At the start, a host that has the policy for all needs no line of its own.
-	local known = before or self._policies["*"]
-	if not known or described(known) ~= described(policy) then
+	if not before and host ~= "*" then
+		-- Hosts come one after the other at the start, and most have the same policy.
+		self._log:add("info", host, described(policy))
+	elseif not before or described(before) ~= described(policy) then
 		self._server.log("*", "info", "%s: %s", named(host), described(policy))
 	end
 	if (before or self._policies["*"]) ~= policy then

@@ -52,6 +52,7 @@ describe("the server's TLS contexts", function ()
 		end
 		adopted = adopted_contexts.new()
 		contexts = tls_contexts.new { server = server, policies = found, adopted = adopted }
+		server.run_timers()
 		server.lines = {}
 		oldest = assert(core.context.adopt(luasec())):settings().minimum_version
 		assert.are_not.equal("TLSv1.2", oldest)

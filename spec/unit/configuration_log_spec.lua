@@ -1,6 +1,6 @@
 -- Sentences about the configuration in the log.
 local adapter = require "support.adapter"
-local configuration_log = require "xmpp_tls_policy.contexts.configuration_log"
+local configuration_log = require "xmpp_tls_policy.configuration_log"
 
 describe("the log of the configuration", function ()
 	local server, log
