@@ -294,7 +294,9 @@ function methods:enforce_again(demand, tell)
 	local changed = {}
 	for luasec, entry in pairs(self._entries) do
 		local given = demand(entry.given)
-		if is_done(self, entry, given, fingerprint(given.operator)) then
+		if entry.given == given and entry.store == self._store then
+			entry.new = false
+		elseif is_done(self, entry, given, fingerprint(given.operator)) then
 			entry.given, entry.new = given, false
 		else
 			changed[luasec] = given
