@@ -118,8 +118,8 @@ static int store_flush(lua_State *L)
 static int store_sweep(lua_State *L)
 {
 	struct session_store *store = store_check(L, 1);
-	lua_Integer most = luaL_optinteger(L, 2, UINT32_MAX);
-	luaL_argcheck(L, most >= 1 && most <= UINT32_MAX, 2, "no positive integer");
+	lua_Integer most = luaL_optinteger(L, 2, INT32_MAX);
+	luaL_argcheck(L, most >= 1 && most <= INT32_MAX, 2, "no positive integer");
 	session_store_sweep(store, (uint32_t)most);
 	return 0;
 }

@@ -1,27 +1,12 @@
--- Values and lists as words: printable values, the nearest known name, short lists.
+-- Foreign text made harmless, and values and lists as words: printable values, the nearest known
+-- name, short lists.
+local is_invisible = require "xmpp_tls_policy.invisible"
+
+local unpack = table.unpack or unpack
+
 local text = {}
 
 local LONGEST = 60 -- bytes of a foreign string that are shown
-
--- One byte as Lua writes it in a string: "\007".
-local function escaped_byte(character)
-	return ("\\%03d"):format(character:byte())
-end
-
--- Escapes every byte that is not printable ASCII, as Lua writes it: a foreign string
--- breaks no line of a log and moves no cursor of a terminal.
-function text.escaped(string)
-	return (string:gsub("[^ -~]", escaped_byte))
-end
-
--- The same in double quotes. A long string is cut, and its length in bytes follows.
-function text.quote(string)
-	local shown = text.escaped(string:sub(1, LONGEST)):gsub('"', '\\"')
-	if #string > LONGEST then
-		return ('"%s..." (%d bytes)'):format(shown, #string)
-	end
-	return '"' .. shown .. '"'
-end
 
 -- ---- UTF-8 ---------------------------------------------------------------------
 
@@ -31,14 +16,6 @@ local multibyte = {
 	"\224[\160-\191][\128-\191]", "[\225-\236\238\239][\128-\191][\128-\191]", "\237[\128-\159][\128-\191]",
 	"\240[\144-\191][\128-\191][\128-\191]", "[\241-\243][\128-\191][\128-\191][\128-\191]",
 	"\244[\128-\143][\128-\191][\128-\191]",
-}
-
--- Characters that move a cursor, turn the direction of writing, or may not be in XML:
--- U+0080 to U+009F, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069, U+FEFF,
--- U+FFFE, U+FFFF.
-local never_shown = {
-	"^\194[\128-\159]$", "^\216\156$", "^\226\128[\142\143\168-\174]$", "^\226\129[\166-\169]$", "^\239\187\191$",
-	"^\239\191[\190\191]$",
 }
 
 local at_position = {}
@@ -55,13 +32,15 @@ local function character_at(string, position)
 	end
 end
 
-local function is_shown(character)
-	for _, pattern in ipairs(never_shown) do
-		if character:find(pattern) then
-			return false
-		end
+-- By the number of bytes of a character: the bits of its first byte that count.
+local first_bits = { [2] = 0x20, [3] = 0x10, [4] = 0x08 }
+
+local function code_point(character)
+	local value = character:byte() % first_bits[#character]
+	for index = 2, #character do
+		value = value * 64 + character:byte(index) % 64
 	end
-	return true
+	return value
 end
 
 -- Whether a string is UTF-8 (RFC 3629).
@@ -75,8 +54,14 @@ function text.is_utf8(string)
 	return not string:find "[\128-\255]"
 end
 
--- A string that a terminal can show and XML can hold: printable characters of UTF-8 stay,
--- every other byte is escaped as Lua writes it.
+-- One byte as Lua writes it in a string: "\007".
+local function escaped_byte(character)
+	return ("\\%03d"):format(character:byte())
+end
+
+-- The form in which all foreign text is logged, shown, sent and handed to other modules: a string
+-- that a terminal can show and XML can hold. Each byte of a character that cannot be seen (see
+-- invisible.lua), or of none, is escaped as Lua writes it. What is shown already stays as it is.
 function text.shown(string)
 	if not string:find "[^ -~]" then
 		return string
@@ -85,12 +70,48 @@ function text.shown(string)
 	while position <= #string do
 		local plain = string:match("^[ -~]+", position)
 		local character = plain or character_at(string, position)
-		local shown = plain or character and is_shown(character)
+		local shown = plain or character and not is_invisible(code_point(character))
 		character = character or string:sub(position, position)
 		parts[#parts + 1] = shown and character or character:gsub(".", escaped_byte)
 		position = position + #character
 	end
 	return table.concat(parts)
+end
+
+-- The same for text of several lines, which it keeps, with their indentation.
+function text.shown_lines(string)
+	return (string:gsub("[^\n\t]+", text.shown))
+end
+
+-- The same for the message of an error, which keeps the lines of its traceback alone.
+function text.shown_failure(message)
+	local problem, traceback = message:match "^(.*)(\nstack traceback:.*)$"
+	return text.shown(problem or message) .. text.shown_lines(traceback or "")
+end
+
+-- The same for each string among the arguments; all others are returned as they are.
+function text.all_shown(...)
+	local arguments, count = { ... }, select("#", ...)
+	for index = 1, count do
+		local argument = arguments[index]
+		arguments[index] = type(argument) == "string" and text.shown(argument) or argument
+	end
+	return unpack(arguments, 1, count)
+end
+
+-- The first bytes of a string, at most so many, without a part of a character.
+local function beginning(string, most)
+	local following = string:match("^[\128-\191]", most + 1)
+	return following and string:sub(1, most):gsub("[\192-\247][\128-\191]*$", "") or string:sub(1, most)
+end
+
+-- A foreign string in double quotes. A long one is cut, and its length in bytes follows.
+function text.quote(string)
+	local shown = text.shown(beginning(string, LONGEST)):gsub('"', '\\"')
+	if #string > LONGEST then
+		return ('"%s..." (%d bytes)'):format(shown, #string)
+	end
+	return '"' .. shown .. '"'
 end
 
 -- The number of characters of a UTF-8 string, each taken for one column.

@@ -79,6 +79,17 @@ describe("a login with SCRAM-SHA-1-PLUS and tls-unique", function ()
 		assert.is_true(login((connect(server, "c2s", session))))
 	end)
 
+	it("leaves LuaSec as it was when the module is unloaded", function ()
+		local server = start()
+		local function language_of_method()
+			return (server:shell [[> debug.getinfo(debug.getregistry()["SSL:Connection"].__index.getpeerfinished).what]])
+		end
+		assert.matches("Lua", language_of_method())
+		server:shell [[module:unload("xmpp_tls_policy")]]
+		server:wait_for_log "mod_xmpp_tls_policy is unloaded"
+		assert.matches("C\n", language_of_method())
+	end)
+
 	-- GnuTLS computes its own tls-unique.
 	it("rfc5929.3.1.first-finished: succeeds with GnuTLS's value, on new and resumed connections", function ()
 		local server = start()

@@ -351,6 +351,73 @@ describe("the plugin", function ()
 			assert_policy("draft", server)
 		end)
 
+		it("leaves nothing of the module of before in memory after a reload", function ()
+			local server = start {}
+			assert_policy("draft", server)
+			server:shell('> package.loaded.test_before = setmetatable({ require "core.modulemanager".get_module("*", '
+				.. '"xmpp_tls_policy").module }, { __mode = "v" })')
+			assert.matches("Result: true", (server:shell "> package.loaded.test_before[1] ~= nil"))
+			server:shell [[module:reload("xmpp_tls_policy")]]
+			server:shell "> collectgarbage()"
+			server:shell "> collectgarbage()"
+			assert.matches("Result: true", (server:shell "> package.loaded.test_before[1] == nil"))
+		end)
+
+		local function start_two()
+			return start {
+				hosts = { ["example.test"] = files, ["other.test"] = { certificate = files.certificate, key = files.key } },
+				domain = "example.test",
+			}
+		end
+
+		it("stays in force on the hosts that module:unload does not name", function ()
+			for _, named in ipairs { "example.test", "other.test" } do
+				local rest = named == "example.test" and "other.test" or "example.test"
+				local server = start_two()
+				local mark = server:mark()
+				server:shell(('module:unload("xmpp_tls_policy", %q)'):format(named))
+				server:wait_for_log('warn\tmodule:unload%("xmpp_tls_policy", host%) unloads from all hosts: the module was loaded '
+					.. "again on " .. rest, mark)
+				for _ = 1, 2 do
+					assert.equal("draft", policy_of(server, "c2s", rest))
+					assert.equal("draft", policy_of(server, "s2s", rest))
+					assert.equal("stock", policy_of(server, "c2s", named))
+					server:reload()
+				end
+				server:shell [[module:unload("xmpp_tls_policy")]]
+				assert.equal("stock", policy_of(server, "c2s", rest))
+				assert.is_nil(server:log(mark):match "Refusing all[^\n]*")
+				servers.stop()
+			end
+		end)
+
+		it("stays in force if it is taken out of the configuration, and says how to end that", function ()
+			local server = start_two()
+			server:configure { with_policy = false }
+			local mark = server:mark()
+			server:reload()
+			local line = server:wait_for_log("warn\tmodules_enabled does not list xmpp_tls_policy for example.test, other.test "
+				.. "any more, and the policy stays in force there [^\n]*", mark)
+			assert.equal("draft", policy_of(server, "c2s", "other.test"))
+			server:shell(line:match "module:unload.*$")
+			assert.equal("stock", policy_of(server, "c2s", "example.test"))
+			assert.equal("stock", policy_of(server, "c2s", "other.test"))
+		end)
+
+		it("stays in force on a host for which it is disabled, and says how to end that", function ()
+			local server = start_two()
+			server:configure { hosts = { ["example.test"] = files, ["other.test"] = {
+				certificate = files.certificate, key = files.key, options = { modules_disabled = { "xmpp_tls_policy" } },
+			} } }
+			local mark = server:mark()
+			server:reload()
+			local line = server:wait_for_log("warn\tmodules_enabled does not list xmpp_tls_policy for other.test [^\n]*", mark)
+			assert.equal("draft", policy_of(server, "c2s", "other.test"))
+			server:shell(line:match "module:unload.*$")
+			assert.equal("draft", policy_of(server, "c2s", "example.test"))
+			assert.equal("stock", policy_of(server, "c2s", "other.test"))
+		end)
+
 		it("enforces the policy all through a reload of the module", function ()
 			local server = start { policy = { profile = "rfc9325" } }
 			assert_policy("rfc9325", server)
@@ -437,7 +504,7 @@ describe("the plugin", function ()
 		server:shell [[> return require "core.modulemanager".unload("other.test", "xmpp_tls_policy")]]
 		assert.equal("stock", policy_of(server, "c2s", "other.test"))
 		assert.equal("draft", policy_of(server, "c2s", "example.test"))
-		-- The shell's command unloads a global module everywhere, whichever host it names.
+		-- It was the last host.
 		server:shell [[module:unload("xmpp_tls_policy", "example.test")]]
 		for _, host in ipairs { "example.test", "other.test" } do
 			assert.equal("stock", policy_of(server, "c2s", host))

@@ -7,7 +7,8 @@ local modules = {
 	"xmpp_tls_policy.certificates.own_certificate", "xmpp_tls_policy.certificates.record",
 	"xmpp_tls_policy.certificates.sighting",
 	"xmpp_tls_policy.commands.columns", "xmpp_tls_policy.copy", "xmpp_tls_policy.counters", "xmpp_tls_policy.date",
-	"xmpp_tls_policy.handshakes.explain_failure", "xmpp_tls_policy.latest_entries", "xmpp_tls_policy.log_limit",
+	"xmpp_tls_policy.handshakes.explain_failure", "xmpp_tls_policy.invisible",
+	"xmpp_tls_policy.latest_entries", "xmpp_tls_policy.log_limit",
 	"xmpp_tls_policy.network", "xmpp_tls_policy.policy", "xmpp_tls_policy.stream.cutoff_report", "xmpp_tls_policy.text",
 }
 for file in lfs.dir "lua/xmpp_tls_policy/policy" do

@@ -46,6 +46,7 @@ end
 local layers = {
 	["xmpp_tls_policy.core"] = 0,
 	["xmpp_tls_policy.copy"] = 1, ["xmpp_tls_policy.counters"] = 1, ["xmpp_tls_policy.date"] = 1,
+	["xmpp_tls_policy.invisible"] = 0,
 	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.log_limit"] = 1, ["xmpp_tls_policy.network"] = 1,
 	["xmpp_tls_policy.refused_peers"] = 1, ["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.version"] = 1,
 	["xmpp_tls_policy.work_queue"] = 1,

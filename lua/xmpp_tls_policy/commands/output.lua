@@ -4,8 +4,6 @@
 local columns = require "xmpp_tls_policy.commands.columns"
 local text = require "xmpp_tls_policy.text"
 
-local unpack = table.unpack or unpack
-
 local output = {}
 
 local methods = {}
@@ -22,12 +20,7 @@ end
 --- Prints one line. The arguments may hold any bytes; they are escaped first, because format of Lua
 -- 5.1 ends a string at a zero byte.
 function methods:print(format, ...)
-	local arguments = { ... }
-	for index = 1, select("#", ...) do
-		local argument = arguments[index]
-		arguments[index] = type(argument) == "string" and text.shown(argument) or argument
-	end
-	self._write(format:format(unpack(arguments, 1, select("#", ...))) .. "\n")
+	self._write(format:format(text.all_shown(...)) .. "\n")
 end
 
 --- The same, wrapped between words where it is too long for the width.

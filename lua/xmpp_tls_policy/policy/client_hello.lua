@@ -23,10 +23,10 @@ local function names(numbers, known)
 	return list
 end
 
-local function escaped(list)
+local function all_shown(list)
 	local shown = {}
 	for index, name in ipairs(list or {}) do
-		shown[index] = text.escaped(name)
+		shown[index] = text.shown(name)
 	end
 	return list and shown
 end
@@ -41,15 +41,15 @@ local function is_long(hello)
 end
 
 -- The same with names in place of numbers: IANA's (versions: OpenSSL's), or "0x" and four
--- digits for an unknown number. Strings are escaped, and long lists are cut.
+-- digits for an unknown number. Strings are as text.shown has them, and long lists are cut.
 function client_hello.named(hello)
 	return {
 		versions = names(hello.versions, suites.versions_by_number),
 		suites = names(hello.suites, suites.by_number),
 		groups = names(hello.groups, suites.groups_by_number),
 		signature_schemes = names(hello.signature_schemes, signature_schemes.by_number),
-		server_name = hello.server_name and text.escaped(hello.server_name),
-		alpn = escaped(hello.alpn),
+		server_name = hello.server_name and text.shown(hello.server_name),
+		alpn = all_shown(hello.alpn),
 		cut = hello.cut or is_long(hello) or nil,
 	}
 end

@@ -2,7 +2,6 @@
 -- at which they apply.
 local copy = require "xmpp_tls_policy.copy"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
-local escaped = require "xmpp_tls_policy.text".escaped
 local quote = require "xmpp_tls_policy.text".quote
 local shown = require "xmpp_tls_policy.text".shown
 local starttls = require "xmpp_tls_policy.stream.starttls"
@@ -79,7 +78,7 @@ local function ask_others(self, stream, pair, verdict)
 		}
 	end)
 	-- It may repeat bytes of the peer.
-	return objection and escaped(objection)
+	return objection and shown(objection)
 end
 
 local function note_exception(self, stream, policy)

@@ -9,6 +9,8 @@
 --   command     by which an administrator can accept the peer, for the log; nil: none
 --   encryption_required   true: an attempt at SASL is answered first
 --               (rfc6120.6.5.4.encryption-required)
+local shown = require "xmpp_tls_policy.text".shown
+
 local closing = {}
 
 local methods = {}
@@ -21,10 +23,11 @@ function closing.new(options)
 	}, metatable)
 end
 
+-- The text may repeat names that the peer chose.
 local function event_of(stream, refusal)
 	return {
 		session = stream.session, domain = stream:peer(), facts = stream.facts, verdict = refusal.verdict,
-		policy = refusal.policy, text = refusal.text,
+		policy = refusal.policy, text = shown(refusal.text),
 	}
 end
 
@@ -46,9 +49,9 @@ function methods:refuse(stream, refusal)
 		server.send_encryption_required(session)
 	end
 	if refusal.condition then
-		server.close(session, refusal.condition, refusal.text)
+		server.close(session, refusal.condition, event.text)
 	else
-		server.close_silently(session, refusal.text)
+		server.close_silently(session, event.text)
 	end
 	server.fire(host, "tls-policy/refused", event)
 	return true

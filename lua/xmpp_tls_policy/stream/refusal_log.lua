@@ -1,10 +1,10 @@
 --- The streams that were refused: the latest ones in memory, a line for each in the log, within
 -- bounds, and counts.
-local escaped = require "xmpp_tls_policy.text".escaped
 local latest_entries = require "xmpp_tls_policy.latest_entries"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local network = require "xmpp_tls_policy.network"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
+local shown = require "xmpp_tls_policy.text".shown
 
 local refusal_log = {}
 
@@ -29,7 +29,7 @@ end
 --- Takes in a refusal (see closing.lua) of a stream.
 function methods:add(server, metrics, stream, refusal)
 	-- It may repeat a domain that the peer chose, and domains may have line breaks.
-	local session, clauses, text = stream.session, refusal.clauses or {}, escaped(refusal.text)
+	local session, clauses, text = stream.session, refusal.clauses or {}, shown(refusal.text)
 	metrics:refusal(stream.role, "stream", clauses)
 	local address = server.address(session)
 	local entry = {

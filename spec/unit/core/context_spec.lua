@@ -575,6 +575,17 @@ describe("a context", function ()
 				assert.truthy(meet(client(with { dh_bits = 1024, insecure_strength = true }), weak))
 			end)
 
+			it("uses the operator's DH parameters if they reach its own limit", function ()
+				local weak = context.adopt(luasec { ciphers = "DHE+AES:@SECLEVEL=2", options = {},
+					dhparam = function () return pki.run { "openssl", "dhparam", "-dsaparam", "1024" } end })
+				for _, settings_and_bits in ipairs { { opened, 1024 }, { without "insecure_strength", nil } } do
+					assert(weak:apply(settings_and_bits[1]))
+					local near = meet(client { maximum_version = "TLSv1.2", security_level = 0,
+						ciphers = { "TLS_DHE_RSA_WITH_AES_128_CBC_SHA" } }, weak)
+					assert.equal(settings_and_bits[2], near and near:facts().group_bits)
+				end
+			end)
+
 			it("holds certificates to the security level", function ()
 				local short = authority:issue { names = { "example.test" }, key = "rsa1024" }
 				local theirs = ssl.newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0", options = {} }

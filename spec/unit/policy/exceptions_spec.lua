@@ -53,7 +53,7 @@ local wrong = {
 		'xmpp_tls_policy.exceptions["old.example"] is the same domain as xmpp_tls_policy.exceptions["Old.Example"]' },
 	{ { ["b\195\188cher.example"] = exception(), ["xn--bcher-kva.example"] = exception() },
 		'xmpp_tls_policy.exceptions["xn--bcher-kva.example"] is the same domain as '
-		.. 'xmpp_tls_policy.exceptions["b\\195\\188cher.example"]' },
+		.. 'xmpp_tls_policy.exceptions["b\195\188cher.example"]' },
 }
 for _, day in ipairs {
 	"2027-02-29", "2027-13-01", "2027-00-10", "2027-1-1", "01.03.2027", "tomorrow", "", "2027-03-01 12:00",

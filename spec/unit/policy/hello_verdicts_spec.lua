@@ -213,7 +213,10 @@ describe("the verdicts on ClientHellos", function ()
 			seen[given] = true
 		end
 		local good = function ()
-			return { versions = { 0x0304, 0x0303 }, suites = { 0x1301, 0xC02F, 0xC030, 0x002F }, groups = { 29, 23, 24 } }
+			return {
+				versions = { 0x0304, 0x0303 }, suites = { 0x1301, 0xC02F, 0xC030, 0x002F }, groups = { 29, 23, 24 },
+				signature_schemes = { 0x0403, 0x0804, 0x0401 },
+			}
 		end
 		check(good())
 		for field, numbers in pairs(good()) do

@@ -53,7 +53,7 @@ local cases = {
 	{ { level = "must\n\27[31m\0\"\\" },
 		{ 'xmpp_tls_policy.level is "must\\010\\027[31m\\000\\"\\"; ' .. LEVELS } },
 	{ { level = "m\195\188st" },
-		{ 'xmpp_tls_policy.level is "m\\195\\188st"; ' .. LEVELS .. '; did you mean "must"?' } },
+		{ 'xmpp_tls_policy.level is "m\195\188st"; ' .. LEVELS .. '; did you mean "must"?' } },
 	{ { level = ("x"):rep(1000000) },
 		{ 'xmpp_tls_policy.level is "' .. ("x"):rep(60) .. '..." (1000000 bytes); ' .. LEVELS } },
 	{ { profile = "rfc9352" },

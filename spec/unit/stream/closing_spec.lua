@@ -49,6 +49,16 @@ describe("a stream that is refused", function ()
 		assert.equal(verdict, calls[3][4].verdict)
 	end)
 
+	it("is closed and published with a text in which foreign characters are escaped", function ()
+		for _, condition in ipairs { "policy-violation", false } do
+			local closing, stream, calls = ending()
+			closing:refuse(stream, { text = "for a\226\129\166\n\255.test", condition = condition or nil })
+			local text = "for a\\226\\129\\166\\010\\255.test"
+			assert.equal(text, calls[2][condition and 4 or 3])
+			assert.equal(text, calls[3][4].text)
+		end
+	end)
+
 	it("is closed without an error where the refusal has no condition", function ()
 		local closing, stream, calls = ending()
 		assert.is_true(closing:refuse(stream, { text = "no STARTTLS" }))

@@ -146,13 +146,17 @@ function contexts.tolerate_any_name(has_certificate)
 	each_base(function (listener, base)
 		local names = names_of(listener, base)
 		local context = contexts.luasec_context(base)
-		if not getmetatable(names) then
-			setmetatable(names, {
-				tolerant = tolerant,
-				__index = function (_, name)
-					return context_of_name(names, name) or has_certificate(context) and context or nil
-				end,
-			})
+		local metatable = getmetatable(names)
+		if not metatable then
+			metatable = { tolerant = tolerant }
+			function metatable.__index(_, name)
+				return context_of_name(names, name) or metatable.has_certificate(context) and context or nil
+			end
+			setmetatable(names, metatable)
+		end
+		-- The function of an older load would keep that in memory.
+		if metatable.tolerant == tolerant then
+			metatable.has_certificate = has_certificate
 		end
 	end)
 end

@@ -1,13 +1,14 @@
 --- Fails closed: while the module should be active on a host and is not, clients and servers are
 -- refused there. Prosody goes on without a module that fails to load, and would take connections
 -- under its own TLS policy. The library and the core may be missing: this file requires only hosts,
--- sessions and log_limit, which require no other file of ours.
+-- sessions, log_limit and text, which require none but invisible.lua.
 local filters = require "util.filters"
 local hosts = require "xmpp_tls_policy.servers.prosody.hosts"
 local jid = require "util.jid"
 local log = require "util.logger".init "tls_policy"
 local log_limit = require "xmpp_tls_policy.log_limit"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
+local text = require "xmpp_tls_policy.text"
 local timer = require "util.timer"
 
 local fail_closed = {}
@@ -15,7 +16,7 @@ local fail_closed = {}
 -- The module, and the name of its option.
 local name = "xmpp_tls_policy"
 
-local text = "the TLS policy of this server is not active; its log says why"
+local not_active = "the TLS policy of this server is not active; its log says why"
 
 local advice = "Fix that and restart the server. To go on without the policy, take " .. name
 	.. " out of modules_enabled and reload the configuration"
@@ -140,7 +141,7 @@ function fail_closed.log_limited(write, kind, message)
 	local allowed, suppressed = lines:allows(kind)
 	if allowed then
 		local before = suppressed > 0 and (" (and %d times before)"):format(suppressed) or ""
-		write("error", "%s%s: %s", kind, before, message)
+		write("error", "%s%s: %s", kind, before, text.shown_failure(tostring(message)))
 	end
 end
 
@@ -156,7 +157,8 @@ end
 
 --- Ends a session of which it is not known whether the policy allows it. Never throws.
 function fail_closed.refuse(session)
-	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = text }, nil, text)
+	local closed, problem = pcall(session.close, session, { condition = "internal-server-error", text = not_active },
+		nil, not_active)
 	if closed then
 		return
 	end
@@ -173,7 +175,7 @@ end
 local function refuse_session(session)
 	fail_closed.log_limited(session.log, "Refused a stream", ("%s, %s, %s: mod_%s is not active: %s"):format(
 		tostring(session.type):match "^%w*", sessions.host(session) or "any host",
-		sessions.peer(session) or session.ip or "unknown address", name, why()))
+		text.shown(sessions.peer(session) or session.ip or "unknown address"), name, why()))
 	fail_closed.refuse(session)
 end
 

@@ -13,6 +13,7 @@ local json = require "util.json"
 local log = require "util.logger".init "tls_policy"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
 local storage = require "xmpp_tls_policy.servers.prosody.storage"
+local text = require "xmpp_tls_policy.text"
 local time = require "util.time"
 local turns = require "xmpp_tls_policy.servers.prosody.turns"
 
@@ -59,8 +60,7 @@ function prosody_adapter.new(module)
 	add_functions(server, contexts)
 	add_functions(server, hosts)
 	add_functions(server, elements)
-	server.log_session = sessions.log
-	server.send_message, server.turns = administrators.send_message, turns.new
+	server.turns = turns.new
 	server.monotonic = time.monotonic
 	server.encode_json = json.encode_ordered
 
@@ -86,17 +86,23 @@ function prosody_adapter.new(module)
 	function server.administrators(host)
 		return administrators.of(module_of(host))
 	end
-	function server.prepare_domain(text)
-		return encodings.stringprep.nameprep(text)
+	function server.prepare_domain(domain)
+		return encodings.stringprep.nameprep(domain)
 	end
 	function server.unicode_form(domain)
 		return encodings.idna.to_unicode(domain)
 	end
-	function server.split_jid(text)
-		return jid.prepped_split(text)
+	function server.split_jid(address)
+		return jid.prepped_split(address)
 	end
 	function server.log(host, level, format, ...)
-		module_of(host):log(level, format, ...)
+		module_of(host):log(level, format, text.all_shown(...))
+	end
+	function server.log_session(session, level, format, ...)
+		sessions.log(session, level, format, text.all_shown(...))
+	end
+	function server.send_message(host, to, subject, body)
+		administrators.send_message(host, to, text.shown(subject), text.shown_lines(body))
 	end
 	function server.log_limited(kind, message)
 		fail_closed.log_limited(log, kind, message)

@@ -13,6 +13,7 @@ local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local stanza_filter = require "xmpp_tls_policy.servers.prosody.stanza_filter"
 local starttls = require "xmpp_tls_policy.stream.starttls"
+local unloading = require "xmpp_tls_policy.servers.prosody.unloading"
 
 local plugin = {}
 
@@ -231,15 +232,6 @@ local function cover_hosts(module, server)
 	end
 end
 
--- Otherwise parts of the module would stay on the hosts.
-local function unload_from_hosts(module)
-	for host in pairs(prosody.hosts) do
-		if modulemanager.is_loaded(host, module.name) then
-			modulemanager.unload(host, module.name)
-		end
-	end
-end
-
 ---- Events of the server ------------------------------------------------------
 
 local function hook_certificates(service, hooks, module)
@@ -320,6 +312,7 @@ local function hook_life(service, module)
 		safe_hooks.call("opening the storage", server.reopen_stores)
 		safe_hooks.call("loading the options", service.load_policies, service)
 		safe_hooks.call("covering all hosts", covers)
+		safe_hooks.call("telling which hosts are covered", unloading.tell_unwanted, module.name, server.wants_module)
 		-- Before contexts are looked for: those that are adopted by now are the old ones.
 		safe_hooks.call("opening and ending reports", service.follow_modes, service)
 		safe_hooks.call("checking our hosts", service.check_hosts, service)
@@ -329,18 +322,23 @@ local function hook_life(service, module)
 end
 
 -- The tasks of each minute and second. Each is called on its own, so that a failure stops no other.
+-- Returns a function that ends them: a timer of Prosody keeps its module until it is due.
 local function start_timers(service, module)
-	module:add_timer(60, function ()
+	local minute = module:add_timer(60, function ()
 		for _, task in ipairs(service:minutely()) do
 			safe_hooks.call(task.what, task.action)
 		end
 		return 60
 	end)
 	-- Prosody has no event for a handshake that fails.
-	module:add_timer(1, function ()
+	local second = module:add_timer(1, function ()
 		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
 		return 1
 	end)
+	return function ()
+		minute:stop()
+		second:stop()
+	end
 end
 
 ---- Life ----------------------------------------------------------------------
@@ -363,9 +361,10 @@ function plugin.start(module)
 	hook_routes(service, module)
 	hook_life(service, module)
 
+	local stop_timers = function () end
 	local function begin()
 		service.tls_contexts:search()
-		start_timers(service, module)
+		stop_timers = start_timers(service, module)
 		fail_closed.open "*"
 	end
 
@@ -399,16 +398,18 @@ function plugin.start(module)
 	function life.unload()
 		safe_hooks.call("ending the stanza filter", end_filter)
 		safe_hooks.call("removing the shell's commands", remove_commands)
+		safe_hooks.call("stopping the timers", stop_timers)
 		safe_hooks.call("storing reports", service.reports.store_all, service.reports)
 		-- A reload leaves no moment without the policy.
 		if module.reloading then
 			return
 		end
-		safe_hooks.call("unloading from hosts", unload_from_hosts, module)
-		safe_hooks.call("stopping", service.stop, service)
-		safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
-		kept = nil
-		fail_closed.stop()
+		unloading.global_part(module.name, function ()
+			safe_hooks.call("stopping", service.stop, service)
+			safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
+			kept = nil
+			fail_closed.stop()
+		end)
 	end
 
 	return life

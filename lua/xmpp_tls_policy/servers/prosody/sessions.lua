@@ -271,13 +271,14 @@ function sessions.in_order(session, action)
 	if not thread then
 		return action()
 	end
-	-- Prosody looks into each item of this queue for the name of an event of streams.
-	thread:run(setmetatable({}, { __index = function ()
+	local function begin()
 		if not is_begun then
 			is_begun = true
 			action()
 		end
-	end }))
+	end
+	-- Prosody 13 has items for this. 0.12 looks into each item for the name of an event of streams.
+	thread:run(setmetatable({ event = "callback", name = "tls-policy", callback = begin }, { __index = begin }))
 end
 
 --- The Stream of a session (see stream/stream.lua), or nil: the one reference that a session

@@ -3,6 +3,7 @@
 local hashes = require "util.hashes"
 local lfs = require "lfs"
 local storagemanager = require "core.storagemanager"
+local text = require "xmpp_tls_policy.text"
 
 local storage = {}
 
@@ -64,7 +65,7 @@ local function note(self, how, failure)
 		self._module:log("info", "%s can be %s again", self._description, how)
 		known.logged = false
 	elseif failure and not known.logged and math.abs(now - (known.logged_at or 0)) >= LOGGED_AGAIN then
-		self._module:log("error", "%s cannot be %s: %s", self._description, how, failure)
+		self._module:log("error", "%s cannot be %s: %s", self._description, how, text.shown(tostring(failure)))
 		known.logged, known.logged_at = true, now
 	end
 end
