@@ -84,7 +84,7 @@ local function apply(self, context, entry, operator)
 	if not before then
 		return nil, message
 	end
-	settings, losses = self._settings:of(entry.policy, before, operator, entry.marks)
+	settings, losses, before = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
 		return nil, losses
 	end
@@ -233,7 +233,7 @@ end
 --   new                 whether this call did anything
 --   service, port       for the caller: of the listener whose context it is; nil for STARTTLS
 --   settings            those that were applied, not to be changed; in report mode those of the context
---   before              those that the server had made
+--   before              those that the server had made, not to be changed
 --   dropped             see context:apply
 --   losses              sentences about versions that are lost; see context_settings.of
 --   certificate         the context's own, if it has one
@@ -294,7 +294,9 @@ function methods:enforce_again(demand, tell)
 	local changed = {}
 	for luasec, entry in pairs(self._entries) do
 		local given = demand(entry.given)
-		if is_done(self, entry, given, fingerprint(given.operator)) then
+		if entry.given == given and entry.store == self._store then
+			entry.new = false
+		elseif is_done(self, entry, given, fingerprint(given.operator)) then
 			entry.given, entry.new = given, false
 		else
 			changed[luasec] = given

@@ -10,7 +10,7 @@ local lists = { "ciphers", "ciphersuites", "groups" }
 function known_settings.new()
 	local weak_keys = { __mode = "k" }
 	return setmetatable({
-		_made = setmetatable({}, weak_keys), -- policy -> text of the context's settings -> what settings_for returned
+		_made = setmetatable({}, weak_keys), -- policy -> text of the context's settings -> what `of` returned
 		_texts = setmetatable({}, weak_keys), -- settings -> see text
 	}, metatable)
 end
@@ -26,8 +26,8 @@ local function text_of_context(in_force, marks)
 end
 
 --- The same as policy:settings_for(in_force, operator), which depends on nothing else. `marks`:
--- `operator` as one word. The table is the same for contexts that are alike, so it is not to be
--- changed.
+-- `operator` as one word. Third, `in_force`. The tables are the same for contexts that are alike, so
+-- they are not to be changed.
 function methods:of(policy, in_force, operator, marks)
 	local made = self._made[policy] or {}
 	self._made[policy] = made
@@ -37,9 +37,9 @@ function methods:of(policy, in_force, operator, marks)
 		if not settings then
 			return nil, second
 		end
-		made[text] = { settings, second }
+		made[text] = { settings, second, in_force }
 	end
-	return made[text][1], made[text][2]
+	return made[text][1], made[text][2], made[text][3]
 end
 
 --- The versions and lists of some settings, as one string.
