@@ -9,7 +9,8 @@ local quote = require "xmpp_tls_policy.text".quote
 -- A list; or nil and a message.
 local function certificates_of(service, given)
 	local prepared = given and service.server.prepare_domain(given)
-	if not prepared or prepared == "" or prepared:find "%s" then
+	-- Servers prepare more than the domains of JIDs.
+	if not prepared or prepared == "" or prepared:find "[%s@/]" then
 		return nil, given and ("%s is not a domain"):format(quote(given)) or "cert needs a domain"
 	end
 	local domain = name_of(prepared)

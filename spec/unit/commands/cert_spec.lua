@@ -268,6 +268,8 @@ describe("the command cert", function ()
 		it("explains a refusal: " .. case[2], function ()
 			local service = service_of({}, { "host.test" })
 			assert.same({ "", nil, case[2] }, { command_service.run(service, "cert", (table.unpack or unpack)(case[1])) })
+			service.server.prepare_domain = string.lower
+			assert.same({ "", nil, case[2] }, { command_service.run(service, "cert", (table.unpack or unpack)(case[1])) })
 		end)
 	end
 end)
