@@ -84,6 +84,7 @@ end
 --- Reads all options again and brings policies, the bound on DHE and the session store to them.
 function methods:load_policies()
 	self.policies:load()
+	self.tls_contexts:configuration_loaded()
 	self.metrics:read_store()
 	dhe_limit.set(self.policies:policy_for().dhe_per_second)
 	local done, message = self.adopted:keep_sessions(self.policies:policy_for().resumption)

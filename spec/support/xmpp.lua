@@ -68,7 +68,8 @@ function Peer:send(text)
 	local sent, reason, last = self.socket:send(text)
 	-- A second write after a failed one spoils the connection for reading, and LuaSec's next read may
 	-- loop for ever. What the other side sent before it closed can still be read.
-	self.unsendable = not sent and not is_pending[reason] and reason or nil
+	-- LuaSec may fail without a reason.
+	self.unsendable = not sent and not is_pending[reason] and (reason or "closed") or nil
 	return sent, reason, last
 end
 
@@ -82,14 +83,14 @@ function Peer:receive(deadline)
 	data = data or (partial ~= "" and partial) or nil
 	if not data then
 		-- LuaSec may loop for ever in the next read from a connection that failed.
-		self.over = not is_pending[reason] and reason or nil
-		return nil, is_pending[reason] and "timeout" or reason
+		self.over = not is_pending[reason] and (reason or "closed") or nil
+		return nil, self.over or "timeout"
 	end
 	-- The rest of the bytes that have arrived.
 	self.socket:settimeout(0)
 	local more, ended, rest = self.socket:receive(65536)
 	-- LuaSec would return the rest of a closed connection again, one byte less each time.
-	self.over = not is_pending[ended] and ended or nil
+	self.over = not more and not is_pending[ended] and (ended or "closed") or nil
 	return data .. (more or rest or "")
 end
 

@@ -89,7 +89,7 @@ local function in_service(service)
 end
 
 local function sort_key(row)
-	return ("%s\0%s\0%s\0%s\0%s"):format(row.host or "", row.role, row.service, row.domain or "", row.serves or "")
+	return table.concat({ row.host or "", row.role, row.service, row.domain or "", row.serves or "" }, "\0")
 end
 
 -- Contexts that new streams get, of hosts and roles whose other contexts streams have used already.
@@ -127,7 +127,8 @@ function status_contexts.rows(service, wanted, now)
 			used[given.host] = used[given.host] or {}
 			used[given.host][given.role] = true
 		end
-		local key = ("%s\0%s\0%s\0%s"):format(sort_key(row), row.policy, row.failure or "", row.certificate_ends or "")
+		-- The format of Lua 5.1 cuts a text at a zero byte.
+		local key = table.concat({ sort_key(row), row.policy, row.failure or "", row.certificate_ends or "" }, "\0")
 		if not seen[key] then
 			seen[key] = true
 			rows[#rows + 1] = row

@@ -180,9 +180,9 @@ end
 
 --- Brings contexts under their policies: at once, as connections may be accepted before any
 -- timer, and once more when the event that is being handled is over. To be called without a host
--- after the configuration was loaded or a listener was added; with a host after the server made
--- the contexts of that host. At its start a server makes all hosts in one event: from the second on,
--- only the context that has the host's name is looked at at once.
+-- after the configuration was loaded (see configuration_loaded) or a listener was added; with a host
+-- after the server made the contexts of that host. At its start a server makes all hosts in one event:
+-- from the second on, only the context that has the host's name is looked at at once.
 function methods:search(host)
 	if host and self._search_is_due then
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
@@ -197,11 +197,16 @@ function methods:search(host)
 		end
 		self:keep_named()
 	else
-		self._demands = {}
-		self._log:forget()
 		enforce_all(self)
 	end
 	search_again(self)
+end
+
+--- To be called when the server's configuration was loaded: the operator's lists may be others, and each
+-- sentence about them is logged again.
+function methods:configuration_loaded()
+	self._demands = {}
+	self._log:forget()
 end
 
 --- Restores the contexts of a host (nil: all).

@@ -180,7 +180,7 @@ describe("the command status", function ()
 			local found = {}
 			for index, row in ipairs(command_service.json(service_of({ ["*"] = usual, ["a.test"] = usual }, list, nil, current),
 				"status").contexts) do
-				found[index] = ("%s %s %s"):format(row.role, row.serves, row.lowest)
+				found[index] = ("%s %s %s"):format(row.role, tostring(row.serves), row.lowest)
 			end
 			return found
 		end

@@ -233,7 +233,7 @@ describe("a session store", function ()
 						local _, session = meet(one, other, nil, { server_name = made_with or nil })
 						for _, name in ipairs(names) do
 							local resumed = meet(one, other, session, { server_name = name or nil })
-							assert.equal(name == made_with, resumed, ("%s under %s"):format(made_with, name))
+							assert.equal(name == made_with, resumed, ("%s under %s"):format(tostring(made_with), tostring(name)))
 						end
 					end
 				end
