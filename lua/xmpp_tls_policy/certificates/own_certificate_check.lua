@@ -36,6 +36,7 @@ function own_certificate_check.new(options)
 		_replaced = kept and kept._replaced or 0, -- contexts up to this number were replaced by a reload
 		_logged = {}, -- problems that were logged since the last load
 		_seen = {}, -- SHA-256 of certificates that hosts have shown since the last load
+		_found = {}, -- problems to be logged after the last host, see note
 		_checked_on = date.of(now()), -- the day of the last daily check
 		_hosts = {}, -- that wait for their check, in order
 		_waiting = {}, -- host -> "all": log each problem; "new": only those that were not logged
@@ -193,7 +194,34 @@ end
 
 ---- Logging -------------------------------------------------------------------
 
-local function log_problems(self, host, again)
+-- Hosts that a line names beside the first one.
+local MOST_HOSTS = 5
+
+-- Notes a problem for the log. A problem of a certificate that many hosts share is one line.
+local function note(self, host, sha256, problem)
+	local key = table.concat({ problem.kind, problem.severity, sha256 }, " ")
+	local found = self._found[key]
+	if not found then
+		found = { severity = problem.severity, message = problem.message, others = {} }
+		self._found[key] = found
+		self._found[#self._found + 1] = found
+	elseif host ~= NO_HOST then
+		found.others[#found.others + 1] = host
+	end
+end
+
+local function log_found(self)
+	for _, found in ipairs(self._found) do
+		local others, more = found.others, #found.others - MOST_HOSTS
+		local named = table.concat(others, ", ", 1, math.min(#others, MOST_HOSTS))
+		self._server.log("*", found.severity, "%s%s%s", found.message,
+			others[1] and "; the same certificate is shown for " .. named or "",
+			more > 0 and (" and %d more hosts"):format(more) or "")
+	end
+	self._found = {}
+end
+
+local function note_problems(self, host, again)
 	local list = is_local(host) and {} or shown_by(self, host)
 	for _, shown in ipairs(list) do
 		local is_known = host == NO_HOST and self._seen[shown.sha256]
@@ -202,7 +230,7 @@ local function log_problems(self, host, again)
 			local key = table.concat({ host, problem.kind, problem.severity, shown.sha256 }, " ")
 			if again or not self._logged[key] then
 				self._logged[key] = true
-				self._server.log("*", problem.severity, "%s", problem.message)
+				note(self, host, shown.sha256, problem)
 			end
 		end
 		self._seen[shown.sha256] = true
@@ -213,6 +241,7 @@ end
 local function check_next(self)
 	local host = table.remove(self._hosts, 1)
 	if not host then
+		log_found(self)
 		return false
 	elseif host == NO_HOST and self._hosts[1] then
 		self._hosts[#self._hosts + 1] = host
@@ -220,8 +249,8 @@ local function check_next(self)
 	end
 	local which = self._waiting[host]
 	self._waiting[host] = nil
-	log_problems(self, host, which == "all")
-	return self._hosts[1] ~= nil
+	note_problems(self, host, which == "all")
+	return true
 end
 
 local function wait(self, host, which)
