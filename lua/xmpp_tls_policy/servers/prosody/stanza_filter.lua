@@ -66,9 +66,12 @@ function stanza_filter.start(admission, hooks, reroute, present)
 
 	-- Whether a handler of another module may take its time for the decision on an element.
 	local function may_wait(session, to)
-		local target = domain_of(to)
-		return admission:is_asked_of_others(sessions.host(session))
-			or target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
+		if admission:is_asked_of_others(sessions.host(session)) then
+			return true
+		end
+		-- Most are for a host as such, and preparing an address takes long.
+		local target = prosody.hosts[to] and to or domain_of(to)
+		return target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
 	end
 
 	local function decide_on(element, session)
