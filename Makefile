@@ -87,12 +87,14 @@ unit: all ## run only the unit specs
 
 matrix: luas trixie federation ## run the specs on all other supported Luas, Debian releases and servers
 
+# LuaJIT without its compiler: in Debian 12 it crashes now and then in code that it compiled for
+# unit/stream/admission_spec. The cause is not known.
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
 	@for version in 5.1 5.2 5.3 5.4; do \
 		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version || exit; \
 	done
-	@$(MAKE) unit LUA_VERSION=5.1 LUA=luajit TREE=build/luajit ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
+	@$(MAKE) unit LUA_VERSION=5.1 LUA='luajit -joff' TREE=build/luajit ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
 
 # Set TRIXIE to keep the tree elsewhere.
 TRIXIE ?= build/trixie
