@@ -188,7 +188,7 @@ function methods:search(host)
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
 			local context = rawget(found.names, host)
 			if context then
-				enforce(self, context, demand_of(self, host, found.role, found.option), found.service)
+				enforce(self, context, demand_of(self, host, found.role, found.option), found)
 			end
 		end
 	elseif host then

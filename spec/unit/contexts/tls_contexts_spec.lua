@@ -232,6 +232,7 @@ describe("the server's TLS contexts", function ()
 			contexts:search "b.test"
 			contexts:search "c.test"
 			assert.same({ "TLSv1.2", oldest }, { lowest(names["b.test"]), lowest(names["alias.test"]) })
+			assert.equal("c2s_direct_tls", adopted:get(names["b.test"]).service)
 			server.run_timers()
 			assert.equal("TLSv1.2", lowest(names["alias.test"]))
 		end)
