@@ -1,6 +1,6 @@
 -- Clients and servers that finish their handshake, send their header and are gone: a phone that lost its
 -- network, a scanner. Nothing of them breaks the policy.
-local core = require "xmpp_tls_policy.core"
+local client_contexts = require "support.client_contexts"
 local mixed_pair = require "support.mixed_pair"
 local pki = require "support.pki"
 local process = require "support.process"
@@ -14,11 +14,7 @@ describe("a peer that goes away after its header", function ()
 
 	setup(function ()
 		files = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
-		contexts = {}
-		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
-			contexts[version] = assert(core.context.new { role = "client", verify = "none" })
-			assert(contexts[version]:apply { maximum_version = version })
-		end
+		contexts = client_contexts.by_version()
 	end)
 
 	after_each(servers.stop)

@@ -1,6 +1,6 @@
 -- The metrics, in the admin shell and on the page that Prometheus reads.
 local client_hello = require "support.client_hello"
-local core = require "xmpp_tls_policy.core"
+local client_contexts = require "support.client_contexts"
 local date = require "xmpp_tls_policy.date"
 local files = require "support.files"
 local http = require "socket.http"
@@ -34,11 +34,7 @@ describe("the metrics", function ()
 	setup(function ()
 		authority = pki.authority()
 		own = authority:issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
-		contexts = {}
-		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
-			contexts[version] = assert(core.context.new { role = "client", verify = "none" })
-			assert(contexts[version]:apply { maximum_version = version, groups = { "x25519" } })
-		end
+		contexts = client_contexts.by_version { "x25519" }
 		plugins = process.scratch "plugins"
 		assert(lfs.mkdir(plugins))
 		files.write(plugins .. "/mod_refuses_all.lua", refuses_all)

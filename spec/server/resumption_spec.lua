@@ -1,6 +1,7 @@
 -- Resumption on a live server: resume.session-id, resume.sealed.
 local client = require "support.client"
 local configuration = require "support.configuration"
+local client_contexts = require "support.client_contexts"
 local core = require "xmpp_tls_policy.core"
 local lfs = require "lfs"
 local pki = require "support.pki"
@@ -16,11 +17,7 @@ describe("a session", function ()
 	setup(function ()
 		authority = pki.authority()
 		files = authority:issue { names = { "example.test", "other.test" }, key = "rsa2048" }
-		contexts = {}
-		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
-			contexts[version] = assert(core.context.new { role = "client", verify = "none" })
-			assert(contexts[version]:apply { maximum_version = version })
-		end
+		contexts = client_contexts.by_version()
 	end)
 
 	after_each(servers.stop)

@@ -1,4 +1,5 @@
 -- Clients that finish their handshake, send something and are gone. A server reads all that at once.
+local client_contexts = require "support.client_contexts"
 local core = require "xmpp_tls_policy.core"
 local mixed_pair = require "support.mixed_pair"
 local pki = require "support.pki"
@@ -10,11 +11,7 @@ describe("a connection that ends early", function ()
 
 	setup(function ()
 		files = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
-		clients = {}
-		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
-			clients[version] = assert(core.context.new { role = "client", verify = "none" })
-			assert(clients[version]:apply { maximum_version = version })
-		end
+		clients = client_contexts.by_version()
 	end)
 
 	teardown(function ()
