@@ -69,8 +69,7 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		if admission:is_asked_of_others(sessions.host(session)) then
 			return true
 		end
-		-- Most are for a host as such, and preparing an address takes long.
-		local target = prosody.hosts[to] and to or domain_of(to)
+		local target = admission:domain_of(to)
 		return target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
 	end
 
