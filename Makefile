@@ -87,8 +87,8 @@ unit: all ## run only the unit specs
 
 matrix: luas trixie federation ## run the specs on all other supported Luas, Debian releases and servers
 
-# LuaJIT without its compiler: in Debian 12 it crashes now and then in code that it compiled for
-# unit/stream/admission_spec. The cause is not known.
+# LuaJIT runs without its compiler. With it, LuaJIT of Debian 12 crashes now and then in admission_spec,
+# in compiled code. The cause is not known.
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
 	@for version in 5.1 5.2 5.3 5.4; do \
@@ -125,8 +125,8 @@ sanitize: deps memory ## run all specs under sanitizers, and those of the core u
 	spec/sanitize.sh $(SANITIZED) $(SUITES)
 
 # The specs that test the C core; the others use it only as these do. Those that compare thousands of
-# handshakes would take most of an hour under Valgrind, and OpenSSL's RSA key transport branches on
-# memory of its own that it did not set.
+# handshakes would take most of an hour under Valgrind. With RSA certificates Valgrind also reports a
+# branch inside libcrypto on stack memory of libcrypto that was not set.
 COMPARISONS := %/report_mode_spec.lua %/remedies_spec.lua
 CORE_SPECS := spec/unit/core spec/unit/library_spec.lua \
 	$(sort $(filter-out $(COMPARISONS),$(wildcard spec/unit/contexts/*_spec.lua spec/unit/handshakes/*_spec.lua)))
