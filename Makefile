@@ -19,7 +19,7 @@ CORE ?= c/core.so
 
 SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
-SCRIPTS := $(sort $(wildcard lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
+SCRIPTS := $(sort $(wildcard lua/bin/* lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
 INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
 WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
@@ -32,7 +32,7 @@ LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 # Debian packages for building, for the specs and for development.
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
-	ca-certificates
+	ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
 LINTERS := lua-check clang-format clang-tidy valgrind
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
@@ -154,7 +154,7 @@ $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
 
 lint: ## check C, Lua and the rockspec
-	luacheck -q lua spec
+	luacheck -q lua spec lua/bin/*
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	$(LUAROCKS) lint $(ROCKSPEC)

@@ -35,9 +35,13 @@ build = {
 	install_pass = false;
 	install = {
 		lib = { ["xmpp_tls_policy.core"] = "c/core.so" };
+		bin = { ["xmpp-tls-policy"] = "lua/bin/xmpp-tls-policy" };
 		lua = {
 			["mod_xmpp_tls_policy"] = "lua/mod_xmpp_tls_policy.lua";
 			["xmpp_tls_policy"] = "lua/xmpp_tls_policy/init.lua";
+			["xmpp_tls_policy.audit.channel"] = "lua/xmpp_tls_policy/audit/channel.lua";
+			["xmpp_tls_policy.audit.observations"] = "lua/xmpp_tls_policy/audit/observations.lua";
+			["xmpp_tls_policy.audit.tasks"] = "lua/xmpp_tls_policy/audit/tasks.lua";
 			["xmpp_tls_policy.certificates.change"] = "lua/xmpp_tls_policy/certificates/change.lua";
 			["xmpp_tls_policy.certificates.domain_store"] = "lua/xmpp_tls_policy/certificates/domain_store.lua";
 			["xmpp_tls_policy.certificates.memory"] = "lua/xmpp_tls_policy/certificates/memory.lua";
@@ -48,6 +52,7 @@ build = {
 			["xmpp_tls_policy.certificates.recent_records"] = "lua/xmpp_tls_policy/certificates/recent_records.lua";
 			["xmpp_tls_policy.certificates.record"] = "lua/xmpp_tls_policy/certificates/record.lua";
 			["xmpp_tls_policy.certificates.sighting"] = "lua/xmpp_tls_policy/certificates/sighting.lua";
+			["xmpp_tls_policy.command_line"] = "lua/xmpp_tls_policy/command_line/init.lua";
 			["xmpp_tls_policy.commands"] = "lua/xmpp_tls_policy/commands/init.lua";
 			["xmpp_tls_policy.commands.accept"] = "lua/xmpp_tls_policy/commands/accept.lua";
 			["xmpp_tls_policy.commands.arguments"] = "lua/xmpp_tls_policy/commands/arguments.lua";

@@ -21,7 +21,7 @@ local prosody_versions = {}
 function versions.prosody(root)
 	local key = root or "/"
 	prosody_versions[key] = prosody_versions[key]
-		or process.check(debian_tree.within(root, { "prosodyctl", "about" })):match "\nProsody (%d%S*)"
+		or process.check(debian_tree.within(root, { "prosodyctl", "about" })):match "Prosody (%d%S*)"
 	return assert(prosody_versions[key], "prosodyctl does not say its version")
 end
 

@@ -57,10 +57,12 @@ local layers = {
 	["xmpp_tls_policy.certificates."] = 3, ["xmpp_tls_policy.contexts."] = 3, ["xmpp_tls_policy.handshakes."] = 3,
 	["xmpp_tls_policy.metrics"] = 3,
 	["xmpp_tls_policy.stream."] = 4,
+	["xmpp_tls_policy.audit."] = 5,
 	["xmpp_tls_policy.service"] = 5,
 	["xmpp_tls_policy.commands"] = 6, ["xmpp_tls_policy.commands."] = 6,
 	["xmpp_tls_policy.servers.contract"] = 6,
 	["xmpp_tls_policy.servers."] = 7,
+	["xmpp_tls_policy.command_line"] = 8, ["xmpp_tls_policy.command_line."] = 8,
 	["mod_xmpp_tls_policy"] = 8,
 }
 

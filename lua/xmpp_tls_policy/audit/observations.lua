@@ -1,0 +1,81 @@
+--- The observations that the probes of an audit make at one endpoint: what an outsider saw. One map,
+-- name -> observation:
+--   seen      true: the statement of the table below is true of the endpoint; false: it is not;
+--             nil: not tested
+--   value     details as plain data (lists, numbers, names), or nil
+--   evidence  a sentence about the messages that showed it
+--   reason    why it was not tested
+-- An endpoint that refuses, limits or breaks off a connection was not tested: `seen` is false only
+-- after an answer of the endpoint that says so.
+local observations = {}
+
+--- Name -> statement. A name that ends in ".*" stands for names with another last part.
+observations.statements = {
+	-- Before TLS, with STARTTLS only.
+	["starttls.offered"] = "the features before TLS offer STARTTLS",
+	["starttls.required"] = "the offer of STARTTLS says <required/>",
+	["plaintext.features"] = "the features before TLS offer more than STARTTLS (value: their names)",
+	["plaintext.mechanisms"] = "SASL mechanisms are offered before TLS (value: their names)",
+	["plaintext.pipelined"] = "data that came in one packet with <starttls/> was accepted as if it came after TLS",
+	-- The handshake.
+	["version.*"] = "a handshake of this version is accepted (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)",
+	["version.newest"] = "the newest version of those that both sides have is chosen",
+	["suites.null"] = "a suite without encryption is accepted (value of these: the suites chosen)",
+	["suites.rc4"] = "a suite with RC4 is accepted",
+	["suites.export"] = "a suite of export grade is accepted",
+	["suites.under_112_bits"] = "a suite of under 112 bits is accepted",
+	["suites.under_128_bits"] = "a suite of under 128 bits is accepted, 3DES among them",
+	["suites.anonymous"] = "a suite without a certificate is accepted",
+	["suites.cbc"] = "a suite with CBC is accepted",
+	["suites.rsa_key_transport"] = "RSA key transport is accepted",
+	["suites.static_dh"] = "static (EC)DH is accepted",
+	["suites.dhe"] = "DHE is accepted in TLS 1.2",
+	["suites.aead"] = "authenticated encryption is accepted",
+	["suites.forward_secret"] = "forward-secret key exchange is accepted",
+	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
+	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
+	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
+	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",
+	["groups.server_chooses"] = "the server's order of groups decides",
+	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
+	["compression"] = "TLS compression is accepted",
+	["renegotiation.secure"] = "secure renegotiation (RFC 5746) is supported",
+	["renegotiation.client"] = "a renegotiation that the client begins is accepted",
+	["extended_master_secret"] = "the extended master secret (RFC 7627) is used",
+	["resumption.session_id"] = "a TLS 1.2 session is resumed by its ID",
+	["resumption.ticket_tls12"] = "a ticket is issued in TLS 1.2 (value: { length, lifetime })",
+	["resumption.tls13"] = "a TLS 1.3 session is resumed (value: { length, lifetime } of its ticket)",
+	["resumption.stateless_tls13"] = "tickets of TLS 1.3 hold the session itself (they are longer than an ID)",
+	["resumption.unclean_close"] = "a session is resumed after its connection was closed without close_notify",
+	["resumption.psk_without_dhe"] = "TLS 1.3 resumes without a key exchange (psk_ke)",
+	["early_data"] = "early data (0-RTT) is allowed by a ticket",
+	["sni.right"] = "a handshake with the domain as server name is accepted",
+	["sni.missing"] = "a handshake without a server name is accepted",
+	["sni.wrong"] = "a handshake with another server name is accepted",
+	["sni.same_certificate"] = "the certificate is the same with and without a server name",
+	["alpn"] = "a protocol is selected by ALPN (value: its name)",
+	-- After TLS.
+	["tls.mechanisms"] = "SASL mechanisms are offered after TLS (value: their names)",
+	["tls.external"] = "SASL EXTERNAL is offered after TLS",
+	["channel_binding.types"] = "types of channel binding are announced (value: version -> types)",
+	["channel_binding.unsuited"] = "a type is announced under a TLS version that does not have it (value: as above)",
+	-- The certificate.
+	["certificate.*"] = "see certificates.lua: trusted, complete, ordered, domain, key, signature, usages, "
+		.. "days_left, tlsa, caa, expected",
+	-- The server as a client (callback.lua).
+	["client.*"] = "see callback.lua",
+}
+
+--- An observation that was made. `seen`: boolean.
+function observations.made(seen, evidence, value)
+	assert(type(seen) == "boolean" and type(evidence) == "string")
+	return { seen = seen, evidence = evidence, value = value }
+end
+
+--- One that could not be made.
+function observations.untested(reason)
+	assert(type(reason) == "string")
+	return { reason = reason }
+end
+
+return observations

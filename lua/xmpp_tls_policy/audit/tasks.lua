@@ -1,0 +1,122 @@
+--- Tasks on libuv's event loop. A task is a coroutine that waits for events with tasks.wait.
+local uv = require "luv"
+
+local tasks = {}
+
+--- Seconds of a clock that only goes forward.
+function tasks.now()
+	uv.update_time()
+	return uv.now() / 1000
+end
+
+-- The first error of a task. It ends the loop, and tasks.run raises it: luv would end the process.
+local failure
+
+local function step(task, ...)
+	local ok, message = coroutine.resume(task, ...)
+	if not ok then
+		failure = failure or debug.traceback(task, tostring(message))
+		uv.stop()
+	end
+end
+
+--- Suspends the running task until start's argument is called, once, and returns the values that it
+-- was called with. Later calls do nothing. `start` may call it at once.
+function tasks.wait(start)
+	local task = coroutine.running()
+	local count, values, suspended, done = 0, nil, false, false
+	start(function (...)
+		if done then
+			return
+		end
+		done, count, values = true, select("#", ...), { ... }
+		if suspended then
+			step(task, ...)
+		end
+	end)
+	if done then
+		return (unpack or table.unpack)(values, 1, count)
+	end
+	suspended = true
+	return coroutine.yield()
+end
+
+--- Calls `call` after so many seconds. Returns a function that prevents it.
+function tasks.after(seconds, call)
+	local timer = uv.new_timer()
+	local function stop()
+		if timer and not timer:is_closing() then
+			timer:close()
+		end
+		timer = nil
+	end
+	timer:start(math.max(0, math.floor(seconds * 1000)), 0, function ()
+		stop()
+		call()
+	end)
+	return stop
+end
+
+--- Suspends the running task for so many seconds.
+function tasks.sleep(seconds)
+	tasks.wait(function (resume)
+		tasks.after(seconds, resume)
+	end)
+end
+
+--- Runs a function as a task, beside the running one.
+function tasks.start(call, ...)
+	step(coroutine.create(call), ...)
+end
+
+--- Runs functions as tasks, at most `at_once` of them at a time (nil: all). Returns when all are done.
+function tasks.all(functions, at_once)
+	local started, finished = 0, 0
+	tasks.wait(function (resume)
+		local start_next
+		local function run()
+			started = started + 1
+			local call = functions[started]
+			tasks.start(function ()
+				call()
+				finished = finished + 1
+				start_next()
+				if finished == #functions then
+					resume()
+				end
+			end)
+		end
+		function start_next()
+			if started < #functions then
+				run()
+			end
+		end
+		if #functions == 0 then
+			resume()
+		end
+		for _ = 1, math.min(at_once or #functions, #functions) do
+			start_next()
+		end
+	end)
+end
+
+--- Runs `main` as a task, and the loop until it is done. Returns what `main` returned. An error in any
+-- task is raised here.
+function tasks.run(main)
+	local result
+	failure = nil
+	tasks.start(function ()
+		result = { main() }
+		uv.stop()
+	end)
+	if not result and not failure then
+		uv.run()
+	end
+	if failure then
+		error(failure, 0)
+	end
+	assert(result, "nothing is left to wait for, but the task is not done")
+	return (unpack or table.unpack)(result)
+end
+
+return tasks

@@ -1,0 +1,62 @@
+--- The command `xmpp-tls-policy`. Each of its commands is a file of this folder, which returns
+--   name      as it is typed
+--   summary   a sentence for the help
+--   define    function(parser): adds the command's arguments and options (argparse)
+--   run       function(options, out) -> exit status; `options`: the table that argparse made;
+--             `out`: { write = function(text), for the result; warn = function(text), for a line about
+--             something else }
+local version = require "xmpp_tls_policy.version"
+
+local command_line = {}
+
+--- The names of the commands, in the order of the help.
+command_line.names = {}
+
+-- EX_USAGE of sysexits.h: no command's own exit status.
+local WRONG_USE = 64
+
+local standard_streams = {
+	write = function (text)
+		io.stdout:write(text)
+	end,
+	warn = function (text)
+		io.stderr:write("xmpp-tls-policy: ", text, "\n")
+	end,
+}
+
+local function new_parser(argparse, commands)
+	local parser = argparse("xmpp-tls-policy", "TLS policy for XMPP servers.")
+	parser:command_target "command"
+	parser:add_help_command()
+	parser:flag("--version", "Print the version and exit."):action(function ()
+		print(version)
+		os.exit(0)
+	end)
+	for _, name in ipairs(command_line.names) do
+		local command = require("xmpp_tls_policy.command_line." .. name)
+		commands[command.name] = command
+		command.define(parser:command(command.name, command.summary))
+	end
+	return parser
+end
+
+--- Runs a command. `arguments`: a list of strings; `out`: as above, or nil: the standard streams.
+-- Returns the exit status: the command's own, or 64 for wrong use.
+function command_line.run(arguments, out)
+	out = out or standard_streams
+	local found, argparse = pcall(require, "argparse")
+	if not found then
+		out.warn "the Lua module argparse is missing: install lua-argparse (Debian) or argparse (LuaRocks)"
+		return WRONG_USE
+	end
+	local commands = {}
+	local parser = new_parser(argparse, commands)
+	local parsed, options = parser:pparse(arguments)
+	if not parsed then
+		out.warn(options .. "\n" .. parser:get_usage())
+		return WRONG_USE
+	end
+	return commands[options.command].run(options, out)
+end
+
+return command_line
