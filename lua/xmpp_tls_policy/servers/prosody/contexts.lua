@@ -36,6 +36,7 @@ local luasec_options = {
 	ciphers = { "ciphers" },
 	ciphersuites = { "ciphersuites" },
 	groups = { "curveslist", "curve" },
+	protocol = { "protocol" },
 }
 
 local function marks(lists, ssl)
@@ -59,8 +60,8 @@ local function ssl_tables(host, option)
 	}
 end
 
---- The lists that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
--- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }.
+--- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in
+-- particular), a role ("c2s", "s2sin", "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }.
 function contexts.operator_lists(host, role, listener_option)
 	local lists = {}
 	local options = { listener_option }
@@ -126,6 +127,21 @@ function contexts.direct_tls_contexts()
 		}
 	end)
 	return list
+end
+
+local starttls_services = { c2s = "c2s", s2sin = "s2s" }
+
+--- The ports on which clients ("c2s") and servers ("s2sin") are offered STARTTLS: a list of numbers, sorted.
+function contexts.starttls_ports(role)
+	local ports, seen = {}, {}
+	for name, _, port in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		if name == starttls_services[role] and not seen[port] then
+			seen[port] = true
+			ports[#ports + 1] = port
+		end
+	end
+	table.sort(ports)
+	return ports
 end
 
 -- Marks our metatables.
