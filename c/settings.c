@@ -44,9 +44,10 @@ struct settings {
 	struct names lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data, insecure_strength;
-	int key_shares;     /* -1: not asked */
-	int dh_bits;        /* -1: not asked */
-	int security_level; /* -1: not asked */
+	int key_shares;              /* -1: not asked */
+	int dh_bits;                 /* -1: not asked */
+	int security_level;          /* -1: not asked */
+	struct name_list groups_set; /* as they were set; empty: they were not */
 };
 
 /* ---- reading the table: misuse raises an error --------------------------- */
@@ -219,9 +220,9 @@ static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
 /* OpenSSL refuses a list with a group that it does not know, so each is tried first. From
  * OpenSSL 3.5 on, a client sends a key share of each group with a mark
  * (rfc8446.4.2.8.key-shares); without marks it sends one, of the first group. */
-static bool set_groups(SSL_CTX *context, struct names *names, int key_shares)
+static bool set_groups(SSL_CTX *context, struct names *names, int key_shares,
+		       struct name_list *list)
 {
-	struct name_list list = { .text = NULL };
 	bool done = true;
 	int count = 0;
 	for (int i = 0; i < names->count; i++) {
@@ -232,11 +233,10 @@ static bool set_groups(SSL_CTX *context, struct names *names, int key_shares)
 			continue;
 		snprintf(marked, sizeof marked, "*%s", name);
 		bool mark = count++ < key_shares && SSL_CTX_set1_groups_list(context, marked) == 1;
-		done &= name_list_add(&list, mark ? "*" : "", name);
+		done &= name_list_add(list, mark ? "*" : "", name);
 	}
-	if (list.length > 0)
-		done &= SSL_CTX_set1_groups_list(context, name_list_text(&list)) == 1;
-	name_list_free(&list);
+	if (list->length > 0)
+		done &= SSL_CTX_set1_groups_list(context, name_list_text(list)) == 1;
 	return done;
 }
 
@@ -256,7 +256,8 @@ static void apply_lists(SSL_CTX *context, struct settings *settings, struct refu
 		struct names *names = &settings->lists[i];
 		if (!names->asked)
 			continue;
-		bool done = i == GROUPS ? set_groups(context, names, settings->key_shares)
+		bool done = i == GROUPS ? set_groups(context, names, settings->key_shares,
+						     &settings->groups_set)
 					: set_suites(context, names, i == CIPHERSUITES);
 		ERR_clear_error();
 		if (is_empty(names)) {
@@ -310,24 +311,32 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 		refuse(refusal, "tls", "no_early_data");
 }
 
-/* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. */
-static void check_versions(SSL_CTX *context, struct refusal *refusal)
+/* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. `before`: the
+ * context before they were applied. */
+static void check_versions(SSL_CTX *context, const struct settings *settings,
+			   const struct snapshot *before, struct refusal *refusal)
 {
-	for (const struct protocol_version *version = protocol_versions; version->name; version++)
-		if (readback_version(context, version->number))
-			return;
-	refusal->code = "empty";
-	snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
+	const struct name_list *groups = &settings->groups_set;
+	struct snapshot now;
+	if (!snapshot_take_changed(context, &now, before,
+				   groups->length > 0 ? groups : &before->groups)) {
+		refuse(refusal, "tls", "the settings together");
+		return;
+	}
+	if (versions_of(context, &now) == 0) {
+		refusal->code = "empty";
+		snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
+	}
+	snapshot_free(&now);
 }
 
 static void apply_or_restore(SSL_CTX *context, struct settings *settings, int operator_bits,
 			     struct refusal *refusal)
 {
 	struct snapshot now = { .options = 0 };
-	bool first = !original_is_kept(context);
 	const struct snapshot *before = original_keep(context);
-	/* At the first call both are the same: in between, nothing changed the context. */
-	if (before != NULL && !first)
+	/* If not, both are the same. */
+	if (before != NULL && original_is_changed(context))
 		before = snapshot_take(context, &now) ? &now : NULL;
 	if (before == NULL) {
 		refusal->code = "tls";
@@ -335,9 +344,10 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 			 "cannot read the settings of the context");
 		return;
 	}
+	original_note_change(context);
 	apply_all(context, settings, operator_bits, refusal);
 	if (refusal->code == NULL)
-		check_versions(context, refusal);
+		check_versions(context, settings, before, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
 	 * handshakes would fail. */
 	if (refusal->code == NULL &&
@@ -397,6 +407,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	read_settings(L, index, &settings);
 	int operator_bits = luasec && settings.dh_bits >= 0 ? luasec_dh_bits(L, context) : 0;
 	apply_or_restore(context, &settings, operator_bits, &refusal);
+	name_list_free(&settings.groups_set);
 	if (refusal.code != NULL)
 		return push_refusal(L, &settings, &refusal);
 	push_dropped(L, &settings);

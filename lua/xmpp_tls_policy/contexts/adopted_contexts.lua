@@ -62,10 +62,10 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- What a released context offers: its settings, and has_dhe (see context_settings.of). A server
+-- What a context offers, which is released and kept: its settings, and has_dhe (see context_settings.of). A server
 -- without DH parameters has none; a client needs none. Or nil and a message.
 local function offered_by(context, role)
-	local offered, message = context:settings()
+	local offered, message = context:keep()
 	if not offered then
 		return nil, message
 	end
@@ -75,24 +75,20 @@ end
 
 -- Returns { settings, dropped, before, losses } for an entry; or nil and a message.
 local function apply(self, context, entry, operator)
-	local released, message = context:release()
-	if not released then
-		return nil, message
-	end
-	local before, settings, losses, dropped
-	before, message = offered_by(context, entry.given.role)
+	local before, message = offered_by(context, entry.given.role)
 	if not before then
 		return nil, message
 	end
-	settings, losses, before = self._settings:of(entry.policy, before, operator, entry.marks)
+	local settings, losses, alike = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
 		return nil, losses
 	end
+	local dropped
 	dropped, message = context:apply(settings)
 	if not dropped then
 		return nil, message
 	end
-	return { settings = settings, dropped = dropped, before = before, losses = losses }
+	return { settings = settings, dropped = dropped, before = alike, losses = losses }
 end
 
 -- Afterwards the context is either under the policy or disabled.
