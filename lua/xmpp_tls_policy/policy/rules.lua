@@ -340,7 +340,7 @@ function rules.own_signature(algorithms)
 	end
 end
 
--- RFC 5280 4.1.2.5 counts both ends, so a certificate of 90 days ends 90 days less a second later.
+-- rfc5280.4.1.2.5.both-ends-count: a certificate of 90 days ends 90 days less a second after its begin.
 function rules.own_lifespan(days)
 	return function(certificate)
 		local life = certificate.not_before and certificate.not_after

@@ -345,14 +345,14 @@ describe("a context", function ()
 			}
 			for version, case in pairs(lists) do
 				local list, names = case[1], case[2]
-				local client = assert(core.context.new { role = "client", verify = "none" })
-				assert(client:apply { minimum_version = version, maximum_version = version, [list] = { names[2], names[1] } })
+				local other = assert(core.context.new { role = "client", verify = "none" })
+				assert(other:apply { minimum_version = version, maximum_version = version, [list] = { names[2], names[1] } })
 				for preference, expected in pairs { server_preference = names[1], client_preference = names[2] } do
 					local made = server()
 					assert(made:apply { [list] = names, server_preference = preference == "client_preference" })
 					assert(made:apply { [list] = names, [preference] = true })
 					assert.equal(preference == "server_preference", made:settings().server_preference)
-					assert.equal(expected, assert(handshake.between(client, made)):facts().cipher_suite)
+					assert.equal(expected, assert(handshake.between(other, made)):facts().cipher_suite)
 				end
 			end
 		end)

@@ -604,6 +604,7 @@ local own_certificates = {
 	{ "cert.ecdsa-sha2", { signature_algorithm = "sha256WithRSAEncryption" }, 'is signed with "sha256WithRSAEncryption"; '
 		.. "ecdsa-with-SHA256 or ecdsa-with-SHA384 or ecdsa-with-SHA512 is needed" },
 	{ "cert.ecdsa-sha2", {} },
+	-- rfc5280.4.1.2.5.both-ends-count
 	{ "cert.days90", { not_after = 90 * 86400 }, "is valid for 91 days; at most 90 are wanted" },
 	{ "cert.days90", { not_after = ABSENT }, "is valid for an unknown number of days; at most 90 are wanted" },
 	{ "cert.days90", {} },
