@@ -109,6 +109,7 @@ build = {
 			["xmpp_tls_policy.policy.options"] = "lua/xmpp_tls_policy/policy/options.lua";
 			["xmpp_tls_policy.policy.overrides"] = "lua/xmpp_tls_policy/policy/overrides.lua";
 			["xmpp_tls_policy.policy.policies"] = "lua/xmpp_tls_policy/policy/policies.lua";
+			["xmpp_tls_policy.policy.probe_rules"] = "lua/xmpp_tls_policy/policy/probe_rules.lua";
 			["xmpp_tls_policy.policy.profiles"] = "lua/xmpp_tls_policy/policy/profiles.lua";
 			["xmpp_tls_policy.policy.render"] = "lua/xmpp_tls_policy/policy/render.lua";
 			["xmpp_tls_policy.policy.rules"] = "lua/xmpp_tls_policy/policy/rules.lua";
