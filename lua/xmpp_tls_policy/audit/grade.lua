@@ -67,27 +67,26 @@ local count_of = {
 	holds = "holds", broken = "broken", ["not offered"] = "not_offered", ["not tested"] = "not_tested",
 }
 
---- The numbers of results: { clauses (all), holds, broken, not_offered, not_tested }, and of these
--- must_broken, should_broken (enforced at the least by that level), enforced_broken and enforced_unanswered
--- (enforced by the policy, and broken; not tested because there was no answer) and unanswered.
+local count_of_cause = { ["no answer"] = "unanswered", ["not asked"] = "not_asked", inside = "inside" }
+
+--- The numbers of results, with the fields of the shape "count" in report.lua.
 function grade.count(results)
 	local count = {
 		clauses = #results, holds = 0, broken = 0, not_offered = 0, not_tested = 0, must_broken = 0, should_broken = 0,
-		unanswered = 0, enforced_broken = 0, enforced_unanswered = 0,
+		unanswered = 0, not_asked = 0, inside = 0, enforced_broken = 0, enforced_unanswered = 0,
 	}
 	local function add(field)
 		count[field] = count[field] + 1
 	end
 	for _, result in ipairs(results) do
 		add(count_of[result.result])
-		local kind = result.result == "broken" and "broken" or result.cause == "no answer" and "unanswered"
-		if kind == "broken" then
+		if result.result == "broken" then
 			add(result.at .. "_broken")
-		elseif kind then
-			add(kind)
+		elseif result.cause then
+			add(count_of_cause[result.cause])
 		end
-		if kind and result.enforced then
-			add("enforced_" .. kind)
+		if result.enforced and (result.result == "broken" or result.cause == "no answer") then
+			add(result.cause and "enforced_unanswered" or "enforced_broken")
 		end
 	end
 	return count

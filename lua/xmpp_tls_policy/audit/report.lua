@@ -118,7 +118,9 @@ report.shapes = {
 			{ "must_broken", "number", "broken, and enforced by both levels" },
 			{ "should_broken", "number", "broken, and enforced by level should alone" },
 			{ "enforced_broken", "number", "broken, and enforced by this policy" },
-			{ "unanswered", "number", "not tested because there was no answer" },
+			{ "unanswered", "number", "not tested: `no answer`" },
+			{ "not_asked", "number", "not tested: `not asked`" },
+			{ "inside", "number", "not tested: `inside`" },
 			{ "enforced_unanswered", "number", "the same, and enforced by this policy" },
 		},
 	},
@@ -262,10 +264,15 @@ function report.exit_status(made)
 	return made.count.enforced_unanswered > 0 and 2 or 0
 end
 
---- A count in a sentence: "20 of 31 clauses hold, 2 broken, 3 not offered, 6 not tested".
+local words_of_counts = {
+	{ "broken", "broken" }, { "unanswered", "without an answer" }, { "not_offered", "not offered" },
+	{ "not_asked", "not asked for" }, { "inside", "not visible from outside" },
+}
+
+--- A count in a sentence: "20 of 31 clauses hold, 2 broken, 3 not offered, 6 not visible from outside".
 function report.sentence(count)
 	local words = { ("%.0f of %.0f clauses hold"):format(count.holds, count.clauses) }
-	for _, kind in ipairs { { "broken", "broken" }, { "not_offered", "not offered" }, { "not_tested", "not tested" } } do
+	for _, kind in ipairs(words_of_counts) do
 		words[#words + 1] = count[kind[1]] > 0 and ("%.0f %s"):format(count[kind[1]], kind[2]) or nil
 	end
 	return table.concat(words, ", ")

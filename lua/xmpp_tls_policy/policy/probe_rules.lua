@@ -58,23 +58,27 @@ end
 -- Worse results first.
 local order = { "broken", "not tested", "holds", "not offered" }
 
--- The worst of some results. Its sentence has those of all results of that kind.
+-- Adds a word to a list that does not have it.
+local function add_new(list, known, word)
+	list[#list + 1] = not known[word] and word or nil
+	known[word] = true
+end
+
+-- The worst of some results. Its sentence has those of all results of that kind, each once.
 local function worst_of(results)
 	for _, kind in ipairs(order) do
-		local joined, sentences
+		local names, sentences, known, cause = {}, {}, {}, nil
 		for _, result in ipairs(results) do
 			if result.result == kind then
-				joined = joined or { result = kind, observations = {}, cause = result.cause }
-				sentences = sentences or {}
-				sentences[#sentences + 1] = result.sentence
+				cause = cause or result.cause
+				add_new(sentences, known, result.sentence)
 				for _, name in ipairs(result.observations) do
-					joined.observations[#joined.observations + 1] = name
+					add_new(names, known, name)
 				end
 			end
 		end
-		if joined then
-			joined.sentence = table.concat(sentences, "; ")
-			return joined
+		if sentences[1] then
+			return { result = kind, sentence = table.concat(sentences, "; "), observations = names, cause = cause }
 		end
 	end
 end

@@ -88,6 +88,8 @@ describe("the count", function ()
 			none = count.unanswered, enforced_none = count.enforced_unanswered,
 		})
 		assert.equal(2, count.broken)
+		assert.equal(count.not_tested, count.unanswered + count.not_asked + count.inside)
+		assert.same({ 2, 7 }, { count.not_asked, count.inside })
 	end)
 end)
 

@@ -117,9 +117,10 @@ end)
 
 describe("a sentence about a count", function ()
 	it("says only what there is", function ()
-		assert.equal("3 of 4 clauses hold, 1 broken",
-			report.sentence { clauses = 4, holds = 3, broken = 1, not_offered = 0, not_tested = 0 })
-		assert.equal("0 of 4 clauses hold, 1 not offered, 3 not tested",
-			report.sentence { clauses = 4, holds = 0, broken = 0, not_offered = 1, not_tested = 3 })
+		local count = { clauses = 9, holds = 3, broken = 1, not_offered = 0, unanswered = 0, not_asked = 0, inside = 0 }
+		assert.equal("3 of 9 clauses hold, 1 broken", report.sentence(count))
+		count.broken, count.not_offered, count.unanswered, count.not_asked, count.inside = 0, 1, 2, 3, 4
+		assert.equal("3 of 9 clauses hold, 2 without an answer, 1 not offered, 3 not asked for, 4 not visible from outside",
+			report.sentence(count))
 	end)
 end)
