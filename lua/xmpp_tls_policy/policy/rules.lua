@@ -282,12 +282,16 @@ end
 -- OpenSSL's names of keys that agree on a secret, and cannot sign.
 local is_for_agreement = { DH = true, DHX = true, X25519 = true, X448 = true }
 
--- RFC 10015 2: the key of the peer's certificate.
-function rules.judge_signing_key(facts)
-	local key_type = facts.certificate and facts.certificate:facts().key_type
-	if is_for_agreement[key_type] then
-		return ("the peer's certificate has a key of type %s; one that can sign is needed"):format(key_type)
+-- RFC 10015 2: the key of a certificate, by its facts.
+function rules.own_signing_key(certificate)
+	if is_for_agreement[certificate.key_type] then
+		return ("has a key of type %s; one that can sign is needed"):format(certificate.key_type)
 	end
+end
+
+function rules.judge_signing_key(facts)
+	local fault = facts.certificate and rules.own_signing_key(facts.certificate:facts())
+	return fault and "the peer's certificate " .. fault
 end
 
 -- RFC 9325 4.5: the signature of the handshake.
