@@ -172,6 +172,22 @@ void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509)
 /* Pushes an empty one. The caller puts a reference there, which is freed with it. */
 X509 **certificate_push_empty(lua_State *L);
 
+/* The X509 of the Certificate at `index`; raises an error for anything else and for a closed one.
+ * The Certificate keeps the reference. */
+X509 *certificate_check(lua_State *L, int index);
+
+/* ---- chain.c ----------------------------------------------------------- */
+
+/* Registers a type that it needs. */
+void chain_open(lua_State *L);
+
+/* Pushes the result of context:verify(). `sent`, `anchors`: indexes of lists of Certificates; the
+ * latter nil for the context's authorities. Returns the number of values. */
+int chain_verify(lua_State *L, SSL_CTX *context, int sent, int anchors, lua_Number time);
+
+/* Pushes a list of the Certificates that the peer sent, in its order; empty: none. */
+void chain_push_sent(lua_State *L, const SSL *connection);
+
 /* ---- own_certificate.c ------------------------------------------------- */
 
 #define SECURITY_LEVEL_MAX 5 /* of OpenSSL's */
@@ -188,6 +204,7 @@ bool own_certificates_are_strong(SSL_CTX *context, char *message, size_t size);
 /* Paths of files, and of a directory; NULL: none. */
 struct credentials {
 	const char *certificate, *key, *ca_file, *ca_path;
+	bool system_authorities; /* those that OpenSSL finds by itself, too */
 };
 
 /* Loads them into the context. Returns 0, or 3 after push_failure: "file", "parse",
