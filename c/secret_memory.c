@@ -3,7 +3,6 @@
 #define _GNU_SOURCE /* NOLINT: mlock2 is no part of POSIX */
 #include "internal.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,14 @@ static void wipe_all(void)
 		secret_memory_wipe(memory);
 }
 
-/* Locks pages when they are first written. A kernel that cannot do so makes all of them resident
- * at once. */
+/* Locks pages when they are first written. mlock(2) would make all of them resident at once. */
 static void lock(struct secret_memory *memory)
 {
 #ifdef MLOCK_ONFAULT
 	memory->locked = mlock2(memory->bytes, memory->size, MLOCK_ONFAULT) == 0;
-	if (memory->locked || (errno != ENOSYS && errno != EINVAL))
-		return;
+#else
+	memory->locked = false;
 #endif
-	memory->locked = mlock(memory->bytes, memory->size) == 0;
 }
 
 /* The child of a fork does not inherit locks. */

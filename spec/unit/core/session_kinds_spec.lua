@@ -71,6 +71,18 @@ local function numbers(session)
 	return found
 end
 
+-- The same without the time (1) and the timeout (2), which OpenSSL writes of its own, and which are set
+-- for each session.
+local function timeless(model)
+	local parts = {}
+	for _, part in ipairs(elements(model)) do
+		if part.tag ~= OPTIONAL + 1 and part.tag ~= OPTIONAL + 2 then
+			parts[#parts + 1] = part.whole
+		end
+	end
+	return table.concat(parts)
+end
+
 ---- Specs ----------------------------------------------------------------------
 
 describe("a kind of sessions", function ()
@@ -141,7 +153,7 @@ describe("a kind of sessions", function ()
 			local session = session_of(version)
 			local clean = new_store()
 			assert.equal(1, trial.kind(clean, session))
-			local model = trial.models(clean)[1]
+			local model = timeless(trial.models(clean)[1])
 			local count = 0
 			for what, extension in pairs(extensions()) do
 				local store = new_store()
@@ -151,7 +163,8 @@ describe("a kind of sessions", function ()
 				assert.equal(extension.kept and 1 or 0, #trial.models(store), what)
 				-- The next client, without the extension.
 				assert.equal(1, trial.kind(store, session), what)
-				assert.same({ model }, trial.models(store), what)
+				assert.equal(1, #trial.models(store), what)
+				assert.equal(model, timeless(trial.models(store)[1]), what)
 				count = count + 1
 			end
 			assert.equal(16, count)
@@ -162,7 +175,6 @@ describe("a kind of sessions", function ()
 			assert.equal(1, trial.kind(store, session_of(version)))
 			local found, allowed = {}, { [13] = version == "TLSv1.2", [19] = true }
 			for _, number in ipairs(numbers(trial.models(store)[1])) do
-				-- OpenSSL writes time (1) and timeout (2) of its own; both are set for each session.
 				if number > 2 and number ~= 4 then
 					assert.is_true(allowed[number] or false, number)
 					found[#found + 1] = number
