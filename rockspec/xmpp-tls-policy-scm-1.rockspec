@@ -43,6 +43,7 @@ build = {
 			["xmpp_tls_policy.audit.client_hello"] = "lua/xmpp_tls_policy/audit/client_hello.lua";
 			["xmpp_tls_policy.audit.iana"] = "lua/xmpp_tls_policy/audit/iana.lua";
 			["xmpp_tls_policy.audit.observations"] = "lua/xmpp_tls_policy/audit/observations.lua";
+			["xmpp_tls_policy.audit.question"] = "lua/xmpp_tls_policy/audit/question.lua";
 			["xmpp_tls_policy.audit.server_answer"] = "lua/xmpp_tls_policy/audit/server_answer.lua";
 			["xmpp_tls_policy.audit.tasks"] = "lua/xmpp_tls_policy/audit/tasks.lua";
 			["xmpp_tls_policy.audit.tls_client"] = "lua/xmpp_tls_policy/audit/tls_client.lua";
