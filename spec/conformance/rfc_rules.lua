@@ -98,6 +98,7 @@ local rows = {
 	{ "rfc5280.4.2.1.10.within-dns-constraint",
 		"a name is within a constraint of DNS names that it equals, or that it ends with after a dot" },
 	{ "rfc5280.3.2.self-issued-by-name", "a certificate is self-issued if issuer and subject have the same name" },
+	{ "rfc5280.4.1.2.5.both-ends-count", "a certificate is valid from its first to its last second, both included" },
 	{ "rfc5280.4.1.2.5.no-end", "a certificate without an end is valid until 99991231235959Z" },
 	{ "rfc5280.4.2.extension-once", "a certificate has an extension at most once" },
 	{ "rfc5280.4.2.1.12.only-listed-usages", "a certificate with extended key usages is good for these alone" },
