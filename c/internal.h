@@ -743,6 +743,14 @@ SSL_CTX *context_check(lua_State *L, int index);
  * one, whose role is not known. */
 char context_role(lua_State *L, int index);
 
+/* ---- psk_binder.c ------------------------------------------------------ */
+
+/* core.psk_binder(session, hello)
+ * `session`: bytes of connection:insecure_session, of TLS 1.3; `hello`: a ClientHello message up to
+ * the list of binders, without it (rfc8446.4.2.11.2.binder). Pushes the binder, or nil, message,
+ * code ("parse", "tls"). Returns the number of values. */
+int psk_binder_push(lua_State *L);
+
 /* ---- connection.c ------------------------------------------------------ */
 
 /* Pushes the module `connection`. */

@@ -39,6 +39,18 @@ local rows = {
 	{ "rfc8446.E.5.no-early-data", "no early data without a profile for the protocol; XMPP has none" },
 
 	-- Handshakes and alerts
+	{ "rfc8446.3.numbers-and-vectors", "numbers are sent most significant byte first, and vectors after their length" },
+	{ "rfc8446.4.1.3.hello-retry-random", "a ServerHello with one certain random is a HelloRetryRequest" },
+	{ "rfc8446.4.2.extensions-once", "an extension stands once in a hello" },
+	{ "rfc8446.4.2.11.2.binder",
+		"a client proves that it knows a pre-shared key with an HMAC over its hello up to the binders" },
+	{ "rfc8446.7.1.key-schedule", "the secrets of TLS 1.3 are derived from one another by HKDF, with labels" },
+	{ "rfc8446.5.1.record-size", "a record without encryption holds at most 16384 bytes" },
+	{ "rfc5246.7.4.3.dh-parameters", "a server sends the prime of its DHE first in the ServerKeyExchange" },
+	{ "rfc8422.5.4.curve-parameters", "a server names the curve of its ECDHE in the ServerKeyExchange" },
+	{ "rfc6066.3.server-name-list", "the server name is the first host name of a list" },
+	{ "rfc6066.3.unrecognized-name-may-be-a-warning", "a server may warn that it does not know the name, and go on" },
+	{ "rfc7301.3.1.protocol-list", "a client sends the names of the protocols that it can speak" },
 	{ "rfc8446.1.2.suite-without-key-exchange", "a suite of TLS 1.3 names neither key exchange nor authentication" },
 	{ "rfc8446.4.1.2.no-renegotiation", "TLS 1.3 has no renegotiation" },
 	{ "rfc8446.4.2.1.versions-in-extension",
