@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 4
+#define CORE_INTERFACE 5
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -706,6 +706,11 @@ void callbacks_detach(SSL_CTX *context);
 /* Pushes the facts of a connection whose handshake is finished, one value, or nil, message,
  * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
+
+/* Pushes the key of these facts (observer.facts_key), one value, or nil, message, code. Needs no
+ * hold on the connection: Lua's memory is asked for when OpenSSL has been read. Returns the number
+ * of values. */
+int facts_push_key(lua_State *L, SSL *connection);
 
 /* ---- channel_binding.c ------------------------------------------------- */
 

@@ -1,7 +1,6 @@
 --- One connection as one object. A Stream asks the adapter for the server's data, and keeps our own.
 -- A server has many that are idle, so what streams have in common takes no memory of each, and a
 -- client's has eight fields of its own: a table with nine is twice as large.
-local core = require "xmpp_tls_policy.core"
 local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 
 local stream = {}
@@ -103,11 +102,11 @@ function methods:read_facts()
 		self.connection = connection
 	end
 	if not self.facts then
-		local facts, message, code = core.observer.facts(connection)
+		local facts, message, code = self._class.facts:of(connection)
 		if not facts then
 			return nil, message, code
 		end
-		self.facts, self.tls_agreed = self._class.facts:of(facts), nil
+		self.facts, self.tls_agreed = facts, nil
 	end
 	return self.facts
 end
