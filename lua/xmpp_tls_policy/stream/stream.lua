@@ -81,7 +81,17 @@ end
 
 --- Whether the stream runs over TLS.
 function methods:is_encrypted()
-	return self.server.is_secure(self.session) and not self:is_spoofed()
+	local server, session = self.server, self.session
+	if not server.is_secure(session) then
+		return false
+	end
+	return not self.tls_agreed or server.connection(session) ~= nil
+end
+
+--- Whether no handshake is to be judged on the stream by now.
+function methods:is_before_tls()
+	local server, session = self.server, self.session
+	return not self.facts and not server.is_secure(session) and not server.is_destroyed(session)
 end
 
 -- Forgets the data of a connection.

@@ -66,8 +66,9 @@ end
 -- Tells the core the name of the server at the other end, which a handshake that fails does not.
 local function name_server(service, session)
 	local server = service.server
-	local descriptor, name = server.descriptor(session), server.peer(session)
-	if not descriptor or not name then
+	local name = server.peer(session)
+	local descriptor = name and server.descriptor(session)
+	if not descriptor then
 		return
 	end
 	local done, message = core.observer.expect_server(descriptor, name)
