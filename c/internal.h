@@ -724,6 +724,11 @@ void callbacks_detach(SSL_CTX *context);
  * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
 
+/* Pushes the key of these facts (observer.facts_key), one value, or nil, message, code. Needs no
+ * hold on the connection: Lua's memory is asked for when OpenSSL has been read. Returns the number
+ * of values. */
+int facts_push_key(lua_State *L, SSL *connection);
+
 /* ---- channel_binding.c ------------------------------------------------- */
 
 /* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,

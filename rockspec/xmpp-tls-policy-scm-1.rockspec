@@ -172,6 +172,7 @@ build = {
 			["xmpp_tls_policy.stream.cutoff_report"] = "lua/xmpp_tls_policy/stream/cutoff_report.lua";
 			["xmpp_tls_policy.stream.cutoff_reports"] = "lua/xmpp_tls_policy/stream/cutoff_reports.lua";
 			["xmpp_tls_policy.stream.cutoff_verdict"] = "lua/xmpp_tls_policy/stream/cutoff_verdict.lua";
+			["xmpp_tls_policy.stream.ready_contexts"] = "lua/xmpp_tls_policy/stream/ready_contexts.lua";
 			["xmpp_tls_policy.stream.refusal_log"] = "lua/xmpp_tls_policy/stream/refusal_log.lua";
 			["xmpp_tls_policy.stream.shared_facts"] = "lua/xmpp_tls_policy/stream/shared_facts.lua";
 			["xmpp_tls_policy.stream.shut_hosts"] = "lua/xmpp_tls_policy/stream/shut_hosts.lua";
