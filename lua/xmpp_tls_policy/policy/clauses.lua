@@ -16,6 +16,8 @@
 --   adds        { ciphers, ciphersuites, groups }, lists of names: the server's own defaults are
 --               extended by these at every level, as the documents want them supported; the
 --               operator's own lists are not
+--   configuration  list of demands on a server's configuration beside its TLS contexts, for
+--               servers that do not load this module; see render/demands.lua
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
 --               the remedy
 --
@@ -48,11 +50,13 @@ local table_of_clauses = {
 		id = "support.offer",
 		statement = "an XMPP server offers STARTTLS in its stream features, to clients and to servers",
 		held_by = "stream",
+		configuration = { "offer_starttls" },
 	},
 	{
 		id = "support.required",
 		statement = "the STARTTLS offer carries <required/>",
 		held_by = "stream",
+		configuration = { "require_starttls" },
 	},
 	{
 		id = "support.abort",
@@ -74,11 +78,13 @@ local table_of_clauses = {
 		id = "support.strict",
 		statement = "a strict policy: before TLS, nothing is exchanged but the negotiation of TLS",
 		held_by = "stream",
+		configuration = { "require_starttls" },
 	},
 	{
 		id = "support.direct",
 		statement = "support direct TLS, and prefer it to STARTTLS",
 		held_by = "server",
+		configuration = { "direct_tls" },
 	},
 	{
 		id = "version.sslv2",
@@ -271,6 +277,7 @@ local table_of_clauses = {
 		statement = "check the certificate against the domain: DNS-ID, SRV-ID, XmppAddr",
 		settings = { enforced = { suite = rules.has_certificate } },
 		judge = rules.judge_identity,
+		configuration = { "check_certificates" },
 	},
 	{
 		id = "unauth.encrypt",
@@ -295,11 +302,13 @@ local table_of_clauses = {
 		statement = "session IDs, not session tickets",
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
+		configuration = { "session_ids" },
 	},
 	{
 		id = "resume.lifetime",
 		statement = "resumption state is valid for a limited time",
 		held_by = "server",
+		configuration = { "session_lifetime" },
 	},
 	{
 		-- rfc8446.4.2.9.psk-with-key-exchange
