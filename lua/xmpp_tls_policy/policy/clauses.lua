@@ -16,6 +16,8 @@
 --   adds        { ciphers, ciphersuites, groups }, lists of names: the server's own defaults are
 --               extended by these at every level, as the documents want them supported; the
 --               operator's own lists are not
+--   own_certificate  function(facts of a certificate that we show) -> nil, or a sentence that names the
+--               fault and the remedy, without a subject; nobody is refused for it
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
 --               the remedy
 --   probe       function(observed, endpoint, strict) -> result, see probe_rules.lua: how an outsider
@@ -45,6 +47,24 @@ local four_of_rfc9325 = {
 }
 
 local recommended_groups = { "secp256r1", "x25519" }
+
+local six_of_mozilla = {
+	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+}
+
+-- Hybrids are added in every profile, where OpenSSL has them.
+local curves_of_mozilla = { "x25519", "secp256r1", "secp384r1" }
+
+-- OpenSSL's names.
+local ecdsa_with_sha2 = { "ecdsa-with-SHA256", "ecdsa-with-SHA384", "ecdsa-with-SHA512" }
+local signatures_with_sha2 = {
+	"sha256WithRSAEncryption", "ecdsa-with-SHA256", "ecdsa-with-SHA384", "ecdsa-with-SHA512",
+}
 
 local offers_starttls = probes.seen("starttls.offered", "STARTTLS is not offered", "STARTTLS is offered")
 
@@ -149,6 +169,14 @@ local table_of_clauses = {
 		statement = "support the newest TLS there is (today 1.3) and prefer it",
 		supports = rules.supports_version("TLSv1.3"),
 		probe = probes.version_supported("TLSv1.3"),
+	},
+	{
+		id = "version.only-tls13",
+		statement = "negotiate anything older than TLS 1.3",
+		settings = { enforced = { minimum_version = "TLSv1.3" } },
+		judge = rules.version_judge("TLSv1.3"),
+		probe = probes.all(probes.version_refused("SSLv2"), probes.version_refused("SSLv3"),
+			probes.version_refused("TLSv1"), probes.version_refused("TLSv1.1"), probes.version_refused("TLSv1.2")),
 	},
 	{
 		id = "cipher.null",
@@ -259,6 +287,29 @@ local table_of_clauses = {
 		probe = probes.suites_supported(four_of_rfc9325),
 	},
 	{
+		id = "cipher.gcm-chacha20",
+		statement = "cipher suites other than AES-GCM and ChaCha20-Poly1305, before TLS 1.3 with ECDHE and a certificate",
+		settings = { enforced = { suite = rules.is_gcm_or_chacha20 } },
+		judge = rules.suite_judge(rules.is_gcm_or_chacha20, rules.with_encryption,
+			"AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed"),
+		probe = probes.only_suites(rules.is_gcm_or_chacha20, "AES-GCM or ChaCha20-Poly1305"),
+	},
+	{
+		id = "cipher.six",
+		statement = "ECDHE-RSA and ECDHE-ECDSA, each with AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305, each "
+			.. "really negotiable",
+		supports = rules.supports_all("ciphers", six_of_mozilla, "TLSv1.2"),
+		adds = { ciphers = six_of_mozilla },
+		probe = probes.suites_supported(six_of_mozilla),
+	},
+	{
+		id = "order.client",
+		statement = "the client's order of cipher suites decides, as it knows which are fast for it",
+		settings = { always = { client_preference = true } },
+		probe = probes.unseen("suites.server_chooses", "the server's order of suites decides",
+			"the client's order of suites decides"),
+	},
+	{
 		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
 		id = "key.dh2048",
 		statement = "ephemeral DH of at least 2048 bits, our own and the peer's",
@@ -289,6 +340,30 @@ local table_of_clauses = {
 			return facts.key_exchange ~= "DH" and facts.key_exchange ~= "ECDH"
 		end, rules.with_key_exchange, "an ephemeral one is needed"),
 		probe = probes.refused("suites.static_dh", "static (EC)DH"),
+	},
+	{
+		-- No settings, as above. RFC 10015 forbids static DH, and only discourages static ECDH.
+		id = "key.static-ffdh",
+		statement = "static DH over a finite field in TLS 1.2",
+		judge = rules.suite_judge(function(facts)
+			return facts.key_exchange ~= "DH"
+		end, rules.with_key_exchange, "an ephemeral one is needed"),
+		probe = probes.refused("suites.static_dh", "static DH over a finite field", "^TLS_DH_"),
+	},
+	{
+		id = "key.static-ecdh",
+		statement = "static ECDH in TLS 1.2",
+		judge = rules.suite_judge(function(facts)
+			return facts.key_exchange ~= "ECDH"
+		end, rules.with_key_exchange, "an ephemeral one is needed"),
+		probe = probes.refused("suites.static_dh", "static ECDH", "^TLS_ECDH_"),
+	},
+	{
+		-- No OpenSSL from 3.0 on takes them in a handshake; the judge does not depend on that.
+		id = "cert.fixed-dh",
+		statement = "certificates whose key is a DH key",
+		judge = rules.judge_signing_key,
+		probe = probes.certificate(rules.own_signing_key),
 	},
 	{
 		id = "key.dhe",
@@ -322,6 +397,57 @@ local table_of_clauses = {
 		supports = rules.supports_all("groups", recommended_groups),
 		adds = { groups = recommended_groups },
 		probe = probes.groups_supported(recommended_groups),
+	},
+	{
+		id = "group.four",
+		statement = "groups other than X25519MLKEM768, X25519, P-256 and P-384",
+		settings = { enforced = { group = rules.is_of_four_groups } },
+		supports = rules.supports_all("groups", curves_of_mozilla),
+		adds = { groups = curves_of_mozilla },
+		judge = rules.judge_four_groups,
+		probe = probes.only_groups(rules.is_of_four_groups, "X25519MLKEM768, X25519, P-256 and P-384"),
+	},
+	{
+		id = "cert.rsa2048",
+		statement = "a certificate of ours with RSA has a key of at least 2048 bits",
+		own_certificate = rules.own_rsa_key,
+		probe = probes.certificate(rules.own_rsa_key),
+	},
+	{
+		id = "cert.curves",
+		statement = "a certificate of ours with ECDSA has a key on P-256 or P-384",
+		own_certificate = rules.own_curve,
+		probe = probes.certificate(rules.own_curve),
+	},
+	{
+		id = "cert.ecdsa",
+		statement = "our certificates have ECDSA keys",
+		own_certificate = rules.own_ecdsa_key,
+		probe = probes.certificate(rules.own_ecdsa_key),
+	},
+	{
+		id = "cert.sha2",
+		statement = "our certificates are signed with SHA-256 and RSA, or with SHA-2 and ECDSA",
+		own_certificate = rules.own_signature(signatures_with_sha2),
+		probe = probes.certificate(rules.own_signature(signatures_with_sha2)),
+	},
+	{
+		id = "cert.ecdsa-sha2",
+		statement = "our certificates are signed with ECDSA and SHA-2",
+		own_certificate = rules.own_signature(ecdsa_with_sha2),
+		probe = probes.certificate(rules.own_signature(ecdsa_with_sha2)),
+	},
+	{
+		id = "cert.days366",
+		statement = "our certificates are valid for at most 366 days",
+		own_certificate = rules.own_lifespan(366),
+		probe = probes.certificate_life(366),
+	},
+	{
+		id = "cert.days90",
+		statement = "our certificates are valid for at most 90 days",
+		own_certificate = rules.own_lifespan(90),
+		probe = probes.certificate_life(90),
 	},
 	{
 		id = "signature.sha1",

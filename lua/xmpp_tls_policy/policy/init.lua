@@ -50,6 +50,7 @@ function policy.compose(profile, level, clauses)
 		_allowed = allowed,
 		_settings = settings.of(allowed),
 		_judges = verdict.checks(entries, clauses, "judge"),
+		_of_own_certificates = verdict.checks(entries, clauses, "own_certificate"),
 		_supports = verdict.checks(entries, clauses, "supports"),
 		_excepted = {}, -- domain -> policy
 		_enforcements = setmetatable({}, { __mode = "v" }), -- see enforcement
@@ -190,11 +191,17 @@ function methods:judge(facts, connection)
 	return verdict.judge(self._judges, facts, connection)
 end
 
+-- The clauses that a certificate of ours breaks, by its facts: a list of breaches; see verdict.lua.
+function methods:judge_own_certificate(facts)
+	return verdict.breaches(self._of_own_certificates, facts)
+end
+
 -- One word for a context (see enforcement.lua): contexts with the same one get the same verdicts.
 local function fingerprint(context)
 	local words = { context.failure or "" }
 	for _, made in ipairs { context.before or {}, context.settings or {} } do
-		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference" } do
+		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference",
+			"client_preference" } do
 			words[#words + 1] = tostring(made[field])
 		end
 		for _, list in ipairs(settings.lists) do

@@ -129,14 +129,25 @@ end
 
 ---- Parts of rules ------------------------------------------------------------
 
---- A rule that holds where an observation is denied. `noun`: the subject of the sentence.
-function rules.refused(name, noun)
+-- Whether a name of the list fits the pattern (nil: any list will do).
+local function has_kind(names, pattern)
+	for _, name in ipairs(names) do
+		if pattern and tostring(name):find(pattern) then
+			return true
+		end
+	end
+	return not pattern or not names[1]
+end
+
+--- A rule that holds where an observation is denied. `noun`: the subject of the sentence; `pattern`: of the
+-- names in its value that the rule is about (nil: all).
+function rules.refused(name, noun, pattern)
 	return function (observed)
 		local problem = missing(observed, name)
+		local names = value_of(observed, name)
 		if problem then
 			return problem
-		elseif observed[name].seen then
-			local names = value_of(observed, name)
+		elseif observed[name].seen and has_kind(names, pattern) then
 			return outcome("broken", ("%s is accepted%s"):format(noun, names[1] and ": " .. listed(names) or ""), { name })
 		end
 		return outcome("holds", noun .. " is refused", { name })
@@ -351,6 +362,28 @@ function rules.suites_supported(wanted)
 	end
 end
 
+--- All accepted suites fulfil a predicate of rules.lua. `kind`: such as "AES-GCM".
+function rules.only_suites(fulfils, kind)
+	return function (observed)
+		local problem = missing(observed, "suites.accepted")
+		if problem then
+			return problem
+		end
+		local others = {}
+		for _, version in ipairs(suites.versions) do
+			local names = value_of(observed, "suites.accepted")[version]
+			for _, name in ipairs(type(names) == "table" and names or {}) do
+				local suite = suites.by_name[name]
+				others[#others + 1] = not (suite and fulfils(suite)) and name or nil
+			end
+		end
+		if others[1] then
+			return outcome("broken", "other suites are accepted: " .. listed(others), { "suites.accepted" })
+		end
+		return outcome("holds", ("all accepted suites have %s"):format(kind), { "suites.accepted" })
+	end
+end
+
 ---- Keys and groups -----------------------------------------------------------
 
 --- The group of DHE has so many bits. Not offered where DHE is refused.
@@ -414,6 +447,24 @@ function rules.groups_supported(wanted)
 	end
 end
 
+--- All accepted groups fulfil a predicate of rules.lua. `kinds`: their names, for the sentence.
+function rules.only_groups(fulfils, kinds)
+	return function (observed)
+		local problem = missing(observed, "groups.accepted")
+		if problem then
+			return problem
+		end
+		local others = {}
+		for _, name in ipairs(value_of(observed, "groups.accepted")) do
+			others[#others + 1] = not fulfils { name = tostring(name) } and name or nil
+		end
+		if others[1] then
+			return outcome("broken", "other groups are accepted: " .. listed(others), { "groups.accepted" })
+		end
+		return outcome("holds", "only groups of these are accepted: " .. kinds, { "groups.accepted" })
+	end
+end
+
 ---- Certificates --------------------------------------------------------------
 
 --- The certificate has no RSA key of fewer bits.
@@ -433,6 +484,41 @@ function rules.rsa_key(least)
 			return outcome("broken", ("the RSA key has %.0f bits; at least %.0f are needed"):format(bits, least), names)
 		end
 		return outcome("holds", ("the RSA key has %.0f bits"):format(bits), names)
+	end
+end
+
+--- The certificate passes a check of clauses on our own (see clauses.lua) of its key or its signature.
+function rules.certificate(check)
+	local names = { "certificate.key", "certificate.signature" }
+	return function (observed)
+		local problem = missing(observed, unpack(names))
+		if problem then
+			return problem
+		end
+		local key = value_of(observed, names[1])
+		local fault = check {
+			key_type = key.type, key_bits = tonumber(key.bits), curve = key.curve, subject = "the certificate",
+			signature_algorithm = value_of(observed, names[2])[1],
+		}
+		return fault and outcome("broken", "the certificate " .. fault, names)
+			or outcome("holds", "the certificate is as it should be", names)
+	end
+end
+
+--- The certificate is valid for at most so many days.
+function rules.certificate_life(days)
+	local names = { "certificate.days_left" }
+	return function (observed)
+		local life = tonumber(value_of(observed, names[1]).life)
+		local problem = missing(observed, names[1])
+		if problem then
+			return problem
+		elseif not life then
+			return not_tested("no answer", "the dates of the certificate are not known", names)
+		elseif life > days then
+			return outcome("broken", ("the certificate is valid for %.0f days; at most %d are wanted"):format(life, days), names)
+		end
+		return outcome("holds", ("the certificate is valid for %.0f days"):format(life), names)
 	end
 end
 

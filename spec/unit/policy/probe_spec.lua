@@ -275,6 +275,92 @@ local cases = {
 		{ { early_data = true }, "broken", "early data is accepted" },
 		{ without_tls13 {}, "not offered", "TLS 1.3 is refused" },
 	},
+	["version.only-tls13"] = {
+		{ { ["version.TLSv1.2"] = false }, "holds",
+			"SSL 2.0 is refused; SSL 3.0 is refused; TLS 1.0 is refused; TLS 1.1 is refused; TLS 1.2 is refused" },
+		{ {}, "broken", "TLS 1.2 is accepted" },
+	},
+	["cipher.gcm-chacha20"] = {
+		{ { ["suites.accepted"] = accepted({ GCM256, EC128 }, { "TLS_AES_256_GCM_SHA384" }) }, "holds",
+			"all accepted suites have AES-GCM or ChaCha20-Poly1305" },
+		{ { ["suites.accepted"] = accepted({ GCM256, CBC256 }, { "TLS_AES_128_CCM_SHA256" }) }, "broken",
+			"other suites are accepted: " .. CBC256 .. ", TLS_AES_128_CCM_SHA256" },
+		{ { ["suites.accepted"] = accepted { DHE256, "TLS_UNKNOWN" } }, "broken",
+			"other suites are accepted: " .. DHE256 .. ", TLS_UNKNOWN" },
+	},
+	["cipher.six"] = {
+		{ { ["suites.accepted"] = accepted { GCM256, GCM128, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" } }, "holds",
+			"all for which the server has a certificate are accepted" },
+		{ { ["suites.accepted"] = accepted { GCM256, GCM128 } }, "broken",
+			"not accepted: TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" },
+	},
+	["order.client"] = {
+		{ { ["suites.server_chooses"] = false }, "holds", "the client's order of suites decides" },
+		{ {}, "broken", "the server's order of suites decides" },
+	},
+	["key.static-ffdh"] = {
+		{ {}, "holds", "static DH over a finite field is refused" },
+		{ { ["suites.static_dh"] = { "TLS_DH_RSA_WITH_AES_128_CBC_SHA" } }, "broken",
+			"static DH over a finite field is accepted: TLS_DH_RSA_WITH_AES_128_CBC_SHA" },
+		{ { ["suites.static_dh"] = { "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA" } }, "holds",
+			"static DH over a finite field is refused" },
+		{ { ["suites.static_dh"] = true }, "broken", "static DH over a finite field is accepted" },
+	},
+	["key.static-ecdh"] = {
+		{ {}, "holds", "static ECDH is refused" },
+		{ { ["suites.static_dh"] = { "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA" } }, "broken",
+			"static ECDH is accepted: TLS_ECDH_RSA_WITH_AES_128_CBC_SHA" },
+		{ { ["suites.static_dh"] = { "TLS_DH_RSA_WITH_AES_128_CBC_SHA" } }, "holds", "static ECDH is refused" },
+	},
+	["cert.fixed-dh"] = {
+		{ {}, "holds", "the certificate is as it should be" },
+		{ { ["certificate.key"] = { type = "DHX", bits = 2048 } }, "broken",
+			"the certificate has a key of type DHX; one that can sign is needed" },
+	},
+	["group.four"] = {
+		{ {}, "holds", "only groups of these are accepted: X25519MLKEM768, X25519, P-256 and P-384" },
+		{ { ["groups.accepted"] = { "x25519", "x448", "ffdhe2048" } }, "broken",
+			"other groups are accepted: x448, ffdhe2048" },
+	},
+	["cert.rsa2048"] = {
+		{ {}, "holds", "the certificate is as it should be" },
+		{ { ["certificate.key"] = { type = "RSA", bits = 1024 } }, "broken",
+			"the certificate has an RSA key of 1024 bits; at least 2048 are needed" },
+	},
+	["cert.curves"] = {
+		{ { ["certificate.key"] = { type = "EC", bits = 256, curve = "secp256r1" } }, "holds",
+			"the certificate is as it should be" },
+		{ { ["certificate.key"] = { type = "EC", bits = 521, curve = "secp521r1" } }, "broken",
+			'the certificate has a key on the curve "secp521r1"; P-256 or P-384 is needed' },
+	},
+	["cert.ecdsa"] = {
+		{ { ["certificate.key"] = { type = "EC", bits = 256, curve = "secp256r1" } }, "holds",
+			"the certificate is as it should be" },
+		{ {}, "broken", 'the certificate has a key of type "RSA"; one for ECDSA is needed' },
+	},
+	["cert.sha2"] = {
+		{ { ["certificate.signature"] = { "sha256WithRSAEncryption" } }, "holds", "the certificate is as it should be" },
+		{ { ["certificate.signature"] = { "sha384WithRSAEncryption" } }, "broken",
+			'the certificate is signed with "sha384WithRSAEncryption"; sha256WithRSAEncryption or ecdsa-with-SHA256 or '
+			.. "ecdsa-with-SHA384 or ecdsa-with-SHA512 is needed" },
+	},
+	["cert.ecdsa-sha2"] = {
+		{ { ["certificate.signature"] = { "ecdsa-with-SHA384" } }, "holds", "the certificate is as it should be" },
+		{ { ["certificate.signature"] = { "sha256WithRSAEncryption" } }, "broken",
+			'the certificate is signed with "sha256WithRSAEncryption"; ecdsa-with-SHA256 or ecdsa-with-SHA384 or '
+			.. "ecdsa-with-SHA512 is needed" },
+	},
+	["cert.days90"] = {
+		{ {}, "holds", "the certificate is valid for 90 days" },
+		{ { ["certificate.days_left"] = { life = 91 } }, "broken",
+			"the certificate is valid for 91 days; at most 90 are wanted" },
+		{ { ["certificate.days_left"] = true }, "not tested", "the dates of the certificate are not known" },
+	},
+	["cert.days366"] = {
+		{ {}, "holds", "the certificate is valid for 90 days" },
+		{ { ["certificate.days_left"] = { life = 367 } }, "broken",
+			"the certificate is valid for 367 days; at most 366 are wanted" },
+	},
 	["compress.tls"] = {
 		{ {}, "holds", "TLS compression is refused" },
 		{ { compression = true }, "broken", "TLS compression is accepted" },
