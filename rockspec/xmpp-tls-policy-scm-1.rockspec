@@ -56,6 +56,7 @@ build = {
 			["xmpp_tls_policy.audit.tasks"] = "lua/xmpp_tls_policy/audit/tasks.lua";
 			["xmpp_tls_policy.audit.tlsa"] = "lua/xmpp_tls_policy/audit/tlsa.lua";
 			["xmpp_tls_policy.audit.connection_places"] = "lua/xmpp_tls_policy/audit/connection_places.lua";
+			["xmpp_tls_policy.audit.dns"] = "lua/xmpp_tls_policy/audit/dns.lua";
 			["xmpp_tls_policy.audit.endpoint"] = "lua/xmpp_tls_policy/audit/endpoint.lua";
 			["xmpp_tls_policy.audit.observations"] = "lua/xmpp_tls_policy/audit/observations.lua";
 			["xmpp_tls_policy.audit.probes.stream"] = "lua/xmpp_tls_policy/audit/probes/stream.lua";
