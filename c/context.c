@@ -363,16 +363,11 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },
-		{ "observe", context_observe },
-		{ "settings", context_settings },
-		{ "keep", context_keep },
-		{ "release", context_release },
-		{ "disable", context_disable },
-		{ "resume", context_resume },
-		{ "inspect", context_inspect },
-		{ "verify", context_verify },
-		{ NULL, NULL },
+		{ "apply", context_apply },       { "observe", context_observe },
+		{ "settings", context_settings }, { "keep", context_keep },
+		{ "release", context_release },   { "disable", context_disable },
+		{ "resume", context_resume },     { "inspect", context_inspect },
+		{ "verify", context_verify },     { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

@@ -213,8 +213,8 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
-/* The smallest group of RFC 7919 with at least so many bits, which the caller frees, or NULL. */
-EVP_PKEY *dh_group_new(int least_bits);
+/* The smallest group of RFC 7919 with at least so many bits, or NULL. It stays; no reference. */
+EVP_PKEY *dh_group_find(int least_bits);
 
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
 int dh_pem_bits(const char *text, size_t length);
@@ -351,8 +351,8 @@ struct snapshot {
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
  * memory is short or OpenSSL fails. */
 bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
-/* The same for a context of which settings were changed since `before`; its groups were set to a
- * list. */
+/* The same for a context of which settings were changed since `before`. `groups`: the list to which
+ * its groups were set; empty: they were not. */
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
 			   const struct snapshot *before, const struct name_list *groups);
 bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);

@@ -185,13 +185,16 @@ static void refuse(struct refusal *refusal, const char *code, const char *field)
 	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
-static bool has_suite(SSL_CTX *context, const char *standard_name)
+/* Looks from a place on, and moves it behind the suite: OpenSSL keeps the order of names. */
+static bool has_suite(const STACK_OF(SSL_CIPHER) * suites, const char *standard_name, int *place)
 {
-	const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
-	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
-		const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(suites, i));
-		if (name != NULL && strcmp(name, standard_name) == 0)
-			return true;
+	for (int i = 0, count = sk_SSL_CIPHER_num(suites); i < count; i++) {
+		int at = (*place + i) % count;
+		const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(suites, at));
+		if (name == NULL || strcmp(name, standard_name) != 0)
+			continue;
+		*place = at + 1;
+		return true;
 	}
 	return false;
 }
@@ -211,8 +214,9 @@ static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
 	if (list.length > 0) {
 		done &= (tls13 ? SSL_CTX_set_ciphersuites(context, name_list_text(&list))
 			       : SSL_CTX_set_cipher_list(context, name_list_text(&list))) == 1;
-		for (int i = 0; i < names->count; i++)
-			names->names[i].known = has_suite(context, names->names[i].text);
+		const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
+		for (int i = 0, place = 0; i < names->count; i++)
+			names->names[i].known = has_suite(suites, names->names[i].text, &place);
 	}
 	name_list_free(&list);
 	return done;
@@ -276,10 +280,8 @@ static bool set_dh(SSL_CTX *context, int least_bits, int operator_bits)
 {
 	if (operator_bits >= least_bits)
 		return security_set_dh(context, NULL, least_bits);
-	EVP_PKEY *group = dh_group_new(least_bits);
-	bool done = group != NULL && security_set_dh(context, group, least_bits);
-	EVP_PKEY_free(group);
-	return done;
+	EVP_PKEY *group = dh_group_find(least_bits);
+	return group != NULL && security_set_dh(context, group, least_bits);
 }
 
 static void apply_all(SSL_CTX *context, struct settings *settings, int operator_bits,
@@ -313,14 +315,12 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 }
 
 /* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. `before`: the
- * context before they were applied. */
-static void check_versions(SSL_CTX *context, const struct settings *settings,
-			   const struct snapshot *before, struct refusal *refusal)
+ * context before they were applied; `groups`: those that were set. */
+static void check_versions(SSL_CTX *context, const struct snapshot *before,
+			   const struct name_list *groups, struct refusal *refusal)
 {
-	const struct name_list *groups = &settings->groups_set;
 	struct snapshot now;
-	if (!snapshot_take_changed(context, &now, before,
-				   groups->length > 0 ? groups : &before->groups)) {
+	if (!snapshot_take_changed(context, &now, before, groups)) {
 		refuse(refusal, "tls", "the settings together");
 		return;
 	}
@@ -348,7 +348,7 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 	original_note_change(context);
 	apply_all(context, settings, operator_bits, refusal);
 	if (refusal->code == NULL)
-		check_versions(context, settings, before, refusal);
+		check_versions(context, before, &settings->groups_set, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
 	 * handshakes would fail. */
 	if (refusal->code == NULL &&

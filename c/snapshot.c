@@ -49,6 +49,8 @@ bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
 			   const struct snapshot *before, const struct name_list *groups)
 {
+	if (groups->length == 0)
+		groups = &before->groups;
 	if (take_readable(context, snapshot) &&
 	    name_list_add(&snapshot->groups, "", name_list_text(groups)) &&
 	    name_list_add(&snapshot->schemes, "", name_list_text(&before->schemes)))
