@@ -280,6 +280,38 @@ describe("a made server as a client", function ()
 		assert.same(all("untested", without_starttls), shown(observed, without_starttls))
 	end)
 
+	-- After <starttls/>: each is given the stream to our listener, and says nothing more.
+	local silences_under_tls = {
+		["in the handshake"] = function (stream)
+			stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", tasks.now() + 5)
+			stream:read_element(tasks.now() + 5)
+			stream:write(client_hello.build {
+				versions = { "TLSv1.2" }, suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "x25519" },
+			}, tasks.now() + 5)
+		end,
+		["before its header"] = function (stream)
+			calling_server.start_tls(stream, client_contexts.trusting)
+		end,
+		["after its header"] = function (stream)
+			calling_server.open(calling_server.start_tls(stream, client_contexts.trusting))
+		end,
+	}
+	for words, act in pairs(silences_under_tls) do
+		it(("is not tested where it falls silent %s"):format(words), function ()
+			local observed = examine(function (connect)
+				local connection = connect()
+				local stream, features = calling_server.open(connection)
+				if has_starttls(features) then
+					act(stream)
+				end
+				drain(connection)
+				connection:close()
+			end)
+			assert.same({ ignores_required = "true", hello = "true" }, seen(observed, "ignores_required", "hello"))
+			assert.same(all("untested", certificates), shown(observed, certificates))
+		end)
+	end
+
 	it("refuses certificates in the handshake", function ()
 		local observed = examine(function (connect)
 			local connection = connect()
