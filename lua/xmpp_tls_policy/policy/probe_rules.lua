@@ -2,7 +2,8 @@
 -- No clause is named here. A rule is called with
 --   observed   name -> observation { seen, value, evidence, reason }, see audit/observations.lua
 --   endpoint   { service = "c2s" | "s2s", direct = whether TLS begins at once, direct_announced = whether the
---              domain announces direct TLS for the service (nil: unknown) }
+--              domain announces direct TLS for the service (nil: unknown), client = whether the observations are of
+--              the server as a client }
 --   strict     whether the clause is enforced: a class of suites or versions that it prefers is then all that
 --              may be accepted
 -- and returns
@@ -154,6 +155,51 @@ function rules.refused(name, noun, pattern)
 	end
 end
 
+-- Names that one of the patterns matches.
+local function matching(names, patterns)
+	local found = {}
+	for _, name in ipairs(type(names) == "table" and names or {}) do
+		for _, pattern in ipairs(patterns) do
+			if tostring(name):find(pattern) then
+				found[#found + 1] = name
+				break
+			end
+		end
+	end
+	return found
+end
+
+--- A rule for the server as a client: its ClientHello offers no name that one of the patterns matches. `field`: a
+-- list of the hello, such as "suites"; `noun`: the subject of the sentence.
+function rules.not_offered(field, noun, patterns)
+	local names = { "client.hello" }
+	return function (observed)
+		local problem = missing(observed, names[1])
+		local found = matching(value_of(observed, names[1])[field], patterns)
+		if problem then
+			return problem
+		elseif found[1] then
+			return outcome("broken", ("%s is offered: %s"):format(noun, listed(found)), names)
+		end
+		return outcome("holds", noun .. " is not offered", names)
+	end
+end
+
+--- A rule for the server, and one for the server as a client.
+function rules.in_both_roles(as_server, as_client)
+	return function (observed, endpoint, ...)
+		return (endpoint.client and as_client or as_server)(observed, endpoint, ...)
+	end
+end
+
+--- A rule for something that a clause only allows: it holds where that was seen.
+function rules.allowed(name, no, yes)
+	return function (observed)
+		return missing(observed, name)
+			or observed[name].seen and outcome("holds", yes, { name }) or outcome("not offered", no, { name })
+	end
+end
+
 --- A rule that holds where an observation was made. `no`, `yes`: sentences.
 function rules.seen(name, no, yes)
 	return function (observed)
@@ -221,7 +267,9 @@ end
 ---- Versions ------------------------------------------------------------------
 
 function rules.version_refused(version)
-	return rules.refused("version." .. version, suites.version_names[version])
+	local name = suites.version_names[version]
+	return rules.in_both_roles(rules.refused("version." .. version, name),
+		rules.unseen("client.version." .. version, name .. " is offered", name .. " is not offered"))
 end
 
 --- A version is accepted, and of two the newer one is chosen.

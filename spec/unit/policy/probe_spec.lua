@@ -236,6 +236,12 @@ local cases = {
 		{ { ["sni.missing"] = false }, "broken", "a handshake without a server name is refused" },
 		{ { ["sni.wrong"] = false }, "broken", "a handshake with another server name is refused" },
 	},
+	["unauth.encrypt"] = {
+		{ { ["client.accepts_self_signed"] = true }, "holds",
+			"with a certificate that is not trusted, the server goes on with dialback" },
+		{ { ["client.accepts_self_signed"] = false }, "not offered",
+			"with a certificate that is not trusted, the server does not go on" },
+	},
 	["resume.session-id"] = {
 		{ {}, "holds", "sessions are resumed by their IDs" },
 		{ { ["resumption.ticket_tls12"] = true }, "broken", "TLS 1.2 issues tickets" },
@@ -369,7 +375,7 @@ local cases = {
 
 -- Clauses that no outsider can test.
 local inside = {
-	["unauth.encrypt"] = "it depends on the peer", ["resume.sealed"] = "the server keeps the key and the state",
+	["resume.sealed"] = "the server keeps the key and the state",
 }
 for _, name in ipairs { "status", "version", "certificate", "cipher", "change" } do
 	inside["admin." .. name] = "only an administrator of the server sees it"
@@ -397,7 +403,8 @@ describe("the probe of", function ()
 				assert.same({ result = "not tested", cause = "inside", sentence = inside[id], observations = {} },
 					clause.probe(observed_endpoint.new(), starttls, true))
 			else
-				assert.is_true(results.holds and results.broken)
+				-- What a clause only allows cannot be broken.
+				assert.is_true(results.holds and (results.broken or id == "unauth.encrypt" and results["not offered"]))
 			end
 		end)
 
@@ -434,6 +441,63 @@ describe("the probe of", function ()
 						or id == "resume.lifetime", ("%s without %s: %s"):format(id, name, changed.result))
 				end
 			end
+		end)
+	end
+end)
+
+describe("as a client,", function ()
+	local as_client = { service = "s2s", direct = false, client = true }
+
+	local function hello(suites, compressions)
+		return { ["client.hello"] = { seen = true, evidence = "its ClientHello", value = {
+			suites = suites, compressions = compressions or { "null" },
+		} } }
+	end
+
+	-- clause -> a name that a ClientHello must not offer, and the sentence
+	for id, case in pairs {
+		["cipher.null"] = { "TLS_RSA_WITH_NULL_SHA", "NULL encryption is offered: TLS_RSA_WITH_NULL_SHA" },
+		["cipher.rc4"] = { "TLS_RSA_WITH_RC4_128_SHA", "RC4 is offered: TLS_RSA_WITH_RC4_128_SHA" },
+		["cipher.export"] = { "TLS_RSA_EXPORT_WITH_RC4_40_MD5",
+			"export-grade encryption is offered: TLS_RSA_EXPORT_WITH_RC4_40_MD5" },
+		["cipher.bits112"] = { "TLS_RSA_WITH_DES_CBC_SHA", "encryption under 112 bits is offered: TLS_RSA_WITH_DES_CBC_SHA" },
+		["cipher.bits128"] = { "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+			"encryption under 128 bits is offered: TLS_RSA_WITH_3DES_EDE_CBC_SHA" },
+		["cipher.cbc"] = { "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "CBC is offered: TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" },
+		["cipher.aead"] = { "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "CBC is offered: TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" },
+		["cipher.fs"] = { "TLS_RSA_WITH_AES_256_GCM_SHA384",
+			"RSA key transport is offered: TLS_RSA_WITH_AES_256_GCM_SHA384" },
+		["key.static-rsa"] = { "TLS_RSA_WITH_AES_256_GCM_SHA384",
+			"RSA key transport is offered: TLS_RSA_WITH_AES_256_GCM_SHA384" },
+		["key.static-dh"] = { "TLS_ECDH_RSA_WITH_AES_128_GCM_SHA256",
+			"static (EC)DH is offered: TLS_ECDH_RSA_WITH_AES_128_GCM_SHA256" },
+		["key.dhe"] = { "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+			"DHE in TLS 1.2 is offered: TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" },
+	} do
+		it(id .. " is broken by an offer", function ()
+			local bad = clauses[id].probe(hello { "TLS_AES_256_GCM_SHA384", case[1] }, as_client, true)
+			assert.same({ "broken", case[2], { "client.hello" } }, { bad.result, bad.sentence, bad.observations })
+			local good = clauses[id].probe(hello { "TLS_AES_256_GCM_SHA384", EC256 }, as_client, true)
+			assert.is_true(good.result == "holds" or good.cause == "not asked")
+			assert.equal("not tested", clauses[id].probe({ ["client.hello"] = { reason = "no call" } }, as_client, true).result)
+		end)
+	end
+
+	it("compress.tls is broken by an offer of DEFLATE", function ()
+		local probe = clauses["compress.tls"].probe
+		assert.equal("TLS compression is offered: deflate", probe(hello({}, { "null", "deflate" }), as_client, true).sentence)
+		assert.equal("holds", probe(hello({}, { "null" }), as_client, true).result)
+	end)
+
+	for id, version in pairs {
+		["version.sslv3"] = "SSLv3", ["version.tls10"] = "TLSv1", ["version.tls11"] = "TLSv1.1",
+	} do
+		it(id .. " is broken by an offer of the version", function ()
+			local name = "client.version." .. version
+			local function result(seen)
+				return clauses[id].probe({ [name] = { seen = seen, evidence = "" } }, as_client, true).result
+			end
+			assert.same({ "broken", "holds" }, { result(true), result(false) })
 		end)
 	end
 end)
