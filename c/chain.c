@@ -1,4 +1,4 @@
-/* Chains of certificates, as a peer sent them, and their verification against authorities. */
+/* Chains of certificates, verified against authorities. */
 #include "internal.h"
 
 #include <limits.h>
@@ -201,25 +201,4 @@ int chain_verify(lua_State *L, SSL_CTX *context, int sent, int anchors, lua_Numb
 	lua_setfield(L, -2, "faults");
 	release_hold(hold);
 	return 1;
-}
-
-/* ---- as sent ------------------------------------------------------------ */
-
-void chain_push_sent(lua_State *L, const SSL *connection)
-{
-	/* A server has no own certificate of the client's in it (SSL_get_peer_cert_chain(3)). */
-	X509 *certificate =
-	    SSL_is_server(connection) ? SSL_get0_peer_certificate(connection) : NULL;
-	const STACK_OF(X509) *rest = SSL_get_peer_cert_chain(connection);
-	int length = 0;
-
-	lua_newtable(L);
-	if (certificate != NULL) {
-		certificate_push(L, certificate);
-		lua_rawseti(L, -2, ++length);
-	}
-	for (int i = 0; i < sk_X509_num(rest) && length < CERTIFICATES_MAX; i++) {
-		certificate_push(L, sk_X509_value(rest, i));
-		lua_rawseti(L, -2, ++length);
-	}
 }

@@ -347,16 +347,6 @@ static int connection_facts(lua_State *L)
 	return results;
 }
 
-/* connection:chain() -> a list of the Certificates that the peer sent, in its order, which is empty
- * if it sent none, or before it has. */
-static int connection_chain(lua_State *L)
-{
-	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	chain_push_sent(L, hold->connection);
-	hold_release(hold);
-	return 1;
-}
-
 /* connection:offer() -> as observer.offer of a LuaSec connection. */
 static int connection_offer(lua_State *L)
 {
@@ -404,7 +394,6 @@ void connection_open(lua_State *L)
 		{ "write", connection_write },
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
-		{ "chain", connection_chain },
 		{ "offer", connection_offer },
 		{ "label", connection_label },
 		{ "tls_unique", connection_tls_unique },

@@ -185,9 +185,6 @@ void chain_open(lua_State *L);
  * latter nil for the context's authorities. Returns the number of values. */
 int chain_verify(lua_State *L, SSL_CTX *context, int sent, int anchors, lua_Number time);
 
-/* Pushes a list of the Certificates that the peer sent, in its order; empty: none. */
-void chain_push_sent(lua_State *L, const SSL *connection);
-
 /* ---- own_certificate.c ------------------------------------------------- */
 
 #define SECURITY_LEVEL_MAX 5 /* of OpenSSL's */

@@ -123,6 +123,8 @@ local rows = {
 	{ "rfc8657.3.accounturi", "a property with accounturi permits the issuer only for that account" },
 
 	-- Domain names and addresses
+	{ "rfc5952.4.short-form",
+		"an IPv6 address is written without leading zeros, and \"::\" stands for its longest run of them" },
 	{ "rfc1035.2.3.4.lengths", "a label has at most 63 characters, a name at most 253 when written out" },
 	{ "rfc1123.2.1.last-label-is-no-number", "the last label of a name is no number; an IPv4 address is no name" },
 	{ "rfc3490.3.1.other-dots", "three other characters may be taken for a dot" },

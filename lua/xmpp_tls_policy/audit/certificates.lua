@@ -321,7 +321,7 @@ function certificates.untested(reason)
 end
 
 --- Examines the certificates that a server sent.
---   chain    list of Certificates, as connection:chain() returns it
+--   chain    list of Certificates, as connection:peer_chain() returns it
 --   options  { domain, service = "c2s" or "s2s", trust = as certificates.authorities returns it,
 --            now = UTC seconds,
 --            host = the target of the SRV record, host_dnssec = the DNSSEC status of that record (without one: the

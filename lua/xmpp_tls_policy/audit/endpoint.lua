@@ -244,6 +244,11 @@ function methods:open_plaintext()
 	end)
 end
 
+--- Whether a connection was ever made.
+function methods:is_reached()
+	return self._connected > 0
+end
+
 --- Closes all its connections that are open.
 function methods:close()
 	local open = {}

@@ -109,6 +109,8 @@ function tasks.run(main)
 	end)
 	-- Not uv.stop(): outside of uv.run() it would end the next uv.run().
 	while not result and not failure and uv.run "once" do end
+	-- Frees the handles that were closed last: with such handles, luv crashes when the Lua state is closed.
+	uv.run "nowait"
 	if failure then
 		error(failure, 0)
 	end

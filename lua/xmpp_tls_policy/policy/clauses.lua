@@ -18,6 +18,8 @@
 --               operator's own lists are not
 --   own_certificate  function(facts of a certificate that we show) -> nil, or a sentence that names the
 --               fault and the remedy, without a subject; nobody is refused for it
+--   configuration  list of demands on a server's configuration beside its TLS contexts, for
+--               servers that do not load this module; see render/demands.lua
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
 --               the remedy
 --   probe       function(observed, endpoint, strict) -> result, see probe_rules.lua: how an outsider
@@ -98,12 +100,14 @@ local table_of_clauses = {
 		id = "support.offer",
 		statement = "an XMPP server offers STARTTLS in its stream features, to clients and to servers",
 		held_by = "stream",
+		configuration = { "offer_starttls" },
 		probe = probes.before_tls(offers_starttls),
 	},
 	{
 		id = "support.required",
 		statement = "the STARTTLS offer carries <required/>",
 		held_by = "stream",
+		configuration = { "require_starttls" },
 		probe = probes.before_tls(probes.where("starttls.offered", "STARTTLS is not offered",
 			probes.seen("starttls.required", "the offer does not say <required/>", "the offer says <required/>"))),
 	},
@@ -133,6 +137,7 @@ local table_of_clauses = {
 		id = "support.strict",
 		statement = "a strict policy: before TLS, nothing is exchanged but the negotiation of TLS",
 		held_by = "stream",
+		configuration = { "require_starttls" },
 		probe = probes.before_tls(probes.all(
 			probes.only_starttls,
 			probes.unseen("plaintext.mechanisms", "SASL is offered before TLS", "no SASL is offered before TLS"),
@@ -143,6 +148,7 @@ local table_of_clauses = {
 		id = "support.direct",
 		statement = "support direct TLS, and prefer it to STARTTLS",
 		held_by = "server",
+		configuration = { "direct_tls" },
 		probe = probes.direct_tls,
 	},
 	{
@@ -480,6 +486,7 @@ local table_of_clauses = {
 		statement = "check the certificate against the domain: DNS-ID, SRV-ID, XmppAddr",
 		settings = { enforced = { suite = rules.has_certificate } },
 		judge = rules.judge_identity,
+		configuration = { "check_certificates" },
 		probe = probes.identity,
 	},
 	{
@@ -514,12 +521,14 @@ local table_of_clauses = {
 		statement = "session IDs, not session tickets",
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
+		configuration = { "session_ids" },
 		probe = probes.no_stateless_tickets,
 	},
 	{
 		id = "resume.lifetime",
 		statement = "resumption state is valid for a limited time",
 		held_by = "server",
+		configuration = { "session_lifetime" },
 		probe = probes.limited_lifetime(LONGEST_LIFETIME),
 	},
 	{

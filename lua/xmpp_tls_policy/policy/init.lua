@@ -158,6 +158,11 @@ function methods:settings()
 	return copy(self._settings)
 end
 
+-- Whether the policy allows TLS 1.3 alone.
+function methods:is_tls13_only()
+	return self._settings.ciphers == nil
+end
+
 -- The settings that enforcing the policy puts on a server's context. Arguments, results and
 -- errors as those of context_settings.of from `in_force` on.
 function methods:settings_for(in_force, operator)

@@ -454,7 +454,7 @@ local function texts(broken)
 end
 
 local known_fields = { id = true, statement = true, held_by = true, settings = true, supports = true, adds = true,
-	judge = true, own_certificate = true, probe = true }
+	configuration = true, judge = true, own_certificate = true, probe = true }
 
 describe("the clause table", function()
 	it("names each clause by its id, with a statement and nothing unknown", function()
