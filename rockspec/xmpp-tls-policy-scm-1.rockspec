@@ -51,6 +51,7 @@ build = {
 			["xmpp_tls_policy.audit.report"] = "lua/xmpp_tls_policy/audit/report.lua";
 			["xmpp_tls_policy.audit.report_html"] = "lua/xmpp_tls_policy/audit/report_html.lua";
 			["xmpp_tls_policy.audit.report_json"] = "lua/xmpp_tls_policy/audit/report_json.lua";
+			["xmpp_tls_policy.audit.report_metrics"] = "lua/xmpp_tls_policy/audit/report_metrics.lua";
 			["xmpp_tls_policy.audit.report_style"] = "lua/xmpp_tls_policy/audit/report_style.lua";
 			["xmpp_tls_policy.audit.report_text"] = "lua/xmpp_tls_policy/audit/report_text.lua";
 			["xmpp_tls_policy.audit.tasks"] = "lua/xmpp_tls_policy/audit/tasks.lua";
