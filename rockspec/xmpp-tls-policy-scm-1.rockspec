@@ -49,6 +49,7 @@ build = {
 			["xmpp_tls_policy.audit.observations"] = "lua/xmpp_tls_policy/audit/observations.lua";
 			["xmpp_tls_policy.audit.problems"] = "lua/xmpp_tls_policy/audit/problems.lua";
 			["xmpp_tls_policy.audit.report"] = "lua/xmpp_tls_policy/audit/report.lua";
+			["xmpp_tls_policy.audit.report_compare"] = "lua/xmpp_tls_policy/audit/report_compare.lua";
 			["xmpp_tls_policy.audit.report_html"] = "lua/xmpp_tls_policy/audit/report_html.lua";
 			["xmpp_tls_policy.audit.report_json"] = "lua/xmpp_tls_policy/audit/report_json.lua";
 			["xmpp_tls_policy.audit.report_metrics"] = "lua/xmpp_tls_policy/audit/report_metrics.lua";
