@@ -79,6 +79,16 @@ observations.statements = {
 	["client.*"] = "see callback.lua",
 }
 
+--- The statement of a name; nil of a name that is none of ours.
+function observations.statement(name)
+	local statement, prefix = observations.statements[name], name
+	while not statement and prefix:find(".", 1, true) do
+		prefix = prefix:match "^(.*)%."
+		statement = observations.statements[prefix .. ".*"]
+	end
+	return statement
+end
+
 --- An observation that was made. `seen`: boolean.
 function observations.made(seen, evidence, value)
 	assert(type(seen) == "boolean" and type(evidence) == "string")

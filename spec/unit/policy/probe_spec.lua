@@ -1,5 +1,6 @@
 -- The probe of each clause: what an audit says of a server from what it saw.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local observations = require "xmpp_tls_policy.audit.observations"
 local observed_endpoint = require "support.observed_endpoint"
 
 local starttls = { service = "c2s", direct = false }
@@ -390,6 +391,7 @@ describe("the probe of", function ()
 				assert.same({ case[2], case[3] }, { result.result, result.sentence })
 				for _, name in ipairs(result.observations) do
 					assert.is_table(observed[name], name)
+					assert.is_string(observations.statement(name), name)
 				end
 			end)
 		end
