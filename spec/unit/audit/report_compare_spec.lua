@@ -1,4 +1,5 @@
 local audit_reports = require "support.audit_reports"
+local json = require "dkjson"
 local report_compare = require "xmpp_tls_policy.audit.report_compare"
 local report_json = require "xmpp_tls_policy.audit.report_json"
 
@@ -133,6 +134,64 @@ describe("two reports", function ()
 		assert.equal("the policy is rfc9325, level should; it was draft-saintandre-xmpp-tls-02, level must", found.policy)
 		assert.matches("\nthe policy is rfc9325, level should;", report_compare.text(found))
 		assert.is_nil(report_compare.of(of(weak), of(weak)).policy)
+	end)
+end)
+
+-- A report of one endpoint with few clauses and observations, which a JSON text can have in any wrong way.
+local function small()
+	local made = of { domain("example.org", { endpoint {
+		["groups.accepted"] = { "x25519" }, ["channel_binding.types"] = { ["TLSv1.3"] = { "tls-exporter" } },
+		["groups.hybrid"] = false,
+	} }, { client = { observations = {} } }) }
+	local found = made.domains[1]
+	for _, place in ipairs { found, found.endpoints[1], found.client } do
+		place.clauses = { place.clauses[1], place.clauses[12] }
+	end
+	local observed = found.endpoints[1].observations
+	found.endpoints[1].observations = {}
+	for _, name in ipairs { "groups.accepted", "channel_binding.types", "dhe.bits", "suites.accepted" } do
+		found.endpoints[1].observations[name] = observed[name]
+	end
+	return made
+end
+
+-- Calls visit(table, key) for each value in a table and in the tables in it.
+local function each_place(value, visit)
+	for key, inner in pairs(value) do
+		visit(value, key)
+		if type(inner) == "table" then
+			each_place(inner, visit)
+		end
+	end
+end
+
+describe("an old report with any value changed", function ()
+	it("is refused by the reader, or can be compared", function ()
+		local made, compared, refused = small(), 0, 0
+		local others = { json.null, true, 3, -1 / 3, "x", {}, { 1, { 2 } }, { a = { "b", c = false } } }
+		for _, other in ipairs(others) do
+			local old = json.decode(report_json.encode(made))
+			local places = {}
+			each_place(old, function (map, key)
+				places[#places + 1] = { map, key }
+			end)
+			for _, place in ipairs(places) do
+				local map, key = place[1], place[2]
+				local before = map[key]
+				map[key] = other
+				local read, problem = report_json.decode(json.encode(old))
+				map[key] = before
+				if read then
+					compared = compared + 1
+					assert.is_string(report_compare.text(report_compare.of(read, made)))
+					assert.is_string(report_compare.text(report_compare.of(made, read)))
+				else
+					refused = refused + 1
+					assert.matches("^[%a\"]", problem)
+				end
+			end
+		end
+		assert.is_true(compared > 200 and refused > 500, ("%d compared, %d refused"):format(compared, refused))
 	end)
 end)
 
