@@ -91,6 +91,13 @@ describe("the probe of", function ()
 			assert.is_false(result["channel_binding.unsuited"].seen)
 		end)
 
+		it("rfc9266.2.needs-extended-master-secret: takes tls-exporter for unsuited without it", function ()
+			assert.is_true(sasl.is_unsuited("tls-exporter", "TLSv1.2", false))
+			assert.is_false(sasl.is_unsuited("tls-exporter", "TLSv1.2", true))
+			assert.is_false(sasl.is_unsuited("tls-exporter", "TLSv1.3", false))
+			assert.is_false(sasl.is_unsuited("tls-server-end-point", "TLSv1.2", false))
+		end)
+
 		it("tests nothing, and says why, if there is no TLS or no stream", function ()
 			local result = observed(sasl, scripted.drain, { direct = true, timeout = 0.2 })
 			assert.same({ reason = "TLSv1.3: timeout: no answer in time; TLSv1.2: timeout: no answer in time" },

@@ -43,11 +43,12 @@ local function features_under(endpoint, version)
 	}
 end
 
--- Why a type does not suit a version, or nil: tls-unique is not defined for TLS 1.3, and tls-exporter needs the
--- extended master secret before it (rfc9266.3.no-tls-unique, rfc9266.2.needs-extended-master-secret).
-local function is_unsuited(binding, version, seen)
+--- Whether a type of channel binding does not suit a version: tls-unique is not defined for TLS 1.3
+-- (rfc9266.3.no-tls-unique), and before it tls-exporter needs the extended master secret
+-- (rfc9266.2.needs-extended-master-secret).
+function sasl.is_unsuited(binding, version, extended_master_secret)
 	return binding == "tls-unique" and version == "TLSv1.3"
-		or binding == "tls-exporter" and version ~= "TLSv1.3" and not seen.extended_master_secret
+		or binding == "tls-exporter" and version ~= "TLSv1.3" and not extended_master_secret
 end
 
 -- ---- observations ---------------------------------------------------------------------
@@ -78,7 +79,7 @@ local function observe_bindings(observed, seen)
 		for _, binding in ipairs(seen[version] and seen[version].bindings or {}) do
 			types[version] = types[version] or {}
 			table.insert(types[version], binding)
-			if is_unsuited(binding, version, seen[version]) then
+			if sasl.is_unsuited(binding, version, seen[version].extended_master_secret) then
 				unsuited[version] = unsuited[version] or {}
 				table.insert(unsuited[version], binding)
 			end
