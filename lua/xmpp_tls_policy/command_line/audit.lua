@@ -122,57 +122,77 @@ local function write_file(path, contents)
 	return os.rename(temporary, path)
 end
 
--- Format -> function(report, out) -> text
+-- Format -> function(report, out, whether it goes to a file) -> text
 local writers = {
-	text = function (made)
-		return require "xmpp_tls_policy.audit.report_text".of(made)
+	text = function (made, out, to_file)
+		local screen = not to_file and out.terminal and out.terminal "stdout" or {}
+		return require "xmpp_tls_policy.audit.report_text".of(made, { colours = screen.colours, width = screen.columns })
 	end,
 	json = function (made)
 		return require "xmpp_tls_policy.audit.report_json".encode(made)
 	end,
+	html = function (made)
+		return require "xmpp_tls_policy.audit.report_html".of(made)
+	end,
 }
+
+-- The `progress` of audit.run, and a function that removes it from the terminal.
+local function progress_of(domains, out)
+	local screen = out.terminal and out.terminal "stderr"
+	if not screen then
+		return nil, function () end
+	end
+	local probes = require "xmpp_tls_policy.audit.probes"
+	local now = require "xmpp_tls_policy.audit.tasks".now
+	return require "xmpp_tls_policy.audit.progress".new(#domains, #probes, out.draw, screen.columns, now)
+end
 
 -- ---- the run -----------------------------------------------------------------------------
 
-local function wrong_use(out, message)
-	out.warn(message)
-	return WRONG_USE
+-- Audits the domains. Returns the report.
+local function report_of(domains, discover, fields, options, out)
+	local audit = require "xmpp_tls_policy.audit.audit"
+	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
+	local progress, remove_progress = progress_of(domains, out)
+	local time = os.time()
+	local results = require "xmpp_tls_policy.audit.tasks".run(function ()
+		return audit.run(domains, {
+			discover = discover, jobs = options.jobs, connections = options.connections, endpoint = fields,
+			progress = progress,
+		})
+	end)
+	remove_progress()
+	return require "xmpp_tls_policy.audit.report".of(policy, time, results)
+end
+
+-- Prints a text, or writes it to a file. Returns true, or nil and a message.
+local function deliver(contents, path, out)
+	if path then
+		return write_file(path, contents)
+	end
+	out.write(contents)
+	return true
 end
 
 function command.run(options, out)
-	local domains, domains_problem = domains_of(options)
-	if not domains then
-		return wrong_use(out, domains_problem)
+	local domains, discover, fields, problem
+	domains, problem = domains_of(options)
+	if domains then
+		discover, problem = discovery_of(options)
 	end
-	local discover, discover_problem = discovery_of(options)
-	if not discover then
-		return wrong_use(out, discover_problem)
+	if discover then
+		fields, problem = fields_of(options)
 	end
-	local fields, fields_problem = fields_of(options)
-	if not fields then
-		return wrong_use(out, fields_problem)
-	end
-	local audit = require "xmpp_tls_policy.audit.audit"
-	local report = require "xmpp_tls_policy.audit.report"
-	local tasks = require "xmpp_tls_policy.audit.tasks"
-	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
-	local time = os.time()
-	local results = tasks.run(function ()
-		return audit.run(domains, {
-			discover = discover, jobs = options.jobs, connections = options.connections, endpoint = fields,
-		})
-	end)
-	local made = report.of(policy, time, results)
-	local contents = writers[options.format](made)
-	if options.output then
-		local written, problem = write_file(options.output, contents)
-		if not written then
-			return wrong_use(out, problem)
+	if fields then
+		local made = report_of(domains, discover, fields, options, out)
+		local delivered
+		delivered, problem = deliver(writers[options.format](made, out, options.output), options.output, out)
+		if delivered then
+			return require "xmpp_tls_policy.audit.report".exit_status(made)
 		end
-	else
-		out.write(contents)
 	end
-	return report.exit_status(made)
+	out.warn(problem)
+	return WRONG_USE
 end
 
 return command

@@ -1,3 +1,4 @@
+local command_line = require "xmpp_tls_policy.command_line"
 local domain_list = require "xmpp_tls_policy.audit.domain_list"
 local pki = require "support.pki"
 local run = require "support.command_run"
@@ -43,6 +44,42 @@ describe("the command audit", function ()
 		local status, written = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s")
 		assert.equal(2, status)
 		assert.truthy(written:find("refused", 1, true), written)
+	end)
+end)
+
+describe("the output of the command audit", function ()
+	-- What it writes, and draws, where stdout and stderr are such terminals.
+	local function outputs(stdout, stderr, ...)
+		local written, drawn = {}, {}
+		command_line.run({ "audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s", ... }, {
+			write = function (text) written[#written + 1] = text end,
+			warn = error,
+			terminal = function (stream) return ({ stdout = stdout, stderr = stderr })[stream] end,
+			draw = function (text) drawn[#drawn + 1] = text end,
+		})
+		return table.concat(written), drawn
+	end
+
+	it("has colours on a terminal that wants them, and no escape sequence elsewhere", function ()
+		assert.truthy(outputs({ columns = 80, colours = true }):find("\27[", 1, true))
+		assert.is_nil(outputs({ columns = 80, colours = false }):find("\27", 1, true))
+		assert.is_nil(outputs():find("\27", 1, true))
+		for _, format in ipairs { "json", "html" } do
+			assert.is_nil(outputs({ columns = 80, colours = true }, nil, "--format", format):find("\27", 1, true))
+		end
+	end)
+
+	it("is as wide as the terminal", function ()
+		for line in outputs({ columns = 60 }):gmatch "[^\n]+" do
+			assert.is_true(#line <= 60, line)
+		end
+	end)
+
+	it("shows progress on a terminal alone, and removes it", function ()
+		local _, drawn = outputs(nil, { columns = 80 })
+		assert.matches("0 of 1 domain  a.test", drawn[1])
+		assert.equal("\r\27[K", drawn[#drawn])
+		assert.same({}, (select(2, outputs({ columns = 80 }))))
 	end)
 end)
 
