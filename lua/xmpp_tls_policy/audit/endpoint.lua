@@ -130,6 +130,8 @@ local function start_tls(self, connection, pipelined)
 		return nil, kind, message
 	elseif answer.name ~= "proceed" or answer.namespace ~= namespaces.tls then
 		return nil, "no_starttls", "the answer to <starttls/> is no <proceed/>"
+	elseif stream:has_more() and pipelined then
+		return nil, "early_answer", "bytes follow <proceed/>"
 	elseif stream:has_more() then
 		-- The server speaks again after our hello, and not in XML (rfc6120.5.4.2.3.tls-after-proceed).
 		return nil, "malformed", "more bytes follow <proceed/>"
@@ -225,7 +227,8 @@ end
 
 --- Connects and, without direct TLS, asks for STARTTLS. `pipelined`: text to send in one packet with
 -- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS, or nil, kind, message;
--- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed".
+-- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined
+-- text was answered before TLS.
 function methods:open(pipelined)
 	if self.direct then
 		return self:connect()
