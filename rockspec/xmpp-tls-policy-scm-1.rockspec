@@ -60,6 +60,7 @@ build = {
 			["xmpp_tls_policy.audit.probes.certificate"] = "lua/xmpp_tls_policy/audit/probes/certificate.lua";
 			["xmpp_tls_policy.audit.probes.pipelined"] = "lua/xmpp_tls_policy/audit/probes/pipelined.lua";
 			["xmpp_tls_policy.audit.probes.sasl"] = "lua/xmpp_tls_policy/audit/probes/sasl.lua";
+			["xmpp_tls_policy.audit.probes.short_curves"] = "lua/xmpp_tls_policy/audit/probes/short_curves.lua";
 			["xmpp_tls_policy.audit.probes.stream"] = "lua/xmpp_tls_policy/audit/probes/stream.lua";
 			["xmpp_tls_policy.audit.probes.preferences"] = "lua/xmpp_tls_policy/audit/probes/preferences.lua";
 			["xmpp_tls_policy.audit.probes.resumption"] = "lua/xmpp_tls_policy/audit/probes/resumption.lua";

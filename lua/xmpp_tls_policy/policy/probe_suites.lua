@@ -37,6 +37,20 @@ local function set_of(names)
 	return set
 end
 
+-- The observations that decide where a list is needed as a whole.
+local ALL_SUITES, ALL_GROUPS = { "suites.accepted", "suites.complete" }, { "groups.accepted", "groups.complete" }
+
+-- The result where a list may lack something that the server accepts; nil where it lacks nothing. `what`: "suites"
+-- or "groups". What was seen to be accepted decides all the same.
+local function incomplete(observed, what)
+	local name = what .. ".complete"
+	if is_seen(observed, name) then
+		return nil
+	end
+	return missing(observed, name)
+		or not_tested("no answer", ("not all accepted %s are known"):format(what), { name })
+end
+
 --- A suite of a kind is accepted. `name`: the observation; `kind`: such as "with forward secrecy".
 function suite_rules.suite_supported(name, kind)
 	return parts.seen(name, ("no suite %s is accepted"):format(kind), ("suites %s are accepted"):format(kind))
@@ -94,9 +108,9 @@ function suite_rules.preferred(fulfils, alike, kind)
 		end
 		local all, any = share(lists, fulfils)
 		if all then
-			return outcome("holds", ("all accepted suites are %s"):format(kind), { names[1] })
+			return incomplete(observed, "suites") or outcome("holds", ("all accepted suites are %s"):format(kind), ALL_SUITES)
 		elseif not any then
-			return outcome("broken", ("no accepted suite is %s"):format(kind), { names[1] })
+			return incomplete(observed, "suites") or outcome("broken", ("no accepted suite is %s"):format(kind), ALL_SUITES)
 		elseif missing(observed, names[2]) then
 			return missing(observed, names[2])
 		elseif not is_seen(observed, names[2]) then
@@ -106,7 +120,8 @@ function suite_rules.preferred(fulfils, alike, kind)
 		if pair then
 			return outcome("broken", ("suites %s are not preferred: %s"):format(kind, describe(pair)), names)
 		end
-		return outcome("holds", ("suites %s are preferred"):format(kind), names)
+		return incomplete(observed, "suites") or outcome("holds", ("suites %s are preferred"):format(kind),
+			{ "suites.accepted", "suites.complete", "suites.server_chooses" })
 	end
 end
 
@@ -156,9 +171,11 @@ function suite_rules.suites_supported(wanted)
 		end
 		table.sort(absent)
 		if not expected then
-			return outcome("not offered", "they need a certificate of another kind than the server has", { "suites.accepted" })
+			return incomplete(observed, "suites")
+				or outcome("not offered", "they need a certificate of another kind than the server has", ALL_SUITES)
 		elseif absent[1] then
-			return outcome("broken", "not accepted: " .. listed(absent), { "suites.accepted" })
+			return incomplete(observed, "suites")
+				or outcome("broken", "not accepted: " .. listed(absent), ALL_SUITES)
 		end
 		return outcome("holds", "all for which the server has a certificate are accepted", { "suites.accepted" })
 	end
@@ -182,7 +199,8 @@ function suite_rules.only_suites(fulfils, kind)
 		if others[1] then
 			return outcome("broken", "other suites are accepted: " .. listed(others), { "suites.accepted" })
 		end
-		return outcome("holds", ("all accepted suites have %s"):format(kind), { "suites.accepted" })
+		return incomplete(observed, "suites")
+			or outcome("holds", ("all accepted suites have %s"):format(kind), ALL_SUITES)
 	end
 end
 
@@ -214,23 +232,23 @@ local function curve_bits(name)
 	return tonumber(name:lower():match "^sec[pt](%d+)" or name:lower():match "^brainpoolp(%d+)")
 end
 
---- No curve with fewer bits is accepted. `needed`: the number that the sentence says.
+--- No curve with fewer bits is accepted. `needed`: the number that the sentence says, at most 256.
 function suite_rules.curves_of(least, needed)
+	local names = { "groups.short" }
 	return function (observed)
-		local problem = missing(observed, "groups.accepted")
+		local problem = missing(observed, names[1])
 		if problem then
 			return problem
 		end
 		local short = {}
-		for _, name in ipairs(value_of(observed, "groups.accepted")) do
+		for _, name in ipairs(value_of(observed, names[1])) do
 			local bits = curve_bits(tostring(name))
 			short[#short + 1] = bits and bits < least and name or nil
 		end
 		if short[1] then
-			return outcome("broken", ("curves under %d bits are accepted: %s"):format(needed, listed(short)),
-				{ "groups.accepted" })
+			return outcome("broken", ("curves under %d bits are accepted: %s"):format(needed, listed(short)), names)
 		end
-		return outcome("holds", ("no curve under %d bits is accepted"):format(needed), { "groups.accepted" })
+		return outcome("holds", ("no curve under %d bits is accepted"):format(needed), names)
 	end
 end
 
@@ -243,7 +261,8 @@ function suite_rules.groups_supported(wanted)
 		end
 		local absent = missing_suites(set_of(value_of(observed, "groups.accepted")), wanted)
 		if absent[1] then
-			return outcome("broken", "not accepted: " .. listed(absent), { "groups.accepted" })
+			return incomplete(observed, "groups")
+				or outcome("broken", "not accepted: " .. listed(absent), ALL_GROUPS)
 		end
 		return outcome("holds", listed(wanted) .. " are accepted", { "groups.accepted" })
 	end
@@ -263,7 +282,8 @@ function suite_rules.only_groups(fulfils, kinds)
 		if others[1] then
 			return outcome("broken", "other groups are accepted: " .. listed(others), { "groups.accepted" })
 		end
-		return outcome("holds", "only groups of these are accepted: " .. kinds, { "groups.accepted" })
+		return incomplete(observed, "groups")
+			or outcome("holds", "only groups of these are accepted: " .. kinds, ALL_GROUPS)
 	end
 end
 

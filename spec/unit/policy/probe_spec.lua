@@ -121,7 +121,8 @@ local cases = {
 		{ {}, "holds", "encryption under 128 bits is refused; no curve under 256 bits is accepted" },
 		{ { ["suites.under_128_bits"] = { "TLS_RSA_WITH_3DES_EDE_CBC_SHA" } }, "broken",
 			"encryption under 128 bits is accepted: TLS_RSA_WITH_3DES_EDE_CBC_SHA" },
-		{ { ["groups.accepted"] = { "x25519", "secp224r1" } }, "broken", "curves under 256 bits are accepted: secp224r1" },
+		{ { ["groups.short"] = { "secp224r1" } }, "broken", "curves under 256 bits are accepted: secp224r1" },
+		{ { ["groups.short"] = "timed out" }, "not tested", "timed out" },
 	},
 	["cipher.bits256"] = {
 		{ {}, "holds", "suites of 256 bits are preferred" },
@@ -134,6 +135,14 @@ local cases = {
 			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
 		-- Authenticated encryption counts more.
 		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, CBC256 }) }, "holds", "suites of 256 bits are preferred" },
+		-- A list that lacks something can break the clause, but not keep it.
+		{ { ["suites.complete"] = false }, "not tested", "not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM128 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM128, GCM256 }), ["suites.complete"] = false }, "broken",
+			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
 		{ { ["suites.accepted"] = accepted({ "TLS_OF_TOMORROW" }) }, "not tested", "none of the accepted suites is known" },
 	},
 	["cipher.aead"] = {
@@ -164,6 +173,11 @@ local cases = {
 		{ {}, "holds", "all for which the server has a certificate are accepted" },
 		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }) }, "broken",
 			"not accepted: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
+		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.complete"] = false }, "holds", "all for which the server has a certificate are accepted" },
+		{ { ["suites.accepted"] = accepted({ EC256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ EC256 }) }, "not offered",
 			"they need a certificate of another kind than the server has" },
 		{ { ["suites.accepted"] = accepted(nil, { "TLS_AES_256_GCM_SHA384" }) }, "broken",
@@ -202,8 +216,8 @@ local cases = {
 	},
 	["key.curve224"] = {
 		{ {}, "holds", "no curve under 224 bits is accepted" },
-		{ { ["groups.accepted"] = { "secp224r1", "ffdhe2048" } }, "holds", "no curve under 224 bits is accepted" },
-		{ { ["groups.accepted"] = { "secp192r1", "sect163k1", "brainpoolP256r1" } }, "broken",
+		{ { ["groups.short"] = { "secp224r1", "sect233k1" } }, "holds", "no curve under 224 bits is accepted" },
+		{ { ["groups.short"] = { "secp192r1", "sect163k1", "secp224r1" } }, "broken",
 			"curves under 224 bits are accepted: secp192r1, sect163k1" },
 	},
 	["key.rsa2048"] = {
@@ -218,6 +232,9 @@ local cases = {
 	["group.recommended"] = {
 		{ {}, "holds", "secp256r1, x25519 are accepted" },
 		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
+		{ { ["groups.accepted"] = { "X25519" }, ["groups.complete"] = false }, "not tested",
+			"not all accepted groups are known" },
+		{ { ["groups.complete"] = false }, "holds", "secp256r1, x25519 are accepted" },
 	},
 	["signature.sha1"] = {
 		{ {}, "holds", "no certificate is signed with SHA-1 or MD5" },
@@ -290,6 +307,8 @@ local cases = {
 	["cipher.gcm-chacha20"] = {
 		{ { ["suites.accepted"] = accepted({ GCM256, EC128 }, { "TLS_AES_256_GCM_SHA384" }) }, "holds",
 			"all accepted suites have AES-GCM or ChaCha20-Poly1305" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ GCM256, CBC256 }, { "TLS_AES_128_CCM_SHA256" }) }, "broken",
 			"other suites are accepted: " .. CBC256 .. ", TLS_AES_128_CCM_SHA256" },
 		{ { ["suites.accepted"] = accepted { DHE256, "TLS_UNKNOWN" } }, "broken",
@@ -326,6 +345,7 @@ local cases = {
 	},
 	["group.four"] = {
 		{ {}, "holds", "only groups of these are accepted: X25519MLKEM768, X25519, P-256 and P-384" },
+		{ { ["groups.complete"] = false }, "not tested", "not all accepted groups are known" },
 		{ { ["groups.accepted"] = { "x25519", "x448", "ffdhe2048" } }, "broken",
 			"other groups are accepted: x448, ffdhe2048" },
 	},
