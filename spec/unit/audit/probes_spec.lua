@@ -103,7 +103,7 @@ describe("the probes of TLS", function ()
 				extended_master_secret = true,
 				["resumption.session_id"] = false, ["resumption.ticket_tls12"] = false, ["resumption.tls13"] = false,
 				["resumption.stateless_tls13"] = false, ["resumption.psk_without_dhe"] = false, early_data = false,
-				["resumption.unclean_close"] = "untested",
+				["resumption.unclean_close"] = false,
 				["sni.right"] = true, ["sni.missing"] = true, ["sni.wrong"] = true, ["sni.same_certificate"] = true,
 				alpn = false,
 			}, observed)
@@ -212,6 +212,15 @@ describe("the probes of TLS", function ()
 			table.sort(list)
 			return list
 		end)(observed["groups.accepted"].value))
+	end)
+
+	it("see that a server of TLS 1.0 alone answers a hello of TLS 1.2, but not with TLS 1.2", function ()
+		local observed = probe_run.on { port = openssl({ "-tls1", "-cipher", "ALL:@SECLEVEL=0" }).port }
+		assert_seen({
+			["version.TLSv1"] = true, ["version.TLSv1.1"] = false, ["version.TLSv1.2"] = false, ["version.TLSv1.3"] = false,
+			["version.newest"] = true, ["suites.aead"] = false, ["suites.cbc"] = true, compression = false,
+		}, observed)
+		assert.matches("^chose TLSv1 with", observed["version.TLSv1.2"].evidence)
 	end)
 
 	it("see what a server does with names", function ()
