@@ -88,22 +88,46 @@ local function compare_certificates(results)
 	end
 end
 
+-- An endpoint with the fields that discovery found and those for all endpoints.
+local function new_endpoint(options, found, places)
+	local fields = { places = places }
+	for _, given in ipairs { found, options.endpoint } do
+		for name, value in pairs(given) do
+			fields[name] = value
+		end
+	end
+	return endpoint.new(fields)
+end
+
+-- What `callback` observes of a domain's server as a client, at the first endpoint for servers that was reached;
+-- nil without one.
+local function examine_client(options, found, results, places)
+	for index, result in ipairs(results) do
+		if result.service == "s2s" and result.reached then
+			-- One listener serves all domains, one after the other.
+			options.turn:take()
+			local observed = options.callback(new_endpoint(options, found.endpoints[index], places))
+			options.turn:give()
+			return { observations = observed }
+		end
+	end
+end
+
 local function audit_domain(domain, options, places)
 	local found, results, functions = options.discover(domain), {}, {}
 	local progress = options.progress
 	progress.begins(domain, #found.endpoints)
 	for index, fields in ipairs(found.endpoints) do
 		functions[index] = function ()
-			for name, value in pairs(options.endpoint) do
-				fields[name] = value
-			end
-			fields.places = places
-			results[index] = audit.endpoint(endpoint.new(fields), options.probes, progress.probed)
+			results[index] = audit.endpoint(new_endpoint(options, fields, places), options.probes, progress.probed)
 		end
 	end
 	tasks.all(functions)
 	compare_certificates(results)
-	local result = { domain = domain, dns = found.dns, reason = found.reason, endpoints = results }
+	local result = {
+		domain = domain, dns = found.dns, reason = found.reason, endpoints = results,
+		client = options.callback and examine_client(options, found, results, places) or nil,
+	}
 	progress.ends(result)
 	return result
 end
@@ -117,6 +141,7 @@ local silent = { begins = function () end, probed = function () end, ends = func
 --   connections  connections at a time, over all domains (default: 8)
 --   endpoint     more fields for each endpoint (endpoint.new, probes/certificate.lua), or nil
 --   probes       default: all
+--   callback     function(endpoint for servers) -> observations of the server as a client, or nil
 --   progress     { begins = function(domain, number of endpoints), probed = function(endpoint, probe),
 --                ends = function(result) }, or nil
 -- Returns what report.of takes for each domain, in the order of `domains`.
@@ -125,6 +150,7 @@ function audit.run(domains, options)
 	for name, value in pairs(options) do
 		all[name] = value
 	end
+	all.turn = connection_places.new(1)
 	local places, results, functions = connection_places.new(all.connections), {}, {}
 	for index, domain in ipairs(domains) do
 		functions[index] = function ()

@@ -106,6 +106,24 @@ local function fields_of(options)
 	return { timeout = options.timeout, trust = trust, expected = expected }
 end
 
+-- The report of --compare, nil without it; or nil and a message.
+local function old_report_of(options)
+	if not options.compare then
+		return nil
+	end
+	local file, problem = io.open(options.compare)
+	if not file then
+		return nil, problem
+	end
+	local contents, failure = file:read "*a"
+	file:close()
+	if not contents then
+		return nil, ("%s: %s"):format(options.compare, failure)
+	end
+	local old, fault = require "xmpp_tls_policy.audit.report_json".decode(contents)
+	return old, not old and ("%s: %s"):format(options.compare, fault) or nil
+end
+
 -- Writes a file in one step, so that nobody reads half of it. Returns true, or nil and a message.
 local function write_file(path, contents)
 	local temporary = path .. ".new"
@@ -133,6 +151,9 @@ local writers = {
 	end,
 	html = function (made)
 		return require "xmpp_tls_policy.audit.report_html".of(made)
+	end,
+	metrics = function (made)
+		return require "xmpp_tls_policy.audit.report_metrics".of(made)
 	end,
 }
 
@@ -165,6 +186,24 @@ local function report_of(domains, discover, fields, options, out)
 	return require "xmpp_tls_policy.audit.report".of(policy, time, results)
 end
 
+-- Says what has changed since an old report (nil: none was given): below the text, and otherwise as warnings, so that
+-- the result stays what its format says.
+local function say_changes(old, made, options, out)
+	if not old then
+		return
+	end
+	local compare = require "xmpp_tls_policy.audit.report_compare"
+	local found = compare.of(old, made)
+	if options.format == "text" and not options.output then
+		local screen = out.terminal and out.terminal "stdout" or {}
+		out.write("\n" .. compare.text(found, { colours = screen.colours }))
+	else
+		for line in compare.text(found):gmatch "[^\n]+" do
+			out.warn(line)
+		end
+	end
+end
+
 -- Prints a text, or writes it to a file. Returns true, or nil and a message.
 local function deliver(contents, path, out)
 	if path then
@@ -176,7 +215,11 @@ end
 
 function command.run(options, out)
 	local domains, discover, fields, problem
-	domains, problem = domains_of(options)
+	local old, old_problem = old_report_of(options)
+	problem = old_problem
+	if not problem then
+		domains, problem = domains_of(options)
+	end
 	if domains then
 		discover, problem = discovery_of(options)
 	end
@@ -188,6 +231,7 @@ function command.run(options, out)
 		local delivered
 		delivered, problem = deliver(writers[options.format](made, out, options.output), options.output, out)
 		if delivered then
+			say_changes(old, made, options, out)
 			return require "xmpp_tls_policy.audit.report".exit_status(made)
 		end
 	end

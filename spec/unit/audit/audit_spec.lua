@@ -162,6 +162,36 @@ describe("an audit", function ()
 		assert.is_nil(made.seen)
 	end)
 
+	it("asks one server at a time to call back, at an endpoint for servers that was reached", function ()
+		local now, most, asked = 0, 0, {}
+		local results = scripted.run(scripted.drain, function (port)
+			return audit.run({ "a.test", "b.test", "c.test" }, {
+				probes = { first(true) },
+				discover = function (domain)
+					local list = {}
+					for index, service in ipairs(domain == "c.test" and { "c2s" } or { "c2s", "s2s", "s2s" }) do
+						list[index] = { domain = domain, service = service, host = "host", address = "127.0.0.1", port = port,
+							timeout = 10 }
+					end
+					return { endpoints = list }
+				end,
+				endpoint = { from = "our.test" },
+				callback = function (point)
+					now = now + 1
+					most = math.max(most, now)
+					asked[#asked + 1] = ("%s %s %s"):format(point.service, point.domain, point.from)
+					tasks.sleep(0.01)
+					now = now - 1
+					return { ["client.calls_back"] = observations.made(true, "it did") }
+				end,
+			})
+		end)
+		table.sort(asked)
+		assert.same({ 1, { "s2s a.test our.test", "s2s b.test our.test" } }, { most, asked })
+		assert.is_true(results[1].client.observations["client.calls_back"].seen)
+		assert.is_nil(results[3].client)
+	end)
+
 	it("reports its progress", function ()
 		local events = {}
 		run(nil, { first(true), { name = "other", run = function () end } }, { progress = {

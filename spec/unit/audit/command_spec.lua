@@ -40,6 +40,33 @@ describe("the command audit", function ()
 		end
 	end)
 
+	it("makes metrics", function ()
+		local _, written = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--format", "metrics")
+		assert.truthy(written:find('domain="a.test"', 1, true), written)
+	end)
+
+	it("says what has changed since an old report: below the text, and beside other formats", function ()
+		local _, first = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--format", "json")
+		local path = pki.write(first, ".json")
+		local arguments = { "audit", "b.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--compare", path }
+		local _, written, warned = run((unpack or table.unpack)(arguments))
+		assert.matches("\nSince [^\n]*\n[^\n]*b.test: a new domain[^\n]*\n[^\n]*a.test: no longer audited\n$", written)
+		assert.equal("", warned)
+		arguments[#arguments + 1], arguments[#arguments + 2] = "--format", "json"
+		_, written, warned = run((unpack or table.unpack)(arguments))
+		assert.matches("^{.*}\n$", written)
+		assert.matches("^Since .*b.test: a new domain.*a.test: no longer audited$", warned)
+	end)
+
+	it("says that an old report cannot be read", function ()
+		local status, _, warned = run("audit", "a.test", "--compare", "/none")
+		assert.same({ 64, "/none: No such file or directory" }, { status, warned })
+		local path = pki.write("{}", ".json")
+		status, _, warned = run("audit", "a.test", "--compare", path)
+		assert.equal(64, status)
+		assert.equal(path .. ": schema nil; this version reads schema 1", warned)
+	end)
+
 	it("says that nobody could be reached, with exit status 2", function ()
 		local status, written = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s")
 		assert.equal(2, status)
