@@ -33,6 +33,11 @@ function command.define(parser)
 		:count "*":target "keys"
 	parser:option("--expect-certificate", "A file with a certificate that a server may show (repeatable).")
 		:count "*":target "certificates"
+	parser:option("--callback", "A domain of yours: ask each server to connect to it, and audit the server as a client.")
+	parser:option("--listen", "With --callback: PORT or ADDRESS:PORT where the server finds that domain.")
+		:argname "<port>"
+	parser:option("--our-certificate", "With --callback: a valid certificate of that domain (PEM).")
+	parser:option("--our-key", "With --callback: the key of that certificate (PEM).")
 	parser:option("--authorities", "A file with the authorities to trust (PEM) instead of the system's.")
 	parser:option("--resolver", "A name server to ask, ADDRESS or ADDRESS@PORT, instead of the system's (repeatable).")
 		:count "*":target "resolvers"
@@ -93,7 +98,33 @@ local function discovery_of(options)
 	return discovery.by_dns(resolver, { ipv4 = not options.ipv6, ipv6 = not options.ipv4 })
 end
 
--- The fields of all endpoints; or nil and a message.
+-- All addresses of IPv4.
+local ANY = "0.0.0.0"
+
+-- The `callback` of audit.run, nil without --callback; or nil and a message.
+local function callback_of(options)
+	if not options.callback then
+		return nil, (options.listen or options.our_certificate or options.our_key)
+			and "--listen, --our-certificate and --our-key belong to --callback" or nil
+	elseif not require "xmpp_tls_policy.core".domain_name(options.callback) then
+		return nil, "--callback takes a domain"
+	elseif not options.our_certificate ~= not options.our_key then
+		return nil, "--our-certificate and --our-key belong together"
+	end
+	local address, port = host_and_port((options.listen or ""):find "^%d+$" and ANY .. ":" .. options.listen
+		or options.listen or "")
+	if not address then
+		return nil, "--callback needs --listen PORT"
+	end
+	local callback = require "xmpp_tls_policy.audit.callback"
+	return function (point)
+		return callback.examine(point, {
+			address = address, port = port, certificate = options.our_certificate, key = options.our_key,
+		})
+	end
+end
+
+-- The fields of all endpoints, nil, and the `callback` of audit.run; or nil and a message.
 local function fields_of(options)
 	local trust, trust_problem = require "xmpp_tls_policy.audit.certificates".authorities(options.authorities)
 	if not trust then
@@ -103,7 +134,11 @@ local function fields_of(options)
 	if not expected then
 		return nil, problem
 	end
-	return { timeout = options.timeout, trust = trust, expected = expected }
+	local callback, callback_problem = callback_of(options)
+	if callback_problem then
+		return nil, callback_problem
+	end
+	return { timeout = options.timeout, trust = trust, expected = expected, from = options.callback }, nil, callback
 end
 
 -- The report of --compare, nil without it; or nil and a message.
@@ -171,7 +206,7 @@ end
 -- ---- the run -----------------------------------------------------------------------------
 
 -- Audits the domains. Returns the report.
-local function report_of(domains, discover, fields, options, out)
+local function report_of(domains, discover, fields, callback, options, out)
 	local audit = require "xmpp_tls_policy.audit.audit"
 	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
 	local progress, remove_progress = progress_of(domains, out)
@@ -179,7 +214,7 @@ local function report_of(domains, discover, fields, options, out)
 	local results = require "xmpp_tls_policy.audit.tasks".run(function ()
 		return audit.run(domains, {
 			discover = discover, jobs = options.jobs, connections = options.connections, endpoint = fields,
-			progress = progress,
+			progress = progress, callback = callback,
 		})
 	end)
 	remove_progress()
@@ -214,7 +249,7 @@ local function deliver(contents, path, out)
 end
 
 function command.run(options, out)
-	local domains, discover, fields, problem
+	local domains, discover, fields, callback, problem
 	local old, old_problem = old_report_of(options)
 	problem = old_problem
 	if not problem then
@@ -224,10 +259,10 @@ function command.run(options, out)
 		discover, problem = discovery_of(options)
 	end
 	if discover then
-		fields, problem = fields_of(options)
+		fields, problem, callback = fields_of(options)
 	end
 	if fields then
-		local made = report_of(domains, discover, fields, options, out)
+		local made = report_of(domains, discover, fields, callback, options, out)
 		local delivered
 		delivered, problem = deliver(writers[options.format](made, out, options.output), options.output, out)
 		if delivered then
