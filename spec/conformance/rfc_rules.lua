@@ -129,6 +129,13 @@ local rows = {
 	{ "rfc8657.3.accounturi", "a property with accounturi permits the issuer only for that account" },
 
 	-- Domain names and addresses
+	{ "rfc6120.3.2.2.fallback",
+		"a domain without SRV records has its services at its own addresses, ports 5222 and 5269" },
+	{ "rfc8659.3.climbs-to-the-nearest",
+		"the CAA records that concern a domain are its own, or those of the nearest domain above it that has some" },
+	{ "rfc9266.2.needs-extended-master-secret",
+		"before TLS 1.3, tls-exporter needs the extended master secret" },
+	{ "rfc9266.3.no-tls-unique", "tls-unique is not defined for TLS 1.3" },
 	{ "rfc5952.4.short-form",
 		"an IPv6 address is written without leading zeros, and \"::\" stands for its longest run of them" },
 	{ "rfc1035.2.3.4.lengths", "a label has at most 63 characters, a name at most 253 when written out" },

@@ -128,19 +128,21 @@ report.shapes = {
 
 ---- Endpoints -----------------------------------------------------------------
 
--- The last parts of the names that observations.lua has as "NAME.*", without those that only --callback makes.
-local parts = {
-	["version.*"] = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" },
-	["certificate.*"] = { "trusted", "complete", "ordered", "domain", "key", "signature", "usages", "days_left" },
-	["client.*"] = {},
-}
+-- The last parts of the names that observations.lua has as "NAME.*".
+local parts = { ["version.*"] = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } }
+
+-- What is only observed if the audit was asked to, or if the domain's DNS has records about it.
+local function is_optional(name)
+	return name:find "^client%." or name:find "^certificate%.caa" or name:find "^certificate%.tlsa"
+		or name == "certificate.expected" or name == "certificate.same"
+end
 
 -- The observations, and each that no probe made, with the reason.
 local function completed(given, reason)
 	local observed = copy(given or {})
 	for name in pairs(observations.statements) do
 		local prefix = name:match "^(.*)%*$"
-		for _, part in ipairs(parts[name] or { "" }) do
+		for _, part in ipairs(is_optional(name) and {} or parts[name] or { "" }) do
 			local full = (prefix or name) .. part
 			observed[full] = observed[full] or observations.untested(reason or "no probe reported it")
 		end

@@ -99,6 +99,7 @@ describe("the probes of TLS", function ()
 				["suites.aead"] = true, ["suites.forward_secret"] = true, ["suites.accepted"] = true,
 				["suites.server_chooses"] = true, ["dhe.bits"] = false,
 				["groups.accepted"] = true, ["groups.hybrid"] = false, ["groups.server_chooses"] = true,
+				["suites.complete"] = true, ["groups.complete"] = true, ["groups.short"] = false,
 				compression = false, ["renegotiation.secure"] = true, ["renegotiation.client"] = false,
 				extended_master_secret = true,
 				["resumption.session_id"] = false, ["resumption.ticket_tls12"] = false, ["resumption.tls13"] = false,
@@ -145,6 +146,8 @@ describe("the probes of TLS", function ()
 		-- The lists end before the audit makes too many connections.
 		assert.is_true(endpoint.connections <= 35, endpoint.connections)
 		assert.matches("more may be", observed["suites.accepted"].evidence)
+		assert_seen({ ["suites.complete"] = false }, observed)
+		assert.matches("^more suites may be accepted: ", observed["suites.complete"].evidence)
 	end)
 
 	it("see what else GnuTLS can do", function ()
@@ -164,6 +167,30 @@ describe("the probes of TLS", function ()
 		assert.same({ "secp384r1" }, observed["groups.accepted"].value)
 		assert.is_true(endpoint.connections <= 35, endpoint.connections)
 		assert.is_true(endpoint.seconds < 2, endpoint.seconds)
+	end)
+
+	it("see short curves, which TLS 1.3 does not have", function ()
+		local server = openssl { "-groups", "P-256:P-224:P-192", "-cipher", "DEFAULT:@SECLEVEL=0" }
+		local observed = probe_run.on({ port = server.port }, { "versions", "short_curves" })
+		assert_seen({ ["version.TLSv1.3"] = true, ["groups.short"] = true }, observed)
+		assert.same({ "secp192r1", "secp224r1" }, observed["groups.short"].value)
+		assert.equal("TLSv1.2 accepts the curves secp192r1, secp224r1", observed["groups.short"].evidence)
+
+		observed = probe_run.on({ port = openssl({ "-tls1_3" }).port }, { "versions", "short_curves" })
+		assert_seen({ ["groups.short"] = false }, observed)
+		-- No suite of ECDHE, no curve.
+		observed = probe_run.on({ port = openssl({ "-tls1_2", "-cipher", "AES128-GCM-SHA256" }).port },
+			{ "versions", "short_curves" })
+		assert_seen({ ["groups.short"] = false }, observed)
+	end)
+
+	it("say of short curves that they were not tested when nobody answers", function ()
+		local observed = {}
+		for _, version in ipairs { "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } do
+			observed["version." .. version] = observations.untested "timed out"
+		end
+		require "xmpp_tls_policy.audit.probes.short_curves".run({}, observed)
+		assert.same({ reason = "no version of TLS was accepted" }, observed["groups.short"])
 	end)
 
 	it("see whose order of groups decides", function ()

@@ -236,15 +236,29 @@ local function words_of_gap(list)
 	return list.complete and "" or (" (more may be: %s)"):format(list.reason)
 end
 
+-- Whether lists have all that the server accepts. `what`: "suites".
+local function observe_complete(lists, what)
+	local reason
+	for _, list in ipairs(lists) do
+		reason = reason or not list.complete and (list.reason or "the audit makes no more connections")
+	end
+	if not lists[1] then
+		return observations.untested "no version of TLS was accepted"
+	end
+	return observations.made(not reason, reason and ("more %s may be accepted: %s"):format(what, reason)
+		or "the server refused all others")
+end
+
 local function observe_suites(observed, found)
-	local value, sentences = {}, {}
+	local value, sentences, lists = {}, {}, {}
 	for _, version in ipairs { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3" } do
 		local list = found.suites[version]
 		if list then
-			value[version] = list.accepted
+			lists[#lists + 1], value[version] = list, list.accepted
 			sentences[#sentences + 1] = ("%s: %s%s"):format(version, table.concat(list.accepted, ", "), words_of_gap(list))
 		end
 	end
+	observed["suites.complete"] = observe_complete(lists, "suites")
 	observed["suites.accepted"] = sentences[1] and observations.made(true, table.concat(sentences, "; "), value)
 		or observations.untested "no version of TLS was accepted"
 end
@@ -285,6 +299,7 @@ local function observe_hybrid(endpoint, observed, list)
 end
 
 local function observe_groups(observed, list)
+	observed["groups.complete"] = observe_complete({ list }, "groups")
 	observed["groups.accepted"] = list and observations.made(true,
 		table.concat(list.accepted, ", ") .. words_of_gap(list), list.accepted)
 		or observations.untested "no group was chosen"
