@@ -5,11 +5,13 @@ local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
-local preferences = { name = "preferences", after = { "versions", "classes", "names", "resumption" } }
+local preferences = {
+	name = "preferences",
+	after = { "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "names", "resumption" },
+}
 
--- No more connections are made for the lists when the endpoint has made so many. A few follow for the
--- order, and for the probes of streams.
-local MOST_CONNECTIONS = 30
+-- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
+local MOST_CONNECTIONS = 35
 
 local function has_room(endpoint)
 	return endpoint.connections < MOST_CONNECTIONS
