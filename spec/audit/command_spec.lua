@@ -6,7 +6,7 @@ local run = require "support.command_run"
 
 describe("xmpp-tls-policy audit", function ()
 	local servers = prosody.group()
-	local authority, lax, strict
+	local authority, lax, strict, listening
 
 	setup(function ()
 		authority = pki.authority()
@@ -15,7 +15,8 @@ describe("xmpp-tls-policy audit", function ()
 			c2s_require_encryption = false, s2s_require_encryption = false, allow_unencrypted_plain_auth = true,
 			ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" },
 		} }
-		strict = servers.start { hosts = hosts, with_policy = true }
+		listening = prosody.free_ports(1)[1]
+		strict = servers.start { hosts = hosts, with_policy = true, routes = { ["our.test"] = { s2s = listening } } }
 	end)
 
 	teardown(function ()
@@ -72,6 +73,17 @@ describe("xmpp-tls-policy audit", function ()
 		local status, written = audit(strict, "c2s", "--expect-key", ("0"):rep(64))
 		assert.equal(1, status)
 		assert.truthy(written:find("the certificate is none of those that were expected", 1, true), written)
+	end)
+
+	it("audits the server as a client", function ()
+		local _, written = audit(strict, "s2s", "--callback", "our.test", "--listen", "127.0.0.1:" .. listening,
+			"--format", "json")
+		local client = json.decode(written).domains[1].client
+		assert.is_true(client.observations["client.calls_back"].seen, client.observations["client.calls_back"].reason)
+		assert.is_true(client.observations["client.aborts_without_starttls"].seen)
+		for _, clause in ipairs(client.clauses) do
+			assert.not_equal("broken", clause.result, clause.id .. ": " .. clause.sentence)
+		end
 	end)
 
 	it("writes a file in one step", function ()

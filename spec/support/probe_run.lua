@@ -35,6 +35,31 @@ function probe_run.within(fields, names)
 	return observed, endpoint
 end
 
+-- Runs all of them on an endpoint, as a task, side by side as far as none needs another's observations.
+function probe_run.side_by_side(endpoint, observed)
+	local done, waiting, functions = {}, {}, {}
+	for index, name in ipairs(probe_run.names) do
+		local probe = require("xmpp_tls_policy.audit.probes." .. name)
+		functions[index] = function ()
+			for _, other in ipairs(probe.after or {}) do
+				while not done[other] do
+					tasks.wait(function (resume)
+						waiting[#waiting + 1] = resume
+					end)
+				end
+			end
+			probe.run(endpoint, observed)
+			done[probe.name] = true
+			local woken = waiting
+			waiting = {}
+			for _, resume in ipairs(woken) do
+				resume()
+			end
+		end
+	end
+	tasks.all(functions)
+end
+
 -- The same, outside of tasks.
 function probe_run.on(fields, names)
 	return tasks.run(function ()

@@ -23,7 +23,12 @@ local function run_probes(list, point, observed, progress)
 					end)
 				end
 			end
-			probe.run(point, observed)
+			-- A fault of ours at one endpoint does not end the audit of all others.
+			local _, fault = tasks.guarded(probe.run, point, observed)
+			if fault then
+				point.faults = point.faults or {}
+				table.insert(point.faults, ("the probe %s failed: %s"):format(probe.name, fault))
+			end
 			done[probe.name] = true
 			progress(point, probe)
 			local woken = waiting
@@ -46,14 +51,14 @@ local function begin(list, point, observed, progress)
 		connection:close()
 	end
 	run_probes({ list[1] }, point, observed, progress)
-	local offered = observed["starttls.offered"]
+	local offered = observed["starttls.offered"] or {}
 	if not point.direct then
 		return offered.seen == false and "STARTTLS is not offered" or offered.reason
 	end
 end
 
 --- Audits one endpoint (endpoint.lua) with `list`, probes. `progress`: called with the endpoint and a probe that
--- is done. Returns what report.of takes for an endpoint.
+-- is done. Returns what report.of takes for an endpoint, and `faults`: nil, or the messages of our errors.
 function audit.endpoint(point, list, progress)
 	local began, observed = tasks.now(), {}
 	local reason = begin(list, point, observed, progress)
@@ -65,11 +70,14 @@ function audit.endpoint(point, list, progress)
 		run_probes(others, point, observed, progress)
 		reason = point:limit_message()
 	end
+	if point.faults then
+		reason = "a fault of this program: " .. point.faults[1]:match "[^\n]*"
+	end
 	point:close()
 	return {
 		service = point.service, direct = point.direct, host = point.host, address = point.address, port = point.port,
 		connections = point.connections, seconds = tasks.now() - began, reached = point:is_reached(), reason = reason,
-		observations = observed, certificate = point.certificate,
+		observations = observed, certificate = point.certificate, faults = point.faults,
 	}
 end
 
@@ -88,22 +96,46 @@ local function compare_certificates(results)
 	end
 end
 
+-- An endpoint with the fields that discovery found and those for all endpoints.
+local function new_endpoint(options, found, places)
+	local fields = { places = places }
+	for _, given in ipairs { found, options.endpoint } do
+		for name, value in pairs(given) do
+			fields[name] = value
+		end
+	end
+	return endpoint.new(fields)
+end
+
+-- What `callback` observes of a domain's server as a client, at the first endpoint for servers that was reached;
+-- nil without one.
+local function examine_client(options, found, results, places)
+	for index, result in ipairs(results) do
+		if result.service == "s2s" and result.reached then
+			-- One listener serves all domains, one after the other.
+			options.turn:take()
+			local observed = options.callback(new_endpoint(options, found.endpoints[index], places))
+			options.turn:give()
+			return { observations = observed }
+		end
+	end
+end
+
 local function audit_domain(domain, options, places)
 	local found, results, functions = options.discover(domain), {}, {}
 	local progress = options.progress
 	progress.begins(domain, #found.endpoints)
 	for index, fields in ipairs(found.endpoints) do
 		functions[index] = function ()
-			for name, value in pairs(options.endpoint) do
-				fields[name] = value
-			end
-			fields.places = places
-			results[index] = audit.endpoint(endpoint.new(fields), options.probes, progress.probed)
+			results[index] = audit.endpoint(new_endpoint(options, fields, places), options.probes, progress.probed)
 		end
 	end
 	tasks.all(functions)
 	compare_certificates(results)
-	local result = { domain = domain, dns = found.dns, reason = found.reason, endpoints = results }
+	local result = {
+		domain = domain, dns = found.dns, reason = found.reason, endpoints = results,
+		client = options.callback and examine_client(options, found, results, places) or nil,
+	}
 	progress.ends(result)
 	return result
 end
@@ -117,6 +149,7 @@ local silent = { begins = function () end, probed = function () end, ends = func
 --   connections  connections at a time, over all domains (default: 8)
 --   endpoint     more fields for each endpoint (endpoint.new, probes/certificate.lua), or nil
 --   probes       default: all
+--   callback     function(endpoint for servers) -> observations of the server as a client, or nil
 --   progress     { begins = function(domain, number of endpoints), probed = function(endpoint, probe),
 --                ends = function(result) }, or nil
 -- Returns what report.of takes for each domain, in the order of `domains`.
@@ -125,6 +158,7 @@ function audit.run(domains, options)
 	for name, value in pairs(options) do
 		all[name] = value
 	end
+	all.turn = connection_places.new(1)
 	local places, results, functions = connection_places.new(all.connections), {}, {}
 	for index, domain in ipairs(domains) do
 		functions[index] = function ()

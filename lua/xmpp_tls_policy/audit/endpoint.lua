@@ -28,7 +28,7 @@ local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 --   address      IPv4 or IPv6, as text
 --   port
 --   server_name  for SNI (default: the domain)
---   from         our domain, in stream headers (optional)
+--   from         our domain, in the headers of streams between servers (optional)
 --   timeout      seconds for each wait (default 10)
 --   time_limit   seconds for all of it (default 120)
 --   places       connection_places that several endpoints share (default: 8 places of its own)
@@ -85,7 +85,8 @@ end
 function methods:open_stream(transport, options)
 	options = options or {}
 	local deadline, stream = self:deadline(), xml_stream.new(transport)
-	local attributes = { to = options.to or self.domain, from = options.from or self.from }
+	local from = options.from or self.service == "s2s" and self.from or nil
+	local attributes = { to = options.to or self.domain, from = from }
 	local written, failed = stream:open(self.service, attributes, deadline)
 	if not written then
 		return nil, failed, "the connection was " .. failed

@@ -79,7 +79,18 @@ observations.statements = {
 	["certificate.caa_issuer"] = "CAA permits the authority that issued the certificate",
 	["certificate.caa_account"] = "CAA permits each issuer only for one account (accounturi)",
 	-- The server as a client (callback.lua).
-	["client.*"] = "see callback.lua",
+	["client.calls_back"] = "asked for dialback by a domain of ours, the server connects to it",
+	["client.hello"] = "its ClientHello was seen (value: { versions, suites, groups, key_shares, compressions, alpn, "
+		.. "server_name })",
+	["client.version.*"] = "its ClientHello offers this version (SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)",
+	["client.sni"] = "its ClientHello has our domain as server name",
+	["client.ignores_required"] = "it begins TLS although our offer of STARTTLS does not say <required/>",
+	["client.aborts_without_starttls"] = "it ends the stream, and sends nothing more, where we offer no STARTTLS",
+	["client.attempts_without_starttls"] = "it sends <starttls/> where we offer no STARTTLS",
+	["client.accepts_valid"] = "it goes on, with dialback, on a stream with a valid certificate of ours",
+	["client.accepts_self_signed"] = "it does so with a certificate that is self-signed",
+	["client.accepts_expired"] = "it does so with one that is self-signed and has expired",
+	["client.accepts_wrong_name"] = "it does so with one that is self-signed and for another domain",
 }
 
 --- The statement of a name; nil of a name that is none of ours.

@@ -33,6 +33,11 @@ function command.define(parser)
 		:count "*":target "keys"
 	parser:option("--expect-certificate", "A file with a certificate that a server may show (repeatable).")
 		:count "*":target "certificates"
+	parser:option("--callback", "A domain of yours: ask each server to connect to it, and audit the server as a client.")
+	parser:option("--listen", "With --callback: PORT or ADDRESS:PORT where the server finds that domain.")
+		:argname "<port>"
+	parser:option("--our-certificate", "With --callback: a valid certificate of that domain (PEM).")
+	parser:option("--our-key", "With --callback: the key of that certificate (PEM).")
 	parser:option("--authorities", "A file with the authorities to trust (PEM) instead of the system's.")
 	parser:option("--resolver", "A name server to ask, ADDRESS or ADDRESS@PORT, instead of the system's (repeatable).")
 		:count "*":target "resolvers"
@@ -93,7 +98,33 @@ local function discovery_of(options)
 	return discovery.by_dns(resolver, { ipv4 = not options.ipv6, ipv6 = not options.ipv4 })
 end
 
--- The fields of all endpoints; or nil and a message.
+-- All addresses of IPv4.
+local ANY = "0.0.0.0"
+
+-- The `callback` of audit.run, nil without --callback; or nil and a message.
+local function callback_of(options)
+	if not options.callback then
+		return nil, (options.listen or options.our_certificate or options.our_key)
+			and "--listen, --our-certificate and --our-key belong to --callback" or nil
+	elseif not require "xmpp_tls_policy.core".domain_name(options.callback) then
+		return nil, "--callback takes a domain"
+	elseif not options.our_certificate ~= not options.our_key then
+		return nil, "--our-certificate and --our-key belong together"
+	end
+	local address, port = host_and_port((options.listen or ""):find "^%d+$" and ANY .. ":" .. options.listen
+		or options.listen or "")
+	if not address then
+		return nil, "--callback needs --listen PORT"
+	end
+	local callback = require "xmpp_tls_policy.audit.callback"
+	return function (point)
+		return callback.examine(point, {
+			address = address, port = port, certificate = options.our_certificate, key = options.our_key,
+		})
+	end
+end
+
+-- The fields of all endpoints, nil, and the `callback` of audit.run; or nil and a message.
 local function fields_of(options)
 	local trust, trust_problem = require "xmpp_tls_policy.audit.certificates".authorities(options.authorities)
 	if not trust then
@@ -103,7 +134,29 @@ local function fields_of(options)
 	if not expected then
 		return nil, problem
 	end
-	return { timeout = options.timeout, trust = trust, expected = expected }
+	local callback, callback_problem = callback_of(options)
+	if callback_problem then
+		return nil, callback_problem
+	end
+	return { timeout = options.timeout, trust = trust, expected = expected, from = options.callback }, nil, callback
+end
+
+-- The report of --compare, nil without it; or nil and a message.
+local function old_report_of(options)
+	if not options.compare then
+		return nil
+	end
+	local file, problem = io.open(options.compare)
+	if not file then
+		return nil, problem
+	end
+	local contents, failure = file:read "*a"
+	file:close()
+	if not contents then
+		return nil, ("%s: %s"):format(options.compare, failure)
+	end
+	local old, fault = require "xmpp_tls_policy.audit.report_json".decode(contents)
+	return old, not old and ("%s: %s"):format(options.compare, fault) or nil
 end
 
 -- Writes a file in one step, so that nobody reads half of it. Returns true, or nil and a message.
@@ -134,6 +187,9 @@ local writers = {
 	html = function (made)
 		return require "xmpp_tls_policy.audit.report_html".of(made)
 	end,
+	metrics = function (made)
+		return require "xmpp_tls_policy.audit.report_metrics".of(made)
+	end,
 }
 
 -- The `progress` of audit.run, and a function that removes it from the terminal.
@@ -150,7 +206,7 @@ end
 -- ---- the run -----------------------------------------------------------------------------
 
 -- Audits the domains. Returns the report.
-local function report_of(domains, discover, fields, options, out)
+local function report_of(domains, discover, fields, callback, options, out)
 	local audit = require "xmpp_tls_policy.audit.audit"
 	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
 	local progress, remove_progress = progress_of(domains, out)
@@ -158,11 +214,36 @@ local function report_of(domains, discover, fields, options, out)
 	local results = require "xmpp_tls_policy.audit.tasks".run(function ()
 		return audit.run(domains, {
 			discover = discover, jobs = options.jobs, connections = options.connections, endpoint = fields,
-			progress = progress,
+			progress = progress, callback = callback,
 		})
 	end)
 	remove_progress()
+	for _, domain in ipairs(results) do
+		for _, endpoint in ipairs(domain.endpoints) do
+			for _, fault in ipairs(endpoint.faults or {}) do
+				out.warn(("%s: please report this: %s"):format(domain.domain, fault))
+			end
+		end
+	end
 	return require "xmpp_tls_policy.audit.report".of(policy, time, results)
+end
+
+-- Says what has changed since an old report (nil: none was given): below the text, and otherwise as warnings, so that
+-- the result stays what its format says.
+local function say_changes(old, made, options, out)
+	if not old then
+		return
+	end
+	local compare = require "xmpp_tls_policy.audit.report_compare"
+	local found = compare.of(old, made)
+	if options.format == "text" and not options.output then
+		local screen = out.terminal and out.terminal "stdout" or {}
+		out.write("\n" .. compare.text(found, { colours = screen.colours }))
+	else
+		for line in compare.text(found):gmatch "[^\n]+" do
+			out.warn(line)
+		end
+	end
 end
 
 -- Prints a text, or writes it to a file. Returns true, or nil and a message.
@@ -175,19 +256,24 @@ local function deliver(contents, path, out)
 end
 
 function command.run(options, out)
-	local domains, discover, fields, problem
-	domains, problem = domains_of(options)
+	local domains, discover, fields, callback, problem
+	local old, old_problem = old_report_of(options)
+	problem = old_problem
+	if not problem then
+		domains, problem = domains_of(options)
+	end
 	if domains then
 		discover, problem = discovery_of(options)
 	end
 	if discover then
-		fields, problem = fields_of(options)
+		fields, problem, callback = fields_of(options)
 	end
 	if fields then
-		local made = report_of(domains, discover, fields, options, out)
+		local made = report_of(domains, discover, fields, callback, options, out)
 		local delivered
 		delivered, problem = deliver(writers[options.format](made, out, options.output), options.output, out)
 		if delivered then
+			say_changes(old, made, options, out)
 			return require "xmpp_tls_policy.audit.report".exit_status(made)
 		end
 	end

@@ -95,6 +95,25 @@ describe("an audit", function ()
 		assert.matches("^the server limits connections", endpoint.reason)
 	end)
 
+	it("goes on after a fault of ours, and says so", function ()
+		for where, fail in pairs {
+			["in a probe"] = function () error "of ours" end,
+			["in a task of a probe"] = function ()
+				tasks.all { function () tasks.sleep(0.001) end, function () tasks.sleep(0.001) error "of ours" end }
+			end,
+		} do
+			local results = run(nil, { first(true), { name = "bad", run = fail }, { name = "good", after = { "bad" },
+				run = function (_, observed) observed.alpn = observations.made(false, "none") end } },
+				{ domains = { "a.test", "b.test" } })
+			for _, result in ipairs(results) do
+				local endpoint = result.endpoints[1]
+				assert.matches("^a fault of this program: the probe bad failed: .*of ours$", endpoint.reason, nil, nil, where)
+				assert.matches("stack traceback", endpoint.faults[1])
+				assert.is_false(endpoint.observations.alpn.seen)
+			end
+		end
+	end)
+
 	it("has at most so many domains, and so many connections, at a time", function ()
 		local now, most = 0, 0
 		local domains = {}
@@ -160,6 +179,36 @@ describe("an audit", function ()
 		assert.is_false(made.seen)
 		made = same("aa", nil)
 		assert.is_nil(made.seen)
+	end)
+
+	it("asks one server at a time to call back, at an endpoint for servers that was reached", function ()
+		local now, most, asked = 0, 0, {}
+		local results = scripted.run(scripted.drain, function (port)
+			return audit.run({ "a.test", "b.test", "c.test" }, {
+				probes = { first(true) },
+				discover = function (domain)
+					local list = {}
+					for index, service in ipairs(domain == "c.test" and { "c2s" } or { "c2s", "s2s", "s2s" }) do
+						list[index] = { domain = domain, service = service, host = "host", address = "127.0.0.1", port = port,
+							timeout = 10 }
+					end
+					return { endpoints = list }
+				end,
+				endpoint = { from = "our.test" },
+				callback = function (point)
+					now = now + 1
+					most = math.max(most, now)
+					asked[#asked + 1] = ("%s %s %s"):format(point.service, point.domain, point.from)
+					tasks.sleep(0.01)
+					now = now - 1
+					return { ["client.calls_back"] = observations.made(true, "it did") }
+				end,
+			})
+		end)
+		table.sort(asked)
+		assert.same({ 1, { "s2s a.test our.test", "s2s b.test our.test" } }, { most, asked })
+		assert.is_true(results[1].client.observations["client.calls_back"].seen)
+		assert.is_nil(results[3].client)
 	end)
 
 	it("reports its progress", function ()

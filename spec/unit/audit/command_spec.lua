@@ -13,6 +13,11 @@ describe("the command audit", function ()
 		["--connect needs --service"] = { "a.test", "--connect", "host:5222" },
 		["--connect audits one endpoint of one domain"] = { "a.test", "b.test", "--connect", "h:1", "--service", "c2s" },
 		["--service and --direct belong to --connect"] = { "a.test", "--direct" },
+		["--callback needs --listen PORT"] = { "a.test", "--callback", "our.test" },
+		["--callback takes a domain"] = { "a.test", "--callback", "a b", "--listen", "5269" },
+		["--listen, --our-certificate and --our-key belong to --callback"] = { "a.test", "--listen", "5269" },
+		["--our-certificate and --our-key belong together"] = { "a.test", "--callback", "our.test", "--listen", "5269",
+			"--our-key", "/none" },
 		["/none: No such file or directory"] = { "--file", "/none" },
 		["the file of trust anchors, /none, cannot be read"] = { "a.test", "--trust-anchors", "/none" },
 		['"x" is no SHA-256 digest: 64 hexadecimal digits are needed'] = { "a.test", "--expect-key", "x" },
@@ -38,6 +43,33 @@ describe("the command audit", function ()
 				assert.truthy(warned:find(number .. " is no positive number", 1, true), warned)
 			end
 		end
+	end)
+
+	it("makes metrics", function ()
+		local _, written = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--format", "metrics")
+		assert.truthy(written:find('domain="a.test"', 1, true), written)
+	end)
+
+	it("says what has changed since an old report: below the text, and beside other formats", function ()
+		local _, first = run("audit", "a.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--format", "json")
+		local path = pki.write(first, ".json")
+		local arguments = { "audit", "b.test", "--connect", "127.0.0.1:1", "--service", "c2s", "--compare", path }
+		local _, written, warned = run((unpack or table.unpack)(arguments))
+		assert.matches("\nSince [^\n]*\n[^\n]*b.test: a new domain[^\n]*\n[^\n]*a.test: no longer audited\n$", written)
+		assert.equal("", warned)
+		arguments[#arguments + 1], arguments[#arguments + 2] = "--format", "json"
+		_, written, warned = run((unpack or table.unpack)(arguments))
+		assert.matches("^{.*}\n$", written)
+		assert.matches("^Since .*b.test: a new domain.*a.test: no longer audited$", warned)
+	end)
+
+	it("says that an old report cannot be read", function ()
+		local status, _, warned = run("audit", "a.test", "--compare", "/none")
+		assert.same({ 64, "/none: No such file or directory" }, { status, warned })
+		local path = pki.write("{}", ".json")
+		status, _, warned = run("audit", "a.test", "--compare", path)
+		assert.equal(64, status)
+		assert.equal(path .. ": schema nil; this version reads schema 1", warned)
 	end)
 
 	it("says that nobody could be reached, with exit status 2", function ()

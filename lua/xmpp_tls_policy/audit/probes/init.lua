@@ -4,7 +4,10 @@
 --   run     function(endpoint, observed): adds its observations to `observed` (see observations.lua). Each of
 --           its observations is there afterwards, made or untested.
 -- The first one is alone at its endpoint: it shows whether the endpoint answers at all.
-local names = { "stream", "certificate", "sasl", "pipelined" }
+local names = {
+	"stream", "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "names", "resumption",
+	"preferences",
+}
 
 local probes = {}
 for index, name in ipairs(names) do

@@ -5,11 +5,13 @@ local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
-local preferences = { name = "preferences", after = { "versions", "classes", "names", "resumption" } }
+local preferences = {
+	name = "preferences",
+	after = { "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "names", "resumption" },
+}
 
--- No more connections are made for the lists when the endpoint has made so many. A few follow for the
--- order, and for the probes of streams.
-local MOST_CONNECTIONS = 30
+-- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
+local MOST_CONNECTIONS = 35
 
 local function has_room(endpoint)
 	return endpoint.connections < MOST_CONNECTIONS
@@ -159,7 +161,7 @@ local function observe_order(orders, what)
 			sentences[#sentences + 1] = ("%s: chose %s of %s"):format(order.version, order.choice,
 				table.concat(reversed(names), ", "))
 		else
-			reason = order.reason
+			reason = order.reason or ("the server's choice has no %s"):format(what)
 		end
 		if kept ~= nil then
 			seen = kept and seen ~= false

@@ -245,8 +245,13 @@ function resumption.run(endpoint, observed)
 		function () run_tickets(endpoint, observed) end,
 		function () run_tls13(endpoint, observed) end,
 	}
-	if not observed["resumption.unclean_close"] then
-		observed["resumption.unclean_close"] = observations.untested "no session was resumed"
+	local by_id, in_tls13 = observed["resumption.session_id"], observed["resumption.tls13"]
+	if observed["resumption.unclean_close"] then
+		return
+	elseif by_id.seen == false and in_tls13.seen == false then
+		observed["resumption.unclean_close"] = observations.made(false, "no session is resumed, after whatever end")
+	else
+		observed["resumption.unclean_close"] = observations.untested(by_id.reason or in_tls13.reason)
 	end
 end
 
