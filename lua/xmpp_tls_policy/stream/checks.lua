@@ -274,9 +274,10 @@ end
 --- The refusal of a pair at a moment, or nil. Another module may end the stream meanwhile, or its
 -- peer: the caller has to look.
 function methods:refusal_at(moment, stream, pair)
-	for _, check in ipairs(moments[moment]) do
-		local refusal = check(self, stream, pair)
-		if refusal or self._server.is_destroyed(stream.session) then
+	local of_moment, is_destroyed = moments[moment], self._server.is_destroyed
+	for index = 1, #of_moment do
+		local refusal = of_moment[index](self, stream, pair)
+		if refusal or is_destroyed(stream.session) then
 			return refusal
 		end
 	end
