@@ -45,7 +45,9 @@ end
 function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
-	if not stream then
+	if stream and stream.server == server then
+		return stream
+	elseif not stream then
 		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
@@ -361,7 +363,7 @@ local function judge_header(self, stream, own)
 		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
 		stream.certificate_checked_on, stream.certificate_policy = connection, own
 		moment = "certificate_checked"
-	elseif is_before_tls(server, session, stream) or self._checks:is_client_judged(stream, stream:host(), own) then
+	elseif is_before_tls(server, session, stream) then
 		return false
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
@@ -391,7 +393,8 @@ local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
 	local role = stream.role
 	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
-	if leads and role == "c2s" and not element.attr.to and is_before_tls(server, session, stream) then
+	if leads and not element.attr.to and is_before_tls(server, session, stream)
+		and (role == "c2s" or not server.connection(session)) then
 		return true
 	end
 	local host = stream:host()

@@ -71,11 +71,13 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		local stream = stream_of(session)
 		if not sessions.is_secure(session) and not (stream and stream.facts) then
 			return false
-		elseif admission:is_asked_of_others(sessions.host(session)) then
+		end
+		local own = sessions.host(session)
+		if admission:is_asked_of_others(own) then
 			return true
 		end
 		local target = admission:domain_of(to)
-		return target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
+		return target ~= nil and target ~= own and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
 	end
 
 	local function decide_on(element, session)
@@ -110,7 +112,7 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	local function stanza_out(element, session)
 		local attr = element.attr
 		if attr and is_known(admission, session.tls_policy_stream, "out", attr.from, attr.to)
-			or not active or not is_sent_stanza(element) then
+			or not active or not stanza_names[element.name] or not is_sent_stanza(element) then
 			return element
 		end
 		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)
