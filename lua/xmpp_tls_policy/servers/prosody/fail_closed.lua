@@ -249,7 +249,7 @@ local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate
 -- the failure or belongs to another host, by dialback (xep0220.1.2.pair-of-domains).
 local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
 	handlers[host] = function (event)
-		if is_closed(host) then
+		if not all_open and is_closed(host) then
 			refuse_session(event.session)
 			return false
 		end

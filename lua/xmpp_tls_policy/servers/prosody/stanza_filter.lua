@@ -21,9 +21,9 @@ local is_server = { s2sin = true, s2sout = true }
 local stanza_names = { message = true, presence = true, iq = true }
 local stanza_namespaces = { ["jabber:client"] = true, ["jabber:server"] = true }
 
+-- Whether an element with the name of a stanza is one.
 local function is_sent_stanza(element)
-	return is_stanza(element) and stanza_names[element.name]
-		and (not element.attr.xmlns or stanza_namespaces[element.attr.xmlns])
+	return is_stanza(element) and (not element.attr.xmlns or stanza_namespaces[element.attr.xmlns])
 end
 
 -- Needs nothing of ours, for when the admission failed.
@@ -110,9 +110,12 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 
 	local function stanza_out(element, session)
+		if not stanza_names[element.name] or not active then
+			return element
+		end
 		local attr = element.attr
 		if attr and is_known(admission, session.tls_policy_stream, "out", attr.from, attr.to)
-			or not active or not stanza_names[element.name] or not is_sent_stanza(element) then
+			or not is_sent_stanza(element) then
 			return element
 		end
 		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)
