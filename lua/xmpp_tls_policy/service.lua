@@ -57,7 +57,8 @@ function service.new(server, kept)
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.own_certificates = own_certificate_check.new {
-		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+		kept = kept.own_certificates,
 	}
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
