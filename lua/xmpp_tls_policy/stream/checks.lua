@@ -56,11 +56,11 @@ local function note_unobserved(self, code)
 end
 
 function checks.was_observed(self, stream)
-	if not stream:is_encrypted() then
+	if not self._server.is_secure(stream.session) then
 		return nil
 	end
 	local facts, message, code = stream:read_facts()
-	if not facts then
+	if not facts and stream:is_encrypted() then
 		note_unobserved(self, code)
 		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
 	end
