@@ -5,6 +5,7 @@
 
 static int push_held(lua_State *L, SSL *connection, int (*push)(lua_State *, SSL *))
 {
+	ERR_clear_error();
 	struct hold *hold = hold_push(L, NULL, connection);
 	int results = push(L, hold->connection);
 	hold_release(hold);
@@ -15,7 +16,6 @@ static int push_held(lua_State *L, SSL *connection, int (*push)(lua_State *, SSL
  * `push` still reads the connection after it has asked for Lua's memory. */
 static int push_of_luasec(lua_State *L, bool held, int (*push)(lua_State *, SSL *))
 {
-	ERR_clear_error();
 	lua_Integer descriptor = luasec_check_descriptor(L, 1);
 	if (descriptor < 0)
 		return push_failure(L, "closed", "the connection is closed");

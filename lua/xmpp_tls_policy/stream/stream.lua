@@ -6,7 +6,6 @@ local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 local stream = {}
 
 local methods = {}
-local metatable = { __index = methods }
 
 -- Adapter -> role -> metatable of its streams. Weak in both, as a reload makes another adapter.
 local classes = setmetatable({}, { __mode = "kv" })
@@ -20,7 +19,10 @@ local function class_of(server, role, contexts)
 	local name = role or "none"
 	if not of_server[name] then
 		local common = { server = server, role = role, contexts = contexts, _class = of_server }
-		of_server[name] = { __index = setmetatable(common, metatable) }
+		for method, action in pairs(methods) do
+			common[method] = action
+		end
+		of_server[name] = { __index = common }
 	end
 	return of_server[name]
 end
@@ -86,12 +88,6 @@ function methods:is_encrypted()
 		return false
 	end
 	return not self.tls_agreed or server.connection(session) ~= nil
-end
-
---- Whether no handshake is to be judged on the stream by now.
-function methods:is_before_tls()
-	local server, session = self.server, self.session
-	return not self.facts and not server.is_secure(session) and not server.is_destroyed(session)
 end
 
 -- Forgets the data of a connection.
