@@ -27,7 +27,7 @@ local function write_kind(page, given, kind)
 	page:add({ "no_compression" }, kind .. "_tls_compression: false")
 	page:add(given.met_by_suites, ("%s_ciphers: %q"):format(kind, given.cipher_string))
 	if given.dhparam and given.uses_dhe then
-		page:add({ "dhe" }, ("%s_dhfile: %q"):format(kind, given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("%s_dhfile: %q"):format(kind, given.dhparam))
 	end
 end
 

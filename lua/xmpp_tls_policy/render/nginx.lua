@@ -28,7 +28,7 @@ local function write(page, given)
 	page:add({ "groups" }, ("\tssl_ecdh_curve %s;"):format(table.concat(given.groups, ":")))
 	page:add({ "server_preference" }, "\tssl_prefer_server_ciphers on;")
 	if given.dhparam and given.uses_dhe then
-		page:add({ "dhe" }, ("\tssl_dhparam %s;"):format(given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("\tssl_dhparam %s;"):format(given.dhparam))
 	end
 	page:add({ "no_stateless_tickets" }, "\tssl_session_tickets off;")
 	page:add({ "session_ids" }, "\tssl_session_cache shared:xmpp:4m;")
