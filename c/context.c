@@ -63,8 +63,9 @@ static const char *option_string(lua_State *L, const char *name)
 
 static void check_options(lua_State *L)
 {
-	static const char *const known[] = { "role",    "certificate", "key",           "ca_file",
-					     "ca_path", "verify",      "openssl_cache", NULL };
+	static const char *const known[] = { "role",    "certificate",   "key",
+					     "ca_file", "ca_path",       "system_authorities",
+					     "verify",  "openssl_cache", NULL };
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
 		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -106,12 +107,13 @@ static void set_cache(lua_State *L, SSL_CTX *context)
 }
 
 /* context.new{ role = "server"|"client", certificate = path, key = path,
- * ca_file = path, ca_path = path, verify = "none"|"require", openssl_cache =
- * boolean }
- * The certificate file is PEM, with the chain after the certificate. By default, a client
- * verifies the chain (not the name), and a server asks for no certificate. With openssl_cache,
- * sessions are resumed from OpenSSL's own cache, for comparison with ours. Returns a Context, or
- * nil, message, code: "file", "parse", "mismatch", "tls". */
+ * ca_file = path, ca_path = path, system_authorities = boolean, verify = "none"|"require",
+ * openssl_cache = boolean }
+ * With system_authorities, those that OpenSSL is configured for count, too. The certificate file is
+ * PEM, with the chain after the certificate. By default, a client verifies the chain (not the
+ * name), and a server asks for no certificate. With openssl_cache, sessions are resumed from
+ * OpenSSL's own cache, for comparison with ours. Returns a Context, or nil, message, code: "file",
+ * "parse", "mismatch", "tls". */
 static int context_new(lua_State *L)
 {
 	check_options(L);
@@ -133,6 +135,8 @@ static int context_new(lua_State *L)
 		.ca_file = option_string(L, "ca_file"),
 		.ca_path = option_string(L, "ca_path"),
 	};
+	raw_getfield(L, 1, "system_authorities");
+	credentials.system_authorities = lua_toboolean(L, -1);
 	int failure = credentials_load(L, object->context, &credentials);
 	if (failure > 0)
 		return failure;
@@ -307,6 +311,24 @@ static int context_inspect(lua_State *L)
 	return 1;
 }
 
+/* context:verify(chain, time, anchors)
+ * Verifies a chain for a server: a list of Certificates in any order after the first, at `time`
+ * (UTC seconds), against the context's authorities, or against the list `anchors` of Certificates
+ * instead, which need be no roots. Does not look at names. Returns { verified = boolean,
+ * certificate = the first one, for certificate:matches (with the name constraints of a chain that
+ * is verified), path = list of the Certificates from the first to the authority, as far as it was
+ * found, faults = all that OpenSSL found, as a list of { kind, message, depth = index in path less
+ * 1 } }. kind: "expired", "not_yet_valid", "no_issuer" (neither sent nor an authority),
+ * "self_signed", "unknown_root", "purpose", "signature", "other". Or nil, message, code ("tls"). */
+static int context_verify(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	lua_Number time = luaL_checknumber(L, 3);
+	luaL_argcheck(L, time >= 0 && time <= 253402300799.0, 3, "no UTC seconds");
+	lua_settop(L, 4);
+	return chain_verify(L, context, 2, 4, time);
+}
+
 static int context_tostring(lua_State *L)
 {
 	struct context *object = luaL_checkudata(L, 1, CONTEXT_TYPE);
@@ -322,10 +344,15 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },       { "observe", context_observe },
-		{ "settings", context_settings }, { "release", context_release },
-		{ "disable", context_disable },   { "resume", context_resume },
-		{ "inspect", context_inspect },   { NULL, NULL },
+		{ "apply", context_apply },
+		{ "observe", context_observe },
+		{ "settings", context_settings },
+		{ "release", context_release },
+		{ "disable", context_disable },
+		{ "resume", context_resume },
+		{ "inspect", context_inspect },
+		{ "verify", context_verify },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

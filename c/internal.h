@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 4
+#define CORE_INTERFACE 5
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -172,6 +172,19 @@ void certificate_push_peer(lua_State *L, X509 *certificate, const STACK_OF(X509)
 /* Pushes an empty one. The caller puts a reference there, which is freed with it. */
 X509 **certificate_push_empty(lua_State *L);
 
+/* The X509 of the Certificate at `index`; raises an error for anything else and for a closed one.
+ * The Certificate keeps the reference. */
+X509 *certificate_check(lua_State *L, int index);
+
+/* ---- chain.c ----------------------------------------------------------- */
+
+/* Registers a type that it needs. */
+void chain_open(lua_State *L);
+
+/* Pushes the result of context:verify(). `sent`, `anchors`: indexes of lists of Certificates; the
+ * latter nil for the context's authorities. Returns the number of values. */
+int chain_verify(lua_State *L, SSL_CTX *context, int sent, int anchors, lua_Number time);
+
 /* ---- own_certificate.c ------------------------------------------------- */
 
 #define SECURITY_LEVEL_MAX 5 /* of OpenSSL's */
@@ -188,6 +201,7 @@ bool own_certificates_are_strong(SSL_CTX *context, char *message, size_t size);
 /* Paths of files, and of a directory; NULL: none. */
 struct credentials {
 	const char *certificate, *key, *ca_file, *ca_path;
+	bool system_authorities; /* those that OpenSSL finds by itself, too */
 };
 
 /* Loads them into the context. Returns 0, or 3 after push_failure: "file", "parse",
@@ -707,6 +721,11 @@ void callbacks_detach(SSL_CTX *context);
  * code. The facts stay when the connection fails later. Returns the number of values. */
 int facts_push(lua_State *L, SSL *connection);
 
+/* Pushes the key of these facts (observer.facts_key), one value, or nil, message, code. Needs no
+ * hold on the connection: Lua's memory is asked for when OpenSSL has been read. Returns the number
+ * of values. */
+int facts_push_key(lua_State *L, SSL *connection);
+
 /* ---- channel_binding.c ------------------------------------------------- */
 
 /* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
@@ -725,6 +744,14 @@ SSL_CTX *context_check(lua_State *L, int index);
 /* The role that the Context at `index` was made for: 's' server, 'c' client, 0 for an adopted
  * one, whose role is not known. */
 char context_role(lua_State *L, int index);
+
+/* ---- psk_binder.c ------------------------------------------------------ */
+
+/* core.psk_binder(session, hello)
+ * `session`: bytes of connection:insecure_session, of TLS 1.3; `hello`: a ClientHello message up to
+ * the list of binders, without it (rfc8446.4.2.11.2.binder). Pushes the binder, or nil, message,
+ * code ("parse", "tls"). Returns the number of values. */
+int psk_binder_push(lua_State *L);
 
 /* ---- connection.c ------------------------------------------------------ */
 

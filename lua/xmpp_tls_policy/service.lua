@@ -10,6 +10,7 @@ local new_closing = require "xmpp_tls_policy.stream.closing".new
 local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
+local ready_contexts = require "xmpp_tls_policy.stream.ready_contexts"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
@@ -31,7 +32,7 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
 -- own_certificates, outages, reports, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
@@ -50,12 +51,14 @@ function service.new(server, kept)
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
+	self.ready_contexts = ready_contexts.new { server = server, policies = self.policies, contexts = self.tls_contexts }
 	self._queue = work_queue.new { server = server }
 	self.reports = cutoff_reports.new {
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.own_certificates = own_certificate_check.new {
-		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+		kept = kept.own_certificates,
 	}
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
@@ -91,6 +94,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	self.ready_contexts:forget()
 	warn_of_unlocked(self)
 end
 

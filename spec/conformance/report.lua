@@ -50,7 +50,7 @@ local function entries_of(given, code, specs)
 	end
 	for id, clause in pairs(given.clauses) do
 		local paths = copy_without(code[id], given.lists_of_clauses)
-		if clause.settings or clause.judge or clause.supports then
+		if clause.settings or clause.judge or clause.supports or clause.own_certificate then
 			table.insert(paths, 1, given.clause_table)
 		end
 		entries[#entries + 1] = { id = id, statement = clause.statement, code = paths, specs = specs[id] or {} }

@@ -164,11 +164,21 @@ function methods:write(bytes, deadline)
 	return written, kind
 end
 
+--- Calls `call` when we close the connection.
+function methods:on_close(call)
+	self._on_close = call
+end
+
 --- Closes the connection. More than once is no error.
 function methods:close()
 	self._ended = self._ended or "closed"
 	close_handle(self._handle)
 	notify(self)
+	local call = self._on_close
+	self._on_close = nil
+	if call then
+		call()
+	end
 end
 
 return channel

@@ -60,8 +60,21 @@ observations.statements = {
 	["channel_binding.types"] = "types of channel binding are announced (value: version -> types)",
 	["channel_binding.unsuited"] = "a type is announced under a TLS version that does not have it (value: as above)",
 	-- The certificate.
-	["certificate.*"] = "see certificates.lua: trusted, complete, ordered, domain, key, signature, usages, "
-		.. "days_left, tlsa, caa, expected",
+	["certificate.trusted"] = "the chain is valid for servers and leads to a trusted authority",
+	["certificate.complete"] = "the issuer of every certificate was sent or is a trusted authority",
+	["certificate.ordered"] = "each certificate that was sent is issued by the next one",
+	["certificate.domain"] = "the certificate covers the domain for the service (value: its names { dns, srv, xmpp })",
+	["certificate.key"] = "the key of the certificate is known (value: { type, bits, curve })",
+	["certificate.signature"] = "no certificate is signed with SHA-1 or MD5 (value: the algorithms)",
+	["certificate.usages"] = "the certificate may be used for a server (value: its extended key usages)",
+	["certificate.days_left"] = "the certificate is valid now (value: { days, life = all its days, share = of it left })",
+	["certificate.same"] = "all endpoints of the domain show the same certificate (value: list of { sha256, where })",
+	["certificate.expected"] = "the certificate or its key is one of those that the operator expects",
+	["certificate.tlsa_secure"] = "there are TLSA records, which DNSSEC secures",
+	["certificate.tlsa"] = "a secure TLSA record matches the chain (value: list of { name, matches, reason })",
+	["certificate.caa"] = "CAA records restrict who may issue certificates (value: { issuers, dnssec })",
+	["certificate.caa_issuer"] = "CAA permits the authority that issued the certificate",
+	["certificate.caa_account"] = "CAA permits each issuer only for one account (accounturi)",
 	-- The server as a client (callback.lua).
 	["client.*"] = "see callback.lua",
 }

@@ -16,7 +16,6 @@ local function step(task, ...)
 	local ok, message = coroutine.resume(task, ...)
 	if not ok then
 		failure = failure or debug.traceback(task, tostring(message))
-		uv.stop()
 	end
 end
 
@@ -107,11 +106,11 @@ function tasks.run(main)
 	failure = nil
 	tasks.start(function ()
 		result = { main() }
-		uv.stop()
 	end)
-	if not result and not failure then
-		uv.run()
-	end
+	-- Not uv.stop(): outside of uv.run() it would end the next uv.run().
+	while not result and not failure and uv.run "once" do end
+	-- Frees the handles that were closed last: with such handles, luv crashes when the Lua state is closed.
+	uv.run "nowait"
 	if failure then
 		error(failure, 0)
 	end

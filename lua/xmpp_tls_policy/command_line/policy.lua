@@ -92,7 +92,7 @@ local function as_data(policy)
 		schema = SCHEMA, tool = "xmpp-tls-policy " .. version,
 		profile = profile.name, title = profile.title, document = profile.document, date = profile.date,
 		level = policy.level, versions = versions_from(made.minimum_version),
-		ciphers = list_of(made.ciphers, suite), ciphersuites = list_of(made.ciphersuites, suite),
+		ciphers = list_of(made.ciphers or {}, suite), ciphersuites = list_of(made.ciphersuites, suite),
 		groups = list_of(made.groups, group),
 		dh_bits = made.dh_bits, security_level = made.security_level, switches = switches(made),
 		clauses = list_of(policy.clauses, clause),

@@ -17,6 +17,7 @@ demands.meanings = {
 	cipher_order = "the order of the suites of TLS 1.2 and older",
 	ciphersuite_order = "the order of the suites of TLS 1.3",
 	server_preference = "the server's order decides",
+	client_preference = "the client's order decides",
 	groups = "the groups of the key exchange",
 	dhe = "parameters for DHE",
 	dh_bits = "the shortest DH key",
@@ -77,7 +78,8 @@ local function add_of_additions(adds, made)
 end
 
 --- The demands of one clause of a policy (an entry of policy.clauses), as a set; empty if it makes none.
-function demands.of_clause(entry)
+-- A policy of TLS 1.3 alone demands nothing of older suites.
+function demands.of_clause(policy, entry)
 	local clause, made = clauses[entry.id], {}
 	if entry.at == "never" then
 		return made
@@ -91,6 +93,9 @@ function demands.of_clause(entry)
 		end
 	end
 	add_of_additions(clause.adds, made)
+	if policy:is_tls13_only() then
+		made.ciphers, made.cipher_order, made.dhe = nil, nil, nil
+	end
 	return made
 end
 
@@ -98,7 +103,7 @@ end
 function demands.clauses_of(policy, names)
 	local ids = {}
 	for _, entry in ipairs(policy.clauses) do
-		local made, is_one = demands.of_clause(entry), false
+		local made, is_one = demands.of_clause(policy, entry), false
 		for _, name in ipairs(names) do
 			assert(demands.meanings[name], name)
 			is_one = is_one or made[name] or false

@@ -47,6 +47,7 @@ return {
 	},
 	write = write,
 	itself = {
+		client_preference = "without cipher_server_preference the client's order decides",
 		ciphersuites = function (given)
 			return is_openssls_own(given) and "ejabberd offers OpenSSL's own suites of TLS 1.3, which are the policy's" or nil
 		end,

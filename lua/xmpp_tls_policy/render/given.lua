@@ -62,18 +62,19 @@ function given.of(policy, options)
 	made.settings, made.minimum_version = settings, settings.minimum_version
 	made.dh_bits = settings.dh_bits or 0
 	made.versions = versions_from(settings.minimum_version)
-	made.ciphers = mapped(settings.ciphers, openssl_names.suite)
+	made.ciphers = mapped(settings.ciphers or {}, openssl_names.suite)
 	made.ciphersuites = mapped(settings.ciphersuites, openssl_names.suite)
 	made.groups, made.lacking = split_groups(settings.groups, options.openssl)
 	made.cipher_string, made.met_by_suites = table.concat(made.ciphers, ":"), { "ciphers", "cipher_order" }
 	if settings.security_level then
-		made.cipher_string = ("%s:@SECLEVEL=%d"):format(made.cipher_string, settings.security_level)
+		made.cipher_string = ("%s:@SECLEVEL=%d"):format(settings.ciphers and made.cipher_string or "DEFAULT",
+			settings.security_level)
 		made.met_by_suites[#made.met_by_suites + 1] = "security_level"
 		if made.dh_bits <= dh_bits_of_level[settings.security_level] then
 			made.met_by_suites[#made.met_by_suites + 1] = "dh_bits"
 		end
 	end
-	for _, name in ipairs(settings.ciphers) do
+	for _, name in ipairs(settings.ciphers or {}) do
 		made.uses_dhe = made.uses_dhe or suites.by_name[name].key_exchange == "DHE"
 	end
 	made.lifetime = policy.resumption.lifetime

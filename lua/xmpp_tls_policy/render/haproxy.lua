@@ -35,6 +35,7 @@ local function write(page, given)
 	page:add({ "minimum_version" }, ("\tssl-default-bind-options ssl-min-ver %s"):format(
 		versions[given.minimum_version] or given.minimum_version))
 	page:add({ "no_stateless_tickets" }, "\tssl-default-bind-options no-tls-tickets")
+	page:add({ "client_preference" }, "\tssl-default-bind-options prefer-client-ciphers")
 	page:add(given.met_by_suites, ("\tssl-default-bind-ciphers %s"):format(given.cipher_string))
 	page:add({ "ciphersuites", "ciphersuite_order" },
 		("\tssl-default-bind-ciphersuites %s"):format(table.concat(given.ciphersuites, ":")))

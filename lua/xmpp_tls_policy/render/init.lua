@@ -97,13 +97,14 @@ local function without_demands(policy, entry, clause)
 	elseif not entry.enforced then
 		return "not enforced"
 	end
-	return "no", clause.held_by and reasons_of_holders[clause.held_by] or "only a finished handshake shows it"
+	return "no", clause.held_by and reasons_of_holders[clause.held_by]
+		or clause.own_certificate and "it is about the certificate that you choose" or "only a finished handshake shows it"
 end
 
 local function held_clauses(policy, target, given, met)
 	local list = {}
 	for index, entry in ipairs(policy.clauses) do
-		local made, held = demands.of_clause(entry), { id = entry.id }
+		local made, held = demands.of_clause(policy, entry), { id = entry.id }
 		if next(made) then
 			held.state, held.reason = of_demands(target, given, met, made)
 		else
@@ -124,7 +125,7 @@ local function beyond(policy, level)
 	for rank = suites.rank[own.minimum_version], suites.rank[strict.minimum_version] - 1 do
 		words[#words + 1] = suites.version_names[suites.versions[rank]]
 	end
-	local more = #own.ciphers - #strict.ciphers
+	local more = #(own.ciphers or {}) - #(strict.ciphers or {})
 	if more > 0 then
 		words[#words + 1] = ("%d more cipher suites"):format(more)
 	end

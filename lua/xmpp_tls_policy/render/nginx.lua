@@ -27,6 +27,7 @@ local function write(page, given)
 		("\tssl_conf_command Ciphersuites %s;"):format(table.concat(given.ciphersuites, ":")))
 	page:add({ "groups" }, ("\tssl_ecdh_curve %s;"):format(table.concat(given.groups, ":")))
 	page:add({ "server_preference" }, "\tssl_prefer_server_ciphers on;")
+	page:add({ "client_preference" }, "\tssl_prefer_server_ciphers off;")
 	if given.dhparam and given.uses_dhe then
 		page:add({ "dhe", "dh_bits" }, ("\tssl_dhparam %s;"):format(given.dhparam))
 	end

@@ -6,7 +6,8 @@ local OF_THE_PROGRAM = "each program decides it; openssl.cnf has no setting for 
 local function option_list(page, given)
 	local names, options = {}, {}
 	for _, option in ipairs {
-		{ "server_preference", "ServerPreference" }, { "no_compression", "-Compression" },
+		{ "server_preference", "ServerPreference" }, { "client_preference", "-ServerPreference" },
+		{ "no_compression", "-Compression" },
 		{ "no_renegotiation", "NoRenegotiation" }, { "no_stateless_tickets", "-SessionTicket" },
 	} do
 		if given.settings[option[1]] then

@@ -28,6 +28,7 @@ local function write(page, given)
 	end
 	page:always("\toptions = {")
 	page:add({ "server_preference" }, "\t\tcipher_server_preference = true,")
+	page:add({ "client_preference" }, "\t\tcipher_server_preference = false,")
 	page:add({ "no_compression" }, "\t\tno_compression = true,")
 	page:add({ "no_renegotiation" }, "\t\tno_renegotiation = true,")
 	page:add({ "no_stateless_tickets" }, "\t\tno_ticket = true,")

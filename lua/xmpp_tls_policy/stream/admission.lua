@@ -198,6 +198,9 @@ function methods:opened(session)
 		return false
 	end
 	local stream = self:stream(session)
+	if stream:is_before_tls() then
+		return false
+	end
 	local host, domain = stream:host(), stream:peer()
 	local policy = policy_for(self, stream.role, host, domain)
 	return policy ~= nil and judge(self, "opened", stream, { host = host, domain = domain, policy = policy })
@@ -347,12 +350,14 @@ end
 -- handler of another module may have failed in it, or another policy held then.
 local function judge_header(self, stream, own)
 	local server, session = self._server, stream.session
-	local connection = server.connection(session)
+	local connection = stream.role ~= "c2s" and server.connection(session)
 	local moment = "opened"
-	if stream.role ~= "c2s" and connection
+	if connection
 		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
 		stream.certificate_checked_on, stream.certificate_policy = connection, own
 		moment = "certificate_checked"
+	elseif stream:is_before_tls() or self._checks:is_client_judged(stream, stream:host(), own) then
+		return false
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
 end
@@ -379,7 +384,12 @@ end
 
 local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
-	local role, host = stream.role, stream:host()
+	local role = stream.role
+	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
+	if leads and role == "c2s" and not element.attr.to and stream:is_before_tls() then
+		return true
+	end
+	local host = stream:host()
 	local own = policy_for(self, role, host, stream:peer())
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
@@ -392,7 +402,6 @@ local function before_authentication(self, session, element)
 			return not self._closing:refuse(stream, refusal)
 		end
 	end
-	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
 	if is_enforced(own) then
 		if not leads and not stream:is_encrypted() and starttls.requires_tls(own) then
 			return not self._closing:refuse(stream, starttls.plaintext_refusal(own, element))

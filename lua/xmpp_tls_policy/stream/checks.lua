@@ -71,6 +71,9 @@ local VERDICT = "tls-policy/verdict"
 -- Other modules may object to a connection that the policy accepts, by returning a string from the
 -- event tls-policy/verdict. Nothing that they do makes the verdict milder.
 local function ask_others(self, stream, pair, verdict)
+	if not self:is_asked_of_others(pair.host) then
+		return nil
+	end
 	local objection = self._server.ask(pair.host, VERDICT, function ()
 		return {
 			session = stream.session, domain = pair.domain, facts = copy(stream.facts), policy = pair.policy:name(),
@@ -111,10 +114,17 @@ end
 
 -- The mark of streams of clients that were judged under a policy for a host.
 local function mark_of(self, policy, host)
-	local marks = self._marks[policy] or {}
-	self._marks[policy] = marks
-	marks[host] = marks[host] or {}
-	return marks[host]
+	local marks = self._marks[policy]
+	if not marks then
+		marks = {}
+		self._marks[policy] = marks
+	end
+	local mark = marks[host]
+	if not mark then
+		mark = {}
+		marks[host] = mark
+	end
+	return mark
 end
 
 -- Judges the facts for a pair, and stores the verdict in the stream. Returns it, and the objection
@@ -214,14 +224,15 @@ end
 
 ---- Moments -------------------------------------------------------------------
 
-local handshake = { checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses }
+-- was_observed comes before is_not_spoofed, which then knows without asking the server.
+local handshake = { checks.was_observed, checks.is_not_spoofed, checks.keeps_the_clauses }
 
 local dialback = {
-	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+	checks.is_encrypted, checks.was_observed, checks.is_not_spoofed, checks.keeps_the_clauses, checks.is_vouched_for,
 }
 
 local pair_of_a_server = {
-	checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+	checks.is_encrypted, checks.was_observed, checks.is_not_spoofed, checks.keeps_the_clauses, checks.is_vouched_for,
 	checks.has_the_known_certificate,
 }
 
@@ -231,7 +242,7 @@ local moments = {
 	opened = handshake,
 	-- The server has checked the certificate of another server.
 	certificate_checked = {
-		checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+		checks.was_observed, checks.is_not_spoofed, checks.keeps_the_clauses, checks.is_vouched_for,
 		checks.asks_the_known_server,
 	},
 	-- Dialback came in, for a pair of its own.
@@ -241,7 +252,7 @@ local moments = {
 	-- A stanza came in from another server. It may be handled later, when a domain has been
 	-- authenticated for another pair: so the pair has to be authenticated now.
 	stanza_in = {
-		checks.is_encrypted, checks.is_not_spoofed, checks.was_observed, checks.keeps_the_clauses, checks.is_vouched_for,
+		checks.is_encrypted, checks.was_observed, checks.is_not_spoofed, checks.keeps_the_clauses, checks.is_vouched_for,
 		checks.is_authenticated, checks.has_the_known_certificate,
 	},
 	-- Another element came in that says where it is from. It may belong to the authentication.
@@ -251,6 +262,14 @@ local moments = {
 	-- Policies have changed, or an exception has ended.
 	reloaded = pair_of_a_server,
 }
+
+--- Whether a client's stream was judged for a host under a policy, on the connection that it has, and
+-- has not ended: it passes all checks again then.
+function methods:is_client_judged(stream, host, policy)
+	local server, session = self._server, stream.session
+	return stream.role == "c2s" and stream.judged ~= nil and stream.judged == mark_of(self, policy, host)
+		and stream.connection == server.connection(session) and not server.is_destroyed(session)
+end
 
 --- The refusal of a pair at a moment, or nil. Another module may end the stream meanwhile, or its
 -- peer: the caller has to look.

@@ -1,7 +1,6 @@
 --- One connection as one object. A Stream asks the adapter for the server's data, and keeps our own.
 -- A server has many that are idle, so what streams have in common takes no memory of each, and a
 -- client's has eight fields of its own: a table with nine is twice as large.
-local core = require "xmpp_tls_policy.core"
 local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 
 local stream = {}
@@ -82,7 +81,17 @@ end
 
 --- Whether the stream runs over TLS.
 function methods:is_encrypted()
-	return self.server.is_secure(self.session) and not self:is_spoofed()
+	local server, session = self.server, self.session
+	if not server.is_secure(session) then
+		return false
+	end
+	return not self.tls_agreed or server.connection(session) ~= nil
+end
+
+--- Whether no handshake is to be judged on the stream by now.
+function methods:is_before_tls()
+	local server, session = self.server, self.session
+	return not self.facts and not server.is_secure(session) and not server.is_destroyed(session)
 end
 
 -- Forgets the data of a connection.
@@ -103,11 +112,11 @@ function methods:read_facts()
 		self.connection = connection
 	end
 	if not self.facts then
-		local facts, message, code = core.observer.facts(connection)
+		local facts, message, code = self._class.facts:of(connection)
 		if not facts then
 			return nil, message, code
 		end
-		self.facts, self.tls_agreed = self._class.facts:of(facts), nil
+		self.facts, self.tls_agreed = facts, nil
 	end
 	return self.facts
 end

@@ -90,6 +90,27 @@ describe("the verdict on a client", function ()
 		end
 	end)
 
+	it("holds for elements until host, policy or connection is another", function ()
+		local auth = element("auth", "urn:ietf:params:xml:ns:xmpp-sasl")
+		for _, change in ipairs {
+			function (session) session.host = host_of("should", 1) end,
+			function (_, world) world.policies:set(host_of("must", 1), stream_cases.policy_of("should", {})) end,
+			function (session) session.connection = connection_of("c2s", "bad", "none") end,
+		} do
+			local world = world_of_hosts()
+			local session, ended = open(world, "must", 1, "weak")
+			assert.is_false(ended)
+			for _ = 1, 2 do
+				assert.is_true(world.admission:may_pass(session, auth))
+			end
+			change(session, world)
+			for _ = 1, 2 do
+				assert.is_false(world.admission:may_pass(session, auth))
+			end
+			assert.equal(2, session.closed)
+		end
+	end)
+
 	it("is another one on a stream whose header names a stricter host, or whose host has another policy", function ()
 		local world = world_of_hosts()
 		local session, ended = open(world, "must", 1, "weak")

@@ -216,6 +216,9 @@ local function add_filter(session)
 end
 
 local function refuse_stream(event)
+	if all_open then
+		return nil
+	end
 	local session = event.origin
 	if sessions.speaks_xmpp_itself(session) and is_unauthenticated(session) and is_closed(sessions.host(session)) then
 		refuse_session(session)

@@ -40,7 +40,7 @@ local function hook_features(service, hooks, host_module)
 		local session = event.origin
 		if server.is_secure(session) or not server.speaks_xmpp_itself(session) then
 			return nil
-		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
 			return admission:refuse(session, starttls.no_tls_refusal())
 		end
 		local policy = admission:policy_of(session)
@@ -58,7 +58,7 @@ local function hook_features(service, hooks, host_module)
 	-- After mod_tls (0), before the connection is made.
 	safe_hooks.hook(host_module, "s2sout-created", function (event)
 		if server.host(event.session) == host then
-			service.tls_contexts:starttls(admission:stream(event.session))
+			service.ready_contexts:starttls(admission:stream(event.session))
 		end
 	end, -1)
 end
@@ -66,8 +66,9 @@ end
 -- Tells the core the name of the server at the other end, which a handshake that fails does not.
 local function name_server(service, session)
 	local server = service.server
-	local descriptor, name = server.descriptor(session), server.peer(session)
-	if not descriptor or not name then
+	local name = server.peer(session)
+	local descriptor = name and server.descriptor(session)
+	if not descriptor then
 		return
 	end
 	local done, message = core.observer.expect_server(descriptor, name)
@@ -81,7 +82,7 @@ local function hook_starttls(service, hooks, host_module)
 	-- A context belongs to one host: an element may be handled under another host than its stream's.
 	local function context_is_ready(session)
 		if server.host(session) == host then
-			return service.tls_contexts:starttls(admission:stream(session))
+			return service.ready_contexts:starttls(admission:stream(session))
 		end
 	end
 	-- Before mod_tls (0): the context may have been made under an older policy. There is none yet
@@ -128,7 +129,7 @@ local function hook_remote_features(service, hooks, host_module)
 		local session = event.origin
 		if server.role(session) ~= "s2sout" or server.host(session) ~= host then
 			return nil
-		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
 			return admission:refuse(session, starttls.no_tls_refusal())
 		elseif admission:opened(session) then
 			return true

@@ -64,9 +64,13 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 	local active = true
 
-	-- Whether a handler of another module may take its time for the decision on an element.
+	-- Whether a handler of another module may take its time for the decision on an element. Before TLS
+	-- none is asked.
 	local function may_wait(session, to)
-		if admission:is_asked_of_others(sessions.host(session)) then
+		local stream = stream_of(session)
+		if not sessions.is_secure(session) and not (stream and stream.facts) then
+			return false
+		elseif admission:is_asked_of_others(sessions.host(session)) then
 			return true
 		end
 		local target = admission:domain_of(to)
