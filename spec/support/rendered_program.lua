@@ -1,17 +1,15 @@
 --- Real programs on loopback, under the configuration that render/ makes of a policy.
 local ejabberd = require "support.ejabberd"
-local files = require "support.files"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
+local program = require "support.program"
 local prosody = require "support.prosody"
 local render = require "xmpp_tls_policy.render"
 local socket = require "socket"
 local versions = require "support.versions"
 
 local rendered_program = {}
-
-local start_timeout = 30
 
 -- Shared by all: the host, and files for it.
 rendered_program.domain = "host.test"
@@ -23,44 +21,6 @@ function rendered_program.files()
 	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", made.dhparam }
 	made.both = pki.write(made.pem .. pki.read(made.key))
 	return made
-end
-
-local function accepts_connections(port)
-	local connection = socket.connect("127.0.0.1", port)
-	return connection and connection:close()
-end
-
--- Starts a command that listens on a port, in a directory with files { name = text }. "DIRECTORY" in the words of
--- the command and in the texts stands for the directory.
-local function run(port, texts, command)
-	local keeper = process.keeper()
-	local function here(text)
-		return (text:gsub("DIRECTORY", function () return keeper.directory end))
-	end
-	for name, text in pairs(texts) do
-		files.write(keeper.directory .. "/" .. name, here(text))
-	end
-	local words = {}
-	for index, word in ipairs(command) do
-		words[index] = here(word)
-	end
-	keeper:launch(words)
-	local ready = process.poll(start_timeout, function ()
-		return keeper:status() and "dead" or accepts_connections(port) and "ready"
-	end)
-	if ready ~= "ready" then
-		local output = keeper:output()
-		keeper:close()
-		error(("%s did not start: %s"):format(command[1], output), 0)
-	end
-	return {
-		stop = function ()
-			keeper:signal "TERM"
-			local ended = process.poll(start_timeout, function () return keeper:status() end)
-			keeper:close()
-			assert(ended, command[1] .. " does not end")
-		end,
-	}
 end
 
 local nginx_configuration = [[
@@ -75,21 +35,22 @@ include DIRECTORY/rendered.conf;
 local starters = {}
 
 function starters.nginx(text, given)
-	local server = run(given.ports.c2s, { ["rendered.conf"] = text, ["nginx.conf"] = nginx_configuration },
+	local server = program.run(given.ports.c2s, { ["rendered.conf"] = text, ["nginx.conf"] = nginx_configuration },
 		{ "nginx", "-e", "DIRECTORY/error.log", "-c", "DIRECTORY/nginx.conf" })
 	server.target = { port = given.ports.c2s, kind = "c2s", direct_tls = true, domain = rendered_program.domain }
 	return server
 end
 
 function starters.haproxy(text, given)
-	local server = run(given.ports.c2s, { ["rendered.cfg"] = text }, { "haproxy", "-db", "-f", "DIRECTORY/rendered.cfg" })
+	local server = program.run(given.ports.c2s, { ["rendered.cfg"] = text },
+		{ "haproxy", "-db", "-f", "DIRECTORY/rendered.cfg" })
 	server.target = { port = given.ports.c2s, kind = "c2s", direct_tls = true, domain = rendered_program.domain }
 	return server
 end
 
 -- A server that uses OpenSSL's defaults.
 function starters.openssl(text, given, certificate)
-	local server = run(given.ports.c2s, { ["openssl.cnf"] = text }, {
+	local server = program.run(given.ports.c2s, { ["openssl.cnf"] = text }, {
 		"env", "OPENSSL_CONF=DIRECTORY/openssl.cnf", "openssl", "s_server", "-www",
 		"-accept", "127.0.0.1:" .. given.ports.c2s, "-cert", certificate.own, "-key", certificate.key,
 	})
