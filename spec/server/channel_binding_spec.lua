@@ -40,7 +40,7 @@ describe("a login with SCRAM-SHA-1-PLUS and tls-unique", function ()
 	-- Logs in with our core's value of tls-unique, or with another one.
 	local function login(peer, value)
 		local accepted, answer = scram.login(peer, "juliet", "wherefore", {
-			name = "tls-unique", value = value or assert(peer.socket.connection:tls_unique()),
+			name = "tls-unique", value = value or assert(peer.socket.connection:channel_binding "tls-unique"),
 		})
 		peer:close()
 		return accepted, answer
