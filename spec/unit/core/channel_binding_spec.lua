@@ -98,7 +98,7 @@ describe("the channel binding", function ()
 			issued[key] = authority:issue { names = { "example.test" }, key = key, digest = digest }
 		end
 		-- OpenSSL takes SHA-1 only where the signature protects nothing.
-		issued.sha1 = pki.authority { digest = "sha1" }
+		issued.sha1 = pki.self_signed { names = { "example.test" }, key_name = "sha1", digest = "sha1" }
 	end)
 
 	before_each(function ()
@@ -206,7 +206,8 @@ describe("the channel binding", function ()
 	end)
 
 	it("rfc9266.4.2.exporter-needs-ems: tls-exporter is not there without the extended master secret", function ()
-		local near, far = connect(server_context({ "p256" }, false, { "no_extended_master_secret" }), client_context "TLSv1.2")
+		local context = server_context({ "p256" }, false, { "no_extended_master_secret" })
+		local near, far = connect(context, client_context "TLSv1.2")
 		assert.is_false(core.observer.facts(far).extended_master_secret)
 		assert.equal("unsupported", (select(3, core.observer.channel_binding(far, "tls-exporter"))))
 		assert.equal("unsupported", (select(3, near.connection:channel_binding "tls-exporter")))
