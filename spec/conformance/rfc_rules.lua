@@ -28,6 +28,8 @@ local rows = {
 		"tls-unique is the first Finished of the latest handshake: the client's, or the server's if a session is resumed" },
 	{ "rfc5929.4.1.digest-of-signature",
 		"tls-server-end-point is the certificate's digest by the hash of its signature; SHA-256 replaces MD5 and SHA-1" },
+	{ "rfc5802.6.binding-finds-interception",
+		"a login with a channel binding fails if client and server do not see the same TLS connection" },
 	{ "rfc9266.2.exporter-value", "tls-exporter has 32 bytes of EXPORTER-Channel-Binding, with an empty context" },
 	{ "rfc9266.4.2.exporter-needs-ems", "before TLS 1.3 tls-exporter needs the extended master secret" },
 	{ "rfc8446.4.6.1.lifetime-seven-days", "no session is kept for more than seven days" },
