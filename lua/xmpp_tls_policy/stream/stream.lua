@@ -42,6 +42,7 @@ local MOST_PAIRS = 1000
 --   exception         the exception under which the stream was accepted, or nil
 --   objection         the sentence by which another module objected, or nil
 --   mechanism         of SASL, or "dialback", by which it was authenticated first
+--   binding           the type of channel binding of the client's login, or nil
 --   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
 --   rejected_domain   the domain for which the server was told that the certificate does not count
 --   went_on           true once the server's own check of the certificate let the stream go on
