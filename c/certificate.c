@@ -66,7 +66,7 @@ static struct certificate *object_check(lua_State *L, int index)
 	return object;
 }
 
-static X509 *certificate_check(lua_State *L, int index)
+X509 *certificate_check(lua_State *L, int index)
 {
 	return object_check(L, index)->certificate;
 }
@@ -229,6 +229,19 @@ static int method_matches(lua_State *L)
 	return 1;
 }
 
+/* certificate:is_issued_by(other): whether the other is its issuer by name and key identifier, may
+ * issue, and has signed it. */
+static int method_is_issued_by(lua_State *L)
+{
+	X509 *certificate = certificate_check(L, 1), *issuer = certificate_check(L, 2);
+	EVP_PKEY *key = X509_get0_pubkey(issuer);
+
+	lua_pushboolean(L, X509_check_issued(issuer, certificate) == X509_V_OK && key != NULL &&
+			       X509_verify(certificate, key) == 1);
+	ERR_clear_error();
+	return 1;
+}
+
 /* ---- forms ----------------------------------------------------------- */
 
 static int method_facts(lua_State *L)
@@ -250,6 +263,23 @@ static int method_der(lua_State *L)
 	bytes = end = lua_newuserdata(L, (size_t)length);
 	if (i2d_X509(hold->certificate, &end) != length)
 		return push_failure(L, "tls", "certificate cannot be encoded");
+	lua_pushlstring(L, (const char *)bytes, (size_t)length);
+	release_hold(hold);
+	return 1;
+}
+
+/* certificate:spki(): its SubjectPublicKeyInfo in DER. */
+static int method_spki(lua_State *L)
+{
+	struct certificate_hold *hold = hold_certificate(L, 1);
+	int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(hold->certificate), NULL);
+	unsigned char *bytes, *end;
+
+	if (length <= 0)
+		return push_failure(L, "tls", "the key cannot be encoded");
+	bytes = end = lua_newuserdata(L, (size_t)length);
+	if (i2d_X509_PUBKEY(X509_get_X509_PUBKEY(hold->certificate), &end) != length)
+		return push_failure(L, "tls", "the key cannot be encoded");
 	lua_pushlstring(L, (const char *)bytes, (size_t)length);
 	release_hold(hold);
 	return 1;
@@ -297,8 +327,10 @@ void certificate_open(lua_State *L)
 	static const luaL_Reg methods[] = {
 		{ "facts", method_facts },
 		{ "matches", method_matches },
+		{ "is_issued_by", method_is_issued_by },
 		{ "pem", method_pem },
 		{ "der", method_der },
+		{ "spki", method_spki },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = {

@@ -36,7 +36,7 @@ static void check_options(lua_State *L)
 	for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
 		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
 		if (strcmp(name, "role") != 0 && strcmp(name, "server_name") != 0 &&
-		    strcmp(name, "session") != 0)
+		    strcmp(name, "session") != 0 && strcmp(name, "alpn") != 0)
 			luaL_error(L, "connection.new: unknown option '%s'", name);
 		if (lua_type(L, -1) != LUA_TSTRING)
 			luaL_error(L, "connection.new: %s is no string", name);
@@ -66,6 +66,25 @@ static int set_name(lua_State *L, SSL *connection)
 	return 0;
 }
 
+/* Offers one protocol (rfc7301.3.1.protocol-list). */
+static int set_alpn(lua_State *L, SSL *connection)
+{
+	unsigned char list[1 + UINT8_MAX];
+	size_t length = 0;
+	raw_getfield(L, 2, "alpn");
+	const char *name = lua_tolstring(L, -1, &length);
+	if (name != NULL) {
+		if (length == 0 || length > UINT8_MAX)
+			return luaL_error(L, "connection.new: alpn has 1 to 255 bytes");
+		list[0] = (unsigned char)length;
+		memcpy(list + 1, name, length);
+		if (SSL_set_alpn_protos(connection, list, (unsigned int)length + 1) != 0)
+			return push_failure(L, "tls", "cannot offer the protocol");
+	}
+	lua_pop(L, 1);
+	return 0;
+}
+
 /* Offers a session of insecure_session's for resumption. */
 static int set_session(lua_State *L, SSL *connection)
 {
@@ -86,9 +105,10 @@ static int set_session(lua_State *L, SSL *connection)
 }
 
 /* connection.new(context, { role = "server"|"client", server_name = string,
- * session = bytes })
- * The role is the context's. For an adopted context, which has none, the option is needed.
- * Returns a Connection, or nil, message, code ("tls", "parse"). */
+ * session = bytes, alpn = string })
+ * `server_name`, `session` and `alpn` (the name of one protocol) are a client's offer. The role is
+ * the context's. For an adopted context, which has none, the option is needed. Returns a
+ * Connection, or nil, message, code ("tls", "parse"). */
 static int connection_new(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);
@@ -127,25 +147,47 @@ static int connection_new(lua_State *L)
 		SSL_set_connect_state(object->connection);
 	int failure = set_name(L, object->connection);
 	if (failure == 0)
+		failure = set_alpn(L, object->connection);
+	if (failure == 0)
 		failure = set_session(L, object->connection);
 	return failure > 0 ? failure : 1;
 }
 
-/* Pushes nil, message, code for the result of SSL_do_handshake, SSL_read or SSL_write. */
+/* The number of the peer's alert (rfc8446.6.alert-numbers) that is OpenSSL's last error, or -1. A
+ * refused renegotiation has an error of its own. */
+static int alert_received(void)
+{
+	unsigned long error = ERR_peek_last_error();
+	int alert = ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET;
+	if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+		return -1;
+	if (ERR_GET_REASON(error) == SSL_R_NO_RENEGOTIATION)
+		return SSL_AD_NO_RENEGOTIATION;
+	return alert >= 0 && alert <= UINT8_MAX ? alert : -1;
+}
+
+/* Pushes nil, message, code for the result of SSL_do_handshake, SSL_read or SSL_write; and the
+ * number of the alert, if the peer sent one. */
 static int push_error(lua_State *L, SSL *connection, int result, const char *doing)
 {
+	int alert = alert_received();
 	switch (SSL_get_error(connection, result)) {
 	case SSL_ERROR_WANT_READ:
 		return push_failure(L, "wantread", "wantread");
 	case SSL_ERROR_ZERO_RETURN:
 		return push_failure(L, "closed", "the peer closed the connection");
 	default:
-		return push_failure(L, "tls", "%s failed", doing);
+		push_failure(L, "tls", "%s failed", doing);
+		if (alert < 0)
+			return 3;
+		lua_pushinteger(L, alert);
+		return 4;
 	}
 }
 
-/* connection:handshake() -> true, or nil, message, code: "wantread" (feed it more), "tls". Also
- * after a failure, an alert may wait to be taken. */
+/* connection:handshake() -> true, or nil, message, code: "wantread" (feed it more), "tls"; after
+ * "tls" the number of the peer's alert, if it sent one. Also after a failure, an alert of ours may
+ * wait to be taken. */
 static int connection_handshake(lua_State *L)
 {
 	SSL *connection = check(L, 1);
@@ -185,7 +227,7 @@ static int connection_take(lua_State *L)
 }
 
 /* connection:read() -> bytes, or nil, message, code: "wantread", "closed",
- * "tls". */
+ * "tls"; with the number of an alert as handshake has it. */
 static int connection_read(lua_State *L)
 {
 	SSL *connection = check(L, 1);
@@ -241,6 +283,61 @@ static int connection_insecure_session(lua_State *L)
 	return 1;
 }
 
+/* connection:renegotiate() begins another handshake on a client's connection of TLS 1.2 or older;
+ * handshake goes on with it. Returns true, or nil, message, code ("tls"). */
+static int connection_renegotiate(lua_State *L)
+{
+	SSL *connection = check(L, 1);
+	if (SSL_is_server(connection) || SSL_renegotiate(connection) != 1)
+		return push_failure(L, "tls", "the connection cannot renegotiate");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* connection:ticket() -> what a client got for a resumption: { length = bytes of the ticket,
+ * lifetime = seconds, as the server says, early_data = bytes allowed }, and of a session of TLS 1.2
+ * or older id_length, bytes of the ID that the server gave it. The numbers are 0 for what the
+ * server did not give. Or nil, message, code ("handshake"). */
+static int connection_ticket(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	const SSL_SESSION *session = SSL_get0_session(hold->connection);
+	const unsigned char *ticket = NULL;
+	size_t length = 0;
+	unsigned int id_length = 0;
+	if (session == NULL)
+		return push_failure(L, "handshake", "there is no session");
+	SSL_SESSION_get0_ticket(session, &ticket, &length);
+	SSL_SESSION_get_id(session, &id_length);
+	lua_createtable(L, 0, 4);
+	set_integer(L, "length", (lua_Integer)length);
+	set_integer(L, "lifetime", (lua_Integer)SSL_SESSION_get_ticket_lifetime_hint(session));
+	set_integer(L, "early_data", (lua_Integer)SSL_SESSION_get_max_early_data(session));
+	/* OpenSSL gives a session with a ticket an ID of its own. */
+	if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION)
+		set_integer(L, "id_length", length > 0 ? 0 : (lua_Integer)id_length);
+	hold_release(hold);
+	return 1;
+}
+
+/* connection:peer_chain() -> list of the Certificates that the server sent, in its order. It is
+ * empty for a resumed session. Or nil, message, code ("handshake"). */
+static int connection_peer_chain(lua_State *L)
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	if (SSL_is_server(hold->connection) || !handshake_is_finished(hold->connection))
+		return push_failure(L, "handshake", "no handshake of a client is finished");
+	const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(hold->connection);
+	int count = chain == NULL ? 0 : sk_X509_num(chain);
+	lua_createtable(L, count, 0);
+	for (int i = 0; i < count; i++) {
+		certificate_push(L, sk_X509_value(chain, i));
+		lua_rawseti(L, -2, i + 1);
+	}
+	hold_release(hold);
+	return 1;
+}
+
 /* connection:facts() -> as observer.facts of a LuaSec connection. */
 static int connection_facts(lua_State *L)
 {
@@ -268,11 +365,11 @@ static int connection_label(lua_State *L)
 	return results;
 }
 
-/* connection:tls_unique() -> as observer.tls_unique of a LuaSec connection. */
-static int connection_tls_unique(lua_State *L)
+/* connection:channel_binding(type) -> as observer.channel_binding of a LuaSec connection. */
+static int connection_channel_binding(lua_State *L)
 {
 	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = channel_binding_push_tls_unique(L, hold->connection);
+	int results = channel_binding_push(L, hold->connection);
 	hold_release(hold);
 	return results;
 }
@@ -299,8 +396,11 @@ void connection_open(lua_State *L)
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
 		{ "label", connection_label },
-		{ "tls_unique", connection_tls_unique },
+		{ "channel_binding", connection_channel_binding },
 		{ "insecure_session", connection_insecure_session },
+		{ "renegotiate", connection_renegotiate },
+		{ "ticket", connection_ticket },
+		{ "peer_chain", connection_peer_chain },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", connection_tostring },

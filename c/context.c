@@ -63,8 +63,9 @@ static const char *option_string(lua_State *L, const char *name)
 
 static void check_options(lua_State *L)
 {
-	static const char *const known[] = { "role",    "certificate", "key",           "ca_file",
-					     "ca_path", "verify",      "openssl_cache", NULL };
+	static const char *const known[] = { "role",    "certificate",   "key",
+					     "ca_file", "ca_path",       "system_authorities",
+					     "verify",  "openssl_cache", NULL };
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
 		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -106,12 +107,13 @@ static void set_cache(lua_State *L, SSL_CTX *context)
 }
 
 /* context.new{ role = "server"|"client", certificate = path, key = path,
- * ca_file = path, ca_path = path, verify = "none"|"require", openssl_cache =
- * boolean }
- * The certificate file is PEM, with the chain after the certificate. By default, a client
- * verifies the chain (not the name), and a server asks for no certificate. With openssl_cache,
- * sessions are resumed from OpenSSL's own cache, for comparison with ours. Returns a Context, or
- * nil, message, code: "file", "parse", "mismatch", "tls". */
+ * ca_file = path, ca_path = path, system_authorities = boolean, verify = "none"|"require",
+ * openssl_cache = boolean }
+ * With system_authorities, those that OpenSSL is configured for count, too. The certificate file is
+ * PEM, with the chain after the certificate. By default, a client verifies the chain (not the
+ * name), and a server asks for no certificate. With openssl_cache, sessions are resumed from
+ * OpenSSL's own cache, for comparison with ours. Returns a Context, or nil, message, code: "file",
+ * "parse", "mismatch", "tls". */
 static int context_new(lua_State *L)
 {
 	check_options(L);
@@ -133,6 +135,8 @@ static int context_new(lua_State *L)
 		.ca_file = option_string(L, "ca_file"),
 		.ca_path = option_string(L, "ca_path"),
 	};
+	raw_getfield(L, 1, "system_authorities");
+	credentials.system_authorities = lua_toboolean(L, -1);
 	int failure = credentials_load(L, object->context, &credentials);
 	if (failure > 0)
 		return failure;
@@ -172,11 +176,12 @@ static int context_adopt(lua_State *L)
  * Applies the settings (README.md has the shape) to the context and sets our callbacks: all
  * of it, or nothing. With insecure_versions, minimum_version and maximum_version also allow
  * versions that the context's options switch off; with insecure_strength, the security level holds
- * for certificates alone. Returns a table with the names that the context does not know, as lists
- * by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it says of how many bits the
- * operator's DH parameters were, if they were too weak and were replaced. Or nil, message,
- * code: "empty" (nothing is left of a list, or of the versions), "weak" (a certificate of the
- * context's own), "tls". */
+ * for certificates alone; with insecure_legacy_servers a client accepts servers without secure
+ * renegotiation (rfc5746.4.1.client-may-accept-old-servers). Returns a table with the names that
+ * the context does not know, as lists by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it
+ * says of how many bits the operator's DH parameters were, if they were too weak and were replaced.
+ * Or nil, message, code: "empty" (nothing is left of a list, or of the versions), "weak" (a
+ * certificate of the context's own), "tls". */
 static int context_apply(lua_State *L)
 {
 	struct context *object = check_object(L, 1);
@@ -220,6 +225,19 @@ static int context_observe(lua_State *L)
 	return 1;
 }
 
+static int push_settings(lua_State *L, const struct snapshot *kept)
+{
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
+	int results = readback_push(L, hold->context, kept);
+	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
+	if (dh_bits > 0)
+		set_integer(L, "own_dh_bits", dh_bits);
+	hold_release(hold);
+	return results;
+}
+
 /* context:settings()
  * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
  * `tickets`, the number of tickets after a TLS 1.3 handshake, and of an adopted context
@@ -227,15 +245,7 @@ static int context_observe(lua_State *L)
  * none can be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	struct context *object = check_object(L, 1);
-	bool luasec = object->adopted;
-	struct hold *hold = hold_push(L, object->context, NULL);
-	int results = readback_push(L, hold->context);
-	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
-	if (dh_bits > 0)
-		set_integer(L, "own_dh_bits", dh_bits);
-	hold_release(hold);
-	return results;
+	return push_settings(L, NULL);
 }
 
 /* context:release()
@@ -249,6 +259,20 @@ static int context_release(lua_State *L)
 		return push_failure(L, "tls", "cannot restore the context");
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+/* context:keep()
+ * Releases the context, and keeps its state, to which the next release restores it. So apply need
+ * not read that again. Nobody may change the context in between. Returns the same as settings. */
+static int context_keep(lua_State *L)
+{
+	int results = context_release(L);
+	if (results != 1)
+		return results;
+	lua_pop(L, 1);
+	const struct snapshot *kept = original_keep(context_check(L, 1));
+	return kept == NULL ? push_failure(L, "tls", "cannot read the settings of the context")
+			    : push_settings(L, kept);
 }
 
 /* context:disable()
@@ -307,6 +331,24 @@ static int context_inspect(lua_State *L)
 	return 1;
 }
 
+/* context:verify(chain, time, anchors)
+ * Verifies a chain for a server: a list of Certificates in any order after the first, at `time`
+ * (UTC seconds), against the context's authorities, or against the list `anchors` of Certificates
+ * instead, which need be no roots. Does not look at names. Returns { verified = boolean,
+ * certificate = the first one, for certificate:matches (with the name constraints of a chain that
+ * is verified), path = list of the Certificates from the first to the authority, as far as it was
+ * found, faults = all that OpenSSL found, as a list of { kind, message, depth = index in path less
+ * 1 } }. kind: "expired", "not_yet_valid", "no_issuer" (neither sent nor an authority),
+ * "self_signed", "unknown_root", "purpose", "signature", "other". Or nil, message, code ("tls"). */
+static int context_verify(lua_State *L)
+{
+	SSL_CTX *context = context_check(L, 1);
+	lua_Number time = luaL_checknumber(L, 3);
+	luaL_argcheck(L, time >= 0 && time <= 253402300799.0, 3, "no UTC seconds");
+	lua_settop(L, 4);
+	return chain_verify(L, context, 2, 4, time);
+}
+
 static int context_tostring(lua_State *L)
 {
 	struct context *object = luaL_checkudata(L, 1, CONTEXT_TYPE);
@@ -323,9 +365,10 @@ void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
 		{ "apply", context_apply },       { "observe", context_observe },
-		{ "settings", context_settings }, { "release", context_release },
-		{ "disable", context_disable },   { "resume", context_resume },
-		{ "inspect", context_inspect },   { NULL, NULL },
+		{ "settings", context_settings }, { "keep", context_keep },
+		{ "release", context_release },   { "disable", context_disable },
+		{ "resume", context_resume },     { "inspect", context_inspect },
+		{ "verify", context_verify },     { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

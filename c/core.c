@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 
 /* core.domain_name(name)
  * The form in which domain names are compared: lower case, internationalised labels
@@ -18,7 +19,23 @@ static int domain_name(lua_State *L)
 	return 1;
 }
 
-/* Returns a table with the modules, domain_name, and three facts: `openssl` and
+/* core.digest("SHA256"|"SHA512", bytes) -> bytes */
+static int digest(lua_State *L)
+{
+	static const char *const names[] = { "SHA256", "SHA512", NULL };
+	bool is_long = luaL_checkoption(L, 1, NULL, names) == 1;
+	size_t length = 0;
+	unsigned int size = 0;
+	const char *bytes = luaL_checklstring(L, 2, &length);
+	unsigned char value[EVP_MAX_MD_SIZE];
+	if (EVP_Digest(bytes, length, value, &size, is_long ? EVP_sha512() : EVP_sha256(), NULL) !=
+	    1)
+		return luaL_error(L, "the digest cannot be computed");
+	lua_pushlstring(L, (const char *)value, size);
+	return 1;
+}
+
+/* Returns a table with the modules, domain_name, digest, psk_binder, and three facts: `openssl` and
  * `compiled_for` name the OpenSSL that is loaded and the one that we were compiled for;
  * `interface` is CORE_INTERFACE. Raises an error where library_check does. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
@@ -38,6 +55,7 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	};
 	library_check(L);
 	hold_open(L);
+	chain_open(L);
 	lua_newtable(L);
 	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
 		modules[i].open(L);
@@ -45,6 +63,10 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	}
 	lua_pushcfunction(L, domain_name);
 	lua_setfield(L, -2, "domain_name");
+	lua_pushcfunction(L, digest);
+	lua_setfield(L, -2, "digest");
+	lua_pushcfunction(L, psk_binder_push);
+	lua_setfield(L, -2, "psk_binder");
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	set_string(L, "compiled_for", OPENSSL_VERSION_TEXT);
 	set_integer(L, "interface", CORE_INTERFACE);

@@ -75,6 +75,8 @@ static int load_authorities(lua_State *L, SSL_CTX *context, const struct credent
 	    SSL_CTX_load_verify_locations(context, file, path) != 1)
 		return push_failure(L, "parse", "cannot load certificate authorities from '%s'",
 				    file != NULL ? file : path);
+	if (credentials->system_authorities && SSL_CTX_set_default_verify_paths(context) != 1)
+		return push_failure(L, "parse", "cannot load the system's certificate authorities");
 	return 0;
 }
 

@@ -3,10 +3,19 @@
 
 #include <openssl/err.h>
 
-/* Calls `push` with the SSL of the LuaSec connection that is the first argument. */
-static int push_of_luasec(lua_State *L, int (*push)(lua_State *, SSL *))
+static int push_held(lua_State *L, SSL *connection, int (*push)(lua_State *, SSL *))
 {
 	ERR_clear_error();
+	struct hold *hold = hold_push(L, NULL, connection);
+	int results = push(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
+/* Calls `push` with the SSL of the LuaSec connection that is the first argument. `held`: whether
+ * `push` still reads the connection after it has asked for Lua's memory. */
+static int push_of_luasec(lua_State *L, bool held, int (*push)(lua_State *, SSL *))
+{
 	lua_Integer descriptor = luasec_check_descriptor(L, 1);
 	if (descriptor < 0)
 		return push_failure(L, "closed", "the connection is closed");
@@ -14,10 +23,7 @@ static int push_of_luasec(lua_State *L, int (*push)(lua_State *, SSL *))
 	if (handshake == NULL)
 		return push_failure(L, "unobserved",
 				    "the connection's context was not under the policy");
-	struct hold *hold = hold_push(L, NULL, handshake->connection);
-	int results = push(L, hold->connection);
-	hold_release(hold);
-	return results;
+	return held ? push_held(L, handshake->connection, push) : push(L, handshake->connection);
 }
 
 /* observer.facts(luasec_connection)
@@ -26,7 +32,16 @@ static int push_of_luasec(lua_State *L, int (*push)(lua_State *, SSL *))
  * connection was made. Or nil, message, code: "closed", "unobserved", "handshake". */
 static int facts(lua_State *L)
 {
-	return push_of_luasec(L, facts_push);
+	return push_of_luasec(L, true, facts_push);
+}
+
+/* observer.facts_key(luasec_connection)
+ * Returns a string of bytes: connections of one process with the same string have equal facts. It
+ * costs a part of what the facts cost. Returns false where the facts are the connection's alone,
+ * because its peer showed a certificate. Or nil, message, code, as observer.facts. */
+static int facts_key(lua_State *L)
+{
+	return push_of_luasec(L, false, facts_push_key);
 }
 
 /* observer.offer(luasec_connection)
@@ -36,7 +51,7 @@ static int facts(lua_State *L)
  * kept). */
 static int offer(lua_State *L)
 {
-	return push_of_luasec(L, handshake_push_offer);
+	return push_of_luasec(L, true, handshake_push_offer);
 }
 
 /* observer.label(luasec_connection)
@@ -44,16 +59,16 @@ static int offer(lua_State *L)
  * finished. Or nil, message, code: "closed", "unobserved", "handshake", "missing" (it has none). */
 static int label(lua_State *L)
 {
-	return push_of_luasec(L, handshake_push_label);
+	return push_of_luasec(L, false, handshake_push_label);
 }
 
-/* observer.tls_unique(luasec_connection)
- * Returns the channel binding tls-unique of a LuaSec connection, a string of bytes. Or nil,
- * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (TLS 1.3
- * has none), "missing". */
-static int tls_unique(lua_State *L)
+/* observer.channel_binding(luasec_connection, "tls-unique"|"tls-exporter"|"tls-server-end-point")
+ * Returns a channel binding of a LuaSec connection (RFC 5929, RFC 9266), a string of bytes. Or nil,
+ * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (this
+ * version, handshake or certificate has none of this type), "missing" (it is not known), "tls". */
+static int channel_binding(lua_State *L)
 {
-	return push_of_luasec(L, channel_binding_push_tls_unique);
+	return push_of_luasec(L, false, channel_binding_push);
 }
 
 /* observer.refusals()
@@ -118,9 +133,10 @@ void observer_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "facts", facts },
+		{ "facts_key", facts_key },
 		{ "offer", offer },
 		{ "label", label },
-		{ "tls_unique", tls_unique },
+		{ "channel_binding", channel_binding },
 		{ "refusals", refusals },
 		{ "limit_dhe", limit_dhe },
 		{ "dhe_refusals", dhe_refusals },

@@ -63,7 +63,9 @@ function forecast.new(server, given)
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = at_once,
 	}
-	self.own_certificates = own_certificate_check.new { server = server, adopted = self.adopted, queue = at_once }
+	self.own_certificates = own_certificate_check.new {
+		server = server, adopted = self.adopted, policies = self.policies, queue = at_once,
+	}
 	self.policies:load()
 	for _, host in ipairs(server.hosts()) do
 		if server.wants_module(host, forecast.module) then

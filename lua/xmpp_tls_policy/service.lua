@@ -1,5 +1,6 @@
 --- The objects that enforce policies on one server, made for one load of the module.
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local binding_mismatches = require "xmpp_tls_policy.stream.binding_mismatches"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
@@ -10,6 +11,7 @@ local new_closing = require "xmpp_tls_policy.stream.closing".new
 local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
 local peer_certificates = require "xmpp_tls_policy.certificates.peer_certificates"
 local policies = require "xmpp_tls_policy.policy.policies"
+local ready_contexts = require "xmpp_tls_policy.stream.ready_contexts"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
@@ -31,8 +33,8 @@ end
 
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
--- tls_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, admission.
+-- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
+-- own_certificates, outages, reports, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -50,15 +52,20 @@ function service.new(server, kept)
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
 	self.tls_contexts = tls_contexts.new { server = server, policies = self.policies, adopted = self.adopted }
+	self.ready_contexts = ready_contexts.new { server = server, policies = self.policies, contexts = self.tls_contexts }
 	self._queue = work_queue.new { server = server }
 	self.reports = cutoff_reports.new {
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.own_certificates = own_certificate_check.new {
-		server = server, adopted = self.adopted, queue = self._queue, kept = kept.own_certificates,
+		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+		kept = kept.own_certificates,
 	}
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+	}
+	self.binding_mismatches = binding_mismatches.new {
+		server = server, policies = self.policies, metrics = self.metrics, kept = kept.binding_mismatches,
 	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
@@ -91,6 +98,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	self.ready_contexts:forget()
 	warn_of_unlocked(self)
 end
 
@@ -157,6 +165,15 @@ function methods:report_server(session)
 			end
 		end
 	end
+end
+
+--- A client has logged in by a mechanism of SASL (nil: unknown), bound to its connection by a type of
+-- channel binding, or by none (nil).
+function methods:client_logged_in(session, mechanism, binding)
+	local stream = self.admission:stream(session)
+	self.admission:client_authenticated(session, mechanism)
+	stream.binding = mechanism and mechanism:find "%-PLUS$" and binding or nil
+	self.metrics:login(mechanism, stream.binding)
 end
 
 --- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when

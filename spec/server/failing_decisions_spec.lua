@@ -19,6 +19,9 @@ local objecting = [[for _, host in ipairs { "strict.test", "reported.test" } do
 	prosody.hosts[host].events.add_handler("tls-policy/verdict", package.loaded["test.object"]) end;]]
 local agreeing = objecting:gsub("add_handler", "remove_handler")
 
+-- Contexts are asked for once.
+local forgetting = "prosody.reload_config();"
+
 -- `reached`: the roles in which a stream depends on the decision.
 local decisions = {
 	{ admission, "opened", reached = { CLIENT, FROM, TO } },
@@ -30,8 +33,9 @@ local decisions = {
 	-- It finds the pair of a stanza, for routes.lua and stanza_filter.lua.
 	{ admission, "pair_of", reached = { TO } },
 	{ admission, "starttls_agreed", reached = { CLIENT, FROM, TO } },
-	{ "xmpp_tls_policy.contexts.tls_contexts", "starttls", reached = { CLIENT, FROM, TO } },
-	{ "xmpp_tls_policy.contexts.adopted_contexts", "enforce", reached = { CLIENT, FROM, TO } },
+	{ "xmpp_tls_policy.stream.ready_contexts", "starttls", reached = { CLIENT, FROM, TO } },
+	{ "xmpp_tls_policy.contexts.tls_contexts", "starttls", reached = { CLIENT, FROM, TO }, before = forgetting },
+	{ "xmpp_tls_policy.contexts.adopted_contexts", "enforce", reached = { CLIENT, FROM, TO }, before = forgetting },
 	{ "xmpp_tls_policy.policy.policies", "policy_for", reached = { CLIENT, FROM, TO } },
 	{ "xmpp_tls_policy.policy.policies", "covers", reached = { CLIENT, FROM, TO } },
 	{ "xmpp_tls_policy.stream.closing", "refuse", reached = { CLIENT, FROM, TO }, before = objecting, after = agreeing },

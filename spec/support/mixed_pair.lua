@@ -17,10 +17,10 @@ end
 
 --- Returns both ends of a finished handshake: client (see tls_socket.lua) and server.
 -- `client_context`: a Context of the core; `server_context`: one of LuaSec's; `session`: to resume,
--- or nil.
-function mixed_pair.connect(client_context, server_context, session)
+-- or nil; `server_name`: that the client sends, or nil.
+function mixed_pair.connect(client_context, server_context, session, server_name)
 	local near, far = sockets()
-	local client = tls_socket.wrap(near, client_context, { session = session })
+	local client = tls_socket.wrap(near, client_context, { session = session, server_name = server_name })
 	local server = assert(ssl.wrap(far, server_context))
 	server:settimeout(0)
 	local connection = client.connection

@@ -33,9 +33,12 @@ observations.statements = {
 	["suites.aead"] = "authenticated encryption is accepted",
 	["suites.forward_secret"] = "forward-secret key exchange is accepted",
 	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
+	["suites.complete"] = "no accepted suite is missing in suites.accepted",
 	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
 	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
 	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",
+	["groups.complete"] = "no accepted group is missing in groups.accepted",
+	["groups.short"] = "a curve of under 256 bits is accepted (value: their names)",
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
 	["compression"] = "TLS compression is accepted",
@@ -60,11 +63,45 @@ observations.statements = {
 	["channel_binding.types"] = "types of channel binding are announced (value: version -> types)",
 	["channel_binding.unsuited"] = "a type is announced under a TLS version that does not have it (value: as above)",
 	-- The certificate.
-	["certificate.*"] = "see certificates.lua: trusted, complete, ordered, domain, key, signature, usages, "
-		.. "days_left, tlsa, caa, expected",
+	["certificate.trusted"] = "the chain is valid for servers and leads to a trusted authority",
+	["certificate.complete"] = "the issuer of every certificate was sent or is a trusted authority",
+	["certificate.ordered"] = "each certificate that was sent is issued by the next one",
+	["certificate.domain"] = "the certificate covers the domain for the service (value: its names { dns, srv, xmpp })",
+	["certificate.key"] = "the key of the certificate is known (value: { type, bits, curve })",
+	["certificate.signature"] = "no certificate is signed with SHA-1 or MD5 (value: the algorithms)",
+	["certificate.usages"] = "the certificate may be used for a server (value: its extended key usages)",
+	["certificate.days_left"] = "the certificate is valid now (value: { days, life = all its days, share = of it left })",
+	["certificate.same"] = "all endpoints of the domain show the same certificate (value: list of { sha256, where })",
+	["certificate.expected"] = "the certificate or its key is one of those that the operator expects",
+	["certificate.tlsa_secure"] = "there are TLSA records, which DNSSEC secures",
+	["certificate.tlsa"] = "a secure TLSA record matches the chain (value: list of { name, matches, reason })",
+	["certificate.caa"] = "CAA records restrict who may issue certificates (value: { issuers, dnssec })",
+	["certificate.caa_issuer"] = "CAA permits the authority that issued the certificate",
+	["certificate.caa_account"] = "CAA permits each issuer only for one account (accounturi)",
 	-- The server as a client (callback.lua).
-	["client.*"] = "see callback.lua",
+	["client.calls_back"] = "asked for dialback by a domain of ours, the server connects to it",
+	["client.hello"] = "its ClientHello was seen (value: { versions, suites, groups, key_shares, compressions, alpn, "
+		.. "server_name })",
+	["client.version.*"] = "its ClientHello offers this version (SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)",
+	["client.sni"] = "its ClientHello has our domain as server name",
+	["client.ignores_required"] = "it begins TLS although our offer of STARTTLS does not say <required/>",
+	["client.aborts_without_starttls"] = "it ends the stream, and sends nothing more, where we offer no STARTTLS",
+	["client.attempts_without_starttls"] = "it sends <starttls/> where we offer no STARTTLS",
+	["client.accepts_valid"] = "it goes on, with dialback, on a stream with a valid certificate of ours",
+	["client.accepts_self_signed"] = "it does so with a certificate that is self-signed",
+	["client.accepts_expired"] = "it does so with one that is self-signed and has expired",
+	["client.accepts_wrong_name"] = "it does so with one that is self-signed and for another domain",
 }
+
+--- The statement of a name; nil of a name that is none of ours.
+function observations.statement(name)
+	local statement, prefix = observations.statements[name], name
+	while not statement and prefix:find(".", 1, true) do
+		prefix = prefix:match "^(.*)%."
+		statement = observations.statements[prefix .. ".*"]
+	end
+	return statement
+end
 
 --- An observation that was made. `seen`: boolean.
 function observations.made(seen, evidence, value)

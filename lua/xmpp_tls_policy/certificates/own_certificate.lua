@@ -116,6 +116,14 @@ local function check_usages(add, name, certificate)
 	end
 end
 
+-- `breaches` of the policy's clauses on our own certificates.
+local function add_breaches(add, name, breaches)
+	for _, breach in ipairs(breaches or {}) do
+		add(breach.clause, "warn", ("%s %s (%s %s, %s)"):format(name, breach.text, breach.document, breach.section,
+			breach.level))
+	end
+end
+
 -- ---- chain -----------------------------------------------------------------------
 
 local function issuer_among(list, certificate, taken)
@@ -206,14 +214,15 @@ end
 --                  chain = list of the facts of the certificates sent after it, which may
 --                  be empty, or nil: not known,
 --                  roots = list of the facts of authorities that need not be sent, or nil,
---                  now = UTC seconds }
+--                  now = UTC seconds,
+--                breaches = of the policy, as policy:judge_own_certificate returns them, or nil }
 -- Returns a list of { kind, severity = "error" | "warn" | "info", message = the fault, a
 -- colon, and the remedy }, worst first, then by kind. The kinds:
 --   validity-unknown, expired, not-yet-valid, weak-key, weak-signature (each with chain-
 --   before it for a certificate of the chain), expiry-1, expiry-7, expiry-21 (days; the
 --   fewest that apply; "info" while more than a third of the certificate's life is left,
 --   then "warn"), not-covering-c2s, not-covering-s2s, not-covering-any, no-server-auth,
---   chain-incomplete
+--   chain-incomplete, and the ids of the clauses that are broken
 function own_certificate.check(certificate, options)
 	check_arguments(certificate, options)
 	local problems = {}
@@ -232,6 +241,7 @@ function own_certificate.check(certificate, options)
 	check_signature(add, "", name, certificate)
 	check_usages(add, name, certificate)
 	check_chain(add, name, certificate, options)
+	add_breaches(add, name, options.breaches)
 	table.sort(problems, function(a, b)
 		if a.severity ~= b.severity then
 			return severities[a.severity] < severities[b.severity]

@@ -21,13 +21,14 @@ local NO_HOST = "*"
 local starttls_names = { c2s = "c2s", s2sin = "s2s" }
 local xmpp_services = { c2s = "xmpp-client", s2sin = "xmpp-server" }
 
---- For one load of the module. `server`: the adapter; `adopted`: see adopted_contexts.lua; `queue`:
+--- For one load of the module. `server`: the adapter; `policies`; `adopted`: see adopted_contexts.lua; `queue`:
 -- a work_queue, in which the checks are done; `kept`: the object of the load before, or nil; `now`:
 -- function() -> UTC seconds, the system's by default.
 function own_certificate_check.new(options)
 	local kept, now = options.kept, options.now or clock
 	return setmetatable({
 		_server = options.server,
+		_policies = options.policies,
 		_adopted = options.adopted,
 		_queue = options.queue,
 		_now = now,
@@ -183,7 +184,9 @@ local function problems_of(self, host, inspected, roles, services)
 			options.matches_s2s = certificate:matches(host, xmpp_services.s2sin)
 		end
 	end
-	return own_certificate.check(certificate:facts(), options), chain
+	local facts, policy = certificate:facts(), self._policies:policy_for(host ~= NO_HOST and host or nil)
+	options.breaches = policy and policy:judge_own_certificate(facts)
+	return own_certificate.check(facts, options), chain
 end
 
 --- The faults of a host's certificate, `inspected` as context:inspect() returns it: a list as of

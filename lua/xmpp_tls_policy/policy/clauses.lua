@@ -16,8 +16,14 @@
 --   adds        { ciphers, ciphersuites, groups }, lists of names: the server's own defaults are
 --               extended by these at every level, as the documents want them supported; the
 --               operator's own lists are not
+--   own_certificate  function(facts of a certificate that we show) -> nil, or a sentence that names the
+--               fault and the remedy, without a subject; nobody is refused for it
+--   configuration  list of demands on a server's configuration beside its TLS contexts, for
+--               servers that do not load this module; see render/demands.lua
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
 --               the remedy
+--   probe       function(observed, endpoint, strict) -> result, see probe_rules.lua: how an outsider
+--               tests whether a server keeps the clause. Every clause has one; some say that no outsider can
 --
 -- A judge takes the absence of a fact that every finished handshake has (version, cipher)
 -- for a breach. `connection` is the server's knowledge of the connection, or nil:
@@ -25,6 +31,7 @@
 --     identity = whether its certificate covers the domain (nil: not checked),
 --     authenticated = whether the certificate authenticates the peer to the server (false:
 --     other means do, such as dialback, or nothing does) }
+local probes = require "xmpp_tls_policy.policy.probe_rules"
 local rules = require "xmpp_tls_policy.policy.rules"
 
 local four_of_the_draft = {
@@ -43,66 +50,134 @@ local four_of_rfc9325 = {
 
 local recommended_groups = { "secp256r1", "x25519" }
 
+local six_of_mozilla = {
+	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+}
+
+-- Hybrids are added in every profile, where OpenSSL has them.
+local curves_of_mozilla = { "x25519", "secp256r1", "secp384r1" }
+
+-- OpenSSL's names.
+local ecdsa_with_sha2 = { "ecdsa-with-SHA256", "ecdsa-with-SHA384", "ecdsa-with-SHA512" }
+local signatures_with_sha2 = {
+	"sha256WithRSAEncryption", "ecdsa-with-SHA256", "ecdsa-with-SHA384", "ecdsa-with-SHA512",
+}
+
+local offers_starttls = probes.seen("starttls.offered", "STARTTLS is not offered", "STARTTLS is offered")
+
+-- A kind of suites: refused as a server, not offered as a client. `patterns`: of their names.
+local function suites_refused(observation, noun, patterns)
+	return probes.in_both_roles(probes.refused(observation, noun), probes.not_offered("suites", noun, patterns))
+end
+
+local null_refused = suites_refused("suites.null", "NULL encryption", { "_NULL_", "^TLS_SHA" })
+local rc4_refused = suites_refused("suites.rc4", "RC4", { "_RC4_" })
+local export_refused = suites_refused("suites.export", "export-grade encryption",
+	{ "_EXPORT_", "_DES40_", "_WITH_DES_CBC_" })
+local under_112_refused = suites_refused("suites.under_112_bits", "encryption under 112 bits",
+	{ "_DES_CBC_", "_DES40_", "_EXPORT_", "_NULL_", "^TLS_SHA" })
+local under_128_refused = suites_refused("suites.under_128_bits", "encryption under 128 bits",
+	{ "_3DES_", "_DES_CBC_", "_DES40_", "_EXPORT_", "_NULL_", "^TLS_SHA" })
+local cbc_refused = suites_refused("suites.cbc", "CBC", { "_CBC_" })
+local rsa_key_transport_refused = suites_refused("suites.rsa_key_transport", "RSA key transport", { "^TLS_RSA_" })
+local static_dh_refused = suites_refused("suites.static_dh", "static (EC)DH",
+	{ "^TLS_DH_[RD]S[AS]_", "^TLS_ECDH_[RE]" })
+
+local for_administrators = probes.inside "only an administrator of the server sees it"
+
+-- Seconds. rfc8446.4.6.1.lifetime-seven-days
+local LONGEST_LIFETIME = 604800
+
+local TLS12_REFUSED, TLS13_REFUSED = "TLS 1.2 is refused", "TLS 1.3 is refused"
+
 local table_of_clauses = {
 	{
 		id = "support.offer",
 		statement = "an XMPP server offers STARTTLS in its stream features, to clients and to servers",
 		held_by = "stream",
+		configuration = { "offer_starttls" },
+		probe = probes.before_tls(offers_starttls),
 	},
 	{
 		id = "support.required",
 		statement = "the STARTTLS offer carries <required/>",
 		held_by = "stream",
+		configuration = { "require_starttls" },
+		probe = probes.before_tls(probes.where("starttls.offered", "STARTTLS is not offered",
+			probes.seen("starttls.required", "the offer does not say <required/>", "the offer says <required/>"))),
 	},
 	{
 		id = "support.abort",
 		statement = "connecting to a server that offers no STARTTLS: abort, and send nothing further on that stream",
 		held_by = "stream",
+		probe = probes.seen("client.aborts_without_starttls", "the server goes on without TLS or tries it",
+			"the server closes the stream"),
 	},
 	{
 		id = "support.attempt",
 		statement = "connecting to a server that offers no STARTTLS: attempt TLS all the same, as the offer "
 			.. "may have been stripped",
 		held_by = "stream",
+		probe = probes.seen("client.attempts_without_starttls", "the server does not try TLS",
+			"the server tries TLS"),
 	},
 	{
 		id = "support.flag",
 		statement = "depend on <required/>: TLS is negotiated whether or not the peer sent the flag",
 		held_by = "stream",
+		probe = probes.seen("client.ignores_required", "the server starts TLS only after <required/>",
+			"the server starts TLS without <required/> too"),
 	},
 	{
 		id = "support.strict",
 		statement = "a strict policy: before TLS, nothing is exchanged but the negotiation of TLS",
 		held_by = "stream",
+		configuration = { "require_starttls" },
+		probe = probes.before_tls(probes.all(
+			probes.only_starttls,
+			probes.unseen("plaintext.mechanisms", "SASL is offered before TLS", "no SASL is offered before TLS"),
+			probes.unseen("plaintext.pipelined", "data that came with <starttls/> is taken for data after TLS",
+				"data that came with <starttls/> is not taken for data after TLS"))),
 	},
 	{
 		id = "support.direct",
 		statement = "support direct TLS, and prefer it to STARTTLS",
 		held_by = "server",
+		configuration = { "direct_tls" },
+		probe = probes.direct_tls,
 	},
 	{
 		id = "version.sslv2",
 		statement = "negotiate SSL 2.0",
 		settings = { enforced = { minimum_version = "SSLv3" } },
 		judge = rules.not_version("SSLv2"),
+		probe = probes.version_refused("SSLv2"),
 	},
 	{
 		id = "version.sslv3",
 		statement = "negotiate SSL 3.0",
 		settings = { enforced = { minimum_version = "TLSv1" } },
 		judge = rules.not_version("SSLv3"),
+		probe = probes.version_refused("SSLv3"),
 	},
 	{
 		id = "version.tls10",
 		statement = "negotiate TLS 1.0",
 		settings = { enforced = { minimum_version = "TLSv1.1" } },
 		judge = rules.not_version("TLSv1"),
+		probe = probes.version_refused("TLSv1"),
 	},
 	{
 		id = "version.tls11",
 		statement = "negotiate TLS 1.1",
 		settings = { enforced = { minimum_version = "TLSv1.2" } },
 		judge = rules.not_version("TLSv1.1"),
+		probe = probes.version_refused("TLSv1.1"),
 	},
 	{
 		id = "version.tls12",
@@ -110,11 +185,22 @@ local table_of_clauses = {
 		settings = { enforced = { minimum_version = "TLSv1.2" } },
 		supports = rules.supports_version("TLSv1.2"),
 		judge = rules.version_judge("TLSv1.2"),
+		probe = probes.strictly(probes.version_supported("TLSv1.2"), probes.version_refused("SSLv3"),
+			probes.version_refused("TLSv1"), probes.version_refused("TLSv1.1")),
 	},
 	{
 		id = "version.latest",
 		statement = "support the newest TLS there is (today 1.3) and prefer it",
 		supports = rules.supports_version("TLSv1.3"),
+		probe = probes.version_supported("TLSv1.3"),
+	},
+	{
+		id = "version.only-tls13",
+		statement = "negotiate anything older than TLS 1.3",
+		settings = { enforced = { minimum_version = "TLSv1.3" } },
+		judge = rules.version_judge("TLSv1.3"),
+		probe = probes.all(probes.version_refused("SSLv2"), probes.version_refused("SSLv3"),
+			probes.version_refused("TLSv1"), probes.version_refused("TLSv1.1"), probes.version_refused("TLSv1.2")),
 	},
 	{
 		id = "cipher.null",
@@ -122,12 +208,14 @@ local table_of_clauses = {
 		settings = { enforced = { suite = rules.encrypts } },
 		judge = rules.suite_judge(rules.encrypts, rules.with_encryption,
 			"a cipher that encrypts is needed"),
+		probe = null_refused,
 	},
 	{
 		id = "cipher.rc4",
 		statement = "RC4",
 		settings = { enforced = { suite = rules.is_no_rc4 } },
 		judge = rules.suite_judge(rules.is_no_rc4, rules.with_encryption, "any but RC4 is needed"),
+		probe = rc4_refused,
 	},
 	{
 		-- Export-grade key exchange has at most 512 bits, which Logjam broke. Old software
@@ -139,12 +227,14 @@ local table_of_clauses = {
 			rules.suite_judge(rules.is_no_export, rules.with_strength, "none of export grade may be used"),
 			rules.dh_judge(1024)
 		),
+		probe = probes.all(export_refused, probes.dhe_bits(1024)),
 	},
 	{
 		id = "cipher.bits112",
 		statement = "anything under 112 bits of security",
 		settings = { enforced = { suite = rules.has_bits(112) } },
 		judge = rules.suite_judge(rules.has_bits(112), rules.with_strength, "at least 112 are needed"),
+		probe = under_112_refused,
 	},
 	{
 		id = "cipher.bits128",
@@ -154,11 +244,14 @@ local table_of_clauses = {
 			rules.suite_judge(rules.has_bits(128), rules.with_strength, "at least 128 are needed"),
 			rules.curve_judge(rules.CURVE_OF_128_BITS, 256)
 		),
+		probe = probes.all(under_128_refused,
+			probes.curves_of(rules.CURVE_OF_128_BITS, 256)),
 	},
 	{
 		id = "cipher.bits256",
 		statement = "prefer 256 bits or more",
 		settings = { always = { server_preference = true, order = { 3, rules.has_bits(256) } } },
+		probe = probes.preferred(rules.has_bits(256), { rules.is_forward_secret, rules.is_aead }, "of 256 bits"),
 	},
 	{
 		id = "cipher.aead",
@@ -170,6 +263,11 @@ local table_of_clauses = {
 		supports = rules.supports_suite(rules.is_aead, "with authenticated encryption"),
 		judge = rules.suite_judge(rules.is_aead, rules.with_encryption,
 			"authenticated encryption, such as AES-GCM, is needed"),
+		probe = probes.strictly(
+			probes.all(probes.suite_supported("suites.aead", "with authenticated encryption"),
+				probes.preferred(rules.is_aead, { rules.is_forward_secret }, "with authenticated encryption")),
+			cbc_refused, rc4_refused,
+			null_refused),
 	},
 	{
 		id = "cipher.cbc",
@@ -180,6 +278,7 @@ local table_of_clauses = {
 		},
 		judge = rules.suite_judge(rules.is_no_cbc, rules.with_encryption,
 			"authenticated encryption, such as AES-GCM, is needed"),
+		probe = cbc_refused,
 	},
 	{
 		id = "cipher.fs",
@@ -191,18 +290,48 @@ local table_of_clauses = {
 		supports = rules.supports_suite(rules.is_forward_secret, "with forward secrecy"),
 		judge = rules.suite_judge(rules.is_forward_secret, rules.with_key_exchange,
 			"forward secrecy, by ECDHE or DHE, is needed"),
+		probe = probes.strictly(
+			probes.all(probes.suite_supported("suites.forward_secret", "with forward secrecy"),
+				probes.preferred(rules.is_forward_secret, {}, "with forward secrecy")),
+			rsa_key_transport_refused,
+			static_dh_refused),
 	},
 	{
 		id = "cipher.recommended",
 		statement = "DHE-RSA and ECDHE-RSA, each with AES-128-GCM and AES-256-GCM, each really negotiable",
 		supports = rules.supports_all("ciphers", four_of_the_draft, "TLSv1.2"),
 		adds = { ciphers = four_of_the_draft },
+		probe = probes.suites_supported(four_of_the_draft),
 	},
 	{
 		id = "cipher.ecdhe-gcm",
 		statement = "ECDHE-RSA and ECDHE-ECDSA, each with AES-128-GCM and AES-256-GCM, each really negotiable",
 		supports = rules.supports_all("ciphers", four_of_rfc9325, "TLSv1.2"),
 		adds = { ciphers = four_of_rfc9325 },
+		probe = probes.suites_supported(four_of_rfc9325),
+	},
+	{
+		id = "cipher.gcm-chacha20",
+		statement = "cipher suites other than AES-GCM and ChaCha20-Poly1305, before TLS 1.3 with ECDHE and a certificate",
+		settings = { enforced = { suite = rules.is_gcm_or_chacha20 } },
+		judge = rules.suite_judge(rules.is_gcm_or_chacha20, rules.with_encryption,
+			"AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed"),
+		probe = probes.only_suites(rules.is_gcm_or_chacha20, "AES-GCM or ChaCha20-Poly1305"),
+	},
+	{
+		id = "cipher.six",
+		statement = "ECDHE-RSA and ECDHE-ECDSA, each with AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305, each "
+			.. "really negotiable",
+		supports = rules.supports_all("ciphers", six_of_mozilla, "TLSv1.2"),
+		adds = { ciphers = six_of_mozilla },
+		probe = probes.suites_supported(six_of_mozilla),
+	},
+	{
+		id = "order.client",
+		statement = "the client's order of cipher suites decides, as it knows which are fast for it",
+		settings = { always = { client_preference = true } },
+		probe = probes.unseen("suites.server_chooses", "the server's order of suites decides",
+			"the client's order of suites decides"),
 	},
 	{
 		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
@@ -210,11 +339,14 @@ local table_of_clauses = {
 		statement = "ephemeral DH of at least 2048 bits, our own and the peer's",
 		settings = { enforced = { dh_bits = 2048, security_level = 2 } },
 		judge = rules.dh_judge(2048),
+		probe = probes.dhe_bits(2048),
 	},
 	{
 		id = "key.ecdhe",
 		statement = "prefer ECDHE to DHE",
 		settings = { always = { server_preference = true, order = { 4, rules.is_no_dhe } } },
+		probe = probes.preferred(rules.is_no_dhe, { rules.is_forward_secret, rules.is_aead, rules.has_bits(256) },
+			"without DHE"),
 	},
 	{
 		id = "key.static-rsa",
@@ -222,6 +354,7 @@ local table_of_clauses = {
 		settings = { enforced = { suite = rules.is_no_static_rsa } },
 		judge = rules.suite_judge(rules.is_no_static_rsa, rules.with_key_exchange,
 			"an ephemeral one is needed"),
+		probe = rsa_key_transport_refused,
 	},
 	{
 		-- No settings: no OpenSSL from 3.0 on has such suites.
@@ -230,6 +363,31 @@ local table_of_clauses = {
 		judge = rules.suite_judge(function(facts)
 			return facts.key_exchange ~= "DH" and facts.key_exchange ~= "ECDH"
 		end, rules.with_key_exchange, "an ephemeral one is needed"),
+		probe = static_dh_refused,
+	},
+	{
+		-- No settings, as above. RFC 10015 forbids static DH, and only discourages static ECDH.
+		id = "key.static-ffdh",
+		statement = "static DH over a finite field in TLS 1.2",
+		judge = rules.suite_judge(function(facts)
+			return facts.key_exchange ~= "DH"
+		end, rules.with_key_exchange, "an ephemeral one is needed"),
+		probe = probes.refused("suites.static_dh", "static DH over a finite field", "^TLS_DH_"),
+	},
+	{
+		id = "key.static-ecdh",
+		statement = "static ECDH in TLS 1.2",
+		judge = rules.suite_judge(function(facts)
+			return facts.key_exchange ~= "ECDH"
+		end, rules.with_key_exchange, "an ephemeral one is needed"),
+		probe = probes.refused("suites.static_dh", "static ECDH", "^TLS_ECDH_"),
+	},
+	{
+		-- No OpenSSL from 3.0 on takes them in a handshake; the judge does not depend on that.
+		id = "cert.fixed-dh",
+		statement = "certificates whose key is a DH key",
+		judge = rules.judge_signing_key,
+		probe = probes.certificate(rules.own_signing_key),
 	},
 	{
 		id = "key.dhe",
@@ -241,47 +399,114 @@ local table_of_clauses = {
 		judge = rules.suite_judge(function(facts)
 			return rules.is_no_dhe(facts) or not rules.is_before_tls13(facts)
 		end, rules.with_key_exchange, "ECDHE is needed"),
+		probe = suites_refused("suites.dhe", "DHE in TLS 1.2", { "^TLS_DHE_" }),
 	},
 	{
 		id = "key.curve224",
 		statement = "curves of less than 224 bits",
 		settings = { enforced = { group = rules.has_224_bits } },
 		judge = rules.curve_judge(224, 224),
+		probe = probes.curves_of(224, 224),
 	},
 	{
 		id = "key.rsa2048",
 		statement = "an RSA key of at least 2048 bits in a server's certificate",
 		settings = { enforced = { security_level = 2 } },
 		judge = rules.judge_rsa_key,
+		probe = probes.rsa_key(2048),
 	},
 	{
 		id = "group.recommended",
 		statement = "support the curves P-256 and X25519",
 		supports = rules.supports_all("groups", recommended_groups),
 		adds = { groups = recommended_groups },
+		probe = probes.groups_supported(recommended_groups),
+	},
+	{
+		id = "group.four",
+		statement = "groups other than X25519MLKEM768, X25519, P-256 and P-384",
+		settings = { enforced = { group = rules.is_of_four_groups } },
+		supports = rules.supports_all("groups", curves_of_mozilla),
+		adds = { groups = curves_of_mozilla },
+		judge = rules.judge_four_groups,
+		probe = probes.only_groups(rules.is_of_four_groups, "X25519MLKEM768, X25519, P-256 and P-384"),
+	},
+	{
+		id = "cert.rsa2048",
+		statement = "a certificate of ours with RSA has a key of at least 2048 bits",
+		own_certificate = rules.own_rsa_key,
+		probe = probes.certificate(rules.own_rsa_key),
+	},
+	{
+		id = "cert.curves",
+		statement = "a certificate of ours with ECDSA has a key on P-256 or P-384",
+		own_certificate = rules.own_curve,
+		probe = probes.certificate(rules.own_curve),
+	},
+	{
+		id = "cert.ecdsa",
+		statement = "our certificates have ECDSA keys",
+		own_certificate = rules.own_ecdsa_key,
+		probe = probes.certificate(rules.own_ecdsa_key),
+	},
+	{
+		id = "cert.sha2",
+		statement = "our certificates are signed with SHA-256 and RSA, or with SHA-2 and ECDSA",
+		own_certificate = rules.own_signature(signatures_with_sha2),
+		probe = probes.certificate(rules.own_signature(signatures_with_sha2)),
+	},
+	{
+		id = "cert.ecdsa-sha2",
+		statement = "our certificates are signed with ECDSA and SHA-2",
+		own_certificate = rules.own_signature(ecdsa_with_sha2),
+		probe = probes.certificate(rules.own_signature(ecdsa_with_sha2)),
+	},
+	{
+		id = "cert.days366",
+		statement = "our certificates are valid for at most 366 days",
+		own_certificate = rules.own_lifespan(366),
+		probe = probes.certificate_life(366),
+	},
+	{
+		id = "cert.days90",
+		statement = "our certificates are valid for at most 90 days",
+		own_certificate = rules.own_lifespan(90),
+		probe = probes.certificate_life(90),
 	},
 	{
 		id = "signature.sha1",
 		statement = "sign with SHA-1 or MD5",
 		settings = { enforced = { security_level = 2 } },
 		judge = rules.judge_signature,
+		probe = probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
+			"no certificate is signed with SHA-1 or MD5"),
 	},
 	{
 		id = "cert.identity",
 		statement = "check the certificate against the domain: DNS-ID, SRV-ID, XmppAddr",
 		settings = { enforced = { suite = rules.has_certificate } },
 		judge = rules.judge_identity,
+		configuration = { "check_certificates" },
+		probe = probes.identity,
 	},
 	{
 		id = "unauth.encrypt",
 		statement = "server to server: encrypted but unauthenticated, with dialback, where the operator allows "
 			.. "it; always shown as unauthenticated",
 		held_by = "stream",
+		probe = probes.allowed("client.accepts_self_signed",
+			"with a certificate that is not trusted, the server does not go on",
+			"with a certificate that is not trusted, the server goes on with dialback"),
 	},
 	{
 		id = "sni.harmless",
 		statement = "work with SNI, without it and with a wrong one: the 'to' of the stream decides",
 		held_by = "server",
+		probe = probes.all(
+			probes.seen("sni.right", "a handshake with the domain as server name is refused",
+				"the domain as server name is accepted"),
+			probes.seen("sni.missing", "a handshake without a server name is refused", "no server name is accepted"),
+			probes.seen("sni.wrong", "a handshake with another server name is refused", "another server name is accepted")),
 	},
 	{
 		-- State in the memory of the process needs no seal.
@@ -289,17 +514,22 @@ local table_of_clauses = {
 		statement = "resumption state is authenticated and encrypted wherever it leaves the process's memory",
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
+		probe = probes.inside "the server keeps the key and the state",
 	},
 	{
 		id = "resume.session-id",
 		statement = "session IDs, not session tickets",
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
+		configuration = { "session_ids" },
+		probe = probes.no_stateless_tickets,
 	},
 	{
 		id = "resume.lifetime",
 		statement = "resumption state is valid for a limited time",
 		held_by = "server",
+		configuration = { "session_lifetime" },
+		probe = probes.limited_lifetime(LONGEST_LIFETIME),
 	},
 	{
 		-- rfc8446.4.2.9.psk-with-key-exchange
@@ -310,6 +540,8 @@ local table_of_clauses = {
 				return "the session was resumed without a new key exchange; psk_dhe_ke is needed"
 			end
 		end,
+		probe = probes.where("version.TLSv1.3", TLS13_REFUSED, probes.where("resumption.tls13", "TLS 1.3 resumes nothing",
+			probes.refused("resumption.psk_without_dhe", "resumption without a key exchange"))),
 	},
 	{
 		-- rfc5746.3.secure-renegotiation, rfc8446.4.1.2.no-renegotiation
@@ -321,6 +553,8 @@ local table_of_clauses = {
 				return "the peer does not support secure renegotiation; the renegotiation_info extension is needed"
 			end
 		end,
+		probe = probes.where("version.TLSv1.2", TLS12_REFUSED, probes.seen("renegotiation.secure",
+			"secure renegotiation is not supported", "secure renegotiation is supported")),
 	},
 	{
 		-- OpenSSL always supports it. A peer without it may connect, but not resume
@@ -332,12 +566,15 @@ local table_of_clauses = {
 				return "the session was resumed without the extended master secret; it is needed"
 			end
 		end,
+		probe = probes.where("version.TLSv1.2", TLS12_REFUSED, probes.seen("extended_master_secret",
+			"the extended master secret is not used", "the extended master secret is used")),
 	},
 	{
 		-- rfc8446.E.5.no-early-data
 		id = "early-data.none",
 		statement = "no early data (0-RTT): no specification says how XMPP could use it",
 		settings = { always = { no_early_data = true } },
+		probe = probes.where("version.TLSv1.3", TLS13_REFUSED, probes.refused("early_data", "early data")),
 	},
 	{
 		id = "compress.tls",
@@ -348,32 +585,39 @@ local table_of_clauses = {
 				return ("TLS compression is on (%s); it has to be off"):format(tostring(facts.compression))
 			end
 		end,
+		probe = probes.in_both_roles(probes.refused("compression", "TLS compression"),
+			probes.not_offered("compressions", "TLS compression", { "^[^n]", "^n[^u]" })),
 	},
 	{
 		id = "admin.status",
 		statement = "an administrator sees of each connection whether it is encrypted and whether "
 			.. "authenticated, and how",
 		held_by = "server",
+		probe = for_administrators,
 	},
 	{
 		id = "admin.version",
 		statement = "an administrator sees the TLS version of each connection",
 		held_by = "server",
+		probe = for_administrators,
 	},
 	{
 		id = "admin.certificate",
 		statement = "an administrator sees the certificate that a server offered",
 		held_by = "server",
+		probe = for_administrators,
 	},
 	{
 		id = "admin.cipher",
 		statement = "an administrator sees the cipher suite of each connection",
 		held_by = "server",
+		probe = for_administrators,
 	},
 	{
 		id = "admin.change",
 		statement = "an administrator is warned when a server's certificate changes",
 		held_by = "server",
+		probe = for_administrators,
 	},
 }
 

@@ -228,6 +228,7 @@ function context_settings.of(policy, allowed, in_force, operator)
 	for _, switch in ipairs(settings.switches) do
 		made[switch] = made[switch] or in_force[switch]
 	end
+	made.server_preference = not made.client_preference and made.server_preference or nil
 	if policy.opens then
 		open(made, permitted)
 	end

@@ -50,6 +50,7 @@ function policy.compose(profile, level, clauses)
 		_allowed = allowed,
 		_settings = settings.of(allowed),
 		_judges = verdict.checks(entries, clauses, "judge"),
+		_of_own_certificates = verdict.checks(entries, clauses, "own_certificate"),
 		_supports = verdict.checks(entries, clauses, "supports"),
 		_excepted = {}, -- domain -> policy
 		_enforcements = setmetatable({}, { __mode = "v" }), -- see enforcement
@@ -58,7 +59,8 @@ end
 
 -- The options that hold whatever the clauses say; each is a field of the policy.
 local beside_clauses = {
-	"certificate_change", "dhe_per_second", "mode", "notify_admins", "resumption", "unauthenticated_s2s",
+	"certificate_change", "channel_binding", "dhe_per_second", "mode", "notify_admins", "resumption",
+	"unauthenticated_s2s",
 }
 
 local function with_options(made, from)
@@ -69,7 +71,7 @@ local function with_options(made, from)
 end
 
 -- The policy of an operator's options, nil for the defaults. More fields: mode, "enforce"
--- or "report"; certificate_change, "warn" or "refuse"; notify_admins, a boolean;
+-- or "report"; certificate_change, "warn" or "refuse"; channel_binding and notify_admins, booleans;
 -- dhe_per_second, a number; resumption, { enabled, lifetime (seconds), memory (MiB) };
 -- unauthenticated_s2s, "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
 -- of options.check.
@@ -157,6 +159,11 @@ function methods:settings()
 	return copy(self._settings)
 end
 
+-- Whether the policy allows TLS 1.3 alone.
+function methods:is_tls13_only()
+	return self._settings.ciphers == nil
+end
+
 -- The settings that enforcing the policy puts on a server's context. Arguments, results and
 -- errors as those of context_settings.of from `in_force` on.
 function methods:settings_for(in_force, operator)
@@ -190,11 +197,17 @@ function methods:judge(facts, connection)
 	return verdict.judge(self._judges, facts, connection)
 end
 
+-- The clauses that a certificate of ours breaks, by its facts: a list of breaches; see verdict.lua.
+function methods:judge_own_certificate(facts)
+	return verdict.breaches(self._of_own_certificates, facts)
+end
+
 -- One word for a context (see enforcement.lua): contexts with the same one get the same verdicts.
 local function fingerprint(context)
 	local words = { context.failure or "" }
 	for _, made in ipairs { context.before or {}, context.settings or {} } do
-		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference" } do
+		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference",
+			"client_preference" } do
 			words[#words + 1] = tostring(made[field])
 		end
 		for _, list in ipairs(settings.lists) do

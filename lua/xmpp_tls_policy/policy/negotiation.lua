@@ -32,6 +32,7 @@ local least_bits = { [0] = 0, 80, 112, 128, 192, 256 }
 --                     has none; nil: any suite and signature will do
 --     security_level  OpenSSL's
 --     without_dh      true: there are no DH parameters
+--     client_preference  true: the client's order decides
 function negotiation.new(allowed, limits)
 	limits = limits or {}
 	return setmetatable({
@@ -41,6 +42,7 @@ function negotiation.new(allowed, limits)
 		_ciphersuites = by_number(allowed.ciphersuites),
 		_groups = by_number(allowed.groups),
 		_dh_bits = allowed.dh_bits,
+		_clients_order = limits.client_preference,
 		_certificate = limits.certificate,
 		_security_level = limits.security_level or 0,
 		_without_dh = limits.without_dh,
@@ -73,6 +75,7 @@ function negotiation.of_settings(settings, certificate)
 	return negotiation.new(allowed, {
 		certificate = certificate, without_dh = settings.dh_bits == nil,
 		security_level = not settings.insecure_strength and settings.security_level or nil,
+		client_preference = settings.client_preference,
 	})
 end
 
@@ -228,11 +231,11 @@ function methods:count_suites(hello)
 	return count
 end
 
--- The record that comes first in our order of those offered and usable, or nil.
-local function preferred(own, numbers, is_usable)
+-- The record that comes first of those offered and usable, in our order or in the client's, or nil.
+local function preferred(self, own, numbers, is_usable)
 	local best, least
-	for _, number in ipairs(numbers or {}) do
-		local place = own.places[number]
+	for index, number in ipairs(numbers or {}) do
+		local place = own.places[number] and (self._clients_order and index or own.places[number])
 		if place and (not least or place < least) and is_usable(own.records[number]) then
 			best, least = own.records[number], place
 		end
@@ -246,10 +249,10 @@ function methods:choose(hello)
 	local version = self:version(hello)
 	return {
 		version = version,
-		suite = preferred(suites_of(self, version), hello.suites, function (suite)
+		suite = preferred(self, suites_of(self, version), hello.suites, function (suite)
 			return can_use(self, suite, version) and has_groups_for(self, hello, suite, version)
 		end),
-		group = preferred(self._groups, hello.groups, function (group)
+		group = preferred(self, self._groups, hello.groups, function (group)
 			return has_group(group, version)
 		end),
 	}

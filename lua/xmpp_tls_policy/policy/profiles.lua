@@ -149,6 +149,74 @@ local function joined(list, more)
 	return all
 end
 
+-- The entries without those of one clause.
+local function without(list, clause)
+	local rest = {}
+	for _, entry in ipairs(list) do
+		rest[#rest + 1] = entry.clause ~= clause and entry or nil
+	end
+	return rest
+end
+
+-- It updates RFC 9325, which has one statement on all static DH.
+local rfc10015 = entries("RFC 10015", {
+	{ "key.static-ffdh", "2", "MUST NOT" },
+	{ "key.static-ecdh", "2", "SHOULD NOT" },
+	{ "cert.fixed-dh", "2", "SHOULD NOT" },
+	{ "key.dhe", "3", "MUST NOT" },
+	{ "key.static-rsa", "4", "MUST NOT" },
+})
+
+local bcp195_2026_07 = joined(rfc10015, without(rfc9325, "key.static-dh"))
+
+-- RFC 9325 3.2 to 3.10: all but versions, suites, keys and certificates.
+local function of_protocol(list)
+	local kept = {}
+	for _, entry in ipairs(list) do
+		kept[#kept + 1] = entry.section:find "^3%." and not entry.section:find "^3%.1" and entry or nil
+	end
+	return kept
+end
+
+-- The file of 2026-04 (src/static/guidelines/6.0.json); a section is a configuration and a field of it.
+-- It has versions, suites, groups and certificates alone. RFC 7590 and RFC 9325 have the rest.
+local function mozilla(configuration, rows)
+	for _, row in ipairs(rows) do
+		row[2] = configuration .. "." .. row[2]
+	end
+	return joined(joined(entries("Mozilla Server Side TLS 6.0", rows), rfc7590), of_protocol(rfc9325))
+end
+
+local mozilla_intermediate = mozilla("intermediate", {
+	{ "version.sslv2", "tls_versions", "MUST NOT" },
+	{ "version.sslv3", "tls_versions", "MUST NOT" },
+	{ "version.tls10", "tls_versions", "MUST NOT" },
+	{ "version.tls11", "tls_versions", "MUST NOT" },
+	{ "version.tls12", "tls_versions", "MUST" },
+	{ "version.latest", "tls_versions", "MUST" },
+	{ "cipher.gcm-chacha20", "ciphers", "MUST NOT" },
+	{ "cipher.six", "ciphers", "RECOMMENDED" },
+	{ "group.four", "tls_curves", "MUST NOT" },
+	{ "order.client", "server_preferred_order", "MUST" },
+	{ "key.rsa2048", "rsa_key_size", "MUST" },
+	{ "cert.rsa2048", "rsa_key_size", "MUST" },
+	{ "cert.curves", "certificate_curves", "MUST" },
+	{ "cert.sha2", "certificate_signatures", "MUST" },
+	{ "cert.days366", "maximum_certificate_lifespan", "SHOULD" },
+})
+
+local mozilla_modern = mozilla("modern", {
+	{ "version.only-tls13", "tls_versions", "MUST NOT" },
+	{ "version.latest", "tls_versions", "MUST" },
+	{ "cipher.gcm-chacha20", "ciphersuites", "MUST NOT" },
+	{ "group.four", "tls_curves", "MUST NOT" },
+	{ "order.client", "server_preferred_order", "MUST" },
+	{ "cert.ecdsa", "certificate_types", "MUST" },
+	{ "cert.curves", "certificate_curves", "MUST" },
+	{ "cert.ecdsa-sha2", "certificate_signatures", "MUST" },
+	{ "cert.days90", "maximum_certificate_lifespan", "SHOULD" },
+})
+
 -- The server's own defaults are extended by these in every profile.
 local hybrid_groups = { "X25519MLKEM768" }
 
@@ -174,9 +242,36 @@ profiles.by_name = {
 		date = "2022-11",
 		entries = rfc9325,
 	},
+	["bcp195-2026-07"] = {
+		title = "BCP 195 as of July 2026: RFC 9325, updated by RFC 10015",
+		document = "RFC 9325",
+		date = "2026-07",
+		entries = bcp195_2026_07,
+	},
+	["xmpp-2026-07"] = {
+		title = "Use of TLS in XMPP (RFC 7590), with BCP 195 as of July 2026",
+		document = "RFC 7590",
+		date = "2026-07",
+		entries = joined(rfc7590, bcp195_2026_07),
+	},
+	["mozilla-intermediate-6.0"] = {
+		title = "Mozilla's guidelines 6.0 for servers, intermediate, with RFC 7590 for XMPP",
+		document = "Mozilla Server Side TLS 6.0",
+		date = "2026-04",
+		entries = mozilla_intermediate,
+	},
+	["mozilla-modern-6.0"] = {
+		title = "Mozilla's guidelines 6.0 for servers, modern, with RFC 7590 for XMPP",
+		document = "Mozilla Server Side TLS 6.0",
+		date = "2026-04",
+		entries = mozilla_modern,
+	},
 }
 
-profiles.names = { "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325" }
+profiles.names = {
+	"draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07",
+	"mozilla-intermediate-6.0", "mozilla-modern-6.0",
+}
 profiles.default = profiles.names[1]
 for _, name in ipairs(profiles.names) do
 	profiles.by_name[name].name = name

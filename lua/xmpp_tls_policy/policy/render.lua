@@ -27,7 +27,7 @@ function render.settings(policy)
 	end
 	for _, list in ipairs(settings.lists) do
 		line("%s:", list)
-		for _, name in ipairs(of_policy[list]) do
+		for _, name in ipairs(of_policy[list] or {}) do
 			line("\t%s", name)
 		end
 	end
@@ -44,8 +44,8 @@ end
 --   enforced_at  the mildest level at which a breach is refused; nil: never
 --   handshake    list of "ruled out" (no handshake can break the clause), "arranged" (the
 --                settings prefer it) and "kept on" (the settings support it)
---   connection   "judged" (by its facts), "stream" or "server" (that part of the software
---                holds the clause), or nil
+--   connection   "judged" (by its facts), "our certificate" (a warning, if it breaks the clause), "stream"
+--                or "server" (that part of the software holds the clause), or nil
 function render.holding(entry, clause)
 	local asked, handshake = clause.settings or {}, {}
 	local active = entry.at ~= "never"
@@ -57,7 +57,8 @@ function render.holding(entry, clause)
 	return {
 		enforced_at = active and (clause.judge or clause.held_by) and entry.at or nil,
 		handshake = handshake,
-		connection = active and clause.judge and "judged" or clause.held_by,
+		connection = active and (clause.judge and "judged" or clause.own_certificate and "our certificate")
+			or clause.held_by,
 	}
 end
 

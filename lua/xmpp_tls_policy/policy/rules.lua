@@ -64,6 +64,22 @@ function rules.is_no_static_rsa(suite)
 	return not tostring(suite.key_exchange):find("^RSA")
 end
 
+function rules.is_gcm_or_chacha20(suite)
+	local encryption = tostring(suite.encryption)
+	if encryption ~= "CHACHA20-POLY1305" and not encryption:find "^AES%-%d+%-GCM$" then
+		return false
+	end
+	-- Facts have a version, the records of suites a name.
+	local tls13 = suite.version == "TLSv1.3" or suite.name and not suite.name:find("_WITH_", 1, true)
+	return tls13 or suite.key_exchange == "ECDHE" and rules.has_certificate(suite)
+end
+
+local of_four_groups = { x25519mlkem768 = true, x25519 = true, secp256r1 = true, secp384r1 = true }
+
+function rules.is_of_four_groups(group)
+	return of_four_groups[group.name:lower()] or false
+end
+
 local without_certificate = { anonymous = true, PSK = true, SRP = true }
 
 -- A resumed TLS 1.3 handshake has no authentication of its own.
@@ -164,6 +180,14 @@ function rules.curve_judge(least, needed)
 	end
 end
 
+function rules.judge_four_groups(facts)
+	local group = facts.group
+	if group and facts.key_exchange ~= "RSA" and not of_four_groups[tostring(group):lower()] then
+		return ("the group %s was negotiated; X25519MLKEM768, X25519, P-256 or P-384 is needed"):format(
+			tostring(group))
+	end
+end
+
 -- A judge that asks a second judge if the first finds no breach.
 function rules.either(first, second)
 	return function(facts, connection)
@@ -255,12 +279,79 @@ function rules.judge_rsa_key(facts)
 	end
 end
 
+-- OpenSSL's names of keys that agree on a secret, and cannot sign.
+local is_for_agreement = { DH = true, DHX = true, X25519 = true, X448 = true }
+
+-- RFC 10015 2: the key of a certificate, by its facts.
+function rules.own_signing_key(certificate)
+	if is_for_agreement[certificate.key_type] then
+		return ("has a key of type %s; one that can sign is needed"):format(certificate.key_type)
+	end
+end
+
+function rules.judge_signing_key(facts)
+	local fault = facts.certificate and rules.own_signing_key(facts.certificate:facts())
+	return fault and "the peer's certificate " .. fault
+end
+
 -- RFC 9325 4.5: the signature of the handshake.
 function rules.judge_signature(facts)
 	for _, field in ipairs({ "signature_scheme", "client_signature_scheme" }) do
 		local scheme = tostring(facts[field])
 		if scheme:find("sha1", 1, true) or scheme:find("md5", 1, true) then
 			return ("the handshake was signed with %s; SHA-256 or better is needed"):format(scheme)
+		end
+	end
+end
+
+-- ---- own certificates --------------------------------------------------------
+
+local DAY = 24 * 60 * 60
+
+function rules.own_rsa_key(certificate)
+	if tostring(certificate.key_type):find "^RSA" and (certificate.key_bits or 0) < 2048 then
+		return ("has an RSA key of %s bits; at least 2048 are needed"):format(tostring(certificate.key_bits or "unknown"))
+	end
+end
+
+-- OpenSSL's name and SECG's of the same curve.
+local of_two_curves = { prime256v1 = true, secp256r1 = true, secp384r1 = true }
+
+function rules.own_curve(certificate)
+	if certificate.key_type == "EC" and not of_two_curves[certificate.curve] then
+		return ("has a key on %s; P-256 or P-384 is needed"):format(
+			certificate.curve and "the curve " .. text.printable(certificate.curve) or "an unknown curve")
+	end
+end
+
+function rules.own_ecdsa_key(certificate)
+	if certificate.key_type ~= "EC" then
+		return ("has a key of type %s; one for ECDSA is needed"):format(text.printable(certificate.key_type or "unknown"))
+	end
+end
+
+-- `algorithms`: OpenSSL's names. The signature of a self-signed certificate protects nothing.
+function rules.own_signature(algorithms)
+	return function(certificate)
+		local algorithm = certificate.signature_algorithm
+		for _, good in ipairs(algorithms) do
+			if algorithm == good then
+				return nil
+			end
+		end
+		return certificate.subject ~= certificate.issuer and ("is signed with %s; %s is needed"):format(
+			text.printable(algorithm or "an unknown algorithm"), table.concat(algorithms, " or ")) or nil
+	end
+end
+
+-- rfc5280.4.1.2.5.both-ends-count: a certificate of 90 days ends 90 days less a second after its begin.
+function rules.own_lifespan(days)
+	return function(certificate)
+		local life = certificate.not_before and certificate.not_after
+			and certificate.not_after - certificate.not_before + 1
+		if not life or life > days * DAY then
+			return ("is valid for %s days; at most %d are wanted"):format(
+				life and tostring(math.ceil(life / DAY)) or "an unknown number of", days)
 		end
 	end
 end

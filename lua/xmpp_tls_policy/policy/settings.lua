@@ -7,7 +7,8 @@ local settings = {}
 
 -- The switches of a settings table: on if a clause asks for it.
 settings.switches = {
-	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data",
+	"server_preference", "client_preference", "no_compression", "no_renegotiation", "no_stateless_tickets",
+	"no_early_data",
 }
 
 -- The lists of a settings table.
@@ -150,8 +151,8 @@ function settings.key_shares(groups)
 end
 
 -- The settings of a context that offers all of `allowed` but the records on request only:
--- { minimum_version, ciphers, ciphersuites, groups (lists of names), key_shares, dh_bits,
--- security_level, and the switches }.
+-- { minimum_version, ciphers (nil if only TLS 1.3 is allowed), ciphersuites, groups (lists of names),
+-- key_shares, dh_bits, security_level, and the switches }.
 function settings.of(allowed)
 	local made = {
 		minimum_version = allowed.minimum_version,
@@ -163,6 +164,9 @@ function settings.of(allowed)
 		for _, record in ipairs(allowed[list]) do
 			made[list][#made[list] + 1] = not record.on_request and record.name or nil
 		end
+	end
+	if made.minimum_version == suites.versions[#suites.versions] then
+		made.ciphers = nil
 	end
 	made.key_shares = settings.key_shares(made.groups)
 	for _, switch in ipairs(settings.switches) do

@@ -45,7 +45,9 @@ end
 function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
-	if not stream then
+	if stream and stream.server == server then
+		return stream
+	elseif not stream then
 		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
@@ -190,10 +192,18 @@ end
 
 ---- Events ---------------------------------------------------------------------
 
+-- Whether a session has no handshake by now that could be judged. `stream`: its Stream, or nil.
+local function is_before_tls(server, session, stream)
+	return not server.is_secure(session) and not (stream and stream.facts) and not server.is_destroyed(session)
+end
+
 --- Features are about to be offered on a stream, or were received. Returns true if the stream was
 -- ended.
 function methods:opened(session)
-	if not self._server.speaks_xmpp_itself(session) then
+	local server = self._server
+	if is_before_tls(server, session, server.stream(session)) then
+		return false
+	elseif not server.speaks_xmpp_itself(session) then
 		-- The TLS is that of HTTP, and not ours to judge.
 		return false
 	end
@@ -347,12 +357,14 @@ end
 -- handler of another module may have failed in it, or another policy held then.
 local function judge_header(self, stream, own)
 	local server, session = self._server, stream.session
-	local connection = server.connection(session)
+	local connection = stream.role ~= "c2s" and server.connection(session)
 	local moment = "opened"
-	if stream.role ~= "c2s" and connection
+	if connection
 		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
 		stream.certificate_checked_on, stream.certificate_policy = connection, own
 		moment = "certificate_checked"
+	elseif is_before_tls(server, session, stream) then
+		return false
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
 end
@@ -379,7 +391,13 @@ end
 
 local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
-	local role, host = stream.role, stream:host()
+	local role = stream.role
+	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
+	if leads and not element.attr.to and is_before_tls(server, session, stream)
+		and (role == "c2s" or not server.connection(session)) then
+		return true
+	end
+	local host = stream:host()
 	local own = policy_for(self, role, host, stream:peer())
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
@@ -392,7 +410,6 @@ local function before_authentication(self, session, element)
 			return not self._closing:refuse(stream, refusal)
 		end
 	end
-	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
 	if is_enforced(own) then
 		if not leads and not stream:is_encrypted() and starttls.requires_tls(own) then
 			return not self._closing:refuse(stream, starttls.plaintext_refusal(own, element))

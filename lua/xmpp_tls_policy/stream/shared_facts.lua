@@ -1,45 +1,48 @@
 --- The facts of connections, one table for all that are alike: most clients of a server negotiate the
 -- same.
+local observer = require "xmpp_tls_policy.core".observer
+
 local shared_facts = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
+-- Clients choose some fields, as server_name.
+local MOST_KEPT = 100
+
 function shared_facts.new()
 	return setmetatable({
-		-- Clients choose some fields, as server_name. Facts go with the last stream that has them.
+		-- Key -> facts, as long as a stream has them.
 		_known = setmetatable({}, { __mode = "v" }),
-		_parts = {}, -- used again for each text
+		-- Key -> facts. Those of the latest streams stay, with the verdicts on them, for the streams that come.
+		_kept = {},
+		_count = 0,
 	}, metatable)
 end
 
--- Equal texts are of equal facts, because no part has a NUL. The core makes all tables alike, so that
--- equal ones have one order.
-local function text_of(self, facts)
-	local parts, count = self._parts, 0
-	for field, value in pairs(facts) do
-		parts[count + 1] = field
-		if value == true or value == false then
-			value = value and "\1true" or "\1false"
-		elseif type(value) == "number" then
-			value = "\1" .. value
-		end
-		parts[count + 2], count = value, count + 2
+local function keep(self, key, facts)
+	if self._count >= MOST_KEPT then
+		self._kept, self._count = {}, 0
 	end
-	return table.concat(parts, "\0", 1, count)
+	self._known[key], self._kept[key], self._count = facts, facts, self._count + 1
 end
 
---- The table for facts that are equal to these. Those with a certificate are their connection's alone.
-function methods:of(facts)
-	if facts.certificate or facts.alpn and facts.alpn:find("\0", 1, true) then
-		return facts
+--- The facts of a LuaSec connection, a table that is not to be changed; or nil, message, code (see
+-- core.observer.facts). Those with a certificate are their connection's alone.
+function methods:of(connection)
+	local key, message, code = observer.facts_key(connection)
+	local facts = key and self._kept[key]
+	if facts or key == nil then
+		return facts, message, code
 	end
-	local text = text_of(self, facts)
-	local known = self._known[text]
-	if not known then
-		self._known[text], known = facts, facts
+	facts = key and self._known[key]
+	if not facts then
+		facts, message, code = observer.facts(connection)
 	end
-	return known
+	if key and facts then
+		keep(self, key, facts)
+	end
+	return facts, message, code
 end
 
 return shared_facts

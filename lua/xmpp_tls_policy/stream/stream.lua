@@ -1,13 +1,11 @@
 --- One connection as one object. A Stream asks the adapter for the server's data, and keeps our own.
 -- A server has many that are idle, so what streams have in common takes no memory of each, and a
 -- client's has eight fields of its own: a table with nine is twice as large.
-local core = require "xmpp_tls_policy.core"
 local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 
 local stream = {}
 
 local methods = {}
-local metatable = { __index = methods }
 
 -- Adapter -> role -> metatable of its streams. Weak in both, as a reload makes another adapter.
 local classes = setmetatable({}, { __mode = "kv" })
@@ -21,7 +19,10 @@ local function class_of(server, role, contexts)
 	local name = role or "none"
 	if not of_server[name] then
 		local common = { server = server, role = role, contexts = contexts, _class = of_server }
-		of_server[name] = { __index = setmetatable(common, metatable) }
+		for method, action in pairs(methods) do
+			common[method] = action
+		end
+		of_server[name] = { __index = common }
 	end
 	return of_server[name]
 end
@@ -41,6 +42,7 @@ local MOST_PAIRS = 1000
 --   exception         the exception under which the stream was accepted, or nil
 --   objection         the sentence by which another module objected, or nil
 --   mechanism         of SASL, or "dialback", by which it was authenticated first
+--   binding           the type of channel binding of the client's login, or nil
 --   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
 --   rejected_domain   the domain for which the server was told that the certificate does not count
 --   went_on           true once the server's own check of the certificate let the stream go on
@@ -82,7 +84,11 @@ end
 
 --- Whether the stream runs over TLS.
 function methods:is_encrypted()
-	return self.server.is_secure(self.session) and not self:is_spoofed()
+	local server, session = self.server, self.session
+	if not server.is_secure(session) then
+		return false
+	end
+	return not self.tls_agreed or server.connection(session) ~= nil
 end
 
 -- Forgets the data of a connection.
@@ -103,11 +109,11 @@ function methods:read_facts()
 		self.connection = connection
 	end
 	if not self.facts then
-		local facts, message, code = core.observer.facts(connection)
+		local facts, message, code = self._class.facts:of(connection)
 		if not facts then
 			return nil, message, code
 		end
-		self.facts, self.tls_agreed = self._class.facts:of(facts), nil
+		self.facts, self.tls_agreed = facts, nil
 	end
 	return self.facts
 end

@@ -15,6 +15,10 @@ describe("the check of our own certificates", function ()
 		["old.test"] = { level = "must", expires = "2999-01-01", reason = "old" },
 	} }:for_peer("old.test", os.time())
 	local server, adopted, queue, check, configured, made
+	local of_hosts = {} -- host -> policy; of the others: policy
+	local policies = { policy_for = function (_, host)
+		return of_hosts[host] or policy
+	end }
 
 	setup(function ()
 		authority = pki.authority():intermediate {}
@@ -50,10 +54,11 @@ describe("the check of our own certificates", function ()
 			end,
 		}
 		adopted, queue = adopted_contexts.new(), work_queue.new { server = server }
-		check = own_certificate_check.new { server = server, adopted = adopted, queue = queue }
+		check = own_certificate_check.new { server = server, policies = policies, adopted = adopted, queue = queue }
 	end)
 
 	after_each(function ()
+		of_hosts["b.test"] = nil
 		adopted:release()
 	end)
 
@@ -85,6 +90,13 @@ describe("the check of our own certificates", function ()
 	it("says nothing of a certificate that is as it should be", function ()
 		check:check "a.test"
 		assert.equal("", said())
+	end)
+
+	it("holds a certificate to the clauses of its host's policy", function ()
+		of_hosts["b.test"] = tls_policy.policy { profile = "mozilla-modern-6.0" }
+		check:check "b.test"
+		assert.equal('warn the certificate of "b.test" is valid for 401 days; at most 90 are wanted '
+			.. "(Mozilla Server Side TLS 6.0 modern.maximum_certificate_lifespan, SHOULD)", said())
 	end)
 
 	it("is done after the event in which it is asked for", function ()
@@ -288,7 +300,7 @@ describe("the check of our own certificates", function ()
 			for _, used in ipairs { "good", "soon", "sooner" } do
 				for _, config in ipairs { "good", "soon", "sooner" } do
 					adopted = adopted_contexts.new()
-					check = own_certificate_check.new { server = server, adopted = adopted, queue = queue }
+					check = own_certificate_check.new { server = server, policies = policies, adopted = adopted, queue = queue }
 					local given = { policy = policy, host = "a.test", role = "c2s", operator = {} }
 					for name, value in pairs(kind.given or {}) do
 						given[name] = value
@@ -325,9 +337,10 @@ describe("the check of our own certificates", function ()
 
 	it("logs all faults at each load, and in between only new ones, once a day", function ()
 		local days = 0
-		check = own_certificate_check.new { server = server, adopted = adopted, queue = queue, now = function ()
-			return os.time() + days * DAY
-		end }
+		check = own_certificate_check.new { server = server, policies = policies, adopted = adopted, queue = queue,
+			now = function ()
+				return os.time() + days * DAY
+			end }
 		configured.c2s = "soon"
 		local function daily()
 			check:check_daily { "a.test" }
@@ -351,9 +364,10 @@ describe("the check of our own certificates", function ()
 		configured.c2s = "soon"
 		for _, order in ipairs { { "check_daily", "check" }, { "check", "check_daily" } } do
 			local days = 0
-			check = own_certificate_check.new { server = server, adopted = adopted, queue = queue, now = function ()
-				return os.time() + days * DAY
-			end }
+			check = own_certificate_check.new { server = server, policies = policies, adopted = adopted, queue = queue,
+				now = function ()
+					return os.time() + days * DAY
+				end }
 			check:check "a.test"
 			assert.equal(SOON, said())
 			days = 1
@@ -386,7 +400,8 @@ describe("the check of our own certificates", function ()
 		check:check "a.test"
 		server.run_timers()
 		made = 0
-		local after = own_certificate_check.new { server = server, adopted = adopted, queue = queue, kept = check }
+		local after = own_certificate_check.new { server = server, policies = policies, adopted = adopted, queue = queue,
+			kept = check }
 		after:check "a.test"
 		server.run_timers()
 		assert.equal(0, made)

@@ -121,7 +121,8 @@ describe("a connection", function ()
 		local made = core.connection.new(server())
 		made:close()
 		made:close()
-		for _, method in ipairs { "handshake", "feed", "take", "read", "write", "shutdown", "facts" } do
+		for _, method in ipairs { "handshake", "feed", "take", "read", "write", "shutdown", "facts",
+			"renegotiate", "ticket", "peer_chain" } do
 			local ok, message = pcall(made[method], made, "")
 			assert.is_false(ok)
 			assert.matches("connection is closed", message)
@@ -132,6 +133,8 @@ describe("a connection", function ()
 		{ { name = "x" }, "connection.new: unknown option 'name'" },
 		{ { server_name = {} }, "connection.new: server_name is no string" },
 		{ { role = "peer" }, "role is neither 'server' nor 'client'" },
+		{ { alpn = "" }, "connection.new: alpn has 1 to 255 bytes" },
+		{ { alpn = ("a"):rep(256) }, "connection.new: alpn has 1 to 255 bytes" },
 	} do
 		it("raises an error for misuse: " .. case[2], function ()
 			local ok, message = pcall(core.connection.new, client(), case[1])
@@ -139,6 +142,29 @@ describe("a connection", function ()
 			assert.matches(case[2], message)
 		end)
 	end
+
+	it("has no ticket and no chain before the handshake, and renegotiates only as a client of TLS 1.2", function ()
+		local one, other = core.connection.new(client()), core.connection.new(server())
+		assert.equal("handshake", select(3, one:ticket()))
+		assert.equal("handshake", select(3, one:peer_chain()))
+		assert(handshake.run(one, other))
+		assert.equal("tls", select(3, one:renegotiate()))
+		assert.equal("tls", select(3, other:renegotiate()))
+		assert.equal("handshake", select(3, other:peer_chain()))
+		local old = handshake.between(client { maximum_version = "TLSv1.2" }, server())
+		assert.is_true(old:renegotiate())
+	end)
+
+	it("tells the number of the alert that the peer sent, and none for its own failures", function ()
+		local one = core.connection.new(client { maximum_version = "TLSv1.2" })
+		assert.is_nil(one:handshake())
+		assert(one:feed "\21\3\3\0\2\2\40")
+		assert.same({ "tls", 40 }, { select(3, one:handshake()) })
+		local other = core.connection.new(client())
+		assert.is_nil(other:handshake())
+		assert(other:feed "no TLS at all")
+		assert.same({ "tls" }, { select(3, other:handshake()) })
+	end)
 
 	it("refuses a session that is none", function ()
 		local made, message, code = core.connection.new(client(), { session = "garbage" })

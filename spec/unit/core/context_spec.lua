@@ -338,6 +338,25 @@ describe("a context", function ()
 			assert.same(settings, in_force)
 		end)
 
+		it("lets the server's order decide, or the client's (order.client)", function ()
+			local lists = {
+				["TLSv1.2"] = { "ciphers", { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } },
+				["TLSv1.3"] = { "ciphersuites", { "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256" } },
+			}
+			for version, case in pairs(lists) do
+				local list, names = case[1], case[2]
+				local other = assert(core.context.new { role = "client", verify = "none" })
+				assert(other:apply { minimum_version = version, maximum_version = version, [list] = { names[2], names[1] } })
+				for preference, expected in pairs { server_preference = names[1], client_preference = names[2] } do
+					local made = server()
+					assert(made:apply { [list] = names, server_preference = preference == "client_preference" })
+					assert(made:apply { [list] = names, [preference] = true })
+					assert.equal(preference == "server_preference", made:settings().server_preference)
+					assert.equal(expected, assert(handshake.between(other, made)):facts().cipher_suite)
+				end
+			end
+		end)
+
 		it("reads groups of all kinds back in their order", function ()
 			for _, groups in ipairs {
 				{ "ffdhe3072", "secp521r1", "x448", "x25519" }, { "brainpoolP256r1", "ffdhe2048", "secp384r1" },
@@ -372,6 +391,26 @@ describe("a context", function ()
 				assert.is_true(made:release())
 				assert.same(before, made:settings())
 				assert.is_true(made:release())
+			end
+		end)
+
+		it("is kept with its settings until its release, whatever is applied meanwhile", function ()
+			for _, made in ipairs { server(), assert(context.adopt(luasec())) } do
+				local before = made:settings()
+				for _ = 1, 2 do
+					assert.same(before, made:keep())
+					assert(made:apply(settings))
+					local in_force = made:settings()
+					assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
+					assert.same(in_force, made:settings())
+				end
+				assert.is_true(made:release())
+				assert.same(before, made:settings())
+				assert.same(before, made:keep())
+				assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
+				assert.same(before, made:settings())
+				assert.is_true(made:release())
+				assert.same(before, made:settings())
 			end
 		end)
 

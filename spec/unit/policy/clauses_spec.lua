@@ -109,6 +109,10 @@ local enforced = {
 	["key.dh2048"] = { dh_bits = 2048, security_level = 2 },
 	["key.static-rsa"] = { removes = named("^TLS_RSA_") },
 	["key.dhe"] = { removes = named("^TLS_DHE_", "^TLS_DH_anon_") },
+	["version.only-tls13"] = { minimum_version = "TLSv1.3" },
+	["cipher.gcm-chacha20"] = { removes = except(named("^TLS_ECDHE_E?C?[DR]SA_WITH_AES_%d+_GCM_",
+		"^TLS_ECDHE_E?C?[DR]SA_WITH_CHACHA20_", "^TLS_AES_%d+_GCM_SHA%d+$", "^TLS_CHACHA20_POLY1305_SHA256$")) },
+	["group.four"] = { removes_groups = except(named("^X25519MLKEM768$", "^x25519$", "^secp256r1$", "^secp384r1$")) },
 	["key.curve224"] = { removes_groups = named("^secp192r1$") },
 	["key.rsa2048"] = { security_level = 2 },
 	["signature.sha1"] = { security_level = 2 },
@@ -123,6 +127,7 @@ local always = {
 	["cipher.fs"] = { server_preference = true, first = except(named("^TLS_RSA_", "^TLS_PSK_")) },
 	["key.ecdhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
 	["key.dhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
+	["order.client"] = { client_preference = true },
 	["resume.sealed"] = { no_stateless_tickets = true },
 	["resume.session-id"] = { no_stateless_tickets = true },
 	["renegotiation.secure"] = { no_renegotiation = true },
@@ -131,7 +136,8 @@ local always = {
 }
 
 local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level",
-	"server_preference", "no_compression", "no_renegotiation", "no_stateless_tickets", "no_early_data" }
+	"server_preference", "client_preference", "no_compression", "no_renegotiation", "no_stateless_tickets",
+	"no_early_data" }
 
 -- Clauses that stand alone change nothing but the fields of their case.
 local function compare_settings(settings, case)
@@ -156,7 +162,9 @@ local function compare_settings(settings, case)
 				end
 			end
 		end
-		assert.are.same(expected, settings[list])
+		-- Without a version before TLS 1.3 there is no list of its suites.
+		local has_list = list ~= "ciphers" or case.minimum_version ~= "TLSv1.3"
+		assert.are.same(has_list and expected or nil, settings[list])
 	end
 end
 
@@ -196,6 +204,18 @@ local judged = {
 	{ "version.tls12", { version = "TLSv1.2" } },
 	{ "version.tls12", { version = "TLSv1.3" } },
 
+	{ "version.only-tls13", {}, "TLS 1.2 was negotiated; TLS 1.3 or newer is needed" },
+	{ "version.only-tls13", { version = "TLSv1.3" } },
+	{ "cipher.gcm-chacha20", { encryption = "AES-256-CCM" },
+		s .. "AES-256-CCM encryption; AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed" },
+	{ "cipher.gcm-chacha20", { encryption = "ARIA-256-GCM" },
+		s .. "ARIA-256-GCM encryption; AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed" },
+	{ "cipher.gcm-chacha20", { key_exchange = "DHE" },
+		s .. "AES-256-GCM encryption; AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed" },
+	{ "cipher.gcm-chacha20", { authentication = "PSK" },
+		s .. "AES-256-GCM encryption; AES-GCM or ChaCha20-Poly1305, before TLS 1.3 with ECDHE, is needed" },
+	{ "cipher.gcm-chacha20", { key_exchange = "hybrid", version = "TLSv1.3" } },
+	{ "cipher.gcm-chacha20", { encryption = "CHACHA20-POLY1305" } },
 	{ "cipher.null", { encryption = "NULL" }, s .. "NULL encryption; a cipher that encrypts is needed" },
 	{ "cipher.null", { bits = 0 }, s .. "AES-256-GCM encryption; a cipher that encrypts is needed" },
 	{ "cipher.null", { encryption = ABSENT }, s .. "unknown encryption; a cipher that encrypts is needed" },
@@ -258,9 +278,25 @@ local judged = {
 	{ "key.static-dh", { key_exchange = "DH" }, s .. "DH key exchange; an ephemeral one is needed" },
 	{ "key.static-dh", { key_exchange = "ECDH" }, s .. "ECDH key exchange; an ephemeral one is needed" },
 	{ "key.static-dh", { key_exchange = "RSA" } },
+	{ "key.static-ffdh", { key_exchange = "DH" }, s .. "DH key exchange; an ephemeral one is needed" },
+	{ "key.static-ffdh", { key_exchange = "ECDH" } },
+	{ "key.static-ecdh", { key_exchange = "ECDH" }, s .. "ECDH key exchange; an ephemeral one is needed" },
+	{ "key.static-ecdh", { key_exchange = "DH" } },
+	{ "cert.fixed-dh", { certificate = certificate("DHX", 2048) },
+		"the peer's certificate has a key of type DHX; one that can sign is needed" },
+	{ "cert.fixed-dh", { certificate = certificate("X25519", 253) },
+		"the peer's certificate has a key of type X25519; one that can sign is needed" },
+	{ "cert.fixed-dh", { certificate = certificate("EC", 256) } },
+	{ "cert.fixed-dh", { certificate = ABSENT } },
 	{ "key.dhe", { key_exchange = "DHE" }, s .. "DHE key exchange; ECDHE is needed" },
 	{ "key.dhe", { key_exchange = "DHE", version = ABSENT }, s .. "DHE key exchange; ECDHE is needed" },
 	{ "key.dhe", { key_exchange = "DHE", version = "TLSv1.3" } },
+	{ "group.four", { group = "secp521r1", group_bits = 521 },
+		"the group secp521r1 was negotiated; X25519MLKEM768, X25519, P-256 or P-384 is needed" },
+	{ "group.four", { group = "ffdhe2048", key_exchange = "DHE", version = "TLSv1.3" },
+		"the group ffdhe2048 was negotiated; X25519MLKEM768, X25519, P-256 or P-384 is needed" },
+	{ "group.four", { group = "X25519MLKEM768", key_exchange = "hybrid", version = "TLSv1.3" } },
+	{ "group.four", { group = ABSENT } },
 	{ "key.curve224", { group = "secp192r1", group_bits = 192 },
 		"the curve secp192r1 of 192 bits was negotiated; at least 224 are needed" },
 	{ "key.curve224", { group = ABSENT, group_bits = 160 },
@@ -349,9 +385,10 @@ local all_on = {
 		"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
 		"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
 		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 	},
 	ciphersuites = { "TLS_AES_256_GCM_SHA384" },
-	groups = { "X25519", "secp256r1" },
+	groups = { "X25519", "secp256r1", "secp384r1" },
 }
 
 -- id, changed settings, the sentence about the missing support
@@ -361,6 +398,13 @@ local supported = {
 	{ "version.tls12", { maximum_version = "TLSv1.2" } },
 	{ "version.latest", { maximum_version = "TLSv1.2" }, "TLS 1.3 is not offered" },
 	{ "version.latest", { maximum_version = "TLSv1.3" } },
+	{ "cipher.six", { maximum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" } },
+		"not offered: TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" },
+	{ "cipher.six", {} },
+	{ "group.four", { groups = { "x25519", "secp384r1" } }, "not offered: secp256r1" },
+	{ "group.four", { groups = { "x25519", "secp384r1", "secp256r1" } } },
 	{ "cipher.aead", { maximum_version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } },
 		"no cipher suite is offered with authenticated encryption" },
 	{ "cipher.aead", { minimum_version = "TLSv1", maximum_version = "TLSv1.1" },
@@ -410,7 +454,7 @@ local function texts(broken)
 end
 
 local known_fields = { id = true, statement = true, held_by = true, settings = true, supports = true, adds = true,
-	judge = true }
+	configuration = true, judge = true, own_certificate = true, probe = true }
 
 describe("the clause table", function()
 	it("names each clause by its id, with a statement and nothing unknown", function()
@@ -429,10 +473,13 @@ describe("the clause table", function()
 
 	it("leaves no clause without a part that holds it", function()
 		for id, clause in pairs(clauses) do
-			assert.is_truthy(clause.settings or clause.supports or clause.judge or clause.held_by, id)
+			assert.is_truthy(clause.settings or clause.supports or clause.judge or clause.held_by
+				or clause.own_certificate, id)
 		end
 	end)
 end)
+
+local adding = { "cipher.ecdhe-gcm", "cipher.recommended", "cipher.six", "group.four", "group.recommended" }
 
 describe("a clause that adds to the server's defaults", function()
 	-- As a server reads back whose defaults lack all of it.
@@ -457,7 +504,7 @@ describe("a clause that adds to the server's defaults", function()
 			ids[#ids + 1] = clause.adds and id or nil
 		end
 		table.sort(ids)
-		assert.are.same({ "cipher.ecdhe-gcm", "cipher.recommended", "group.recommended" }, ids)
+		assert.are.same(adding, ids)
 	end)
 end)
 
@@ -510,7 +557,9 @@ describe("the judge of", function()
 		end)
 		if clauses[id].judge then
 			it(id .. " has nothing to say of a good connection", function()
-				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({})))
+				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({
+					version = id == "version.only-tls13" and "TLSv1.3" or nil,
+				})))
 				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({
 					version = "TLSv1.3",
 					cipher_suite = "TLS_AES_128_GCM_SHA256",
@@ -522,6 +571,64 @@ describe("the judge of", function()
 				})))
 			end)
 		end
+	end
+end)
+
+-- The facts of a certificate of ours, as Mozilla's modern configuration wants it, changed.
+local function own(changes)
+	local all = { subject = "CN=a.test", issuer = "CN=Authority", key_type = "EC", key_bits = 256, curve = "secp256r1",
+		signature_algorithm = "ecdsa-with-SHA384", not_before = 0, not_after = 90 * 86400 - 1 }
+	for field, value in pairs(changes) do
+		all[field] = value ~= ABSENT and value or nil
+	end
+	return all
+end
+
+-- id, changes in a good certificate of ours, the sentence (nil: none)
+local own_certificates = {
+	{ "cert.rsa2048", { key_type = "RSA", key_bits = 2047 }, "has an RSA key of 2047 bits; at least 2048 are needed" },
+	{ "cert.rsa2048", { key_type = "RSA-PSS", key_bits = ABSENT },
+		"has an RSA key of unknown bits; at least 2048 are needed" },
+	{ "cert.rsa2048", { key_type = "RSA", key_bits = 2048 } },
+	{ "cert.rsa2048", {} },
+	{ "cert.curves", { curve = "secp521r1" }, 'has a key on the curve "secp521r1"; P-256 or P-384 is needed' },
+	{ "cert.curves", { curve = ABSENT }, "has a key on an unknown curve; P-256 or P-384 is needed" },
+	{ "cert.curves", { curve = "secp384r1" } },
+	{ "cert.curves", { key_type = "RSA", curve = ABSENT } },
+	{ "cert.ecdsa", { key_type = "RSA" }, 'has a key of type "RSA"; one for ECDSA is needed' },
+	{ "cert.ecdsa", {} },
+	{ "cert.sha2", { signature_algorithm = "sha384WithRSAEncryption" }, 'is signed with "sha384WithRSAEncryption"; '
+		.. "sha256WithRSAEncryption or ecdsa-with-SHA256 or ecdsa-with-SHA384 or ecdsa-with-SHA512 is needed" },
+	{ "cert.sha2", { signature_algorithm = "sha256WithRSAEncryption" } },
+	{ "cert.sha2", { signature_algorithm = "sha1WithRSAEncryption", issuer = "CN=a.test" } },
+	{ "cert.ecdsa-sha2", { signature_algorithm = "sha256WithRSAEncryption" }, 'is signed with "sha256WithRSAEncryption"; '
+		.. "ecdsa-with-SHA256 or ecdsa-with-SHA384 or ecdsa-with-SHA512 is needed" },
+	{ "cert.ecdsa-sha2", {} },
+	-- rfc5280.4.1.2.5.both-ends-count
+	{ "cert.days90", { not_after = 90 * 86400 }, "is valid for 91 days; at most 90 are wanted" },
+	{ "cert.days90", { not_after = ABSENT }, "is valid for an unknown number of days; at most 90 are wanted" },
+	{ "cert.days90", {} },
+	{ "cert.days366", { not_after = 366 * 86400 }, "is valid for 367 days; at most 366 are wanted" },
+	{ "cert.days366", { not_after = 366 * 86400 - 1 } },
+}
+
+describe("the demand on our own certificates of", function()
+	local seen = {}
+	for index, case in ipairs(own_certificates) do
+		local id, changes, expected = case[1], case[2], case[3]
+		it(("%s, case %d: %s"):format(id, index, expected or "is met"), function()
+			assert.are.equal(expected, texts(alone(id):judge_own_certificate(own(changes))))
+		end)
+		seen[id] = seen[id] or expected and changes
+	end
+
+	for _, id in ipairs(sorted_ids()) do
+		it(id .. " is missed where it is removed", function()
+			assert.are.equal(clauses[id].own_certificate ~= nil, seen[id] ~= nil)
+			if seen[id] then
+				assert.are.same({}, alone(id, without(clauses[id], "own_certificate")):judge_own_certificate(own(seen[id])))
+			end
+		end)
 	end
 end)
 

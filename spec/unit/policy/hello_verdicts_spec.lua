@@ -100,7 +100,7 @@ describe("a policy's verdict on a ClientHello", function ()
 				local policy = tls_policy.policy { profile = profile, level = level }
 				local allowed = {}
 				for _, list in ipairs { "ciphers", "ciphersuites" } do
-					for _, name in ipairs(policy:settings()[list]) do
+					for _, name in ipairs(policy:settings()[list] or {}) do
 						allowed[suites.by_name[name].number] = true
 					end
 				end

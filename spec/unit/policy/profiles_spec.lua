@@ -71,6 +71,38 @@ describe("the profile", function()
 		end
 	end)
 
+	it("bcp195-2026-07 is rfc9325 with the statements of RFC 10015 in place of its own", function()
+		local updated = {
+			["key.static-ffdh"] = { "2", "MUST NOT", "must" }, ["key.static-ecdh"] = { "2", "SHOULD NOT", "should" },
+			["cert.fixed-dh"] = { "2", "SHOULD NOT", "should" }, ["key.dhe"] = { "3", "MUST NOT", "must" },
+			["key.static-rsa"] = { "4", "MUST NOT", "must" },
+		}
+		for clause, expected in pairs(updated) do
+			local entry = has("bcp195-2026-07", clause)
+			assert.are.same({ "RFC 10015", expected[1], expected[2], expected[3] },
+				{ entry.document, entry.section, entry.level, entry.at })
+		end
+		for _, entry in ipairs(profiles.by_name.rfc9325.entries) do
+			if entry.clause == "key.static-dh" then
+				assert.is_nil(has("bcp195-2026-07", entry.clause))
+			elseif not updated[entry.clause] then
+				assert.are.equal(entry, has("bcp195-2026-07", entry.clause))
+			end
+		end
+	end)
+
+	it("xmpp-2026-07 has RFC 7590's statements, and the rest from bcp195-2026-07", function()
+		for _, entry in ipairs(profiles.by_name["bcp195-2026-07"].entries) do
+			local own = has("xmpp-2026-07", entry.clause)
+			assert.are.equal(entry.clause == "cert.identity" and "RFC 7590" or entry.document, own.document)
+		end
+		for _, entry in ipairs(profiles.by_name.rfc7590.entries) do
+			if entry.document == "RFC 7590" then
+				assert.are.equal(entry, has("xmpp-2026-07", entry.clause))
+			end
+		end
+	end)
+
 	for _, name in ipairs(profiles.names) do
 		local profile = profiles.by_name[name]
 		it(name .. " has a name, a title, a date, and only known clauses, each once", function()
@@ -82,7 +114,7 @@ describe("the profile", function()
 				assert.is_truthy(clauses[entry.clause], entry.clause)
 				assert.is_nil(seen[entry.clause], entry.clause)
 				seen[entry.clause] = true
-				assert.is_truthy(entry.section:find("^%d+%.%d[%d.]*$"), entry.section)
+				assert.is_truthy(entry.section:find "^%d+[%d.]*$" or entry.section:find "^%l+%.[%l_]+$", entry.section)
 				assert.is_truthy(profiles.enforced_at[entry.level], entry.level)
 				assert.is_truthy(entry.at == "must" or entry.at == "should" or entry.at == "never", entry.clause)
 			end
@@ -95,7 +127,8 @@ describe("the profile", function()
 					exceptions[#exceptions + 1] = entry.clause .. " at " .. entry.at
 				end
 			end
-			assert.are.same({ name:find("^draft") and "version.tls12 at should" or "cipher.bits128 at must" }, exceptions)
+			local expected = { name:find "^draft" and "version.tls12 at should" or "cipher.bits128 at must" }
+			assert.are.same(name:find "^mozilla" and {} or expected, exceptions)
 		end)
 
 		it(name .. " has the conformance table that is in spec/unit/golden", function()
@@ -123,7 +156,10 @@ end)
 
 describe("tls_policy.profile", function()
 	it("lists the names, the default first", function()
-		assert.are.same({ "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325" }, tls_policy.profile_names)
+		assert.are.same({
+			"draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07",
+			"mozilla-intermediate-6.0", "mozilla-modern-6.0",
+		}, tls_policy.profile_names)
 		assert.are.equal(tls_policy.profile_names[1], tls_policy.defaults().profile)
 	end)
 

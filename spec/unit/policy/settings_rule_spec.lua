@@ -18,14 +18,23 @@ local recommended = {
 			"TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
 		ciphersuites = {}, groups = { "X25519MLKEM768" },
 	},
-	rfc7590 = { ciphers = four_of_rfc9325, ciphersuites = {}, groups = { "X25519MLKEM768", "secp256r1", "x25519" } },
-	rfc9325 = { ciphers = four_of_rfc9325, ciphersuites = {}, groups = { "X25519MLKEM768", "secp256r1", "x25519" } },
 }
-local oldest = {
-	["draft-saintandre-xmpp-tls-02"] = { should = "TLSv1.2", must = "TLSv1" },
-	rfc7590 = { should = "TLSv1.2", must = "TLSv1.2" },
-	rfc9325 = { should = "TLSv1.2", must = "TLSv1.2" },
-}
+local oldest = { ["draft-saintandre-xmpp-tls-02"] = { should = "TLSv1.2", must = "TLSv1" } }
+for _, profile in ipairs { "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07" } do
+	recommended[profile] = { ciphers = four_of_rfc9325, ciphersuites = {},
+		groups = { "X25519MLKEM768", "secp256r1", "x25519" } }
+	oldest[profile] = { should = "TLSv1.2", must = "TLSv1.2" }
+end
+-- As the fields of Mozilla's configurations list them.
+local four_groups = { "X25519MLKEM768", "x25519", "secp256r1", "secp384r1" }
+recommended["mozilla-intermediate-6.0"] = { ciphersuites = {}, groups = four_groups, ciphers = {
+	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+} }
+recommended["mozilla-modern-6.0"] = { ciphers = {}, ciphersuites = {}, groups = four_groups }
+oldest["mozilla-intermediate-6.0"] = { should = "TLSv1.2", must = "TLSv1.2" }
+oldest["mozilla-modern-6.0"] = { should = "TLSv1.3", must = "TLSv1.3" }
 
 -- As servers read back without the policy. The names of groups have OpenSSL's spelling.
 local offers = {
@@ -87,9 +96,11 @@ end
 -- Whether a policy permits to negotiate a suite or a group.
 local function permits(policy, list, record)
 	local suite = list == "groups" and suites.by_name.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or record
+	local is_tls13 = list == "ciphersuites" or list == "groups" and oldest[policy.profile].must == "TLSv1.3"
 	local group_bits = list == "groups" and record.kind == "curve" and record.bits or nil
 	return not policy:judge({
-		version = list == "ciphersuites" and "TLSv1.3" or "TLSv1.2", cipher_suite = suite.name, bits = suite.bits,
+		version = is_tls13 and "TLSv1.3" or "TLSv1.2", group = list == "groups" and record.name or nil,
+		cipher_suite = suite.name, bits = suite.bits,
 		aead = suite.aead, encryption = suite.encryption, authentication = suite.authentication,
 		key_exchange = suite.key_exchange, forward_secrecy = suite.forward_secrecy,
 		group_bits = group_bits or suite.key_exchange == "DHE" and 2048 or nil,
@@ -162,12 +173,15 @@ local function check(policy, in_force, operator)
 	local expected = by_rule(policy, in_force, operator)
 	local settings, _, code = policy:settings_for(in_force, operator)
 	if expected.oldest then
-		-- Certificates are held to the server's level. The RFC asks for it at every level, the draft at
-		-- should; where no clause does, an exception lifts it for the rest.
+		-- Certificates are held to the server's level. The RFCs ask for it at every level, the draft at
+		-- should, Mozilla for RSA keys; where no clause does, an exception lifts it for the rest.
 		assert.equal(2, settings.security_level)
-		assert.equal(policy.exception and policy.profile:find "^draft" ~= nil or nil, settings.insecure_strength or nil)
+		local asks_for_none = policy.profile:find "^draft" or policy.profile:find "modern"
+		assert.equal(policy.exception and asks_for_none ~= nil or nil, settings.insecure_strength or nil)
 		assert.equal(policy.exception and true or nil, settings.insecure_versions)
-		assert.equal(policy.profile:find "^draft" and policy.level == "must" and 1024 or 2048, settings.dh_bits)
+		-- Mozilla's have no DHE.
+		local draft, mozilla = policy.profile:find "^draft", policy.profile:find "^mozilla"
+		assert.equal(not mozilla and (draft and policy.level == "must" and 1024 or 2048) or nil, settings.dh_bits)
 		-- Without groups, the suites that need one are dropped.
 		compare(expected, settings, expected.groups[1] and lists or { "ciphersuites" })
 	else

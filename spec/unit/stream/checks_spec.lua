@@ -58,6 +58,26 @@ describe("the verdict on a client", function ()
 		assert.equal(12, #world.handshakes)
 	end)
 
+	it("is shared by servers without a certificate, unless another module vouches for one", function ()
+		local world = stream_world.new { [host_of("should", 1)] = stream_cases.policy_of("should", {}) }
+		local function verdict_on(peer, certificate, is_vouched)
+			local session = world:session {
+				role = "s2sin", host = host_of("should", 1), peer = peer, secure = true, authed = {},
+				connection = connection_of("s2sin", "good", certificate), chain_valid = is_vouched, identity_valid = is_vouched,
+			}
+			world.admission:opened(session)
+			return session.stream.verdict
+		end
+		local first = verdict_on("a.test", "none", false)
+		assert.equal(first, verdict_on("a.test", "none", false))
+		assert.equal(first, verdict_on("b.test", "none", false))
+		assert.not_equal(first, verdict_on("a.test", "none", true))
+		assert.equal(first, verdict_on("b.test", "none", false))
+		local shown = verdict_on("a.test", "a", true)
+		assert.not_equal(first, shown)
+		assert.not_equal(shown, verdict_on("a.test", "a", true))
+	end)
+
 	it("leaves the stream with eight fields of its own", function ()
 		local world = world_of_hosts()
 		local session = world:session { role = "c2s", host = host_of("should", 1), authed = {} }
@@ -87,6 +107,27 @@ describe("the verdict on a client", function ()
 			assert.equal(2 * count, #world.refusals)
 			assert.is_false((select(2, open(world, "report", 1, "bad"))))
 			assert.is_false((select(2, open(world, "should", 1, "good"))))
+		end
+	end)
+
+	it("holds for elements until host, policy or connection is another", function ()
+		local auth = element("auth", "urn:ietf:params:xml:ns:xmpp-sasl")
+		for _, change in ipairs {
+			function (session) session.host = host_of("should", 1) end,
+			function (_, world) world.policies:set(host_of("must", 1), stream_cases.policy_of("should", {})) end,
+			function (session) session.connection = connection_of("c2s", "bad", "none") end,
+		} do
+			local world = world_of_hosts()
+			local session, ended = open(world, "must", 1, "weak")
+			assert.is_false(ended)
+			for _ = 1, 2 do
+				assert.is_true(world.admission:may_pass(session, auth))
+			end
+			change(session, world)
+			for _ = 1, 2 do
+				assert.is_false(world.admission:may_pass(session, auth))
+			end
+			assert.equal(2, session.closed)
 		end
 	end)
 

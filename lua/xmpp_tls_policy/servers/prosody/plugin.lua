@@ -2,6 +2,7 @@
 -- its life (load, reload, unload) into that of service.lua.
 local adapter = require "xmpp_tls_policy.servers.prosody"
 local channel_binding = require "xmpp_tls_policy.servers.prosody.channel_binding"
+local channel_binding_offer = require "xmpp_tls_policy.servers.prosody.channel_binding_offer"
 local commands = require "xmpp_tls_policy.commands"
 local core = require "xmpp_tls_policy.core"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
@@ -40,7 +41,7 @@ local function hook_features(service, hooks, host_module)
 		local session = event.origin
 		if server.is_secure(session) or not server.speaks_xmpp_itself(session) then
 			return nil
-		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
 			return admission:refuse(session, starttls.no_tls_refusal())
 		end
 		local policy = admission:policy_of(session)
@@ -58,7 +59,7 @@ local function hook_features(service, hooks, host_module)
 	-- After mod_tls (0), before the connection is made.
 	safe_hooks.hook(host_module, "s2sout-created", function (event)
 		if server.host(event.session) == host then
-			service.tls_contexts:starttls(admission:stream(event.session))
+			service.ready_contexts:starttls(admission:stream(event.session))
 		end
 	end, -1)
 end
@@ -66,8 +67,9 @@ end
 -- Tells the core the name of the server at the other end, which a handshake that fails does not.
 local function name_server(service, session)
 	local server = service.server
-	local descriptor, name = server.descriptor(session), server.peer(session)
-	if not descriptor or not name then
+	local name = server.peer(session)
+	local descriptor = name and server.descriptor(session)
+	if not descriptor then
 		return
 	end
 	local done, message = core.observer.expect_server(descriptor, name)
@@ -81,7 +83,7 @@ local function hook_starttls(service, hooks, host_module)
 	-- A context belongs to one host: an element may be handled under another host than its stream's.
 	local function context_is_ready(session)
 		if server.host(session) == host then
-			return service.tls_contexts:starttls(admission:stream(session))
+			return service.ready_contexts:starttls(admission:stream(session))
 		end
 	end
 	-- Before mod_tls (0): the context may have been made under an older policy. There is none yet
@@ -128,7 +130,7 @@ local function hook_remote_features(service, hooks, host_module)
 		local session = event.origin
 		if server.role(session) ~= "s2sout" or server.host(session) ~= host then
 			return nil
-		elseif service.tls_contexts:starttls(admission:stream(session)) == false then
+		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
 			return admission:refuse(session, starttls.no_tls_refusal())
 		elseif admission:opened(session) then
 			return true
@@ -150,7 +152,8 @@ local function hook_authentication(service, hooks, host_module)
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
 	safe_hooks.hook(host_module, "authentication-success", function (event)
 		local handler = event.session.sasl_handler
-		admission:client_authenticated(event.session, handler and handler.selected)
+		service:client_logged_in(event.session, handler and handler.selected,
+			channel_binding_offer.of_login(event.session))
 	end, 0)
 	-- Prosody 0.12: after mod_smacks has put the new connection into the old session, which it does
 	-- before all handlers (0). Prosody 13 has an event for all hosts.
@@ -193,6 +196,7 @@ local function activate(service, hooks, host_module)
 	hook_starttls(service, hooks, host_module)
 	hook_remote_features(service, hooks, host_module)
 	hook_authentication(service, hooks, host_module)
+	channel_binding_offer.hook(service, host_module)
 	hook_reports(service, host_module)
 end
 

@@ -3,6 +3,7 @@
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local log = require "util.logger".init "tls_policy"
 local sessions = require "xmpp_tls_policy.servers.prosody.sessions"
+local traceback = debug.traceback
 local xpcall = require "util.xpcall".xpcall
 
 local safe_hooks = {}
@@ -15,12 +16,16 @@ function safe_hooks.new(is_enforced_on)
 	return setmetatable({ _is_enforced_on = is_enforced_on }, metatable)
 end
 
+local function log_failure(what, problem)
+	fail_closed.log_limited(log, "Internal error of the TLS policy in " .. what, problem)
+end
+
 --- Calls action(…). Returns true and its first result; or false, with a line in the log that names
 -- `what`, one of a few strings.
 function safe_hooks.call(what, action, ...)
-	local done, result = xpcall(action, debug.traceback, ...)
+	local done, result = xpcall(action, traceback, ...)
 	if not done then
-		fail_closed.log_limited(log, "Internal error of the TLS policy in " .. what, result)
+		log_failure(what, result)
 	end
 	return done, result
 end
@@ -28,10 +33,11 @@ end
 --- Hooks an event of `module` (ours) that decides nothing about a session.
 function safe_hooks.hook(module, event, handler, priority)
 	module:hook(event, function (data)
-		local done, result = safe_hooks.call(event, handler, data)
+		local done, result = xpcall(handler, traceback, data)
 		if done then
 			return result
 		end
+		log_failure(event, result)
 	end, priority)
 end
 
@@ -40,10 +46,12 @@ end
 -- session and for the host of `module`.
 function methods:hook_decision(module, event, handler, priority, ending)
 	module:hook(event, function (data)
-		local done, result = safe_hooks.call(event, handler, data)
+		local done, result = xpcall(handler, traceback, data)
 		if done then
 			return result
-		elseif self:refuse(data.origin or data.session, module.host) then
+		end
+		log_failure(event, result)
+		if self:refuse(data.origin or data.session, module.host) then
 			return ending
 		end
 	end, priority)
