@@ -196,9 +196,11 @@ local function enforce_anew(self, luasec, given, marks)
 		self._last_number = self._last_number + 1
 		number = self._last_number
 	end
+	-- All fields, so that Lua makes the table once in its size.
 	local entry = {
 		given = given, policy = given.policy, marks = marks, store = self._store, new = true, number = number,
-		service = known and known.service, port = known and known.port,
+		service = known and known.service, port = known and known.port, label = nil, certificate = nil,
+		settings = nil, dropped = nil, before = nil, losses = nil, session_name = nil, names = nil,
 	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
@@ -358,15 +360,11 @@ local function is_negotiating(luasec)
 	return negotiating
 end
 
---- Keeps the LuaSec contexts of a list, which the server serves by name now, and those of the
+--- Keeps LuaSec contexts, which the server serves by name now, { [context] = true }, and those of the
 -- calls before on which handshakes go on. LuaSec (1.2 to 1.3.2) uses the userdata of a context at
 -- each step of a handshake, and nothing references the one that SNI chose: if the server drops it
 -- and Lua collects it during a handshake, the next step reads freed memory.
-function methods:keep(list)
-	local now = {}
-	for _, luasec in ipairs(list) do
-		now[luasec] = true
-	end
+function methods:keep(now)
 	-- is_negotiating looks at all connections of the process.
 	for luasec in pairs(self._kept) do
 		now[luasec] = now[luasec] or is_negotiating(luasec) or nil

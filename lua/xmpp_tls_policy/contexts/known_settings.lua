@@ -1,5 +1,7 @@
 --- The settings that policies make for contexts, remembered: a server makes most of its contexts
 -- alike.
+local core = require "xmpp_tls_policy.core"
+
 local known_settings = {}
 
 local methods = {}
@@ -42,7 +44,7 @@ function methods:of(policy, in_force, operator, marks)
 	return made[text][1], made[text][2], made[text][3]
 end
 
---- The versions and lists of some settings, as one string.
+--- A short string that tells the versions and lists of some settings apart.
 function methods:text(settings)
 	local text = self._texts[settings]
 	if not text then
@@ -50,7 +52,8 @@ function methods:text(settings)
 		for _, list in ipairs(lists) do
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
-		text = table.concat(parts, "\0")
+		-- It is part of a name that each context has.
+		text = core.digest("SHA256", table.concat(parts, "\0"))
 		self._texts[settings] = text
 	end
 	return text
