@@ -36,6 +36,7 @@ local luasec_options = {
 	ciphers = { "ciphers" },
 	ciphersuites = { "ciphersuites" },
 	groups = { "curveslist", "curve" },
+	protocol = { "protocol" },
 }
 
 local function marks(lists, ssl)
@@ -110,7 +111,7 @@ local function lists_for_all(role, listener_option)
 	return known.lists
 end
 
---- The lists that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
+--- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
 -- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }, not to be changed: the
 -- same table for hosts without options of their own.
 function contexts.operator_lists(host, role, listener_option)
@@ -167,6 +168,21 @@ function contexts.direct_tls_contexts()
 		}
 	end)
 	return list
+end
+
+local starttls_services = { c2s = "c2s", s2sin = "s2s" }
+
+--- The ports on which clients ("c2s") and servers ("s2sin") are offered STARTTLS: a list of numbers, sorted.
+function contexts.starttls_ports(role)
+	local ports, seen = {}, {}
+	for name, _, port in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		if name == starttls_services[role] and not seen[port] then
+			seen[port] = true
+			ports[#ports + 1] = port
+		end
+	end
+	table.sort(ports)
+	return ports
 end
 
 -- Marks our metatables.
