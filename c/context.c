@@ -176,11 +176,12 @@ static int context_adopt(lua_State *L)
  * Applies the settings (README.md has the shape) to the context and sets our callbacks: all
  * of it, or nothing. With insecure_versions, minimum_version and maximum_version also allow
  * versions that the context's options switch off; with insecure_strength, the security level holds
- * for certificates alone. Returns a table with the names that the context does not know, as lists
- * by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it says of how many bits the
- * operator's DH parameters were, if they were too weak and were replaced. Or nil, message,
- * code: "empty" (nothing is left of a list, or of the versions), "weak" (a certificate of the
- * context's own), "tls". */
+ * for certificates alone; with insecure_legacy_servers a client accepts servers without secure
+ * renegotiation (rfc5746.4.1.client-may-accept-old-servers). Returns a table with the names that
+ * the context does not know, as lists by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it
+ * says of how many bits the operator's DH parameters were, if they were too weak and were replaced.
+ * Or nil, message, code: "empty" (nothing is left of a list, or of the versions), "weak" (a
+ * certificate of the context's own), "tls". */
 static int context_apply(lua_State *L)
 {
 	struct context *object = check_object(L, 1);
@@ -224,6 +225,19 @@ static int context_observe(lua_State *L)
 	return 1;
 }
 
+static int push_settings(lua_State *L, const struct snapshot *kept)
+{
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
+	int results = readback_push(L, hold->context, kept);
+	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
+	if (dh_bits > 0)
+		set_integer(L, "own_dh_bits", dh_bits);
+	hold_release(hold);
+	return results;
+}
+
 /* context:settings()
  * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
  * `tickets`, the number of tickets after a TLS 1.3 handshake, and of an adopted context
@@ -231,15 +245,7 @@ static int context_observe(lua_State *L)
  * none can be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	struct context *object = check_object(L, 1);
-	bool luasec = object->adopted;
-	struct hold *hold = hold_push(L, object->context, NULL);
-	int results = readback_push(L, hold->context);
-	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
-	if (dh_bits > 0)
-		set_integer(L, "own_dh_bits", dh_bits);
-	hold_release(hold);
-	return results;
+	return push_settings(L, NULL);
 }
 
 /* context:release()
@@ -253,6 +259,20 @@ static int context_release(lua_State *L)
 		return push_failure(L, "tls", "cannot restore the context");
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+/* context:keep()
+ * Releases the context, and keeps its state, to which the next release restores it. So apply need
+ * not read that again. Nobody may change the context in between. Returns the same as settings. */
+static int context_keep(lua_State *L)
+{
+	int results = context_release(L);
+	if (results != 1)
+		return results;
+	lua_pop(L, 1);
+	const struct snapshot *kept = original_keep(context_check(L, 1));
+	return kept == NULL ? push_failure(L, "tls", "cannot read the settings of the context")
+			    : push_settings(L, kept);
 }
 
 /* context:disable()
@@ -344,15 +364,11 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },
-		{ "observe", context_observe },
-		{ "settings", context_settings },
-		{ "release", context_release },
-		{ "disable", context_disable },
-		{ "resume", context_resume },
-		{ "inspect", context_inspect },
-		{ "verify", context_verify },
-		{ NULL, NULL },
+		{ "apply", context_apply },       { "observe", context_observe },
+		{ "settings", context_settings }, { "keep", context_keep },
+		{ "release", context_release },   { "disable", context_disable },
+		{ "resume", context_resume },     { "inspect", context_inspect },
+		{ "verify", context_verify },     { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

@@ -86,6 +86,11 @@ local parsers = {
 	CAA = function (bytes) return bytes end,
 }
 
+--- The record of a type that bytes are, as lookup() returns it; or nil.
+function dns.parse(type_name, bytes)
+	return parsers[type_name](bytes)
+end
+
 -- ---- contexts of libunbound ---------------------------------------------------------
 
 local function readable(path)

@@ -33,9 +33,12 @@ observations.statements = {
 	["suites.aead"] = "authenticated encryption is accepted",
 	["suites.forward_secret"] = "forward-secret key exchange is accepted",
 	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
+	["suites.complete"] = "no accepted suite is missing in suites.accepted",
 	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
 	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
 	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",
+	["groups.complete"] = "no accepted group is missing in groups.accepted",
+	["groups.short"] = "a curve of under 256 bits is accepted (value: their names)",
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
 	["compression"] = "TLS compression is accepted",
@@ -89,6 +92,16 @@ observations.statements = {
 	["client.accepts_expired"] = "it does so with one that is self-signed and has expired",
 	["client.accepts_wrong_name"] = "it does so with one that is self-signed and for another domain",
 }
+
+--- The statement of a name; nil of a name that is none of ours.
+function observations.statement(name)
+	local statement, prefix = observations.statements[name], name
+	while not statement and prefix:find(".", 1, true) do
+		prefix = prefix:match "^(.*)%."
+		statement = observations.statements[prefix .. ".*"]
+	end
+	return statement
+end
 
 --- An observation that was made. `seen`: boolean.
 function observations.made(seen, evidence, value)

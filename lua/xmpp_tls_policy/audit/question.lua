@@ -2,6 +2,7 @@
 -- the answer (server_answer.lua).
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
+local rank = require "xmpp_tls_policy.policy.suites".rank
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local text = require "xmpp_tls_policy.text"
 
@@ -21,6 +22,15 @@ local reasons = {
 	timeout = "the server did not answer in time",
 }
 
+local function is_in(list, name)
+	for _, other in ipairs(list) do
+		if other == name then
+			return true
+		end
+	end
+	return false
+end
+
 --- The reason for an observation that could not be made: words for kind and message of a connection that
 -- failed (endpoint:open, TlsClient).
 function question.reason(kind, message)
@@ -28,6 +38,11 @@ function question.reason(kind, message)
 		return ("%s: %s"):format(kind, text.shown(message))
 	end
 	return reasons[kind] or kind
+end
+
+--- Whether the server took the offer.
+function question.is_accepted(answer)
+	return answer.kind ~= "alert" and answer.kind ~= "closed"
 end
 
 -- Reads until the flight is over, or fails with what is there of it.
@@ -47,40 +62,113 @@ local function read(channel, parser, deadline)
 	end
 end
 
---- Sends a hello, built or as an offer (client_hello.build). Returns the answer: one whose kind is
--- "server_hello", "hello_retry_request", "sslv2", or "alert" with a refusal; or nil and the reason.
-function question.ask(endpoint, offer)
+-- Why an answer cannot be one to this offer, or nil.
+local function unasked(offer, answer)
+	local newest = offer.versions and "TLSv1.3" or offer.version or "TLSv1.2"
+	if answer.kind == "alert" or offer.bytes then
+		return nil
+	elseif not rank[answer.version] or rank[answer.version] > rank[newest] then
+		return "the server chose a version that was not offered"
+	elseif answer.suite and not is_in(offer.suites, answer.suite) then
+		return "the server chose a suite that was not offered"
+	elseif answer.version == "TLSv1.3" and not is_in(offer.groups, answer.group) then
+		return "the server chose a group that was not offered"
+	elseif answer.compression and not is_in(offer.compressions or { "null" }, answer.compression) then
+		return "the server chose a compression that was not offered"
+	end
+end
+
+-- One attempt: the answer, or nil, the reason, and the kind of the failure.
+local function ask_once(endpoint, offer)
 	local channel, kind, message = endpoint:open()
 	if not channel then
 		return nil, question.reason(kind, message)
 	end
 	local deadline = endpoint:deadline()
-	local sslv2 = type(offer) == "table" and offer.version == "SSLv2"
 	-- If this fails, there may still be an answer to read.
-	channel:write(type(offer) == "table" and client_hello.build(offer) or offer, deadline)
-	local answer, failure = read(channel, server_answer.new(sslv2), deadline)
+	channel:write(offer.bytes or client_hello.build(offer), deadline)
+	local answer, failure = read(channel, server_answer.new(offer.version == "SSLv2"), deadline)
 	channel:close()
 	if not answer then
-		return nil, question.reason(failure)
+		return nil, question.reason(failure), failure
 	elseif answer.kind == "malformed" then
 		return nil, "malformed: " .. answer.message
 	elseif answer.kind == "alert" and not refusals[answer.description] then
 		return nil, ("the server answered with the alert %s, which does not say that it refuses the offer"):format(
-			answer.description)
+			answer.description), answer.description
 	end
-	return answer
+	local fault = unasked(offer, answer)
+	return not fault and answer or nil, fault
 end
 
---- Whether the server took the offer.
-function question.is_accepted(answer)
-	return answer.kind ~= "alert"
+-- The same offer without the suites that match a pattern; nil if none of them matches, or all do.
+local function narrowed(offer, pattern)
+	local narrower, kept = {}, {}
+	for _, name in ipairs(offer.suites or {}) do
+		kept[#kept + 1] = not name:find(pattern) and name or nil
+	end
+	for name, value in pairs(offer) do
+		narrower[name] = value
+	end
+	narrower.suites = kept
+	return #kept > 0 and #kept < #offer.suites and narrower or nil
+end
+
+-- A server says internal_error when it lacks something for the suite that it has chosen: parameters of DH,
+-- or a signature that its security level allows. In another suite it might do without.
+local function ask_for_less(endpoint, offer, patterns)
+	local asked = false
+	for _, pattern in ipairs(patterns) do
+		local narrower = narrowed(offer, pattern)
+		if narrower then
+			local answer, reason, failure = ask_once(endpoint, narrower)
+			if answer and question.is_accepted(answer) then
+				answer.narrowed = narrower.suites
+				return answer
+			elseif not answer and failure ~= "internal_error" then
+				return nil, reason
+			end
+			offer, asked = narrower, true
+		end
+	end
+	if not asked then
+		local answer, reason, failure = ask_once(endpoint, offer)
+		if failure ~= "internal_error" then
+			return answer, reason
+		end
+	end
+	return { kind = "alert", level = "fatal", description = "internal_error", twice = true }
+end
+
+local WITHOUT_DH = { "^TLS_DHE?_", "^TLS_ECDHE?_" }
+
+--- Sends a hello: an offer as client_hello.build takes it, by names, or { bytes = … } to send as they are.
+-- Returns the answer: one whose kind is "server_hello", "hello_retry_request" or "sslv2", or a refusal,
+-- which is an "alert", or "closed" of SSLv2; or nil and the reason. After internal_error it asks again,
+-- without the suites that match the first of the patterns, and so on (default: without DH of finite fields, then
+-- of curves); an answer to less has the suites as `narrowed`.
+function question.ask(endpoint, offer, patterns)
+	local answer, reason, failure = ask_once(endpoint, offer)
+	if failure == "internal_error" then
+		return ask_for_less(endpoint, offer, patterns or WITHOUT_DH)
+	elseif offer.version ~= "SSLv2" or failure ~= "closed" and failure ~= "reset" then
+		return answer, reason
+	end
+	-- A server that knows no SSLv2 may see no TLS in such a hello, and close.
+	local second, second_reason, second_failure = ask_once(endpoint, offer)
+	if second_failure ~= failure then
+		return second, second_reason
+	end
+	return { kind = "closed", twice = true }
 end
 
 --- An answer as evidence: "chose TLSv1.2 with TLS_RSA_WITH_RC4_128_SHA", "answered with the alert
 -- handshake_failure".
 function question.evidence(answer)
-	if answer.kind == "alert" then
-		return "answered with the alert " .. answer.description
+	if answer.kind == "closed" then
+		return "closed the connection twice"
+	elseif answer.kind == "alert" then
+		return ("answered %swith the alert %s"):format(answer.twice and "twice " or "", answer.description)
 	end
 	local chosen = answer.suite and " with " .. answer.suite or ""
 	local group = answer.group and " and " .. answer.group or ""

@@ -114,10 +114,6 @@ end
 
 ---- Clauses -------------------------------------------------------------------
 
-local function statement_of(name)
-	return observations.statements[name] or observations.statements[(name:match "^.*%." or "") .. "*"] or name
-end
-
 -- The observations that decided, at one place.
 local function evidence(clause, observed)
 	local parts = {}
@@ -184,7 +180,7 @@ local function observation_list(observed)
 	for index, name in ipairs(sorted_keys(observed)) do
 		local observation = observed[name]
 		local word = observation.seen == nil and "not tested" or observation.seen and "yes" or "no"
-		parts[index] = fill("<li><code>%s</code>, %s: <b>%s</b>. %s%s</li>", name, statement_of(name), word,
+		parts[index] = fill("<li><code>%s</code>, %s: <b>%s</b>. %s%s</li>", name, observations.statement(name) or name, word,
 			observation.evidence or observation.reason or "", observation.value ~= nil
 				and fill('<div class="faint">%s</div>', data(observation.value)) or none)
 	end

@@ -27,6 +27,9 @@ local metatable = { __index = methods }
 -- Bytes of a whole flight, and of a record without encryption (rfc8446.5.1.record-size).
 local MOST_BYTES, MOST_RECORD = 262144, 16384
 
+-- rfc5246.7.4.1.2.longest-session-id
+local LONGEST_ID = 32
+
 local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE = 20, 21, 22
 local SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE = 2, 11, 12, 14
 
@@ -58,7 +61,7 @@ local function read_server_hello(body)
 	local suite, compression = reader:integer(2), reader:integer(1)
 	local extensions = reader:left() == 0 and "" or reader:vector(2)
 	local found = extensions and wire.extensions(extensions)
-	if not (version and random and session_id and suite and compression and found) or #session_id > 32 then
+	if not (version and random and session_id and suite and compression and found) or #session_id > LONGEST_ID then
 		return nil
 	end
 	if found[43] then

@@ -17,7 +17,8 @@ local MOST_WAITING = 65536
 
 --- The settings (as context:apply takes them) of a handshake that names none.
 tls_client.settings = {
-	insecure_versions = true, minimum_version = "TLSv1", maximum_version = "TLSv1.3", security_level = 0,
+	insecure_versions = true, insecure_legacy_servers = true, security_level = 0, minimum_version = "TLSv1",
+	maximum_version = "TLSv1.3",
 }
 
 --- A Context of the core for handshakes with these settings. `authorities`: { ca_file = path, ca_path =
@@ -173,16 +174,21 @@ end
 -- Seconds that the close_notify may take.
 local FAREWELL = 1
 
---- Closes the connection; with { unclean = true } without close_notify. More than once is no error.
+--- Closes the connection; with { unclean = true } without close_notify. With a `deadline` it waits until
+-- then for the server to end it, too. More than once is no error.
 function methods:close(options)
 	if self._closed then
 		return
 	end
 	self._closed = true
-	if not (options and options.unclean) and self._connection:shutdown() then
+	options = options or {}
+	if not options.unclean and self._connection:shutdown() then
 		flush(self, tasks.now() + FAREWELL)
 	end
 	self._connection:close()
+	if options.deadline then
+		self._channel:finish(options.deadline)
+	end
 	self._channel:close()
 end
 

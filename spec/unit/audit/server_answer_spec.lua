@@ -163,8 +163,8 @@ describe("a malformed answer", function ()
 		["a first message that is none"] = record(22, message(11, vector("", 3))),
 		["an alert of three bytes"] = record(21, "\2\40\0"),
 		["a ServerHello that is cut"] = record(22, message(2, "\3\3" .. ("r"):rep(32))),
-		["a session ID of 33 bytes"] = record(22, message(2, "\3\3" .. ("r"):rep(32) .. vector(("i"):rep(33), 1) .. "\0\5\0")
-		),
+		["rfc5246.7.4.1.2.longest-session-id: one with an ID of 33 bytes"] = record(22, message(2, "\3\3"
+			.. ("r"):rep(32) .. vector(("i"):rep(33), 1) .. "\0\5\0")),
 		["a version extension without a version"] = record(22, server_hello(5, "\0\43\0\0")),
 		["an extension twice"] = record(22, server_hello(5, "\0\1\0\0\0\1\0\0")),
 		["certificates that are cut"] = record(22, server_hello(0x2F) .. message(11, vector("\0\0\9der", 3))),
