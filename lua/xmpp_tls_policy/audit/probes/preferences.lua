@@ -11,7 +11,8 @@ local preferences = {
 }
 
 -- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
-local MOST_CONNECTIONS = 35
+-- See question.MOST_CONNECTIONS.
+local MOST_CONNECTIONS = 34
 
 local function has_room(endpoint)
 	return endpoint.connections < MOST_CONNECTIONS
@@ -161,7 +162,7 @@ local function observe_order(orders, what)
 			sentences[#sentences + 1] = ("%s: chose %s of %s"):format(order.version, order.choice,
 				table.concat(reversed(names), ", "))
 		else
-			reason = order.reason
+			reason = order.reason or ("the answer names no %s"):format(what)
 		end
 		if kept ~= nil then
 			seen = kept and seen ~= false
