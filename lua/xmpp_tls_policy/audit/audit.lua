@@ -23,7 +23,12 @@ local function run_probes(list, point, observed, progress)
 					end)
 				end
 			end
-			probe.run(point, observed)
+			-- A fault of ours at one endpoint does not end the audit of all others.
+			local _, fault = tasks.guarded(probe.run, point, observed)
+			if fault then
+				point.faults = point.faults or {}
+				table.insert(point.faults, ("the probe %s failed: %s"):format(probe.name, fault))
+			end
 			done[probe.name] = true
 			progress(point, probe)
 			local woken = waiting
@@ -46,14 +51,14 @@ local function begin(list, point, observed, progress)
 		connection:close()
 	end
 	run_probes({ list[1] }, point, observed, progress)
-	local offered = observed["starttls.offered"]
+	local offered = observed["starttls.offered"] or {}
 	if not point.direct then
 		return offered.seen == false and "STARTTLS is not offered" or offered.reason
 	end
 end
 
 --- Audits one endpoint (endpoint.lua) with `list`, probes. `progress`: called with the endpoint and a probe that
--- is done. Returns what report.of takes for an endpoint.
+-- is done. Returns what report.of takes for an endpoint, and `faults`: nil, or the messages of our errors.
 function audit.endpoint(point, list, progress)
 	local began, observed = tasks.now(), {}
 	local reason = begin(list, point, observed, progress)
@@ -65,11 +70,14 @@ function audit.endpoint(point, list, progress)
 		run_probes(others, point, observed, progress)
 		reason = point:limit_message()
 	end
+	if point.faults then
+		reason = "a fault of this program: " .. point.faults[1]:match "[^\n]*"
+	end
 	point:close()
 	return {
 		service = point.service, direct = point.direct, host = point.host, address = point.address, port = point.port,
 		connections = point.connections, seconds = tasks.now() - began, reached = point:is_reached(), reason = reason,
-		observations = observed, certificate = point.certificate,
+		observations = observed, certificate = point.certificate, faults = point.faults,
 	}
 end
 

@@ -218,6 +218,13 @@ local function report_of(domains, discover, fields, callback, options, out)
 		})
 	end)
 	remove_progress()
+	for _, domain in ipairs(results) do
+		for _, endpoint in ipairs(domain.endpoints) do
+			for _, fault in ipairs(endpoint.faults or {}) do
+				out.warn(("%s: please report this: %s"):format(domain.domain, fault))
+			end
+		end
+	end
 	return require "xmpp_tls_policy.audit.report".of(policy, time, results)
 end
 

@@ -95,6 +95,25 @@ describe("an audit", function ()
 		assert.matches("^the server limits connections", endpoint.reason)
 	end)
 
+	it("goes on after a fault of ours, and says so", function ()
+		for where, fail in pairs {
+			["in a probe"] = function () error "of ours" end,
+			["in a task of a probe"] = function ()
+				tasks.all { function () tasks.sleep(0.001) end, function () tasks.sleep(0.001) error "of ours" end }
+			end,
+		} do
+			local results = run(nil, { first(true), { name = "bad", run = fail }, { name = "good", after = { "bad" },
+				run = function (_, observed) observed.alpn = observations.made(false, "none") end } },
+				{ domains = { "a.test", "b.test" } })
+			for _, result in ipairs(results) do
+				local endpoint = result.endpoints[1]
+				assert.matches("^a fault of this program: the probe bad failed: .*of ours$", endpoint.reason, nil, nil, where)
+				assert.matches("stack traceback", endpoint.faults[1])
+				assert.is_false(endpoint.observations.alpn.seen)
+			end
+		end
+	end)
+
 	it("has at most so many domains, and so many connections, at a time", function ()
 		local now, most = 0, 0
 		local domains = {}

@@ -162,7 +162,7 @@ local function observe_order(orders, what)
 			sentences[#sentences + 1] = ("%s: chose %s of %s"):format(order.version, order.choice,
 				table.concat(reversed(names), ", "))
 		else
-			reason = order.reason or ("the answer names no %s"):format(what)
+			reason = order.reason or ("the server's choice has no %s"):format(what)
 		end
 		if kept ~= nil then
 			seen = kept and seen ~= false
