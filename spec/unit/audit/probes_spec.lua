@@ -212,8 +212,10 @@ describe("the probes of TLS", function ()
 	it("see that a ticket allows early data", function ()
 		local server = tls_servers.silent_openssl(files, { "-early_data", "-max_early_data", "4096", "-num_tickets", "4" })
 		running[#running + 1] = server
-		local observed = probe_run.on({ port = server.port, timeout = 0.5 }, { "resumption" })
-		assert_seen({ early_data = true }, observed)
+		local observed, endpoint = probe_run.on({ port = server.port }, { "resumption" })
+		assert_seen({ early_data = true, ["resumption.tls13"] = true }, observed)
+		-- The server says nothing after the handshake; the ticket is enough.
+		assert.is_true(endpoint.seconds < 5, endpoint.seconds)
 		assert.matches("4096 bytes", observed.early_data.evidence)
 	end)
 
@@ -447,6 +449,18 @@ describe("the probes of TLS", function ()
 			assert.is_true(socket.gettime() - began < 10)
 		end)
 	end
+
+	it("ask no more when the endpoint has made many connections, and say so", function ()
+		local observed = on_peer(chooser { "TLS_RSA_WITH_AES_128_CBC_SHA" }, { "versions", "classes", "preferences" },
+			{ connections = 36 })
+		local asked, left = 0, 0
+		for _, observation in pairs(observed) do
+			asked = asked + (observation.seen ~= nil and 1 or 0)
+			left = left + (observation.reason == "the audit makes no more connections" and 1 or 0)
+		end
+		-- The six hellos of `versions` begin together.
+		assert.is_true(asked > 0 and left > 5, ("%d asked, %d left"):format(asked, left))
+	end)
 
 	it("test nothing where nobody listens", function ()
 		local listening = assert(socket.bind("127.0.0.1", 0))

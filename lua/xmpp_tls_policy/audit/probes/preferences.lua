@@ -11,7 +11,8 @@ local preferences = {
 }
 
 -- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
-local MOST_CONNECTIONS = 35
+-- See question.MOST_CONNECTIONS.
+local MOST_CONNECTIONS = 34
 
 local function has_room(endpoint)
 	return endpoint.connections < MOST_CONNECTIONS
