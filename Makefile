@@ -33,6 +33,8 @@ LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
 	ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+# Servers that the specs run with rendered configurations; the packages would start two of them.
+FRONTENDS := nginx libnginx-mod-stream haproxy
 LINTERS := lua-check clang-format clang-tidy valgrind
 # Opens the audit's page in a spec. `make deps BROWSER=` leaves it out.
 BROWSER := chromium
@@ -71,6 +73,7 @@ core:
 
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
+	spec/install_idle.sh $(FRONTENDS)
 
 deps-dev: deps ## install the packages that any target takes
 	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE))

@@ -225,6 +225,19 @@ static int context_observe(lua_State *L)
 	return 1;
 }
 
+static int push_settings(lua_State *L, const struct snapshot *kept)
+{
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
+	int results = readback_push(L, hold->context, kept);
+	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
+	if (dh_bits > 0)
+		set_integer(L, "own_dh_bits", dh_bits);
+	hold_release(hold);
+	return results;
+}
+
 /* context:settings()
  * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
  * `tickets`, the number of tickets after a TLS 1.3 handshake, and of an adopted context
@@ -232,15 +245,7 @@ static int context_observe(lua_State *L)
  * none can be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	struct context *object = check_object(L, 1);
-	bool luasec = object->adopted;
-	struct hold *hold = hold_push(L, object->context, NULL);
-	int results = readback_push(L, hold->context);
-	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
-	if (dh_bits > 0)
-		set_integer(L, "own_dh_bits", dh_bits);
-	hold_release(hold);
-	return results;
+	return push_settings(L, NULL);
 }
 
 /* context:release()
@@ -254,6 +259,20 @@ static int context_release(lua_State *L)
 		return push_failure(L, "tls", "cannot restore the context");
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+/* context:keep()
+ * Releases the context, and keeps its state, to which the next release restores it. So apply need
+ * not read that again. Nobody may change the context in between. Returns the same as settings. */
+static int context_keep(lua_State *L)
+{
+	int results = context_release(L);
+	if (results != 1)
+		return results;
+	lua_pop(L, 1);
+	const struct snapshot *kept = original_keep(context_check(L, 1));
+	return kept == NULL ? push_failure(L, "tls", "cannot read the settings of the context")
+			    : push_settings(L, kept);
 }
 
 /* context:disable()
@@ -345,15 +364,11 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },
-		{ "observe", context_observe },
-		{ "settings", context_settings },
-		{ "release", context_release },
-		{ "disable", context_disable },
-		{ "resume", context_resume },
-		{ "inspect", context_inspect },
-		{ "verify", context_verify },
-		{ NULL, NULL },
+		{ "apply", context_apply },       { "observe", context_observe },
+		{ "settings", context_settings }, { "keep", context_keep },
+		{ "release", context_release },   { "disable", context_disable },
+		{ "resume", context_resume },     { "inspect", context_inspect },
+		{ "verify", context_verify },     { NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

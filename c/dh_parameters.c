@@ -11,10 +11,11 @@
 static struct {
 	int bits, nid;
 	char name[16];
+	EVP_PKEY *made; /* for all contexts, once one needs it */
 } groups[] = {
-	{ 2048, NID_ffdhe2048, "ffdhe2048" }, { 3072, NID_ffdhe3072, "ffdhe3072" },
-	{ 4096, NID_ffdhe4096, "ffdhe4096" }, { 6144, NID_ffdhe6144, "ffdhe6144" },
-	{ 8192, NID_ffdhe8192, "ffdhe8192" },
+	{ 2048, NID_ffdhe2048, "ffdhe2048", NULL }, { 3072, NID_ffdhe3072, "ffdhe3072", NULL },
+	{ 4096, NID_ffdhe4096, "ffdhe4096", NULL }, { 6144, NID_ffdhe6144, "ffdhe6144", NULL },
+	{ 8192, NID_ffdhe8192, "ffdhe8192", NULL },
 };
 #define GROUPS (sizeof groups / sizeof *groups)
 
@@ -26,22 +27,28 @@ int dh_group_bits(int nid)
 	return 0;
 }
 
-EVP_PKEY *dh_group_new(int least_bits)
+static EVP_PKEY *make_group(char *name)
+{
+	OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_PKEY *group = NULL;
+	EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	if (maker != NULL && EVP_PKEY_fromdata_init(maker) == 1)
+		(void)EVP_PKEY_fromdata(maker, &group, EVP_PKEY_KEY_PARAMETERS, parameters);
+	EVP_PKEY_CTX_free(maker);
+	return group;
+}
+
+EVP_PKEY *dh_group_find(int least_bits)
 {
 	for (size_t i = 0; i < GROUPS; i++) {
 		if (groups[i].bits < least_bits)
 			continue;
-		OSSL_PARAM parameters[] = {
-			OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, groups[i].name,
-							 0),
-			OSSL_PARAM_construct_end(),
-		};
-		EVP_PKEY *group = NULL;
-		EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
-		if (maker != NULL && EVP_PKEY_fromdata_init(maker) == 1)
-			(void)EVP_PKEY_fromdata(maker, &group, EVP_PKEY_KEY_PARAMETERS, parameters);
-		EVP_PKEY_CTX_free(maker);
-		return group;
+		if (groups[i].made == NULL)
+			groups[i].made = make_group(groups[i].name);
+		return groups[i].made;
 	}
 	return NULL;
 }

@@ -20,7 +20,7 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 5
+#define CORE_INTERFACE 6
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
@@ -213,8 +213,8 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
-/* The smallest group of RFC 7919 with at least so many bits, which the caller frees, or NULL. */
-EVP_PKEY *dh_group_new(int least_bits);
+/* The smallest group of RFC 7919 with at least so many bits, or NULL. It stays; no reference. */
+EVP_PKEY *dh_group_find(int least_bits);
 
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
 int dh_pem_bits(const char *text, size_t length);
@@ -288,31 +288,13 @@ int security_dh_bits(const SSL_CTX *context);
 /* Returns whether security_begin was ever called for the context. */
 bool security_is_known(const SSL_CTX *context);
 
+/* The security callback that the context had before ours, as a number, if its answers depend on
+ * nothing but its arguments: it has no data. 0: they may depend on more. */
+uintptr_t security_plain_callback(const SSL_CTX *context);
+
 /* A security callback that permits everything. */
 int security_permit(const SSL *connection, const SSL_CTX *context, int operation, int bits, int nid,
 		    void *other, void *data);
-
-/* ---- readback.c -------------------------------------------------------- */
-
-/* The names of protocol versions, oldest first, ended by a NULL name. */
-struct protocol_version {
-	const char *name;
-	int number;
-};
-extern const struct protocol_version protocol_versions[];
-
-/* Returns whether a handshake on `context` can negotiate this version: limits, options and
- * security level together. */
-bool readback_version(SSL_CTX *context, int version);
-
-/* The groups of the context, in order: returns their number, and sets names in `names`, at most
- * `size`; -1 on failure. The names are the context's. */
-int readback_groups(SSL_CTX *context, const char **names, int size);
-#define GROUPS_MAX 64
-
-/* Pushes a table of settings (shape: README.md), or nil, message, code. Returns the number of
- * values. */
-int readback_push(lua_State *L, SSL_CTX *context);
 
 /* ---- name_list.c ------------------------------------------------------- */
 
@@ -330,6 +312,26 @@ const char *name_list_text(const struct name_list *list);
 
 void name_list_free(struct name_list *list);
 
+/* ---- unsent_hello.c ---------------------------------------------------- */
+
+#define GROUPS_MAX  64
+#define SCHEMES_MAX 64
+
+/* Adds the names of the groups of the context, in order, and the numbers (hexadecimal, as
+ * rfc8446.4.2.3 has them) of its signature schemes. False on failure: the lists may then have some
+ * of them. */
+bool unsent_hello_read(SSL_CTX *context, struct name_list *groups, struct name_list *schemes);
+
+enum unsent_hello_answer {
+	UNSENT_HELLO_NO,
+	UNSENT_HELLO_YES,
+	UNSENT_HELLO_UNKNOWN, /* memory was short */
+};
+
+/* Whether a handshake on `context` can negotiate this version: limits, options and security level
+ * together. */
+enum unsent_hello_answer unsent_hello_with_version(SSL_CTX *context, int version);
+
 /* ---- snapshot.c -------------------------------------------------------- */
 
 /* Everything that settings change in a context and that can be read. */
@@ -340,16 +342,40 @@ struct snapshot {
 	size_t tickets;
 	uint32_t max_early_data, recv_max_early_data;
 	struct name_list ciphers, ciphersuites, groups;
-	EVP_PKEY *dh; /* ours, or NULL */
-	int dh_bits;  /* the least accepted, or 0 */
+	struct name_list schemes; /* read only: settings do not change them */
+	EVP_PKEY *dh;             /* ours, or NULL */
+	int dh_bits;              /* the least accepted, or 0 */
 	bool certificates_only;
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
  * memory is short or OpenSSL fails. */
 bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
+/* The same for a context of which settings were changed since `before`. `groups`: the list to which
+ * its groups were set; empty: they were not. */
+bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
+			   const struct snapshot *before, const struct name_list *groups);
 bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot);
+
+/* ---- versions.c -------------------------------------------------------- */
+
+/* The names of protocol versions, oldest first, ended by a NULL name. */
+struct protocol_version {
+	const char *name;
+	int number;
+};
+extern const struct protocol_version protocol_versions[];
+
+/* The versions that a handshake on `context`, which is as the snapshot says, can negotiate: bits by
+ * their place in protocol_versions. */
+unsigned int versions_of(SSL_CTX *context, const struct snapshot *snapshot);
+
+/* ---- readback.c -------------------------------------------------------- */
+
+/* Pushes a table of settings (shape: README.md), or nil, message, code. `kept`: a snapshot of the
+ * context, which is still as it says; NULL: one is taken. Returns the number of values. */
+int readback_push(lua_State *L, SSL_CTX *context, const struct snapshot *kept);
 
 /* ---- original.c -------------------------------------------------------- */
 
@@ -357,7 +383,9 @@ void snapshot_free(struct snapshot *snapshot);
  * snapshot, which lasts until original_restore; NULL, with nothing changed, on failure. */
 const struct snapshot *original_keep(SSL_CTX *context);
 
-bool original_is_kept(const SSL_CTX *context);
+/* Says that the context is no longer as it was. Needs original_keep. */
+void original_note_change(SSL_CTX *context);
+bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
 bool original_restore(SSL_CTX *context);
@@ -728,9 +756,10 @@ int facts_push_key(lua_State *L, SSL *connection);
 
 /* ---- channel_binding.c ------------------------------------------------- */
 
-/* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
- * code. Returns the number of values. */
-int channel_binding_push_tls_unique(lua_State *L, SSL *connection);
+/* Pushes the channel binding of the latest handshake whose type is the second argument:
+ * "tls-unique", "tls-exporter" or "tls-server-end-point". Bytes, or nil, message, code. Any other
+ * type raises an error. Returns the number of values. */
+int channel_binding_push(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
 
 struct original {
 	struct snapshot snapshot;
-	bool kept;
+	bool kept, changed;
 };
 
 static int original_index = -1;
@@ -40,12 +40,6 @@ static struct original *original_new(SSL_CTX *context)
 	return original;
 }
 
-bool original_is_kept(const SSL_CTX *context)
-{
-	const struct original *original = original_of(context);
-	return original != NULL && original->kept;
-}
-
 const struct snapshot *original_keep(SSL_CTX *context)
 {
 	struct original *original = original_of(context);
@@ -57,7 +51,18 @@ const struct snapshot *original_keep(SSL_CTX *context)
 	if (!snapshot_take(context, &original->snapshot) || !security_begin(context))
 		return NULL;
 	original->kept = true;
+	original->changed = false;
 	return &original->snapshot;
+}
+
+void original_note_change(SSL_CTX *context)
+{
+	original_of(context)->changed = true;
+}
+
+bool original_is_changed(const SSL_CTX *context)
+{
+	return original_of(context)->changed;
 }
 
 bool original_restore(SSL_CTX *context)
@@ -65,7 +70,7 @@ bool original_restore(SSL_CTX *context)
 	struct original *original = original_of(context);
 	if (original == NULL || !original->kept)
 		return true;
-	bool done = snapshot_restore(context, &original->snapshot);
+	bool done = !original->changed || snapshot_restore(context, &original->snapshot);
 	security_end(context);
 	original->kept = false;
 	return done;

@@ -159,6 +159,17 @@ bool security_is_certificates_only(const SSL_CTX *context)
 	return security != NULL && security->certificates_only;
 }
 
+uintptr_t security_plain_callback(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	bool ours = SSL_CTX_get_security_callback(context) == security_callback;
+	if (ours && security->disabled)
+		return 0;
+	if ((ours ? security->callback_data : SSL_CTX_get0_security_ex_data(context)) != NULL)
+		return 0;
+	return (uintptr_t)(ours ? security->callback : SSL_CTX_get_security_callback(context));
+}
+
 bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits)
 {
 	struct security *security = security_of(context);

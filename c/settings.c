@@ -46,9 +46,10 @@ struct settings {
 	struct names lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data, insecure_strength;
-	int key_shares;     /* -1: not asked */
-	int dh_bits;        /* -1: not asked */
-	int security_level; /* -1: not asked */
+	int key_shares;              /* -1: not asked */
+	int dh_bits;                 /* -1: not asked */
+	int security_level;          /* -1: not asked */
+	struct name_list groups_set; /* as they were set; empty: they were not */
 };
 
 /* ---- reading the table: misuse raises an error --------------------------- */
@@ -185,13 +186,16 @@ static void refuse(struct refusal *refusal, const char *code, const char *field)
 	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
-static bool has_suite(SSL_CTX *context, const char *standard_name)
+/* Looks from a place on, and moves it behind the suite: OpenSSL keeps the order of names. */
+static bool has_suite(const STACK_OF(SSL_CIPHER) * suites, const char *standard_name, int *place)
 {
-	const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
-	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
-		const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(suites, i));
-		if (name != NULL && strcmp(name, standard_name) == 0)
-			return true;
+	for (int i = 0, count = sk_SSL_CIPHER_num(suites); i < count; i++) {
+		int at = (*place + i) % count;
+		const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(suites, at));
+		if (name == NULL || strcmp(name, standard_name) != 0)
+			continue;
+		*place = at + 1;
+		return true;
 	}
 	return false;
 }
@@ -211,8 +215,9 @@ static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
 	if (list.length > 0) {
 		done &= (tls13 ? SSL_CTX_set_ciphersuites(context, name_list_text(&list))
 			       : SSL_CTX_set_cipher_list(context, name_list_text(&list))) == 1;
-		for (int i = 0; i < names->count; i++)
-			names->names[i].known = has_suite(context, names->names[i].text);
+		const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
+		for (int i = 0, place = 0; i < names->count; i++)
+			names->names[i].known = has_suite(suites, names->names[i].text, &place);
 	}
 	name_list_free(&list);
 	return done;
@@ -221,9 +226,9 @@ static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
 /* OpenSSL refuses a list with a group that it does not know, so each is tried first. From
  * OpenSSL 3.5 on, a client sends a key share of each group with a mark
  * (rfc8446.4.2.8.key-shares); without marks it sends one, of the first group. */
-static bool set_groups(SSL_CTX *context, struct names *names, int key_shares)
+static bool set_groups(SSL_CTX *context, struct names *names, int key_shares,
+		       struct name_list *list)
 {
-	struct name_list list = { .text = NULL };
 	bool done = true;
 	int count = 0;
 	for (int i = 0; i < names->count; i++) {
@@ -234,11 +239,10 @@ static bool set_groups(SSL_CTX *context, struct names *names, int key_shares)
 			continue;
 		snprintf(marked, sizeof marked, "*%s", name);
 		bool mark = count++ < key_shares && SSL_CTX_set1_groups_list(context, marked) == 1;
-		done &= name_list_add(&list, mark ? "*" : "", name);
+		done &= name_list_add(list, mark ? "*" : "", name);
 	}
-	if (list.length > 0)
-		done &= SSL_CTX_set1_groups_list(context, name_list_text(&list)) == 1;
-	name_list_free(&list);
+	if (list->length > 0)
+		done &= SSL_CTX_set1_groups_list(context, name_list_text(list)) == 1;
 	return done;
 }
 
@@ -258,7 +262,8 @@ static void apply_lists(SSL_CTX *context, struct settings *settings, struct refu
 		struct names *names = &settings->lists[i];
 		if (!names->asked)
 			continue;
-		bool done = i == GROUPS ? set_groups(context, names, settings->key_shares)
+		bool done = i == GROUPS ? set_groups(context, names, settings->key_shares,
+						     &settings->groups_set)
 					: set_suites(context, names, i == CIPHERSUITES);
 		ERR_clear_error();
 		if (is_empty(names)) {
@@ -276,10 +281,8 @@ static bool set_dh(SSL_CTX *context, int least_bits, int operator_bits)
 {
 	if (operator_bits >= least_bits)
 		return security_set_dh(context, NULL, least_bits);
-	EVP_PKEY *group = dh_group_new(least_bits);
-	bool done = group != NULL && security_set_dh(context, group, least_bits);
-	EVP_PKEY_free(group);
-	return done;
+	EVP_PKEY *group = dh_group_find(least_bits);
+	return group != NULL && security_set_dh(context, group, least_bits);
 }
 
 static void apply_all(SSL_CTX *context, struct settings *settings, int operator_bits,
@@ -312,24 +315,30 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 		refuse(refusal, "tls", "no_early_data");
 }
 
-/* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. */
-static void check_versions(SSL_CTX *context, struct refusal *refusal)
+/* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. `before`: the
+ * context before they were applied; `groups`: those that were set. */
+static void check_versions(SSL_CTX *context, const struct snapshot *before,
+			   const struct name_list *groups, struct refusal *refusal)
 {
-	for (const struct protocol_version *version = protocol_versions; version->name; version++)
-		if (readback_version(context, version->number))
-			return;
-	refusal->code = "empty";
-	snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
+	struct snapshot now;
+	if (!snapshot_take_changed(context, &now, before, groups)) {
+		refuse(refusal, "tls", "the settings together");
+		return;
+	}
+	if (versions_of(context, &now) == 0) {
+		refusal->code = "empty";
+		snprintf(refusal->message, sizeof refusal->message, "no protocol version is left");
+	}
+	snapshot_free(&now);
 }
 
 static void apply_or_restore(SSL_CTX *context, struct settings *settings, int operator_bits,
 			     struct refusal *refusal)
 {
 	struct snapshot now = { .options = 0 };
-	bool first = !original_is_kept(context);
 	const struct snapshot *before = original_keep(context);
-	/* At the first call both are the same: in between, nothing changed the context. */
-	if (before != NULL && !first)
+	/* If not, both are the same. */
+	if (before != NULL && original_is_changed(context))
 		before = snapshot_take(context, &now) ? &now : NULL;
 	if (before == NULL) {
 		refusal->code = "tls";
@@ -337,9 +346,10 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 			 "cannot read the settings of the context");
 		return;
 	}
+	original_note_change(context);
 	apply_all(context, settings, operator_bits, refusal);
 	if (refusal->code == NULL)
-		check_versions(context, refusal);
+		check_versions(context, before, &settings->groups_set, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
 	 * handshakes would fail. */
 	if (refusal->code == NULL &&
@@ -399,6 +409,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	read_settings(L, index, &settings);
 	int operator_bits = luasec && settings.dh_bits >= 0 ? luasec_dh_bits(L, context) : 0;
 	apply_or_restore(context, &settings, operator_bits, &refusal);
+	name_list_free(&settings.groups_set);
 	if (refusal.code != NULL)
 		return push_refusal(L, &settings, &refusal);
 	push_dropped(L, &settings);

@@ -16,17 +16,8 @@ static bool add_suites(struct name_list *list, SSL_CTX *context, bool tls13)
 	return true;
 }
 
-static bool add_groups(struct name_list *list, SSL_CTX *context)
-{
-	const char *names[GROUPS_MAX];
-	int count = readback_groups(context, names, GROUPS_MAX);
-	for (int i = 0; i < count; i++)
-		if (!name_list_add(list, "", names[i]))
-			return false;
-	return count >= 0;
-}
-
-bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
+/* All but the lists that OpenSSL has no function for. */
+static bool take_readable(SSL_CTX *context, struct snapshot *snapshot)
 {
 	EVP_PKEY *dh = security_dh(context);
 	memset(snapshot, 0, sizeof *snapshot);
@@ -42,9 +33,27 @@ bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
 	if (dh != NULL && !EVP_PKEY_up_ref(dh))
 		return false;
 	snapshot->dh = dh;
-	if (add_suites(&snapshot->ciphers, context, false) &&
-	    add_suites(&snapshot->ciphersuites, context, true) &&
-	    add_groups(&snapshot->groups, context))
+	return add_suites(&snapshot->ciphers, context, false) &&
+	       add_suites(&snapshot->ciphersuites, context, true);
+}
+
+bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
+{
+	if (take_readable(context, snapshot) &&
+	    unsent_hello_read(context, &snapshot->groups, &snapshot->schemes))
+		return true;
+	snapshot_free(snapshot);
+	return false;
+}
+
+bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
+			   const struct snapshot *before, const struct name_list *groups)
+{
+	if (groups->length == 0)
+		groups = &before->groups;
+	if (take_readable(context, snapshot) &&
+	    name_list_add(&snapshot->groups, "", name_list_text(groups)) &&
+	    name_list_add(&snapshot->schemes, "", name_list_text(&before->schemes)))
 		return true;
 	snapshot_free(snapshot);
 	return false;
@@ -78,6 +87,7 @@ void snapshot_free(struct snapshot *snapshot)
 	name_list_free(&snapshot->ciphers);
 	name_list_free(&snapshot->ciphersuites);
 	name_list_free(&snapshot->groups);
+	name_list_free(&snapshot->schemes);
 	EVP_PKEY_free(snapshot->dh);
 	memset(snapshot, 0, sizeof *snapshot);
 }

@@ -4,6 +4,7 @@ local callback_certificates = require "xmpp_tls_policy.audit.callback_certificat
 local calling_server = require "support.calling_server"
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local core = require "xmpp_tls_policy.core"
+local ejabberd = require "support.ejabberd"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
 local lfs = require "lfs"
 local observations = require "xmpp_tls_policy.audit.observations"
@@ -51,12 +52,8 @@ describe("a real server as a client", function ()
 
 	teardown(pki.remove)
 
-	-- The observations at a server with this specification.
-	local function observed_of(spec, options)
-		local port = prosody.free_ports(1)[1]
-		spec.hosts, spec.ca = { ["far.test"] = certificate }, authority.certificate
-		spec.routes = { ["our.test"] = { s2s = port } }
-		local server = prosody.start(spec)
+	-- The observations at a server that was started.
+	local function examine(server, port, options)
 		local given = { address = "127.0.0.1", port = port, patience = 20 }
 		for name, value in pairs(options or {}) do
 			given[name] = value
@@ -69,6 +66,14 @@ describe("a real server as a client", function ()
 		end)
 		server:stop()
 		return observed
+	end
+
+	-- The observations at a Prosody with this specification.
+	local function observed_of(spec, options)
+		local port = prosody.free_ports(1)[1]
+		spec.hosts, spec.ca = { ["far.test"] = certificate }, authority.certificate
+		spec.routes = { ["our.test"] = { s2s = port } }
+		return examine(prosody.start(spec), port, options)
 	end
 
 	-- The draft forbids that a stream without STARTTLS goes on; RFC 7590 wants an attempt.
@@ -97,6 +102,25 @@ describe("a real server as a client", function ()
 			assert.is_nil(observed["client.accepts_valid"].seen)
 		end)
 	end
+
+	it("is seen as ejabberd, with our domain as server name", function ()
+		local installed, reason = ejabberd.version()
+		if not installed then
+			return pending(reason)
+		end
+		for starttls, aborts in pairs { required = "true", optional = "false" } do
+			local port = prosody.free_ports(1)[1]
+			local observed = examine(ejabberd.start {
+				hosts = { ["far.test"] = certificate }, ca = authority.certificate, peers = { "our.test" }, peer_port = port,
+				options = { s2s_use_starttls = starttls, s2s_protocol_options = { "no_tlsv1_3" } },
+			}, port)
+			assert.same({
+				aborts_without_starttls = aborts, attempts_without_starttls = "false", ignores_required = "true",
+				sni = "true", ["version.TLSv1.3"] = "false", ["version.TLSv1.2"] = "true", ["version.TLSv1.1"] = "untested",
+			}, seen(observed, "aborts_without_starttls", "attempts_without_starttls", "ignores_required", "sni",
+				"version.TLSv1.3", "version.TLSv1.2", "version.TLSv1.1"))
+		end
+	end)
 
 	it("version.tls11: is seen to offer old versions", function ()
 		local observed = observed_of { options = { ssl = { protocol = "tlsv1+", ciphers = "DEFAULT@SECLEVEL=0" } } }
@@ -279,6 +303,38 @@ describe("a made server as a client", function ()
 		assert.same(all("untested", certificates), shown(observed, certificates))
 		assert.same(all("untested", without_starttls), shown(observed, without_starttls))
 	end)
+
+	-- After <starttls/>: each is given the stream to our listener, and says nothing more.
+	local silences_under_tls = {
+		["in the handshake"] = function (stream)
+			stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", tasks.now() + 5)
+			stream:read_element(tasks.now() + 5)
+			stream:write(client_hello.build {
+				versions = { "TLSv1.2" }, suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "x25519" },
+			}, tasks.now() + 5)
+		end,
+		["before its header"] = function (stream)
+			calling_server.start_tls(stream, client_contexts.trusting)
+		end,
+		["after its header"] = function (stream)
+			calling_server.open(calling_server.start_tls(stream, client_contexts.trusting))
+		end,
+	}
+	for words, act in pairs(silences_under_tls) do
+		it(("is not tested where it falls silent %s"):format(words), function ()
+			local observed = examine(function (connect)
+				local connection = connect()
+				local stream, features = calling_server.open(connection)
+				if has_starttls(features) then
+					act(stream)
+				end
+				drain(connection)
+				connection:close()
+			end)
+			assert.same({ ignores_required = "true", hello = "true" }, seen(observed, "ignores_required", "hello"))
+			assert.same(all("untested", certificates), shown(observed, certificates))
+		end)
+	end
 
 	it("refuses certificates in the handshake", function ()
 		local observed = examine(function (connect)

@@ -65,6 +65,16 @@ describe("the page of a report", function ()
 		end
 	end)
 
+	it("has each clause of a profile once", function ()
+		for _, profile in ipairs(profiles.names) do
+			local names = {}
+			for name in report_html.of(example(profile)):gmatch '<span class="name">([^<]*)</span>' do
+				names[#names + 1] = name
+			end
+			assert.same(ids_of(profile), sorted(names))
+		end
+	end)
+
 	it("is the same at each time", function ()
 		assert.equal(report_html.of(example()), report_html.of(example()))
 	end)
@@ -128,7 +138,7 @@ describe("in a browser, the page of a report", function ()
 		end)
 	end
 
-	for _, profile in ipairs(profiles.names) do
+	for _, profile in ipairs { profiles.names[1], profiles.names[#profiles.names] } do
 		in_browser("has each clause of " .. profile .. " once, to unfold", function ()
 			local made = example(profile)
 			local seen = chromium.open(report_html.of(made), 400)
@@ -140,6 +150,12 @@ describe("in a browser, the page of a report", function ()
 			assert.truthy(seen.text:find("evidence of version.SSLv3", 1, true))
 		end)
 	end
+
+	in_browser("has all clauses unfolded on paper", function ()
+		local page = report_html.of(many(1))
+		local folded = page:gsub("details%.clause::details%-content", "details.none")
+		assert.is_true(chromium.sheets_of_paper(page) > chromium.sheets_of_paper(folded))
+	end)
 
 	in_browser("is dark for those who prefer it", function ()
 		local page = report_html.of(many(2))

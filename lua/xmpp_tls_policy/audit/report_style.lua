@@ -88,7 +88,7 @@ dt { color: var(--faint); } dd { margin: 0; }
 	}
 	body { max-width: none; padding: 0; font-size: 10pt; }
 	.grade { border: 1pt solid; color: var(--ink); background: none; }
-	details::details-content { content-visibility: visible; height: auto; }
+	details.clause::details-content { content-visibility: visible; height: auto; }
 	details.clause, .card, .row, .finding { break-inside: avoid; }
 	.domain { break-before: page; } .only + .domain { break-before: auto; }
 }

@@ -62,10 +62,10 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- What a released context offers: its settings, and has_dhe (see context_settings.of). A server
+-- What a context offers, which is released and kept: its settings, and has_dhe (see context_settings.of). A server
 -- without DH parameters has none; a client needs none. Or nil and a message.
 local function offered_by(context, role)
-	local offered, message = context:settings()
+	local offered, message = context:keep()
 	if not offered then
 		return nil, message
 	end
@@ -73,26 +73,23 @@ local function offered_by(context, role)
 	return offered
 end
 
--- Returns { settings, dropped, before, losses } for an entry; or nil and a message.
+-- Returns { settings, dropped, before, losses } for an entry; or nil, a message and `before`, if that
+-- could be read.
 local function apply(self, context, entry, operator)
-	local released, message = context:release()
-	if not released then
-		return nil, message
-	end
-	local before, settings, losses, dropped
-	before, message = offered_by(context, entry.given.role)
+	local before, message = offered_by(context, entry.given.role)
 	if not before then
 		return nil, message
 	end
-	settings, losses, before = self._settings:of(entry.policy, before, operator, entry.marks)
+	local settings, losses, alike = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
-		return nil, losses
+		return nil, losses, before
 	end
+	local dropped
 	dropped, message = context:apply(settings)
 	if not dropped then
-		return nil, message
+		return nil, message, before
 	end
-	return { settings = settings, dropped = dropped, before = before, losses = losses }
+	return { settings = settings, dropped = dropped, before = alike, losses = losses }
 end
 
 -- Afterwards the context is either under the policy or disabled.
@@ -124,30 +121,30 @@ local function observe(self, entry, context)
 end
 
 -- A policy as it would be in force on a context (see policy/enforcement.lua), and a message if the
--- context could not be released. The context is observed no more.
+-- context could not be released; third, the settings that the server made. The context is observed no
+-- more.
 local function foresee(self, context, policy, given)
 	local foreseen, message = trial.of(context, function ()
 		return apply(self, context, { policy = policy, given = given, marks = fingerprint(given.operator) }, given.operator)
 	end)
-	return policy:enforcement(foreseen), message
+	return policy:enforcement(foreseen), message, foreseen.before
 end
 
--- The same for a context in report mode.
+-- The same for a context in report mode, whose settings are returned.
 local function try(self, entry, context, policy)
-	local message
-	entry.enforcements[policy], message = foresee(self, context, policy, entry.given)
+	local enforcement, message, before = foresee(self, context, policy, entry.given)
+	entry.enforcements[policy] = enforcement
 	entry.warning = entry.warning or message
+	return before
 end
 
 -- In report mode the context stays as the server made it.
 local function leave(self, entry, luasec, context)
-	local released, message = context:release()
-	entry.settings, entry.dropped = context:settings(), {}
+	entry.dropped = {}
 	entry.certificate = context:inspect().certificate
-	entry.warning = not released and message or nil
 	entry.luasec = setmetatable({ luasec }, weak_values)
 	entry.enforcements = setmetatable({}, weak_keys)
-	try(self, entry, context, entry.policy)
+	entry.settings = try(self, entry, context, entry.policy)
 end
 
 -- Sessions resume only where all of this is the same.

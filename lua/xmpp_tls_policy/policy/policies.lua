@@ -241,7 +241,10 @@ end
 -- which may have an exception (nil: a client).
 function methods:policy_for(host, domain)
 	local policy = host and self._policies[host] or self._policies["*"]
-	return domain and policy:for_peer(domain, os.time()) or policy
+	if not domain or next(policy.exceptions) == nil then
+		return policy
+	end
+	return policy:for_peer(domain, os.time())
 end
 
 --- Hosts that have a policy, sorted.

@@ -394,6 +394,26 @@ describe("a context", function ()
 			end
 		end)
 
+		it("is kept with its settings until its release, whatever is applied meanwhile", function ()
+			for _, made in ipairs { server(), assert(context.adopt(luasec())) } do
+				local before = made:settings()
+				for _ = 1, 2 do
+					assert.same(before, made:keep())
+					assert(made:apply(settings))
+					local in_force = made:settings()
+					assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
+					assert.same(in_force, made:settings())
+				end
+				assert.is_true(made:release())
+				assert.same(before, made:settings())
+				assert.same(before, made:keep())
+				assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
+				assert.same(before, made:settings())
+				assert.is_true(made:release())
+				assert.same(before, made:settings())
+			end
+		end)
+
 		it("drops and names settings that this OpenSSL does not know", function ()
 			local made = server()
 			local dropped = made:apply {
