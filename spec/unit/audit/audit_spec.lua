@@ -80,17 +80,17 @@ describe("an audit", function ()
 		end
 	end)
 
-	it("says what to do without IPv6", function ()
-		local endpoint = run(nil, probes, { discover = function (domain)
-			-- A network for documentation, to which there is no route.
-			return { endpoints = { { domain = domain, service = "s2s", host = "host", address = "2001:db8::1", port = 5269,
-				timeout = 0.5 } } }
-		end })[1].endpoints[1]
-		assert.is_false(endpoint.reached)
-		if endpoint.reason:find "^unreachable" then
-			assert.matches("; if this machine has no IPv6, use %-%-ipv4$", endpoint.reason)
-		end
-	end)
+	for address, hint in pairs { ["2001:db8::1"] = "; if this machine has no IPv6, use --ipv4", ["192.0.2.1"] = "" } do
+		it("says what to do where " .. address .. " is unreachable", function ()
+			local unreachable = { name = "first", run = function (_, observed)
+				observed["starttls.offered"] = observations.untested "unreachable: no route"
+			end }
+			local endpoint = run(nil, { unreachable }, { discover = function (domain)
+				return { endpoints = { { domain = domain, service = "s2s", host = "host", address = address, port = 5269 } } }
+			end })[1].endpoints[1]
+			assert.same({ false, "unreachable: no route" .. hint }, { endpoint.reached, endpoint.reason })
+		end)
+	end
 
 	it("says how the server limits connections", function ()
 		local endpoint = run(function (connection, number)
