@@ -32,7 +32,7 @@ LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 # Debian packages for building, for the specs and for development.
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
-	ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+	testssl.sh nmap ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
 # Servers that the specs run with rendered configurations; the packages would start two of them.
 FRONTENDS := nginx libnginx-mod-stream haproxy
 LINTERS := lua-check clang-format clang-tidy valgrind
@@ -44,8 +44,8 @@ LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 
 SANITIZE := lua5.4 liblua5.4-dev patchelf
 FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
-# Servers of other projects that the specs federate with.
-PEERS := ejabberd
+# Servers of other projects that the specs federate with, or audit.
+PEERS := ejabberd jabberd2
 
 # Installs the missing packages of a list.
 define install
