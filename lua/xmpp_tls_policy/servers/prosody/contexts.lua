@@ -111,7 +111,8 @@ local function lists_for_all(role, listener_option)
 	return known.lists
 end
 
---- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
+--- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in
+-- particular), a role ("c2s", "s2sin",
 -- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }, not to be changed: the
 -- same table for hosts without options of their own.
 function contexts.operator_lists(host, role, listener_option)
