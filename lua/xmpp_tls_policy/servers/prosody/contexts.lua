@@ -112,9 +112,8 @@ local function lists_for_all(role, listener_option)
 end
 
 --- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in
--- particular), a role ("c2s", "s2sin",
--- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }, not to be changed: the
--- same table for hosts without options of their own.
+-- particular), a role ("c2s", "s2sin", "s2sout") and the option of a listener (nil: STARTTLS):
+-- { ciphers = true, … }, not to be changed: the same table for hosts without options of their own.
 function contexts.operator_lists(host, role, listener_option)
 	if host and has_own_options(host, role, listener_option) then
 		return read_lists(host, role, listener_option)
