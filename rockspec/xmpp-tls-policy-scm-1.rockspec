@@ -68,6 +68,7 @@ build = {
 			["xmpp_tls_policy.audit.probes.preferences"] = "lua/xmpp_tls_policy/audit/probes/preferences.lua";
 			["xmpp_tls_policy.audit.probes.resumption"] = "lua/xmpp_tls_policy/audit/probes/resumption.lua";
 			["xmpp_tls_policy.audit.probes.names"] = "lua/xmpp_tls_policy/audit/probes/names.lua";
+			["xmpp_tls_policy.audit.probes.old_signatures"] = "lua/xmpp_tls_policy/audit/probes/old_signatures.lua";
 			["xmpp_tls_policy.audit.probes.classes"] = "lua/xmpp_tls_policy/audit/probes/classes.lua";
 			["xmpp_tls_policy.audit.probes.versions"] = "lua/xmpp_tls_policy/audit/probes/versions.lua";
 			["xmpp_tls_policy.audit.psk_hello"] = "lua/xmpp_tls_policy/audit/psk_hello.lua";

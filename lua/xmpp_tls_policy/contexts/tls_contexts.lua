@@ -25,9 +25,16 @@ end
 
 ---- One context -----------------------------------------------------------------
 
+local function new_demand(self, host, role, option, domain, policy)
+	return {
+		policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
+		operator = self._server.operator_lists(host, role, option), another = nil,
+	}
+end
+
 -- The demand on a context (see adopted:enforce): the same table for the same host, role,
 -- option and policy until the configuration is loaded again. The table that leads to it is nested,
--- because this is asked for each stream.
+-- because this is asked for each stream; demands with other options hang on `another`.
 local function demand_of(self, host, role, option, domain)
 	local policy = self._policies:policy_for(host, domain)
 	local by_role = self._demands[host or "*"]
@@ -35,22 +42,19 @@ local function demand_of(self, host, role, option, domain)
 		by_role = {}
 		self._demands[host or "*"] = by_role
 	end
-	local by_option = by_role[role]
-	if not by_option then
-		by_option = {}
-		by_role[role] = by_option
-	end
-	local by_policy = by_option[option or ""]
+	local by_policy = by_role[role]
 	if not by_policy then
-		by_policy = setmetatable({}, { __mode = "k" })
-		by_option[option or ""] = by_policy
+		by_policy = {}
+		by_role[role] = by_policy
 	end
-	local demand = by_policy[policy]
+	local first = by_policy[policy]
+	local demand = first
+	while demand and demand.option ~= option do
+		demand = demand.another
+	end
 	if not demand then
-		demand = {
-			policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
-			operator = self._server.operator_lists(host, role, option),
-		}
+		demand = new_demand(self, host, role, option, domain, policy)
+		demand.another = first
 		by_policy[policy] = demand
 	end
 	return demand
@@ -148,13 +152,13 @@ end
 --- Keeps the contexts that direct TLS serves by name, and those that are no longer served while
 -- handshakes go on with them (see adopted:keep).
 function methods:keep_named()
-	local list = {}
+	local served, luasec_context = {}, self._server.luasec_context
 	for _, found in ipairs(self._server.direct_tls_contexts()) do
 		for _, context in pairs(found.names) do
-			list[#list + 1] = self._server.luasec_context(context)
+			served[luasec_context(context)] = true
 		end
 	end
-	self._adopted:keep(list)
+	self._adopted:keep(served)
 end
 
 --- Brings the contexts of all listeners for direct TLS under their policies.
