@@ -231,7 +231,9 @@ local function next_record(self)
 		return next_sslv2(self, wire.reader(self._bytes)) ~= nil
 	end
 	local major, _, length = reader:integer(1), reader:integer(1), reader:integer(2)
-	if kind and (kind < CHANGE_CIPHER_SPEC or kind > 23) or major and major ~= 3 or length and length > MOST_RECORD then
+	-- rfc8446.5.1.record-version-is-ignored: GnuTLS 3.7 refuses a version with an alert in a record of 254.253.
+	local is_other = major and major ~= 3 and kind ~= ALERT
+	if kind and (kind < CHANGE_CIPHER_SPEC or kind > 23) or is_other or length and length > MOST_RECORD then
 		malformed(self, "the answer is no TLS")
 		return false
 	end
