@@ -83,10 +83,8 @@ end
 -- The lines of a configuration, and how the clauses are held that a test asks for: where these are the same,
 -- the configurations of two policies need one test.
 local function claims(policy, name)
-	local rendered, parts = render.of(policy, name, { dhparam = "/dh" }), {}
-	for line in rendered.text:gmatch "[^\n]+" do
-		parts[#parts + 1] = not line:find "^%s*#" and not line:find "^%s*%-%-" and line or nil
-	end
+	local rendered = render.of(policy, name, { dhparam = "/dh" })
+	local parts = { program.lines(rendered.text) }
 	for _, clause in ipairs(rendered.clauses) do
 		parts[#parts + 1] = asked[clause.id] and clause.id .. clause.state or nil
 	end

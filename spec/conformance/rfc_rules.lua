@@ -57,6 +57,7 @@ local rows = {
 	{ "rfc8446.4.2.11.2.binder",
 		"a client proves that it knows a pre-shared key with an HMAC over its hello up to the binders" },
 	{ "rfc8446.7.1.key-schedule", "the secrets of TLS 1.3 are derived from one another by HKDF, with labels" },
+	{ "rfc8446.5.1.record-version-is-ignored", "the version of a record is ignored" },
 	{ "rfc8446.5.1.record-size", "a record without encryption holds at most 16384 bytes" },
 	{ "rfc5246.7.4.3.dh-parameters", "a server sends the prime of its DHE first in the ServerKeyExchange" },
 	{ "rfc8422.5.4.curve-parameters", "a server names the curve of its ECDHE in the ServerKeyExchange" },

@@ -5,7 +5,9 @@ local tasks = require "xmpp_tls_policy.audit.tasks"
 local probe_run = {}
 
 -- The probes of TLS, in an order in which each has what it needs.
-probe_run.names = { "versions", "classes", "short_curves", "names", "resumption", "preferences" }
+probe_run.names = {
+	"versions", "classes", "short_curves", "old_signatures", "names", "resumption", "preferences",
+}
 
 -- The server has sent its tickets before it answers.
 local function open_stream(self, transport)

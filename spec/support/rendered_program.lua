@@ -14,11 +14,14 @@ local rendered_program = {}
 -- Shared by all: the host, and files for it.
 rendered_program.domain = "host.test"
 
---- The certificate of the host (RSA), and a file of DH parameters; made once, until pki.remove().
+--- The certificate of the host (RSA) as pki's issue makes it, and `authority` (path), `both` (path: certificate,
+-- chain and key) and `dhparam` (path).
 function rendered_program.files()
-	local made = pki.authority():issue { names = { rendered_program.domain }, key = "rsa2048" }
+	local authority = pki.authority()
+	local made = authority:issue { names = { rendered_program.domain }, key = "rsa2048" }
 	made.dhparam = pki.path ".dh"
 	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", made.dhparam }
+	made.authority = authority.certificate
 	made.both = pki.write(made.pem .. pki.read(made.key))
 	return made
 end
@@ -98,6 +101,15 @@ function starters.ejabberd(text, _, certificate)
 end
 
 local commands = { nginx = "nginx", haproxy = "haproxy" }
+
+--- The lines of a configuration that are no comments, as one text.
+function rendered_program.lines(text)
+	local lines = {}
+	for line in text:gmatch "[^\n]+" do
+		lines[#lines + 1] = not line:find "^%s*#" and not line:find "^%s*%-%-" and line or nil
+	end
+	return table.concat(lines, "\n")
+end
 
 --- Why a target cannot be run here; nil if it can.
 function rendered_program.missing(name)

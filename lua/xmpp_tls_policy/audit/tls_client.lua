@@ -48,7 +48,10 @@ end
 -- sent an alert before it closed.
 local function flush(self, deadline)
 	local bytes = self._connection:take()
-	return bytes == "" or self._channel:write(bytes, deadline)
+	if bytes == "" then
+		return true
+	end
+	return self._channel:write(bytes, deadline)
 end
 
 -- Waits for bytes of the server's. A server that sends on and on does not get past the deadline.

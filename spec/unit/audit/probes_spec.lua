@@ -100,6 +100,7 @@ describe("the probes of TLS", function ()
 				["suites.server_chooses"] = true, ["dhe.bits"] = false,
 				["groups.accepted"] = true, ["groups.hybrid"] = false, ["groups.server_chooses"] = true,
 				["suites.complete"] = true, ["groups.complete"] = true, ["groups.short"] = false,
+				["signature.sha1"] = false,
 				compression = false, ["renegotiation.secure"] = true, ["renegotiation.client"] = false,
 				extended_master_secret = true,
 				["resumption.session_id"] = false, ["resumption.ticket_tls12"] = false, ["resumption.tls13"] = false,
@@ -182,6 +183,21 @@ describe("the probes of TLS", function ()
 		observed = probe_run.on({ port = openssl({ "-tls1_2", "-cipher", "AES128-GCM-SHA256" }).port },
 			{ "versions", "short_curves" })
 		assert_seen({ ["groups.short"] = false }, observed)
+	end)
+
+	it("see signatures with SHA-1", function ()
+		local function on(arguments)
+			local observed = probe_run.on({ port = openssl(arguments).port }, { "versions", "old_signatures" })
+			return observed["signature.sha1"]
+		end
+		local old = on { "-cipher", "DEFAULT:@SECLEVEL=0", "-sigalgs", "RSA+SHA1:RSA+SHA256:RSA-PSS+SHA256" }
+		assert.same({ true, { "rsa_pkcs1_sha1" }, "signed the handshake with rsa_pkcs1_sha1" },
+			{ old.seen, old.value, old.evidence })
+		assert.same({ false, "TLS 1.2 is refused; TLS 1.3 has no such signatures" },
+			{ on({ "-tls1_3" }).seen, on({ "-tls1_3" }).evidence })
+		local refused = on { "-cipher", "DEFAULT:@SECLEVEL=0", "-sigalgs", "RSA+SHA256:RSA-PSS+SHA256" }
+		assert.is_false(refused.seen)
+		assert.matches("^answered .*with the alert %l[%l_]+ a hello that offers only SHA%-1 and MD5", refused.evidence)
 	end)
 
 	it("say of short curves that they were not tested when nobody answers", function ()
@@ -288,6 +304,16 @@ describe("the probes of TLS", function ()
 			return all.suite and hello_answers.flight(all)
 		end)
 	end
+
+	it("do not take a scheme that was not offered for SHA-1, nor a choice without a signature", function ()
+		local function on(choice)
+			return on_peer(chooser({ "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" }, choice), { "versions", "old_signatures" })
+		end
+		local signed = on { dhe_bits = 2048 }["signature.sha1"]
+		assert.is_false(signed.seen)
+		assert.equal("signed the handshake with scheme 0x0401, which was not offered", signed.evidence)
+		assert.same({ reason = "the server sent no signature with its choice" }, on({})["signature.sha1"])
+	end)
 
 	it("see SSLv2", function ()
 		local observed = on_peer(hello_answers.peer(function (hello)

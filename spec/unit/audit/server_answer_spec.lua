@@ -115,6 +115,11 @@ describe("an answer that was made by hand", function ()
 		assert.equal("TLS_RSA_WITH_AES_128_CBC_SHA", answer.suite)
 	end)
 
+	it("rfc8446.5.1.record-version-is-ignored: is an alert whatever version its record has", function ()
+		assert.equal("protocol_version", answer_to("\21\254\253\0\2\2\70").description)
+		assert.equal("malformed", answer_to("\22\254\253" .. vector(server_hello(0x002F), 2)).kind)
+	end)
+
 	it("of an alert after a ServerHello is the alert", function ()
 		local answer = answer_to(record(22, server_hello(0x0033)) .. record(21, "\2\80"))
 		assert.same({ kind = "alert", level = "fatal", description = "internal_error", complete = true }, answer)

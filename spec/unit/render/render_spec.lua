@@ -9,7 +9,9 @@ local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 local version = require "xmpp_tls_policy.version"
 
-local states = { line = true, itself = true, part = true, no = true, arranged = true, ["not enforced"] = true, nothing = true }
+local states = {
+	line = true, itself = true, part = true, no = true, arranged = true, ["not enforced"] = true, nothing = true,
+}
 
 -- Calls visit(policy, target) for all profiles, levels and targets.
 local function each(visit)
