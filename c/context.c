@@ -225,19 +225,6 @@ static int context_observe(lua_State *L)
 	return 1;
 }
 
-static int push_settings(lua_State *L, const struct snapshot *kept)
-{
-	struct context *object = check_object(L, 1);
-	bool luasec = object->adopted;
-	struct hold *hold = hold_push(L, object->context, NULL);
-	int results = readback_push(L, hold->context, kept);
-	int dh_bits = results == 1 && luasec ? luasec_dh_bits(L, hold->context) : 0;
-	if (dh_bits > 0)
-		set_integer(L, "own_dh_bits", dh_bits);
-	hold_release(hold);
-	return results;
-}
-
 /* context:settings()
  * Returns the settings of the context, read back from OpenSSL, in the shape that apply takes, and
  * `tickets`, the number of tickets after a TLS 1.3 handshake, and of an adopted context
@@ -245,7 +232,13 @@ static int push_settings(lua_State *L, const struct snapshot *kept)
  * none can be negotiated. Or nil, message, code ("tls"). */
 static int context_settings(lua_State *L)
 {
-	return push_settings(L, NULL);
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
+	int own_dh_bits = luasec ? luasec_dh_bits(L, hold->context) : 0;
+	int results = readback_push(L, hold->context, own_dh_bits);
+	hold_release(hold);
+	return results;
 }
 
 /* context:release()
@@ -261,18 +254,26 @@ static int context_release(lua_State *L)
 	return 1;
 }
 
-/* context:keep()
+/* context:keep(known)
  * Releases the context, and keeps its state, to which the next release restores it. So apply need
- * not read that again. Nobody may change the context in between. Returns the same as settings. */
+ * not read that again. Nobody may change the context in between. Returns the same as settings, but
+ * the same table for contexts that are alike: `known` is a table in which it keeps them. */
 static int context_keep(lua_State *L)
 {
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_settop(L, 2);
 	int results = context_release(L);
 	if (results != 1)
 		return results;
-	lua_pop(L, 1);
-	const struct snapshot *kept = original_keep(context_check(L, 1));
-	return kept == NULL ? push_failure(L, "tls", "cannot read the settings of the context")
-			    : push_settings(L, kept);
+	struct context *object = check_object(L, 1);
+	bool luasec = object->adopted;
+	struct hold *hold = hold_push(L, object->context, NULL);
+	int own_dh_bits = luasec ? luasec_dh_bits(L, hold->context) : 0;
+	const struct snapshot *kept = original_keep(hold->context);
+	results = kept == NULL ? push_failure(L, "tls", "cannot read the settings of the context")
+			       : readback_push_known(L, hold->context, kept, own_dh_bits, 2);
+	hold_release(hold);
+	return results;
 }
 
 /* context:disable()
@@ -349,6 +350,19 @@ static int context_verify(lua_State *L)
 	return chain_verify(L, context, 2, 4, time);
 }
 
+/* context:certificate() -> the context's own Certificate; nil without one. */
+static int context_certificate(lua_State *L)
+{
+	struct hold *hold = hold_push(L, context_check(L, 1), NULL);
+	X509 *certificate = SSL_CTX_get0_certificate(hold->context);
+	if (certificate != NULL)
+		certificate_push(L, certificate);
+	else
+		lua_pushnil(L);
+	hold_release(hold);
+	return 1;
+}
+
 static int context_tostring(lua_State *L)
 {
 	struct context *object = luaL_checkudata(L, 1, CONTEXT_TYPE);
@@ -364,11 +378,17 @@ static int context_tostring(lua_State *L)
 void context_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "apply", context_apply },       { "observe", context_observe },
-		{ "settings", context_settings }, { "keep", context_keep },
-		{ "release", context_release },   { "disable", context_disable },
-		{ "resume", context_resume },     { "inspect", context_inspect },
-		{ "verify", context_verify },     { NULL, NULL },
+		{ "apply", context_apply },
+		{ "observe", context_observe },
+		{ "settings", context_settings },
+		{ "keep", context_keep },
+		{ "release", context_release },
+		{ "disable", context_disable },
+		{ "resume", context_resume },
+		{ "inspect", context_inspect },
+		{ "certificate", context_certificate },
+		{ "verify", context_verify },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg metamethods[] = { { "__tostring", context_tostring },
 						{ NULL, NULL } };

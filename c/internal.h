@@ -373,9 +373,15 @@ unsigned int versions_of(SSL_CTX *context, const struct snapshot *snapshot);
 
 /* ---- readback.c -------------------------------------------------------- */
 
-/* Pushes a table of settings (shape: README.md), or nil, message, code. `kept`: a snapshot of the
- * context, which is still as it says; NULL: one is taken. Returns the number of values. */
-int readback_push(lua_State *L, SSL_CTX *context, const struct snapshot *kept);
+/* Pushes a table of settings (shape: README.md), or nil, message, code. `own_dh_bits`: see
+ * context:settings; 0: none. Returns the number of values. */
+int readback_push(lua_State *L, SSL_CTX *context, int own_dh_bits);
+
+/* The same of a context that is as `kept` says. The table at the absolute index `known` has those
+ * of other contexts by a digest of all that is in them: the table of a context that is alike is
+ * pushed, and a new one is put there. */
+int readback_push_known(lua_State *L, SSL_CTX *context, const struct snapshot *kept,
+			int own_dh_bits, int known);
 
 /* ---- original.c -------------------------------------------------------- */
 

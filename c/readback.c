@@ -1,6 +1,8 @@
 /* The settings of a context, read back from OpenSSL, as a table. */
 #include "internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The text of a list of names, with colons between them, as a list. */
@@ -57,35 +59,19 @@ static bool read(SSL_CTX *context, const struct snapshot *snapshot, struct readi
 	return true;
 }
 
-/* `kept`: as for readback_push. */
-static bool read_now(SSL_CTX *context, const struct snapshot *kept, struct reading *reading)
+static void push_table(lua_State *L, SSL_CTX *context, const struct reading *reading,
+		       int own_dh_bits)
 {
-	struct snapshot now;
-	if (kept != NULL)
-		return read(context, kept, reading);
-	if (!snapshot_take(context, &now))
-		return false;
-	bool done = read(context, &now, reading);
-	snapshot_free(&now);
-	return done;
-}
-
-int readback_push(lua_State *L, SSL_CTX *context, const struct snapshot *kept)
-{
-	struct reading reading;
 	uint64_t options = SSL_CTX_get_options(context);
 	int dh_bits = security_dh_bits(context);
 
-	if (!read_now(context, kept, &reading))
-		return push_failure(L, "tls", "cannot read the settings of the context");
-
 	lua_newtable(L);
-	set_versions(L, reading.versions);
+	set_versions(L, reading->versions);
 	push_suites(L, context, false);
 	lua_setfield(L, -2, "ciphers");
 	push_suites(L, context, true);
 	lua_setfield(L, -2, "ciphersuites");
-	push_names(L, reading.groups);
+	push_names(L, reading->groups);
 	lua_setfield(L, -2, "groups");
 	if (dh_bits > 0)
 		set_integer(L, "dh_bits", dh_bits);
@@ -99,5 +85,66 @@ int readback_push(lua_State *L, SSL_CTX *context, const struct snapshot *kept)
 	if (security_is_certificates_only(context))
 		set_boolean(L, "insecure_strength", true);
 	set_integer(L, "tickets", (lua_Integer)SSL_CTX_get_num_tickets(context));
+	if (own_dh_bits > 0)
+		set_integer(L, "own_dh_bits", own_dh_bits);
+}
+
+static int push_read_failure(lua_State *L)
+{
+	return push_failure(L, "tls", "cannot read the settings of the context");
+}
+
+int readback_push(lua_State *L, SSL_CTX *context, int own_dh_bits)
+{
+	struct snapshot now;
+	struct reading reading;
+	if (!snapshot_take(context, &now))
+		return push_read_failure(L);
+	bool done = read(context, &now, &reading);
+	snapshot_free(&now);
+	if (!done)
+		return push_read_failure(L);
+	push_table(L, context, &reading, own_dh_bits);
+	return 1;
+}
+
+/* ---- contexts that are alike --------------------------------------------------- */
+
+/* A digest of all that push_table makes a table of. False if memory is short. */
+static bool digest(const struct snapshot *snapshot, unsigned int versions, int own_dh_bits,
+		   unsigned char bytes[SESSION_ID_CONTEXT_SIZE])
+{
+	const struct name_list *lists[] = { &snapshot->ciphers, &snapshot->ciphersuites,
+					    &snapshot->groups };
+	struct name_list text = { .text = NULL };
+	char numbers[160];
+	snprintf(numbers, sizeof numbers, "%u %d %d %d %d %zu %d %" PRIx64, versions, own_dh_bits,
+		 snapshot->dh_bits, snapshot->security_level, snapshot->max_early_data == 0,
+		 snapshot->tickets, snapshot->certificates_only, snapshot->options);
+	bool done = name_list_add(&text, "", numbers);
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		done = done && name_list_add(&text, " ", name_list_text(lists[i]));
+	done = done && session_id_context_digest(text.text, text.length, bytes);
+	name_list_free(&text);
+	return done;
+}
+
+int readback_push_known(lua_State *L, SSL_CTX *context, const struct snapshot *kept,
+			int own_dh_bits, int known)
+{
+	unsigned char bytes[SESSION_ID_CONTEXT_SIZE];
+	struct reading reading;
+	if (!read(context, kept, &reading) || !digest(kept, reading.versions, own_dh_bits, bytes))
+		return push_read_failure(L);
+	lua_pushlstring(L, (const char *)bytes, sizeof bytes);
+	lua_pushvalue(L, -1);
+	lua_rawget(L, known);
+	if (lua_istable(L, -1))
+		return 1;
+	lua_pop(L, 1);
+	push_table(L, context, &reading, own_dh_bits);
+	lua_pushvalue(L, -1);
+	lua_insert(L, -3);
+	lua_rawset(L, known);
 	return 1;
 }

@@ -388,17 +388,16 @@ static void push_dropped(lua_State *L, const struct settings *settings)
 	for (size_t i = 0; i < LISTS; i++) {
 		const struct names *names = &settings->lists[i];
 		int count = 0;
-		lua_newtable(L);
 		for (int n = 0; n < names->count; n++) {
 			if (names->names[n].known)
 				continue;
+			if (count == 0)
+				lua_newtable(L);
 			lua_pushstring(L, names->names[n].text);
 			lua_rawseti(L, -2, ++count);
 		}
 		if (count > 0)
 			lua_setfield(L, -2, list_fields[i]);
-		else
-			lua_pop(L, 1);
 	}
 }
 

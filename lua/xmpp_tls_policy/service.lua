@@ -103,9 +103,15 @@ function methods:load_policies()
 end
 
 -- In a later turn, when the server has loaded all modules of all hosts.
-local function look_for_shut_hosts(self)
+local function look_at_configuration(self)
 	self._queue:add("looking for hosts without STARTTLS", function ()
 		shut_hosts.log(self.server, self.policies)
+	end)
+	self._queue:add("looking for misspelt options", function ()
+		self.policies:warn_of_misspelt_names()
+	end)
+	self._queue:add("warning of exceptions", function ()
+		self.policies:warn_of_exceptions()
 	end)
 end
 
@@ -132,14 +138,16 @@ function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
 	follow_mode(self, host)
-	look_for_shut_hosts(self)
+	-- Before the checks, which look at the last contexts: a server may make those of a host anew while it starts.
+	self.tls_contexts:search_later()
+	look_at_configuration(self)
 	self.own_certificates:check(host)
 	self.outages:check { host }
 end
 
 --- Logs the faults of our hosts and their certificates.
 function methods:check_hosts()
-	look_for_shut_hosts(self)
+	look_at_configuration(self)
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
 end

@@ -190,7 +190,7 @@ describe("a made server as a client", function ()
 	teardown(pki.remove)
 
 	local function examine(call, options)
-		local given = { address = "127.0.0.1", port = port, patience = 2, contexts = contexts }
+		local given = { address = "127.0.0.1", port = port, patience = 20, contexts = contexts }
 		for name, value in pairs(options or {}) do
 			given[name] = value
 		end
@@ -198,6 +198,9 @@ describe("a made server as a client", function ()
 			return callback.examine(point, given)
 		end)
 	end
+
+	-- Seconds, where the server falls silent: each trial then takes half of it.
+	local short = { patience = 3 }
 
 	-- Waits until the other side closes.
 	local function drain(connection)
@@ -254,7 +257,7 @@ describe("a made server as a client", function ()
 	}
 	for words, case in pairs(silences) do
 		it(("%s: nothing is tested"):format(words), function ()
-			local observed = examine(case[2])
+			local observed = examine(case[2], short)
 			assert.same(all("untested", untested), shown(observed, untested))
 			assert.matches(case[1], observed["client.hello"].reason)
 		end)
@@ -298,7 +301,7 @@ describe("a made server as a client", function ()
 			end
 			drain(connection)
 			connection:close()
-		end)
+		end, short)
 		assert.same({ ignores_required = "true", hello = "untested" }, seen(observed, "ignores_required", "hello"))
 		assert.same(all("untested", certificates), shown(observed, certificates))
 		assert.same(all("untested", without_starttls), shown(observed, without_starttls))
@@ -330,7 +333,7 @@ describe("a made server as a client", function ()
 				end
 				drain(connection)
 				connection:close()
-			end)
+			end, short)
 			assert.same({ ignores_required = "true", hello = "true" }, seen(observed, "ignores_required", "hello"))
 			assert.same(all("untested", certificates), shown(observed, certificates))
 		end)
@@ -385,7 +388,7 @@ describe("a made server as a client", function ()
 				drain(connection)
 			end
 			connection:close()
-		end)
+		end, short)
 		local hello = observed["client.hello"].value
 		assert.equal("\\027[31m", hello.server_name)
 		assert.equal(200, #hello.suites)

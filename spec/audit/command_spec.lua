@@ -6,7 +6,7 @@ local run = require "support.command_run"
 
 describe("xmpp-tls-policy audit", function ()
 	local servers = prosody.group()
-	local authority, lax, strict, listening
+	local authority, own, lax, strict, listening
 
 	setup(function ()
 		authority = pki.authority()
@@ -15,8 +15,10 @@ describe("xmpp-tls-policy audit", function ()
 			c2s_require_encryption = false, s2s_require_encryption = false, allow_unencrypted_plain_auth = true,
 			ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" },
 		} }
+		own = authority:issue { names = { "our.test" }, key = "rsa2048" }
 		listening = prosody.free_ports(1)[1]
-		strict = servers.start { hosts = hosts, with_policy = true, routes = { ["our.test"] = { s2s = listening } } }
+		strict = servers.start { hosts = hosts, with_policy = true, routes = { ["our.test"] = { s2s = listening } },
+			ca = authority.certificate }
 	end)
 
 	teardown(function ()
@@ -84,6 +86,17 @@ describe("xmpp-tls-policy audit", function ()
 		for _, clause in ipairs(client.clauses) do
 			assert.not_equal("broken", clause.result, clause.id .. ": " .. clause.sentence)
 		end
+	end)
+
+	it("sees EXTERNAL between servers, if it has a certificate of ours", function ()
+		local function external(...)
+			local _, written = audit(strict, "s2s", "--callback", "our.test", "--listen", "127.0.0.1:" .. listening,
+				"--format", "json", ...)
+			return json.decode(written).domains[1].endpoints[1].observations["tls.external"]
+		end
+		assert.same({ seen = false, evidence = "after TLS, to a client without a certificate: no EXTERNAL" }, external())
+		assert.same({ seen = true, evidence = "after TLS, to a client with our certificate: EXTERNAL" },
+			external("--our-certificate", own.certificate, "--our-key", own.key))
 	end)
 
 	it("writes a file in one step", function ()

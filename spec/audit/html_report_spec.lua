@@ -17,7 +17,13 @@ local function example(profile)
 		}, { host = long }),
 		endpoint({ ["certificate.expected"] = false, ["groups.hybrid"] = false }, {
 			direct = true, port = 5223,
-			certificate = { sha256 = ("ab"):rep(32), names = { dns = { long } }, chain = { { subject = "CN=" .. long } } },
+			certificate = {
+				subject = "CN=" .. long, issuer = "CN=Authority", not_before = 1795000000, not_after = 1798276165,
+				key = { type = "EC", bits = 256, curve = "secp256r1" }, signature = "ecdsa-with-SHA256",
+				usages = { "serverAuth" }, sha256 = ("ab"):rep(32), spki_sha256 = ("cd"):rep(32), serial = ("ef"):rep(20),
+				names = { dns = { long }, srv = {}, xmpp = {} },
+				chain = { { subject = "CN=Authority", issuer = "CN=Root", key = { type = "RSA", bits = 4096 }, names = {} } },
+			},
 		}),
 		audit_reports.unreached { service = "s2s", port = 5269, host = "2001:db8::1", address = "2001:db8::1" },
 	}, { client = { observations = {} } }) }, profile)
@@ -73,6 +79,14 @@ describe("the page of a report", function ()
 			end
 			assert.same(ids_of(profile), sorted(names))
 		end
+	end)
+
+	it("shows a certificate with days and a key in words, whatever is missing", function ()
+		local page = report_html.of(example())
+		assert.truthy(page:find("<dt>valid</dt><dd>from 2026-11-18 to 2026-12-26</dd>", 1, true))
+		assert.truthy(page:find("<dt>key</dt><dd>EC, 256 bits, secp256r1</dd>", 1, true))
+		assert.truthy(page:find("<dt>sent after it, 1</dt><dd><dl><dt>subject</dt><dd>CN=Authority</dd>", 1, true))
+		assert.truthy(page:find("<dd>from unknown to unknown</dd>", 1, true))
 	end)
 
 	it("is the same at each time", function ()
@@ -132,6 +146,7 @@ describe("in a browser, the page of a report", function ()
 				assert.is_true(seen.width > width - 20 and seen.width <= width, tostring(seen.width))
 				assert.equal(seen.width, seen.folded)
 				assert.equal(seen.width, seen.unfolded)
+				assert.same({ 0, 0 }, { seen.overflowing, seen.cramped })
 				assert.same({}, seen.console)
 				assert.same({ 0, 0, 1 }, { seen.scripts, seen.images, seen.sheets })
 			end

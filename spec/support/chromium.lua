@@ -25,6 +25,11 @@ addEventListener("load", function () {
 	};
 	all.forEach(each => { each.open = true; });
 	seen.unfolded = root.scrollWidth;
+	// Whether text leaves its box, or stands in a column of single letters.
+	seen.overflowing = Array.from(page.querySelectorAll(".card *, .inner *, .row *")).filter(each =>
+		each.getBoundingClientRect().right > each.closest(".card, .inner, .row").getBoundingClientRect().right + 1).length;
+	seen.cramped = Array.from(page.querySelectorAll("dt, dd, li, p, summary span")).filter(each =>
+		each.clientWidth < 60 && each.clientHeight > 60 && each.textContent.length > 3).length;
 	document.getElementById("seen").textContent = JSON.stringify(seen);
 });
 </script>
@@ -62,6 +67,7 @@ end
 --   width     of the page that is seen
 --   folded    that the page takes
 --   unfolded  that it takes when all of its details are open
+--   overflowing, cramped   numbers of elements whose text leaves its box, or has no room, when they are open
 --   open, names (of clauses), title, scripts, images, sheets, elements, text, background   see FRAME
 --   console   the messages of the browser's console
 function chromium.open(page, width, is_dark)

@@ -5,7 +5,9 @@ local tasks = require "xmpp_tls_policy.audit.tasks"
 local probe_run = {}
 
 -- The probes of TLS, in an order in which each has what it needs.
-probe_run.names = { "versions", "classes", "short_curves", "names", "resumption", "preferences" }
+probe_run.names = {
+	"versions", "classes", "short_curves", "old_signatures", "names", "resumption", "preferences",
+}
 
 -- The server has sent its tickets before it answers.
 local function open_stream(self, transport)
@@ -37,12 +39,15 @@ end
 
 -- Runs all of them on an endpoint, as a task, side by side as far as none needs another's observations.
 function probe_run.side_by_side(endpoint, observed)
-	local done, waiting, functions = {}, {}, {}
+	local ours, done, waiting, functions = {}, {}, {}, {}
+	for _, name in ipairs(probe_run.names) do
+		ours[name] = true
+	end
 	for index, name in ipairs(probe_run.names) do
 		local probe = require("xmpp_tls_policy.audit.probes." .. name)
 		functions[index] = function ()
 			for _, other in ipairs(probe.after or {}) do
-				while not done[other] do
+				while ours[other] and not done[other] do
 					tasks.wait(function (resume)
 						waiting[#waiting + 1] = resume
 					end)

@@ -70,6 +70,9 @@ function audit.endpoint(point, list, progress)
 		run_probes(others, point, observed, progress)
 		reason = point:limit_message()
 	end
+	if reason and not point:is_reached() and point.address:find(":", 1, true) and reason:find "^unreachable" then
+		reason = reason .. "; if this machine has no IPv6, use --ipv4"
+	end
 	if point.faults then
 		reason = "a fault of this program: " .. point.faults[1]:match "[^\n]*"
 	end

@@ -41,6 +41,7 @@ observations.statements = {
 	["groups.short"] = "a curve of under 256 bits is accepted (value: their names)",
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
+	["signature.sha1"] = "a handshake of TLS 1.2 is signed with SHA-1 or MD5 (value: the scheme)",
 	["compression"] = "TLS compression is accepted",
 	["renegotiation.secure"] = "secure renegotiation (RFC 5746) is supported",
 	["renegotiation.client"] = "a renegotiation that the client begins is accepted",

@@ -8,6 +8,10 @@ local text = require "xmpp_tls_policy.text"
 
 local question = {}
 
+--- No question is asked after so many connections of its endpoint. With those that are under way at the
+-- time, an endpoint makes at most 40.
+question.MOST_CONNECTIONS = 37
+
 -- The alerts that say no to an offer. Others say that the server could not read or handle the hello,
 -- which is no answer to the question.
 local refusals = {
@@ -80,6 +84,9 @@ end
 
 -- One attempt: the answer, or nil, the reason, and the kind of the failure.
 local function ask_once(endpoint, offer)
+	if endpoint.connections >= question.MOST_CONNECTIONS then
+		return nil, "the audit makes no more connections"
+	end
 	local channel, kind, message = endpoint:open()
 	if not channel then
 		return nil, question.reason(kind, message)

@@ -13,6 +13,7 @@
 --   certificates   list of DER, as sent
 --   key_exchange   "DHE" or "ECDHE"
 --   dhe_bits       length of the prime
+--   signature_scheme   the number of the scheme that the parameters are signed with, in TLS 1.2
 --   resumed        true: the server takes up a session
 --   complete       true: the flight is over
 -- TLS 1.3 encrypts all that follows the ServerHello, so that its flight is over there.
@@ -99,6 +100,14 @@ local function bits_of(number)
 	return bits
 end
 
+-- The scheme follows the server's key (nil or false: there is none). Older versions have no choice, and none follows
+-- without a certificate.
+local function read_scheme(answer, reader, key)
+	if key and answer.version == "TLSv1.2" and not answer.suite:find "_anon_" then
+		answer.signature_scheme = reader:integer(2)
+	end
+end
+
 -- rfc5246.7.4.3.dh-parameters, rfc8422.5.4.curve-parameters. The suite tells which form it has. False if
 -- it is malformed.
 local function read_key_exchange(answer, body)
@@ -106,11 +115,13 @@ local function read_key_exchange(answer, body)
 	if answer.suite:find "^TLS_DHE?_" then
 		local prime = reader:vector(2)
 		answer.key_exchange, answer.dhe_bits = "DHE", prime and bits_of(prime)
+		read_scheme(answer, reader, reader:vector(2) and reader:vector(2))
 		return prime ~= nil
 	elseif answer.suite:find "^TLS_ECDHE?_" then
 		local kind, group = reader:integer(1), reader:integer(2)
 		answer.key_exchange = "ECDHE"
 		answer.group = kind == 3 and group and iana.name(iana.group_names, group) or nil
+		read_scheme(answer, reader, kind == 3 and reader:vector(1))
 		return group ~= nil
 	end
 	return true

@@ -128,9 +128,13 @@ function methods:ticket()
 end
 
 --- Reads until the server has sent a ticket of TLS 1.3. Returns true, or nil and a kind ("timeout": it
--- sent none until then). Data that comes before it waits for read.
-function methods:await_ticket(deadline)
+-- sent none until then). Data that comes before it waits for read; with `or_data` it ends the waiting
+-- ("data").
+function methods:await_ticket(deadline, or_data)
 	while self:ticket().length == 0 do
+		if or_data and self._size > 0 then
+			return nil, "data"
+		end
 		local bytes, message, code, alert = self._connection:read()
 		if bytes then
 			self._waiting[#self._waiting + 1], self._size = bytes, self._size + #bytes

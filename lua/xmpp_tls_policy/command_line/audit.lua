@@ -103,13 +103,20 @@ local ANY = "0.0.0.0"
 
 -- The `callback` of audit.run, nil without --callback; or nil and a message.
 local function callback_of(options)
+	local core = require "xmpp_tls_policy.core"
 	if not options.callback then
 		return nil, (options.listen or options.our_certificate or options.our_key)
 			and "--listen, --our-certificate and --our-key belong to --callback" or nil
-	elseif not require "xmpp_tls_policy.core".domain_name(options.callback) then
+	elseif not core.domain_name(options.callback) then
 		return nil, "--callback takes a domain"
 	elseif not options.our_certificate ~= not options.our_key then
 		return nil, "--our-certificate and --our-key belong together"
+	end
+	local loaded, fault = core.context.new {
+		role = "client", verify = "none", certificate = options.our_certificate, key = options.our_key,
+	}
+	if not loaded then
+		return nil, fault
 	end
 	local address, port = host_and_port((options.listen or ""):find "^%d+$" and ANY .. ":" .. options.listen
 		or options.listen or "")
@@ -138,7 +145,10 @@ local function fields_of(options)
 	if callback_problem then
 		return nil, callback_problem
 	end
-	return { timeout = options.timeout, trust = trust, expected = expected, from = options.callback }, nil, callback
+	return {
+		timeout = options.timeout, trust = trust, expected = expected, from = options.callback,
+		own_certificate = options.our_certificate, own_key = options.our_key,
+	}, nil, callback
 end
 
 -- The report of --compare, nil without it; or nil and a message.

@@ -12,7 +12,7 @@ local version = require "xmpp_tls_policy.version"
 local command_line = {}
 
 --- The names of the commands, in the order of the help.
-command_line.names = { "audit", "render", "policy" }
+command_line.names = { "audit", "check", "render", "policy" }
 
 -- EX_USAGE of sysexits.h: no command's own exit status.
 local WRONG_USE = 64

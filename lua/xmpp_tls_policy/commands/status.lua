@@ -185,7 +185,7 @@ local function overridden(service, wanted)
 	local next_turn = server.turns()
 	service.adopted:each(function (entry)
 		local is_wanted = not entry.policy.exception and (not wanted or wanted == entry.given.host)
-		for _, message in ipairs(is_wanted and overrides.of_context(entry) or {}) do
+		for _, message in ipairs(is_wanted and overrides.of_context(entry, server.preset()) or {}) do
 			local item = add(message, entry.given.host or "*", { message = message, roles = server.list {} })
 			push_new(item.roles, entry.given.role)
 			table.sort(item.roles)
@@ -262,11 +262,8 @@ local function print_sessions(out, found)
 	end
 end
 
-local function show(out, service, wanted)
-	local found, message = data(service, wanted)
-	if not found then
-		return nil, message
-	end
+-- All but warnings.
+local function print_found(out, found)
 	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
 	print_options(out, found)
@@ -280,6 +277,14 @@ local function show(out, service, wanted)
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)
 	end
+end
+
+local function show(out, service, wanted)
+	local found, message = data(service, wanted)
+	if not found then
+		return nil, message
+	end
+	print_found(out, found)
 	for _, row in ipairs(found.warnings) do
 		out:print("Warning: %s: %s", host_names(row.hosts), row.message)
 	end
@@ -287,12 +292,13 @@ local function show(out, service, wanted)
 		counted(#found.overridden, "setting"), counted(#found.warnings, "warning"))
 end
 
---- See run.lua.
+--- See run.lua. print(out, found) prints the data, except warnings.
 return {
 	name = "status",
 	argument = "host",
 	help = "Show the version, the policy and the options of each host or of one, the TLS contexts as OpenSSL has them, "
 		.. "overridden settings, exceptions and warnings",
 	data = data,
+	print = print_found,
 	show = show,
 }

@@ -62,25 +62,14 @@ local function fingerprint(operator)
 	return table.concat(words, " ")
 end
 
--- What a context offers, which is released and kept: its settings, and has_dhe (see context_settings.of). A server
--- without DH parameters has none; a client needs none. Or nil and a message.
-local function offered_by(context, role)
-	local offered, message = context:keep()
-	if not offered then
-		return nil, message
-	end
-	offered.has_dhe = role == "s2sout" or offered.own_dh_bits ~= nil
-	return offered
-end
-
 -- Returns { settings, dropped, before, losses } for an entry; or nil, a message and `before`, if that
 -- could be read.
 local function apply(self, context, entry, operator)
-	local before, message = offered_by(context, entry.given.role)
+	local before, message = self._settings:read(context, entry.given.role == "s2sout")
 	if not before then
 		return nil, message
 	end
-	local settings, losses, alike = self._settings:of(entry.policy, before, operator, entry.marks)
+	local settings, losses = self._settings:of(entry.policy, before, operator, entry.marks)
 	if not settings then
 		return nil, losses, before
 	end
@@ -89,7 +78,7 @@ local function apply(self, context, entry, operator)
 	if not dropped then
 		return nil, message, before
 	end
-	return { settings = settings, dropped = dropped, before = alike, losses = losses }
+	return { settings = settings, dropped = dropped, before = before, losses = losses }
 end
 
 -- Afterwards the context is either under the policy or disabled.
@@ -99,7 +88,7 @@ local function tighten(self, entry, context, operator)
 		for field, value in pairs(applied) do
 			entry[field] = value
 		end
-		entry.certificate = context:inspect().certificate
+		entry.certificate = context:certificate()
 		return
 	end
 	entry.failure = failure
@@ -141,7 +130,7 @@ end
 -- In report mode the context stays as the server made it.
 local function leave(self, entry, luasec, context)
 	entry.dropped = {}
-	entry.certificate = context:inspect().certificate
+	entry.certificate = context:certificate()
 	entry.luasec = setmetatable({ luasec }, weak_values)
 	entry.enforcements = setmetatable({}, weak_keys)
 	entry.settings = try(self, entry, context, entry.policy)
@@ -196,9 +185,11 @@ local function enforce_anew(self, luasec, given, marks)
 		self._last_number = self._last_number + 1
 		number = self._last_number
 	end
+	-- All fields, so that Lua makes the table once in its size.
 	local entry = {
 		given = given, policy = given.policy, marks = marks, store = self._store, new = true, number = number,
-		service = known and known.service, port = known and known.port,
+		service = known and known.service, port = known and known.port, label = nil, certificate = nil,
+		settings = nil, dropped = nil, before = nil, losses = nil, session_name = nil, names = nil,
 	}
 	local context, message = core.context.adopt(luasec)
 	if not context then
@@ -358,15 +349,11 @@ local function is_negotiating(luasec)
 	return negotiating
 end
 
---- Keeps the LuaSec contexts of a list, which the server serves by name now, and those of the
+--- Keeps LuaSec contexts, which the server serves by name now, { [context] = true }, and those of the
 -- calls before on which handshakes go on. LuaSec (1.2 to 1.3.2) uses the userdata of a context at
 -- each step of a handshake, and nothing references the one that SNI chose: if the server drops it
 -- and Lua collects it during a handshake, the next step reads freed memory.
-function methods:keep(list)
-	local now = {}
-	for _, luasec in ipairs(list) do
-		now[luasec] = true
-	end
+function methods:keep(now)
 	-- is_negotiating looks at all connections of the process.
 	for luasec in pairs(self._kept) do
 		now[luasec] = now[luasec] or is_negotiating(luasec) or nil

@@ -1,5 +1,7 @@
 --- The settings that policies make for contexts, remembered: a server makes most of its contexts
 -- alike.
+local core = require "xmpp_tls_policy.core"
+
 local known_settings = {}
 
 local methods = {}
@@ -8,41 +10,45 @@ local metatable = { __index = methods }
 local lists = { "ciphers", "ciphersuites", "groups" }
 
 function known_settings.new()
-	local weak_keys = { __mode = "k" }
+	local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 	return setmetatable({
-		_made = setmetatable({}, weak_keys), -- policy -> text of the context's settings -> what `of` returned
+		_read = { server = setmetatable({}, weak_values), client = setmetatable({}, weak_values) }, -- see read
+		_made = setmetatable({}, weak_keys), -- policy -> settings of a context -> marks -> what `of` returned
 		_texts = setmetatable({}, weak_keys), -- settings -> see text
 	}, metatable)
 end
 
--- Equal texts are of equal settings. `marks`: the lists that the operator wrote, as one word.
-local function text_of_context(in_force, marks)
-	local parts = { marks }
-	for field, value in pairs(in_force) do
-		parts[#parts + 1] = field
-		parts[#parts + 1] = type(value) == "table" and table.concat(value, ":") or tostring(value)
+--- What a context of the core offers, which is released and kept: its settings, and has_dhe (see
+-- context_settings.of). A server without DH parameters has none; a client needs none. The same table for
+-- contexts that are alike, not to be changed. Or nil and a message.
+function methods:read(context, is_client)
+	local offered, message = context:keep(self._read[is_client and "client" or "server"])
+	if not offered then
+		return nil, message
 	end
-	return table.concat(parts, "\0")
+	offered.has_dhe = is_client or offered.own_dh_bits ~= nil
+	return offered
 end
 
---- The same as policy:settings_for(in_force, operator), which depends on nothing else. `marks`:
--- `operator` as one word. Third, `in_force`. The tables are the same for contexts that are alike, so
--- they are not to be changed.
+--- The same as policy:settings_for(in_force, operator), which depends on nothing else. `in_force`: of
+-- `read`; `marks`: `operator` as one word. The tables are the same for contexts that are alike, so they
+-- are not to be changed.
 function methods:of(policy, in_force, operator, marks)
-	local made = self._made[policy] or {}
-	self._made[policy] = made
-	local text = text_of_context(in_force, marks)
-	if not made[text] then
+	local by_settings = self._made[policy] or {}
+	self._made[policy] = by_settings
+	local by_marks = by_settings[in_force] or {}
+	by_settings[in_force] = by_marks
+	if not by_marks[marks] then
 		local settings, second = policy:settings_for(in_force, operator)
 		if not settings then
 			return nil, second
 		end
-		made[text] = { settings, second, in_force }
+		by_marks[marks] = { settings, second }
 	end
-	return made[text][1], made[text][2], made[text][3]
+	return by_marks[marks][1], by_marks[marks][2]
 end
 
---- The versions and lists of some settings, as one string.
+--- A short string that tells the versions and lists of some settings apart.
 function methods:text(settings)
 	local text = self._texts[settings]
 	if not text then
@@ -50,7 +56,8 @@ function methods:text(settings)
 		for _, list in ipairs(lists) do
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
-		text = table.concat(parts, "\0")
+		-- It is part of a name that each context has.
+		text = core.digest("SHA256", table.concat(parts, "\0"))
 		self._texts[settings] = text
 	end
 	return text

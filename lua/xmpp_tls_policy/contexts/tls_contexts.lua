@@ -2,6 +2,7 @@
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
 local configuration_log = require "xmpp_tls_policy.configuration_log"
 local domain_name = require "xmpp_tls_policy.core".domain_name
+local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
 
 local tls_contexts = {}
 
@@ -24,9 +25,16 @@ end
 
 ---- One context -----------------------------------------------------------------
 
+local function new_demand(self, host, role, option, domain, policy)
+	return {
+		policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
+		operator = self._server.operator_lists(host, role, option), another = nil,
+	}
+end
+
 -- The demand on a context (see adopted:enforce): the same table for the same host, role,
 -- option and policy until the configuration is loaded again. The table that leads to it is nested,
--- because this is asked for each stream.
+-- because this is asked for each stream; demands with other options hang on `another`.
 local function demand_of(self, host, role, option, domain)
 	local policy = self._policies:policy_for(host, domain)
 	local by_role = self._demands[host or "*"]
@@ -34,22 +42,19 @@ local function demand_of(self, host, role, option, domain)
 		by_role = {}
 		self._demands[host or "*"] = by_role
 	end
-	local by_option = by_role[role]
-	if not by_option then
-		by_option = {}
-		by_role[role] = by_option
-	end
-	local by_policy = by_option[option or ""]
+	local by_policy = by_role[role]
 	if not by_policy then
-		by_policy = setmetatable({}, { __mode = "k" })
-		by_option[option or ""] = by_policy
+		by_policy = {}
+		by_role[role] = by_policy
 	end
-	local demand = by_policy[policy]
+	local first = by_policy[policy]
+	local demand = first
+	while demand and demand.option ~= option do
+		demand = demand.another
+	end
 	if not demand then
-		demand = {
-			policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
-			operator = self._server.operator_lists(host, role, option),
-		}
+		demand = new_demand(self, host, role, option, domain, policy)
+		demand.another = first
 		by_policy[policy] = demand
 	end
 	return demand
@@ -63,6 +68,15 @@ local function place_of(entry)
 		return place
 	end
 	return ("%s (%s%s)"):format(place, service, entry.port and (", port %d"):format(entry.port) or "")
+end
+
+--- The versions that a context (its entry, see adopted_contexts.lua) allows, and that the key of its certificate does
+-- not fit: a sentence, and whether no version is left. nil if there are none.
+function tls_contexts.lost_by_key(entry)
+	if entry.failure or entry.policy.mode == "report" or not entry.certificate or entry.given.role == "s2sout" then
+		return nil
+	end
+	return negotiable_versions.lost(entry.settings, entry.certificate:facts())
 end
 
 -- Logs the changes to a context.
@@ -94,6 +108,10 @@ local function log(self, entry)
 	for _, loss in ipairs(entry.losses) do
 		say("warn", "%s", loss)
 	end
+	local lost, all_lost = tls_contexts.lost_by_key(entry)
+	if lost then
+		say(all_lost and "error" or "warn", "%s", lost)
+	end
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		say("info", "by the server's own configuration: %s", entry.policy:sentence(lack))
 	end
@@ -101,7 +119,7 @@ local function log(self, entry)
 		say("error", "no session is resumed: %s", entry.resumption_failure)
 	end
 	if entry.dropped.dh_bits then
-		say("warn", "the DH parameters of %d bits were replaced by stronger ones", entry.dropped.dh_bits)
+		say("warn", "the DH parameters of %d bits in ssl were replaced by stronger ones", entry.dropped.dh_bits)
 	end
 end
 
@@ -134,13 +152,13 @@ end
 --- Keeps the contexts that direct TLS serves by name, and those that are no longer served while
 -- handshakes go on with them (see adopted:keep).
 function methods:keep_named()
-	local list = {}
+	local served, luasec_context = {}, self._server.luasec_context
 	for _, found in ipairs(self._server.direct_tls_contexts()) do
 		for _, context in pairs(found.names) do
-			list[#list + 1] = self._server.luasec_context(context)
+			served[luasec_context(context)] = true
 		end
 	end
-	self._adopted:keep(list)
+	self._adopted:keep(served)
 end
 
 --- Brings the contexts of all listeners for direct TLS under their policies.
@@ -167,8 +185,9 @@ local function enforce_all(self)
 	self:search_direct_tls()
 end
 
--- Other modules may still make contexts in the event that is being handled.
-local function search_again(self)
+--- Brings all contexts under their policies when the event that is being handled is over, in which other modules may
+-- still make some.
+function methods:search_later()
 	if not self._search_is_due then
 		self._search_is_due = true
 		self._server.later(0, "the search for contexts", function ()
@@ -199,7 +218,7 @@ function methods:search(host)
 	else
 		enforce_all(self)
 	end
-	search_again(self)
+	self:search_later()
 end
 
 --- To be called when the server's configuration was loaded: the operator's lists may be others, and each
@@ -235,6 +254,12 @@ local function set_apart(self, stream, exception)
 	self._apart[context] = exception.domain
 	self._server.set_starttls_context(stream.session, context)
 	return context
+end
+
+--- Brings a context that streams of a host get for STARTTLS in a role under the host's policy. Returns its
+-- entry (see adopted_contexts.lua).
+function methods:adopt(host, role, context)
+	return enforce(self, context, demand_of(self, host, role))
 end
 
 --- Brings the context that the server gave a stream for STARTTLS under the policy for its host and

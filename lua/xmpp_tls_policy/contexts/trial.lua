@@ -14,7 +14,7 @@ function trial.of(context, apply)
 		settings, failure = context:settings()
 	end
 	local released, message = context:release()
-	local certificate = context:inspect().certificate
+	local certificate = context:certificate()
 	return {
 		before = before, settings = settings, certificate = certificate and certificate:facts(),
 		failure = not settings and failure or nil,

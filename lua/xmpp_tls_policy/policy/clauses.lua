@@ -478,8 +478,10 @@ local table_of_clauses = {
 		statement = "sign with SHA-1 or MD5",
 		settings = { enforced = { security_level = 2 } },
 		judge = rules.judge_signature,
-		probe = probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
-			"no certificate is signed with SHA-1 or MD5"),
+		probe = probes.all(
+			probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
+				"no certificate is signed with SHA-1 or MD5"),
+			probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
 	},
 	{
 		id = "cert.identity",

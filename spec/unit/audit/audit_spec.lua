@@ -80,6 +80,18 @@ describe("an audit", function ()
 		end
 	end)
 
+	for address, hint in pairs { ["2001:db8::1"] = "; if this machine has no IPv6, use --ipv4", ["192.0.2.1"] = "" } do
+		it("says what to do where " .. address .. " is unreachable", function ()
+			local unreachable = { name = "first", run = function (_, observed)
+				observed["starttls.offered"] = observations.untested "unreachable: no route"
+			end }
+			local endpoint = run(nil, { unreachable }, { discover = function (domain)
+				return { endpoints = { { domain = domain, service = "s2s", host = "host", address = address, port = 5269 } } }
+			end })[1].endpoints[1]
+			assert.same({ false, "unreachable: no route" .. hint }, { endpoint.reached, endpoint.reason })
+		end)
+	end
+
 	it("says how the server limits connections", function ()
 		local endpoint = run(function (connection, number)
 			if number ~= 2 then

@@ -35,6 +35,13 @@ describe("the command audit", function ()
 		end)
 	end
 
+	it("refuses a certificate of ours that cannot be loaded", function ()
+		local status, _, warned = run("audit", "a.test", "--callback", "our.test", "--listen", "5269",
+			"--our-certificate", "/none.crt", "--our-key", "/none.key")
+		assert.equal(64, status)
+		assert.matches("/none.crt", warned)
+	end)
+
 	it("refuses numbers that are none", function ()
 		for _, option in ipairs { "--jobs", "--connections", "--timeout" } do
 			for _, number in ipairs { "0", "-1", "1.5", "many" } do

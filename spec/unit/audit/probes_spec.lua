@@ -100,6 +100,7 @@ describe("the probes of TLS", function ()
 				["suites.server_chooses"] = true, ["dhe.bits"] = false,
 				["groups.accepted"] = true, ["groups.hybrid"] = false, ["groups.server_chooses"] = true,
 				["suites.complete"] = true, ["groups.complete"] = true, ["groups.short"] = false,
+				["signature.sha1"] = false,
 				compression = false, ["renegotiation.secure"] = true, ["renegotiation.client"] = false,
 				extended_master_secret = true,
 				["resumption.session_id"] = false, ["resumption.ticket_tls12"] = false, ["resumption.tls13"] = false,
@@ -184,6 +185,21 @@ describe("the probes of TLS", function ()
 		assert_seen({ ["groups.short"] = false }, observed)
 	end)
 
+	it("see signatures with SHA-1", function ()
+		local function on(arguments)
+			local observed = probe_run.on({ port = openssl(arguments).port }, { "versions", "old_signatures" })
+			return observed["signature.sha1"]
+		end
+		local old = on { "-cipher", "DEFAULT:@SECLEVEL=0", "-sigalgs", "RSA+SHA1:RSA+SHA256:RSA-PSS+SHA256" }
+		assert.same({ true, { "rsa_pkcs1_sha1" }, "signed the handshake with rsa_pkcs1_sha1" },
+			{ old.seen, old.value, old.evidence })
+		assert.same({ false, "TLS 1.2 is refused; TLS 1.3 has no such signatures" },
+			{ on({ "-tls1_3" }).seen, on({ "-tls1_3" }).evidence })
+		local refused = on { "-cipher", "DEFAULT:@SECLEVEL=0", "-sigalgs", "RSA+SHA256:RSA-PSS+SHA256" }
+		assert.is_false(refused.seen)
+		assert.matches("^answered .*with the alert %l[%l_]+ a hello that offers only SHA%-1 and MD5", refused.evidence)
+	end)
+
 	it("say of short curves that they were not tested when nobody answers", function ()
 		local observed = {}
 		for _, version in ipairs { "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } do
@@ -212,8 +228,10 @@ describe("the probes of TLS", function ()
 	it("see that a ticket allows early data", function ()
 		local server = tls_servers.silent_openssl(files, { "-early_data", "-max_early_data", "4096", "-num_tickets", "4" })
 		running[#running + 1] = server
-		local observed = probe_run.on({ port = server.port, timeout = 0.5 }, { "resumption" })
-		assert_seen({ early_data = true }, observed)
+		local observed, endpoint = probe_run.on({ port = server.port }, { "resumption" })
+		assert_seen({ early_data = true, ["resumption.tls13"] = true }, observed)
+		-- The server says nothing after the handshake; the ticket is enough.
+		assert.is_true(endpoint.seconds < 5, endpoint.seconds)
 		assert.matches("4096 bytes", observed.early_data.evidence)
 	end)
 
@@ -286,6 +304,16 @@ describe("the probes of TLS", function ()
 			return all.suite and hello_answers.flight(all)
 		end)
 	end
+
+	it("do not take a scheme that was not offered for SHA-1, nor a choice without a signature", function ()
+		local function on(choice)
+			return on_peer(chooser({ "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" }, choice), { "versions", "old_signatures" })
+		end
+		local signed = on { dhe_bits = 2048 }["signature.sha1"]
+		assert.is_false(signed.seen)
+		assert.equal("signed the handshake with scheme 0x0401, which was not offered", signed.evidence)
+		assert.same({ reason = "the server sent no signature with its choice" }, on({})["signature.sha1"])
+	end)
 
 	it("see SSLv2", function ()
 		local observed = on_peer(hello_answers.peer(function (hello)
@@ -447,6 +475,18 @@ describe("the probes of TLS", function ()
 			assert.is_true(socket.gettime() - began < 10)
 		end)
 	end
+
+	it("ask no more when the endpoint has made many connections, and say so", function ()
+		local observed = on_peer(chooser { "TLS_RSA_WITH_AES_128_CBC_SHA" }, { "versions", "classes", "preferences" },
+			{ connections = 36 })
+		local asked, left = 0, 0
+		for _, observation in pairs(observed) do
+			asked = asked + (observation.seen ~= nil and 1 or 0)
+			left = left + (observation.reason == "the audit makes no more connections" and 1 or 0)
+		end
+		-- The six hellos of `versions` begin together.
+		assert.is_true(asked > 0 and left > 5, ("%d asked, %d left"):format(asked, left))
+	end)
 
 	it("test nothing where nobody listens", function ()
 		local listening = assert(socket.bind("127.0.0.1", 0))

@@ -279,7 +279,7 @@ describe("a server's contexts", function ()
 		local base, replaced = luasec(), luasec()
 		local names = { ["example.test"] = luasec() }
 		local watched = setmetatable({ names["example.test"] }, { __mode = "v" })
-		contexts:keep { names["example.test"] }
+		contexts:keep { [names["example.test"]] = true }
 		local near, far = connected()
 		local served = assert(ssl.wrap(far, base))
 		served:settimeout(0)
@@ -289,11 +289,11 @@ describe("a server's contexts", function ()
 		assert.same({ false, "wantread" }, { step(client, near, served) })
 		-- As Prosody does at a reload.
 		names["example.test"] = replaced
-		contexts:keep { replaced }
+		contexts:keep { [replaced] = true }
 		collectgarbage()
 		assert.truthy(watched[1])
 		assert.is_true((step(client, near, served)))
-		contexts:keep { replaced }
+		contexts:keep { [replaced] = true }
 		collectgarbage()
 		assert.is_nil(watched[1])
 		served:close()
@@ -308,10 +308,11 @@ describe("a server's contexts", function ()
 			asked = asked + 1
 			return is_negotiating(...)
 		end
-		contexts:keep(list)
-		contexts:keep(list)
+		for _ = 1, 2 do
+			contexts:keep { [list[1]] = true, [list[2]] = true }
+		end
 		assert.equal(0, asked)
-		contexts:keep { list[1] }
+		contexts:keep { [list[1]] = true }
 		assert.equal(1, asked)
 		core.observer.is_negotiating = is_negotiating
 		contexts:keep {}

@@ -1,4 +1,7 @@
+local core = require "xmpp_tls_policy.core"
 local known_settings = require "xmpp_tls_policy.contexts.known_settings"
+local pki = require "support.pki"
+local ssl = require "ssl"
 
 local function policy()
 	local made = { calls = 0 }
@@ -13,49 +16,76 @@ local function policy()
 	return made
 end
 
-local function in_force(fields)
-	local settings = { minimum_version = "TLSv1.2", security_level = 1, no_compression = true, groups = { "a", "b" } }
+local function context(fields)
+	local options = {
+		mode = "server", protocol = "any", options = { "no_sslv3" }, curveslist = "P-384:X25519", ciphers = "ECDHE+AESGCM",
+		ciphersuites = "TLS_AES_128_GCM_SHA256",
+	}
 	for field, value in pairs(fields or {}) do
-		settings[field] = value
+		options[field] = value
 	end
-	return settings
+	return assert(core.context.adopt(assert(ssl.newcontext(options))))
 end
 
+local pem
+local function dh_parameters()
+	pem = pem or pki.run { "openssl", "dhparam", "-dsaparam", "1024" }
+	return pem
+end
+
+local differences = {
+	{ options = { "no_sslv3", "no_tlsv1_3" } }, { options = { "no_sslv3", "no_ticket" } },
+	{ options = { "no_sslv3", "no_renegotiation" } }, { options = { "no_sslv3", "cipher_server_preference" } },
+	{ curveslist = "X25519:P-384" }, { curveslist = "X25519" }, { ciphers = "ECDHE+AESGCM:@SECLEVEL=0" },
+	{ ciphers = "ECDHE+AESGCM+AES128" }, { ciphersuites = "TLS_AES_256_GCM_SHA384" },
+	{ dhparam = dh_parameters },
+}
+
 describe("the known settings of contexts", function ()
-	it("are made once for contexts that are alike", function ()
-		local known, of_policy = known_settings.new(), policy()
-		local given = in_force()
-		local first, second, of_context = known:of(of_policy, given, {}, "-")
-		assert.same({ minimum_version = "TLSv1.2", groups = { "x25519" } }, first)
-		assert.equal("call 1", second)
-		assert.equal(given, of_context)
-		local again, still, of_other = known:of(of_policy, in_force(), {}, "-")
-		assert.equal(given, of_other)
-		assert.equal(first, again)
-		assert.equal("call 1", still)
-		assert.equal(1, of_policy.calls)
+	it("are read into one table for contexts that are alike, and that of each context", function ()
+		local known = known_settings.new()
+		local first = assert(known:read(context(), false))
+		assert.equal(first, (known:read(context(), false)))
+		local seen = { [first] = true }
+		for index, difference in ipairs(differences) do
+			local one = context(difference)
+			local settings = one:settings()
+			local read = assert(known:read(one, false))
+			assert.is_nil(seen[read], index)
+			seen[read] = true
+			settings.has_dhe = settings.own_dh_bits ~= nil
+			assert.same(settings, read)
+			assert.equal(read, (known:read(context(difference), false)))
+		end
+		assert.equal(first, (known:read(context(), false)))
 	end)
 
-	it("are made anew for any difference: of a field, a list, the operator's lists or the policy", function ()
+	it("have DHE where the server has parameters for it, and for any client", function ()
+		local known = known_settings.new()
+		assert.is_false(known:read(context(), false).has_dhe)
+		assert.is_true(known:read(context(), true).has_dhe)
+		assert.is_false(known:read(context(), false).has_dhe)
+	end)
+
+	it("are made once for contexts that are alike, and anew for another policy or the operator's lists", function ()
 		local known, of_policy = known_settings.new(), policy()
-		known:of(of_policy, in_force(), {}, "-")
-		for index, fields in ipairs {
-			{ minimum_version = "TLSv1.3" }, { security_level = 2 }, { no_compression = false }, { groups = { "a" } },
-			{ groups = { "b", "a" } }, { groups = {} }, { own_dh_bits = 2048 },
-		} do
-			known:of(of_policy, in_force(fields), {}, "-")
-			assert.equal(index + 1, of_policy.calls)
-		end
-		assert.same({ "a", "b" }, (known:of(of_policy, in_force(), { groups = true }, "groups")).groups)
+		local in_force = { minimum_version = "TLSv1.2", groups = { "a", "b" } }
+		local first, second = known:of(of_policy, in_force, {}, "-")
+		assert.same({ minimum_version = "TLSv1.2", groups = { "x25519" } }, first)
+		assert.equal("call 1", second)
+		assert.same({ first, "call 1" }, { known:of(of_policy, in_force, {}, "-") })
+		assert.equal(first, (known:of(of_policy, in_force, {}, "-")))
+		assert.same({ "a", "b" }, (known:of(of_policy, in_force, { groups = true }, "groups")).groups)
+		assert.equal("call 3", (select(2, known:of(of_policy, { minimum_version = "TLSv1.3" }, {}, "-"))))
 		local other = policy()
-		known:of(other, in_force(), {}, "-")
+		known:of(other, in_force, {}, "-")
 		assert.equal(1, other.calls)
 	end)
 
 	it("are asked for again where none can be made", function ()
-		local known, of_policy = known_settings.new(), policy()
+		local known, of_policy, in_force = known_settings.new(), policy(), { maximum_version = "TLSv1" }
 		for _ = 1, 2 do
-			assert.same({ nil, "no version is left" }, { known:of(of_policy, in_force { maximum_version = "TLSv1" }, {}, "-") })
+			assert.same({ nil, "no version is left" }, { known:of(of_policy, in_force, {}, "-") })
 		end
 		assert.equal(2, of_policy.calls)
 	end)

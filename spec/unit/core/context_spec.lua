@@ -133,6 +133,8 @@ describe("a context", function ()
 			assert.is_true(found.certificate:matches("example.test", "xmpp-server"))
 			assert.same({}, found.chain)
 			assert.same({}, client():inspect())
+			assert.equal(found.certificate:facts().sha256, server():certificate():facts().sha256)
+			assert.is_nil(client():certificate())
 		end)
 
 		it("inspects the issuer of its certificate, if that is an authority of its own", function ()
@@ -398,7 +400,9 @@ describe("a context", function ()
 			for _, made in ipairs { server(), assert(context.adopt(luasec())) } do
 				local before = made:settings()
 				for _ = 1, 2 do
-					assert.same(before, made:keep())
+					local known = {}
+					assert.same(before, made:keep(known))
+					assert.equal(made:keep(known), made:keep(known))
 					assert(made:apply(settings))
 					local in_force = made:settings()
 					assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
@@ -406,7 +410,7 @@ describe("a context", function ()
 				end
 				assert.is_true(made:release())
 				assert.same(before, made:settings())
-				assert.same(before, made:keep())
+				assert.same(before, made:keep {})
 				assert.is_nil((made:apply { groups = { "one" }, minimum_version = "TLSv1.3" }))
 				assert.same(before, made:settings())
 				assert.is_true(made:release())

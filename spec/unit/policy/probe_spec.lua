@@ -237,7 +237,9 @@ local cases = {
 		{ { ["groups.complete"] = false }, "holds", "secp256r1, x25519 are accepted" },
 	},
 	["signature.sha1"] = {
-		{ {}, "holds", "no certificate is signed with SHA-1 or MD5" },
+		{ {}, "holds", "no certificate is signed with SHA-1 or MD5; a handshake signed with SHA-1 or MD5 is refused" },
+		{ { ["signature.sha1"] = { "rsa_pkcs1_sha1" } }, "broken",
+			"a handshake signed with SHA-1 or MD5 is accepted: rsa_pkcs1_sha1" },
 		{ { ["certificate.signature"] = false }, "broken", "a certificate is signed with SHA-1 or MD5" },
 	},
 	["cert.identity"] = {

@@ -5,8 +5,8 @@
 --           its observations is there afterwards, made or untested.
 -- The first one is alone at its endpoint: it shows whether the endpoint answers at all.
 local names = {
-	"stream", "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "names", "resumption",
-	"preferences",
+	"stream", "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "old_signatures",
+	"names", "resumption", "preferences",
 }
 
 local probes = {}

@@ -7,11 +7,14 @@ local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local preferences = {
 	name = "preferences",
-	after = { "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "names", "resumption" },
+	after = {
+		"certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "old_signatures", "names", "resumption",
+	},
 }
 
 -- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
-local MOST_CONNECTIONS = 35
+-- See question.MOST_CONNECTIONS.
+local MOST_CONNECTIONS = 34
 
 local function has_room(endpoint)
 	return endpoint.connections < MOST_CONNECTIONS

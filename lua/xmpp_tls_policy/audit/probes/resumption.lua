@@ -162,10 +162,31 @@ end
 
 -- ---- TLS 1.3 ---------------------------------------------------------------------
 
+-- A transport over a TlsClient whose reading ends ("ticket") when a ticket is there.
+local function until_ticket(client)
+	local transport = {}
+	function transport.write(_, bytes, deadline)
+		return client:write(bytes, deadline)
+	end
+	function transport.read(_, deadline)
+		local ticket, kind, message = client:await_ticket(deadline, true)
+		if ticket then
+			return nil, "ticket"
+		elseif kind ~= "data" then
+			return nil, kind, message
+		end
+		return client:read(deadline)
+	end
+	function transport.close()
+		client:close()
+	end
+	return transport
+end
+
 -- Waits for the ticket of a connection. A server sends it before the first data, so that it sends none if
 -- the features of a stream come without one. Returns true, or nil and an observation.
 local function await_ticket(endpoint, client)
-	local stream, kind, message = endpoint:open_stream(client)
+	local stream, kind, message = endpoint:open_stream(until_ticket(client))
 	if client:ticket().length > 0 then
 		return true
 	elseif stream or kind == "stream_error" then

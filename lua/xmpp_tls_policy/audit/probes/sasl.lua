@@ -1,4 +1,5 @@
 --- The features after TLS: tls.mechanisms, tls.external, channel_binding.types, channel_binding.unsuited.
+local core = require "xmpp_tls_policy.core"
 local features = require "xmpp_tls_policy.audit.features"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
@@ -17,15 +18,36 @@ for _, version in ipairs(versions) do
 	}
 end
 
--- The features under a version: { mechanisms, bindings, extended_master_secret }; or nil and why there are none.
+-- A Context with our certificate, where servers ask for one and we have it; or nil, and a message if it cannot be
+-- loaded.
+local function context_with_certificate(endpoint, version)
+	if endpoint.service ~= "s2s" or not endpoint.own_certificate then
+		return nil
+	end
+	local context, problem = core.context.new {
+		role = "client", verify = "none", certificate = endpoint.own_certificate, key = endpoint.own_key,
+	}
+	if context then
+		assert(context:apply(settings[version]))
+	end
+	return context, problem
+end
+
+-- The features under a version: { mechanisms, bindings, extended_master_secret, with_certificate }; or nil and why
+-- there are none.
 local function features_under(endpoint, version)
+	local context, problem = context_with_certificate(endpoint, version)
+	if problem then
+		return nil, "our certificate: " .. problem
+	end
 	local channel, kind, message = endpoint:open()
 	if not channel then
 		return nil, question.reason(kind, message)
 	end
 	local client
 	client, kind, message = tls_client.handshake(channel, {
-		settings = settings[version], server_name = endpoint.server_name, deadline = endpoint:deadline(),
+		settings = settings[version], context = context, server_name = endpoint.server_name,
+		deadline = endpoint:deadline(),
 	})
 	if not client then
 		return nil, question.reason(kind, message)
@@ -39,7 +61,7 @@ local function features_under(endpoint, version)
 	end
 	return {
 		mechanisms = features.mechanisms(stream.features), bindings = features.channel_bindings(stream.features),
-		extended_master_secret = facts.extended_master_secret,
+		extended_master_secret = facts.extended_master_secret, with_certificate = context ~= nil,
 	}
 end
 
@@ -54,8 +76,9 @@ end
 -- ---- observations ---------------------------------------------------------------------
 
 local function observe_mechanisms(observed, seen)
-	local mechanisms, external = {}, false
+	local mechanisms, external, whom = {}, false, "a client without a certificate"
 	for _, version in ipairs(versions) do
+		whom = seen[version] and seen[version].with_certificate and "a client with our certificate" or whom
 		for _, name in ipairs(seen[version] and seen[version].mechanisms or {}) do
 			external = external or name == "EXTERNAL"
 			if not mechanisms[name] then
@@ -69,7 +92,7 @@ local function observe_mechanisms(observed, seen)
 	end
 	observed["tls.mechanisms"] = observations.made(#names > 0, "after TLS, SASL mechanisms: " .. text.short_list(names),
 		names)
-	observed["tls.external"] = observations.made(external, ("after TLS, to a client without a certificate: %s"):format(
+	observed["tls.external"] = observations.made(external, ("after TLS, to %s: %s"):format(whom,
 		external and "EXTERNAL" or "no EXTERNAL"))
 end
 
@@ -93,6 +116,8 @@ local function observe_bindings(observed, seen)
 	observed["channel_binding.unsuited"] = observations.made(next(unsuited) ~= nil, evidence, unsuited)
 end
 
+--- Takes of the endpoint, beside the usual: own_certificate, own_key, paths of a certificate of ours for streams
+-- between servers, or nil; and `from`, the domain of it.
 function sasl.run(endpoint, observed)
 	local seen, reasons = {}, {}
 	for _, version in ipairs(versions) do

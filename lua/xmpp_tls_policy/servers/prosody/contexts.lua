@@ -36,6 +36,7 @@ local luasec_options = {
 	ciphers = { "ciphers" },
 	ciphersuites = { "ciphersuites" },
 	groups = { "curveslist", "curve" },
+	protocol = { "protocol" },
 }
 
 local function marks(lists, ssl)
@@ -59,9 +60,7 @@ local function ssl_tables(host, option)
 	}
 end
 
---- The lists that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
--- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }.
-function contexts.operator_lists(host, role, listener_option)
+local function read_lists(host, role, listener_option)
 	local lists = {}
 	local options = { listener_option }
 	for _, option in ipairs(ssl_options[role]) do
@@ -77,6 +76,49 @@ function contexts.operator_lists(host, role, listener_option)
 		end
 	end
 	return lists
+end
+
+-- Whether a host, or its parent domain, has TLS options of its own for a role or a listener.
+local function has_own_options(host, role, listener_option)
+	local parent, own = host:match "%.(.*)$", ssl_options[role]
+	local function has(option)
+		return configmanager.rawget(host, option) ~= nil or parent and configmanager.rawget(parent, option) ~= nil
+	end
+	return has(own[1]) or has(own[2]) or listener_option and has(listener_option)
+end
+
+-- Role -> option of a listener -> what was read for all hosts: { lists, tables = the options, by name }. The
+-- tables are others whenever Prosody has loaded its configuration.
+local lists_of_all = {}
+
+local function is_current(known, role, listener_option)
+	local own, tables = ssl_options[role], known.tables
+	return tables[own[1]] == configmanager.rawget("*", own[1]) and tables[own[2]] == configmanager.rawget("*", own[2])
+		and (not listener_option or tables[listener_option] == configmanager.rawget("*", listener_option))
+end
+
+local function lists_for_all(role, listener_option)
+	local by_option = lists_of_all[role] or {}
+	lists_of_all[role] = by_option
+	local known = by_option[listener_option or ""]
+	if not known or not is_current(known, role, listener_option) then
+		known = { lists = read_lists(nil, role, listener_option), tables = {} }
+		for _, option in ipairs { ssl_options[role][1], ssl_options[role][2], listener_option } do
+			known.tables[option] = configmanager.rawget("*", option)
+		end
+		by_option[listener_option or ""] = known
+	end
+	return known.lists
+end
+
+--- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
+-- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }, not to be changed: the
+-- same table for hosts without options of their own.
+function contexts.operator_lists(host, role, listener_option)
+	if host and has_own_options(host, role, listener_option) then
+		return read_lists(host, role, listener_option)
+	end
+	return lists_for_all(role, listener_option)
 end
 
 -- The contexts with which a listener's connections begin. At a reload, Prosody 0.12 changes the
@@ -126,6 +168,21 @@ function contexts.direct_tls_contexts()
 		}
 	end)
 	return list
+end
+
+local starttls_services = { c2s = "c2s", s2sin = "s2s" }
+
+--- The ports on which clients ("c2s") and servers ("s2sin") are offered STARTTLS: a list of numbers, sorted.
+function contexts.starttls_ports(role)
+	local ports, seen = {}, {}
+	for name, _, port in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		if name == starttls_services[role] and not seen[port] then
+			seen[port] = true
+			ports[#ports + 1] = port
+		end
+	end
+	table.sort(ports)
+	return ports
 end
 
 -- Marks our metatables.
