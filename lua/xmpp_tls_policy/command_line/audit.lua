@@ -88,6 +88,8 @@ local function discovery_of(options)
 		return discovery.fixed(host, port, options.service, options.direct == true)
 	elseif options.service or options.direct then
 		return nil, "--service and --direct belong to --connect"
+	elseif options.ipv4 and options.ipv6 then
+		return nil, "--ipv4 and --ipv6 exclude each other"
 	end
 	local resolver, problem = require "xmpp_tls_policy.audit.dns".new {
 		servers = options.resolvers[1] and options.resolvers or nil, trust_file = options.trust_anchors,
