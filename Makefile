@@ -32,7 +32,9 @@ LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 # Debian packages for building, for the specs and for development.
 PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
-	ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+	testssl.sh nmap ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+# Servers that the specs run with rendered configurations; the packages would start two of them.
+FRONTENDS := nginx libnginx-mod-stream haproxy
 LINTERS := lua-check clang-format clang-tidy valgrind
 # Opens the audit's page in a spec. `make deps BROWSER=` leaves it out.
 BROWSER := chromium
@@ -42,8 +44,8 @@ LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 
 SANITIZE := lua5.4 liblua5.4-dev patchelf
 FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
-# Servers of other projects that the specs federate with.
-PEERS := ejabberd
+# Servers of other projects that the specs federate with, or audit.
+PEERS := ejabberd jabberd2
 
 # Installs the missing packages of a list.
 define install
@@ -71,6 +73,7 @@ core:
 
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
+	spec/install_idle.sh $(FRONTENDS)
 
 deps-dev: deps ## install the packages that any target takes
 	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE))
@@ -85,18 +88,20 @@ suite: all
 	$(BUSTED)
 
 unit: all ## run only the unit specs
-	$(BUSTED) --run=unit
+	$(BUSTED) --run=unit $(UNIT_OPTIONS)
 
 matrix: luas trixie federation ## run the specs on all other supported Luas, Debian releases and servers
 
+# Specs with the tag #comparison compare thousands of handshakes. They are about OpenSSL, not about Lua.
 # LuaJIT runs without its compiler. With it, LuaJIT of Debian 12 crashes now and then in admission_spec,
 # in compiled code. The cause is not known.
 luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
 	@for version in 5.1 5.2 5.3 5.4; do \
-		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version || exit; \
+		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version UNIT_OPTIONS=--exclude-tags=comparison || exit; \
 	done
-	@$(MAKE) unit LUA_VERSION=5.1 LUA='luajit -joff' TREE=build/luajit ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
+	@$(MAKE) unit LUA_VERSION=5.1 LUA='luajit -joff' TREE=build/luajit \
+		UNIT_OPTIONS=--exclude-tags=comparison ROCK_VARIABLES=LUA_INCDIR=/usr/include/luajit-2.1
 
 # Set TRIXIE to keep the tree elsewhere.
 TRIXIE ?= build/trixie
@@ -126,18 +131,16 @@ sanitize: deps memory ## run all specs under sanitizers, and those of the core u
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
 	spec/sanitize.sh $(SANITIZED) $(SUITES)
 
-# The specs that test the C core; the others use it only as these do. Those that compare thousands of
-# handshakes would take most of an hour under Valgrind. With RSA certificates Valgrind also reports a
-# branch inside libcrypto on stack memory of libcrypto that was not set.
-COMPARISONS := %/report_mode_spec.lua %/remedies_spec.lua
-CORE_SPECS := spec/unit/core spec/unit/library_spec.lua \
-	$(sort $(filter-out $(COMPARISONS),$(wildcard spec/unit/contexts/*_spec.lua spec/unit/handshakes/*_spec.lua)))
+# The specs that test the C core; the others use it only as these do. Comparisons would take most of an
+# hour under Valgrind. With RSA certificates Valgrind also reports a branch inside libcrypto on stack
+# memory of libcrypto that was not set.
+CORE_SPECS := spec/unit/core spec/unit/library_spec.lua spec/unit/contexts spec/unit/handshakes
 
 memory: all
 	$(call install,valgrind)
 	STEPS=20000 LUA_CPATH="$(CPATH)" valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
 		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \
-		$(LUA) $(shell command -v busted) $(CORE_SPECS)
+		$(LUA) $(shell command -v busted) --exclude-tags=comparison $(CORE_SPECS)
 
 # Seconds for each target. FUZZ_TARGETS: scripts of spec/fuzz/; all of them if empty.
 FUZZ_SECONDS ?= 60

@@ -365,11 +365,11 @@ static int connection_label(lua_State *L)
 	return results;
 }
 
-/* connection:tls_unique() -> as observer.tls_unique of a LuaSec connection. */
-static int connection_tls_unique(lua_State *L)
+/* connection:channel_binding(type) -> as observer.channel_binding of a LuaSec connection. */
+static int connection_channel_binding(lua_State *L)
 {
 	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = channel_binding_push_tls_unique(L, hold->connection);
+	int results = channel_binding_push(L, hold->connection);
 	hold_release(hold);
 	return results;
 }
@@ -396,7 +396,7 @@ void connection_open(lua_State *L)
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
 		{ "label", connection_label },
-		{ "tls_unique", connection_tls_unique },
+		{ "channel_binding", connection_channel_binding },
 		{ "insecure_session", connection_insecure_session },
 		{ "renegotiate", connection_renegotiate },
 		{ "ticket", connection_ticket },

@@ -176,11 +176,12 @@ static int context_adopt(lua_State *L)
  * Applies the settings (README.md has the shape) to the context and sets our callbacks: all
  * of it, or nothing. With insecure_versions, minimum_version and maximum_version also allow
  * versions that the context's options switch off; with insecure_strength, the security level holds
- * for certificates alone. Returns a table with the names that the context does not know, as lists
- * by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it says of how many bits the
- * operator's DH parameters were, if they were too weak and were replaced. Or nil, message,
- * code: "empty" (nothing is left of a list, or of the versions), "weak" (a certificate of the
- * context's own), "tls". */
+ * for certificates alone; with insecure_legacy_servers a client accepts servers without secure
+ * renegotiation (rfc5746.4.1.client-may-accept-old-servers). Returns a table with the names that
+ * the context does not know, as lists by field ({ groups = { "X25519MLKEM768" } }); `dh_bits` in it
+ * says of how many bits the operator's DH parameters were, if they were too weak and were replaced.
+ * Or nil, message, code: "empty" (nothing is left of a list, or of the versions), "weak" (a
+ * certificate of the context's own), "tls". */
 static int context_apply(lua_State *L)
 {
 	struct context *object = check_object(L, 1);

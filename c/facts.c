@@ -319,10 +319,13 @@ int facts_push(lua_State *L, SSL *connection)
 	return 1;
 }
 
+/* Of a server name, and of a name of ALPN: bytes. */
+#define LONGEST_NAME 255U
+
 int facts_push_key(lua_State *L, SSL *connection)
 {
-	/* A server name, and a name of ALPN, have at most 255 bytes. */
-	unsigned char key[sizeof(struct choices) + 2 * 256], *end = key + sizeof(struct choices);
+	unsigned char key[sizeof(struct choices) + 2 + (size_t)2 * LONGEST_NAME];
+	unsigned char *end = key + sizeof(struct choices);
 	const unsigned char *alpn = NULL;
 	unsigned int alpn_length = 0;
 	struct choices choices;
@@ -332,8 +335,8 @@ int facts_push_key(lua_State *L, SSL *connection)
 	const char *name = server_name_of(connection);
 	size_t name_length = name == NULL ? 0 : strlen(name);
 	SSL_get0_alpn_selected(connection, &alpn, &alpn_length);
-	if (SSL_get0_peer_certificate(connection) != NULL || name_length > 255 ||
-	    alpn_length > 255) {
+	if (SSL_get0_peer_certificate(connection) != NULL || name_length > LONGEST_NAME ||
+	    alpn_length > LONGEST_NAME) {
 		lua_pushboolean(L, 0);
 		return 1;
 	}
@@ -347,7 +350,9 @@ int facts_push_key(lua_State *L, SSL *connection)
 	if (alpn_length > 0)
 		memcpy(end, alpn, alpn_length);
 	end += alpn_length;
-	ERR_clear_error();
+	/* It costs less to look than to clear. */
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 	lua_pushlstring(L, (const char *)key, (size_t)(end - key));
 	return 1;
 }

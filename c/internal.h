@@ -762,9 +762,10 @@ int facts_push_key(lua_State *L, SSL *connection);
 
 /* ---- channel_binding.c ------------------------------------------------- */
 
-/* Pushes tls-unique of the latest handshake (rfc5929.3.1.first-finished): bytes, or nil, message,
- * code. Returns the number of values. */
-int channel_binding_push_tls_unique(lua_State *L, SSL *connection);
+/* Pushes the channel binding of the latest handshake whose type is the second argument:
+ * "tls-unique", "tls-exporter" or "tls-server-end-point". Bytes, or nil, message, code. Any other
+ * type raises an error. Returns the number of values. */
+int channel_binding_push(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 

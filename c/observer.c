@@ -5,6 +5,7 @@
 
 static int push_held(lua_State *L, SSL *connection, int (*push)(lua_State *, SSL *))
 {
+	ERR_clear_error();
 	struct hold *hold = hold_push(L, NULL, connection);
 	int results = push(L, hold->connection);
 	hold_release(hold);
@@ -15,7 +16,6 @@ static int push_held(lua_State *L, SSL *connection, int (*push)(lua_State *, SSL
  * `push` still reads the connection after it has asked for Lua's memory. */
 static int push_of_luasec(lua_State *L, bool held, int (*push)(lua_State *, SSL *))
 {
-	ERR_clear_error();
 	lua_Integer descriptor = luasec_check_descriptor(L, 1);
 	if (descriptor < 0)
 		return push_failure(L, "closed", "the connection is closed");
@@ -62,13 +62,13 @@ static int label(lua_State *L)
 	return push_of_luasec(L, false, handshake_push_label);
 }
 
-/* observer.tls_unique(luasec_connection)
- * Returns the channel binding tls-unique of a LuaSec connection, a string of bytes. Or nil,
- * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (TLS 1.3
- * has none), "missing". */
-static int tls_unique(lua_State *L)
+/* observer.channel_binding(luasec_connection, "tls-unique"|"tls-exporter"|"tls-server-end-point")
+ * Returns a channel binding of a LuaSec connection (RFC 5929, RFC 9266), a string of bytes. Or nil,
+ * message, code: "closed", "unobserved", "handshake" (it is not finished), "unsupported" (this
+ * version, handshake or certificate has none of this type), "missing" (it is not known), "tls". */
+static int channel_binding(lua_State *L)
 {
-	return push_of_luasec(L, false, channel_binding_push_tls_unique);
+	return push_of_luasec(L, false, channel_binding_push);
 }
 
 /* observer.refusals()
@@ -136,7 +136,7 @@ void observer_open(lua_State *L)
 		{ "facts_key", facts_key },
 		{ "offer", offer },
 		{ "label", label },
-		{ "tls_unique", tls_unique },
+		{ "channel_binding", channel_binding },
 		{ "refusals", refusals },
 		{ "limit_dhe", limit_dhe },
 		{ "dhe_refusals", dhe_refusals },

@@ -36,6 +36,7 @@ static const struct flag {
 	{ "no_early_data", 0, 0 },
 	{ "insecure_versions", 0, SSL_OP_NO_SSL_MASK },
 	{ "insecure_strength", 0, 0 },
+	{ "insecure_legacy_servers", SSL_OP_LEGACY_SERVER_CONNECT, 0 },
 };
 #define SKIPPED_EARLY_DATA SSL3_RT_MAX_PLAIN_LENGTH /* bytes; OpenSSL's default */
 #define FLAGS              (sizeof flags / sizeof *flags)

@@ -9,6 +9,19 @@ if library and not package.cpath:find(library, 1, true) then
 	package.cpath = library .. ";" .. package.cpath
 end
 
+-- prosodyctl serves nobody. It loads the module for its command.
+if prosody.process_type == "prosodyctl" then
+	function module.command(words)
+		local found, command = pcall(require, "xmpp_tls_policy.servers.prosody.check_command")
+		if not found then
+			io.stderr:write("xmpp_tls_policy is only partly installed: ", tostring(command), "\n")
+			return 2
+		end
+		return command.run(module, words)
+	end
+	return
+end
+
 local fail_closed_name = "xmpp_tls_policy.servers.prosody.fail_closed"
 local plugin_name = "xmpp_tls_policy.servers.prosody.plugin"
 local version_name = "xmpp_tls_policy.version"

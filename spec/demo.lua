@@ -1,12 +1,19 @@
 -- Connects real clients to a real server under the policy, and prints a table of the
--- results. Exit status 0 only if all of them are as the draft demands. See `make demo` in
--- README.md.
+-- results; then audits the server from outside. Exit status 0 only if all of them are as the draft demands. See
+-- `make demo` in README.md.
+local audit = require "xmpp_tls_policy.audit.audit"
+local certificates = require "xmpp_tls_policy.audit.certificates"
 local client = require "support.client"
 local client_hello = require "support.client_hello"
+local discovery = require "xmpp_tls_policy.audit.discovery"
+local files_of = require "support.files"
 local offers = require "support.offers"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
+local report = require "xmpp_tls_policy.audit.report"
+local report_html = require "xmpp_tls_policy.audit.report_html"
+local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_policy = require "xmpp_tls_policy"
 local xmpp = require "support.xmpp"
 
@@ -140,6 +147,42 @@ local function run(server, ca)
 	return bad, count
 end
 
+-- The file that the audit's report is written to.
+local page = "build/demo-audit.html"
+
+-- Audits all four ports of the server from outside, prints a line for each, and writes the report. Returns whether no
+-- enforced clause is broken.
+local function audit_server(server, ca)
+	local function discover(name)
+		local endpoints = {}
+		for _, service in ipairs { "c2s", "c2s_direct_tls", "s2s", "s2s_direct_tls" } do
+			local target = server:target(service)
+			endpoints[#endpoints + 1] = discovery.fixed("127.0.0.1", target.port, target.kind, target.direct_tls)(name)
+				.endpoints[1]
+		end
+		return { endpoints = endpoints }
+	end
+	local time = os.time()
+	local made = report.of(tls_policy.policy(), time, tasks.run(function ()
+		return audit.run({ domain }, {
+			discover = discover, endpoint = { trust = assert(certificates.authorities(ca)) },
+		})
+	end))
+	io.write "\nThe audit of the same server, from outside:\n"
+	local is_good = true
+	for _, endpoint in ipairs(made.domains[1].endpoints) do
+		local count = endpoint.count
+		local good = endpoint.reached and count.broken == 0
+		is_good = is_good and good
+		io.write(("%-4s %-30s %2d clauses hold, %d broken, %d not tested; grade %s; %d connections, %.2f s\n"):format(
+			good and "ok" or "BAD", report.describe(endpoint), count.holds, count.broken, count.not_tested,
+			endpoint.grade, endpoint.connections, endpoint.seconds))
+	end
+	files_of.write(page, report_html.of(made))
+	io.write(("The report, with the evidence for each clause: %s\n"):format(page))
+	return is_good
+end
+
 -- The server of the harness ends with this process, so a new one is started from a copy
 -- of its directory.
 local function leave_running(server, authority)
@@ -181,10 +224,11 @@ if bad == 0 then
 else
 	io.write(("\n%d of %d results are not as %s demands.\n"):format(bad, count, tls_policy.policy():name()))
 end
+local audited = audit_server(server, authority.certificate)
 if keep then
 	leave_running(server, authority)
 else
 	server:stop()
 end
 pki.remove()
-os.exit(bad == 0 and 0 or 1, true)
+os.exit(bad == 0 and audited and 0 or 1, true)

@@ -22,8 +22,10 @@ if [ ! -e $policy ]; then
 	printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
 	$root chmod +x $policy
 fi
+scripts=$(ls /etc/init.d)
 $root apt-get update -q
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
-for package in "${missing[@]}"; do
-	$root update-rc.d "$package" disable
+# A service may have another name than its package, and a package none.
+for script in $(ls /etc/init.d); do
+	grep -qxF "$script" <<<"$scripts" || $root update-rc.d "$script" disable
 done

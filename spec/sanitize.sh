@@ -40,16 +40,15 @@ run() {
 	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
 }
 if [[ $suites == *" unit "* ]]; then
-	# Thousands of handshakes, to compare with.
-	comparisons='/report_mode_spec\|/remedies_spec\|/negotiation_with_openssl_spec'
 	# Only the specs of the core, and those of certificates that use it. The others only use facts from
 	# it, which these cover.
 	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" \
 		spec/unit/{core,contexts,handshakes,certificates} spec/unit/library_spec.lua |
-		grep -v -e certificates/memory -e "$comparisons")
-	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector "${of_core[@]}"
-	mapfile -t unit < <(find spec/unit -name "*_spec.lua" | grep -v "$comparisons" | sort)
-	run "Unit specs with LeakSanitizer" $leaks "${unit[@]}"
+		grep -v certificates/memory)
+	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector \
+		--exclude-tags=comparison "${of_core[@]}"
+	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison "${of_core[@]}" \
+		spec/unit/{certificates/memory_spec.lua,stream,audit,servers}
 fi
 if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server

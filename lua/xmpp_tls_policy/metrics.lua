@@ -39,6 +39,14 @@ for name in pairs(suites.by_name) do
 	suite_names[name] = true
 end
 
+-- Those of the servers that we know; without "-PLUS".
+local mechanisms = {
+	"PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "EXTERNAL", "ANONYMOUS", "OAUTHBEARER", "DIGEST-MD5",
+	"GSSAPI",
+}
+
+local bindings = { "tls-unique", "tls-exporter", "tls-server-end-point" }
+
 -- OpenSSL spells some groups otherwise than IANA.
 local group_names = {}
 for _, group in ipairs(suites.groups) do
@@ -95,6 +103,12 @@ local function new_counters()
 		},
 		certificate_changes = counters.new {
 			labels = { "kind" }, values = { kind = set(changes) }, zeros = each(changes),
+		},
+		logins = counters.new {
+			labels = { "mechanism", "binding" }, values = { mechanism = set(mechanisms), binding = set(bindings) },
+		},
+		binding_mismatches = counters.new {
+			labels = { "type" }, values = { type = set(bindings) }, zeros = each(bindings),
 		},
 		store_misses = counters.new {
 			labels = { "reason" }, values = { reason = set(misses) }, zeros = each(misses),
@@ -183,6 +197,16 @@ end
 -- certificates/memory.lua; never "known".
 function methods:certificate_change(kind)
 	self._counters.certificate_changes:add(1, kind)
+end
+
+--- Counts a login of a client by a mechanism of SASL (nil: unknown) and a type of channel binding (nil: none).
+function methods:login(mechanism, binding)
+	self._counters.logins:add(1, mechanism and (mechanism:gsub("%-PLUS$", "")) or "other", binding)
+end
+
+--- Counts a login that failed because the channel binding of a type did not match.
+function methods:binding_mismatch(name)
+	self._counters.binding_mismatches:add(1, name)
 end
 
 ---- The session store ----------------------------------------------------------
@@ -356,6 +380,14 @@ local families = {
 	{
 		name = "would_refuse", type = "counter", list = of "would_refuse", labels = { "role", "clause" },
 		description = "Authenticated connections in report mode that the policy would have refused, by each broken clause",
+	},
+	{
+		name = "logins", type = "counter", list = of "logins", labels = { "mechanism", "binding" },
+		description = "Logins of clients by mechanism of SASL and type of channel binding (none: without)",
+	},
+	{
+		name = "binding_mismatches", type = "counter", list = of "binding_mismatches", labels = { "type" },
+		description = "Logins that failed because the channel binding did not match: the sign of an interception",
 	},
 	{
 		name = "session_store_hits", type = "counter", list = of "hits", labels = {},

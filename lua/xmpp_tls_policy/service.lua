@@ -1,5 +1,6 @@
 --- The objects that enforce policies on one server, made for one load of the module.
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+local binding_mismatches = require "xmpp_tls_policy.stream.binding_mismatches"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
@@ -33,7 +34,7 @@ end
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
 -- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, admission.
+-- own_certificates, outages, reports, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -62,6 +63,9 @@ function service.new(server, kept)
 	}
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
+	}
+	self.binding_mismatches = binding_mismatches.new {
+		server = server, policies = self.policies, metrics = self.metrics, kept = kept.binding_mismatches,
 	}
 	self.closing = new_closing { server = server, refusal_log = self.refusal_log, metrics = self.metrics }
 	self.admission = new_admission {
@@ -99,9 +103,15 @@ function methods:load_policies()
 end
 
 -- In a later turn, when the server has loaded all modules of all hosts.
-local function look_for_shut_hosts(self)
+local function look_at_configuration(self)
 	self._queue:add("looking for hosts without STARTTLS", function ()
 		shut_hosts.log(self.server, self.policies)
+	end)
+	self._queue:add("looking for misspelt options", function ()
+		self.policies:warn_of_misspelt_names()
+	end)
+	self._queue:add("warning of exceptions", function ()
+		self.policies:warn_of_exceptions()
 	end)
 end
 
@@ -128,14 +138,16 @@ function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
 	follow_mode(self, host)
-	look_for_shut_hosts(self)
+	-- Before the checks, which look at the last contexts: a server may make those of a host anew while it starts.
+	self.tls_contexts:search_later()
+	look_at_configuration(self)
 	self.own_certificates:check(host)
 	self.outages:check { host }
 end
 
 --- Logs the faults of our hosts and their certificates.
 function methods:check_hosts()
-	look_for_shut_hosts(self)
+	look_at_configuration(self)
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
 end
@@ -153,6 +165,15 @@ function methods:report_server(session)
 			end
 		end
 	end
+end
+
+--- A client has logged in by a mechanism of SASL (nil: unknown), bound to its connection by a type of
+-- channel binding, or by none (nil).
+function methods:client_logged_in(session, mechanism, binding)
+	local stream = self.admission:stream(session)
+	self.admission:client_authenticated(session, mechanism)
+	stream.binding = mechanism and mechanism:find "%-PLUS$" and binding or nil
+	self.metrics:login(mechanism, stream.binding)
 end
 
 --- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when

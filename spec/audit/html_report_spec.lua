@@ -17,7 +17,13 @@ local function example(profile)
 		}, { host = long }),
 		endpoint({ ["certificate.expected"] = false, ["groups.hybrid"] = false }, {
 			direct = true, port = 5223,
-			certificate = { sha256 = ("ab"):rep(32), names = { dns = { long } }, chain = { { subject = "CN=" .. long } } },
+			certificate = {
+				subject = "CN=" .. long, issuer = "CN=Authority", not_before = 1795000000, not_after = 1798276165,
+				key = { type = "EC", bits = 256, curve = "secp256r1" }, signature = "ecdsa-with-SHA256",
+				usages = { "serverAuth" }, sha256 = ("ab"):rep(32), spki_sha256 = ("cd"):rep(32), serial = ("ef"):rep(20),
+				names = { dns = { long }, srv = {}, xmpp = {} },
+				chain = { { subject = "CN=Authority", issuer = "CN=Root", key = { type = "RSA", bits = 4096 }, names = {} } },
+			},
 		}),
 		audit_reports.unreached { service = "s2s", port = 5269, host = "2001:db8::1", address = "2001:db8::1" },
 	}, { client = { observations = {} } }) }, profile)
@@ -63,6 +69,24 @@ describe("the page of a report", function ()
 			end
 			assert.truthy(page:find([[content="default-src 'none'; style-src 'unsafe-inline'"]], 1, true))
 		end
+	end)
+
+	it("has each clause of a profile once", function ()
+		for _, profile in ipairs(profiles.names) do
+			local names = {}
+			for name in report_html.of(example(profile)):gmatch '<span class="name">([^<]*)</span>' do
+				names[#names + 1] = name
+			end
+			assert.same(ids_of(profile), sorted(names))
+		end
+	end)
+
+	it("shows a certificate with days and a key in words, whatever is missing", function ()
+		local page = report_html.of(example())
+		assert.truthy(page:find("<dt>valid</dt><dd>from 2026-11-18 to 2026-12-26</dd>", 1, true))
+		assert.truthy(page:find("<dt>key</dt><dd>EC, 256 bits, secp256r1</dd>", 1, true))
+		assert.truthy(page:find("<dt>sent after it, 1</dt><dd><dl><dt>subject</dt><dd>CN=Authority</dd>", 1, true))
+		assert.truthy(page:find("<dd>from unknown to unknown</dd>", 1, true))
 	end)
 
 	it("is the same at each time", function ()
@@ -122,13 +146,14 @@ describe("in a browser, the page of a report", function ()
 				assert.is_true(seen.width > width - 20 and seen.width <= width, tostring(seen.width))
 				assert.equal(seen.width, seen.folded)
 				assert.equal(seen.width, seen.unfolded)
+				assert.same({ 0, 0 }, { seen.overflowing, seen.cramped })
 				assert.same({}, seen.console)
 				assert.same({ 0, 0, 1 }, { seen.scripts, seen.images, seen.sheets })
 			end
 		end)
 	end
 
-	for _, profile in ipairs(profiles.names) do
+	for _, profile in ipairs { profiles.names[1], profiles.names[#profiles.names] } do
 		in_browser("has each clause of " .. profile .. " once, to unfold", function ()
 			local made = example(profile)
 			local seen = chromium.open(report_html.of(made), 400)
@@ -140,6 +165,12 @@ describe("in a browser, the page of a report", function ()
 			assert.truthy(seen.text:find("evidence of version.SSLv3", 1, true))
 		end)
 	end
+
+	in_browser("has all clauses unfolded on paper", function ()
+		local page = report_html.of(many(1))
+		local folded = page:gsub("details%.clause::details%-content", "details.none")
+		assert.is_true(chromium.sheets_of_paper(page) > chromium.sheets_of_paper(folded))
+	end)
 
 	in_browser("is dark for those who prefer it", function ()
 		local page = report_html.of(many(2))

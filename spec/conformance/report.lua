@@ -40,7 +40,17 @@ local function copy_without(paths, left_out)
 	return kept
 end
 
--- The rules and clauses, in order: a list of { id, statement, gap, code, specs }.
+-- How an outsider tests a clause, in words; nil if it has no probe. A probe that no outsider can make says so
+-- whatever was seen.
+local function probe_of(clause)
+	local result = clause.probe and clause.probe({}, { service = "c2s", direct = false }, true)
+	if result and result.cause == "inside" then
+		return "none: " .. result.sentence
+	end
+	return result and "from outside"
+end
+
+-- The rules and clauses, in order: a list of { id, statement, gap, code, specs, probe }.
 local function entries_of(given, code, specs)
 	local entries = {}
 	for _, rule in ipairs(given.rules) do
@@ -53,7 +63,10 @@ local function entries_of(given, code, specs)
 		if clause.settings or clause.judge or clause.supports or clause.own_certificate then
 			table.insert(paths, 1, given.clause_table)
 		end
-		entries[#entries + 1] = { id = id, statement = clause.statement, code = paths, specs = specs[id] or {} }
+		entries[#entries + 1] = {
+			id = id, statement = clause.statement, code = paths, specs = specs[id] or {}, is_clause = true,
+			probe = probe_of(clause),
+		}
 	end
 	table.sort(entries, function (a, b)
 		return a.id < b.id
@@ -70,6 +83,15 @@ local function add_gaps(problems, entries)
 			problems[#problems + 1] = entry.id .. ": no spec names it, and no gap is on record"
 		elseif entry.specs[1] and entry.gap then
 			problems[#problems + 1] = entry.id .. ": a spec names it, but a gap is on record"
+		end
+	end
+end
+
+-- The audit asks every clause.
+local function add_without_probe(problems, entries)
+	for _, entry in ipairs(entries) do
+		if entry.is_clause and not entry.probe then
+			problems[#problems + 1] = entry.id .. ": no probe, and no reason why there is none"
 		end
 	end
 end
@@ -110,12 +132,14 @@ end
 --   code, specs                path -> text
 --   clause_table               path of the clauses, which hold themselves if they have a part that does
 --   lists_of_clauses           path -> true for the files that name clauses without holding them
--- Returns the rules and clauses in order, a list of { id, statement, gap, code, specs (lists of paths) },
--- and a list of sentences about those that are not as they should be.
+-- Returns the rules and clauses in order, a list of { id, statement, gap, code, specs (lists of paths), is_clause,
+-- probe (of a clause: "from outside", or "none: " and the reason) }, and a list of sentences about those that are
+-- not as they should be.
 function report.of(given)
 	local code, specs = index_of(given.code), index_of(given.specs)
 	local entries, problems = entries_of(given, code, specs), {}
 	add_gaps(problems, entries)
+	add_without_probe(problems, entries)
 	add_undefined(problems, code, given.rules)
 	add_undefined(problems, specs, given.rules)
 	add_citations(problems, given.code, given.profiles)

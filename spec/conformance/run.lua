@@ -1,5 +1,6 @@
--- `make conformance`: prints the files that name each rule of an RFC and each clause, and the gaps. Fails
--- on an id without code, without a spec and a gap on record, or without a definition.
+-- `make conformance`: prints the files that name each rule of an RFC and each clause, whether an outsider can test
+-- the clause, and the gaps. Fails on an id without code, without a spec and a gap on record, or without a
+-- definition, and on a clause without a probe.
 local report = require "conformance.report"
 local sources = require "conformance.sources"
 
@@ -8,9 +9,14 @@ local function line(label, paths)
 end
 
 local entries, problems = report.of(sources.read())
-local gaps = {}
+local gaps, inside, probed = {}, {}, 0
 for _, entry in ipairs(entries) do
 	print(("%s: %s\n%s\n%s"):format(entry.id, entry.statement, line("code", entry.code), line("specs", entry.specs)))
+	if entry.probe then
+		print(line("probe", { entry.probe }))
+		probed = probed + (entry.probe == "from outside" and 1 or 0)
+		inside[#inside + 1] = entry.probe ~= "from outside" and ("%s: %s"):format(entry.id, entry.probe) or nil
+	end
 	if entry.gap then
 		gaps[#gaps + 1] = ("%s: %s"):format(entry.id, entry.gap)
 	end
@@ -24,5 +30,6 @@ local function print_list(title, list)
 end
 
 print_list(("%d rules and clauses. Without a spec, with a gap on record"):format(#entries), gaps)
+print_list(("%d clauses are tested from outside. Without a probe"):format(probed), inside)
 print_list("Problems", problems)
 os.exit(problems[1] and 1 or 0)

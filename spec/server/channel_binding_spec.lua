@@ -40,7 +40,7 @@ describe("a login with SCRAM-SHA-1-PLUS and tls-unique", function ()
 	-- Logs in with our core's value of tls-unique, or with another one.
 	local function login(peer, value)
 		local accepted, answer = scram.login(peer, "juliet", "wherefore", {
-			name = "tls-unique", value = value or assert(peer.socket.connection:tls_unique()),
+			name = "tls-unique", value = value or assert(peer.socket.connection:channel_binding "tls-unique"),
 		})
 		peer:close()
 		return accepted, answer
@@ -132,3 +132,158 @@ describe("a login with SCRAM-SHA-1-PLUS and tls-unique", function ()
 		end
 	end)
 end)
+
+-- Every type that fits the version is offered, announced (XEP-0440) and right.
+describe("channel binding", function ()
+	local servers = prosody.group()
+	local authority, files
+
+	setup(function ()
+		authority, files = pki.authority(), {}
+		for _, key in ipairs { "rsa2048", "p256" } do
+			files[key] = authority:issue { names = { "example.test" }, key = key }
+		end
+	end)
+
+	after_each(servers.stop)
+	teardown(pki.remove)
+
+	local types = {
+		["TLSv1.2"] = { "tls-exporter", "tls-server-end-point", "tls-unique" },
+		["TLSv1.3"] = { "tls-exporter", "tls-server-end-point" },
+	}
+
+	local function start(key, policy, options)
+		return servers.start {
+			hosts = { ["example.test"] = files[key] }, users = { ["juliet@example.test"] = "wherefore" },
+			with_policy = true, policy = policy, options = options,
+		}
+	end
+
+	local function context_of(version)
+		local context = assert(core.context.new { role = "client", verify = "none" })
+		assert(context:apply { minimum_version = version, maximum_version = version })
+		return context
+	end
+
+	-- Returns the peer and its features.
+	local function connect(server, service, context, session)
+		local peer, features = assert(xmpp.open(server:target(service), { tls = { context = context, session = session } }))
+		assert.equal(session ~= nil, peer:tls_info().resumed)
+		return peer, features
+	end
+
+	local function announced(features)
+		local list = {}
+		for name in features:gmatch "<channel%-binding type='([^']*)'" do
+			list[#list + 1] = name
+		end
+		table.sort(list)
+		return list
+	end
+
+	local function login(peer, name, value)
+		return scram.login(peer, "juliet", "wherefore", {
+			name = name, value = value or assert(peer.socket.connection:channel_binding(name)),
+		})
+	end
+
+	for _, key in ipairs { "rsa2048", "p256" } do
+		for version, names in pairs(types) do
+			it(("rfc9266.2.exporter-value, rfc5929.4.1.digest-of-signature: is right under %s with %s"):format(version,
+				key), function ()
+				local server, context = start(key), context_of(version)
+				for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+					local session
+					for _, name in ipairs(names) do
+						for _ = 1, 2 do
+							local peer, features = connect(server, service, context, session)
+							assert.same(names, announced(features))
+							assert.matches("<mechanism>SCRAM%-SHA%-1%-PLUS</mechanism>", features)
+							assert.is_true(login(peer, name))
+							session = peer.socket:session()
+							peer:close()
+						end
+					end
+				end
+			end)
+		end
+	end
+
+	it("that does not match is refused, logged, counted, and told to other modules", function ()
+		local server, context = start("p256"), context_of "TLSv1.3"
+		server:shell([[> prosody.hosts["example.test"].events.add_handler("tls-policy/binding-mismatch", function (event) ]]
+			.. [[require "util.logger".init("test")("info", "mismatch of %s: %s %s", event.account, event.type, ]]
+			.. [[event.address) end)]])
+		for _, name in ipairs(types["TLSv1.3"]) do
+			local peer = connect(server, "c2s", context)
+			local accepted, answer = login(peer, name, ("x"):rep(32))
+			assert.is_false(accepted)
+			assert.matches("<failure", answer)
+			peer:close()
+		end
+		server:wait_for_log('warn.-Login of "juliet" from 127%.0%.0%.1: the channel binding tls%-exporter does not match%.')
+		server:wait_for_log "mismatch of juliet: tls%-server%-end%-point 127%.0%.0%.1"
+		local stats = server:shell [[tlspolicy:stats()]]
+		assert.matches("tls%-exporter%s+1\ntls%-server%-end%-point%s+1", stats)
+	end)
+
+	it("is shown with the client, and counted with its mechanism", function ()
+		local server, context = start("p256"), context_of "TLSv1.3"
+		local peer = connect(server, "c2s", context)
+		assert.is_true(login(peer, "tls-exporter"))
+		peer:send(xmpp.stream_header("c2s", "example.test"))
+		assert(peer:read_until { "</stream:features>" })
+		peer:send "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+		assert(peer:read_until { "</iq>" })
+		assert.matches('"binding":"tls%-exporter"', server:shell [[tlspolicy:show("c2s", "json")]])
+		assert.matches("SCRAM%-SHA%-1%-PLUS, tls%-exporter", server:shell [[tlspolicy:show("c2s")]])
+		assert.matches("SCRAM%-SHA%-1%s+tls%-exporter%s+1\n", server:shell [[tlspolicy:stats()]])
+		peer:close()
+	end)
+
+	local function is_stock(server, context)
+		local peer, features = connect(server, "c2s", context)
+		peer:close()
+		local offered = announced(features)
+		for _, name in ipairs(offered) do
+			assert.not_equal("tls-server-end-point", name)
+		end
+		for mechanism in features:gmatch "<mechanism>(.-)</mechanism>" do
+			offered[#offered + 1] = mechanism
+		end
+		table.sort(offered)
+		return offered
+	end
+
+	it("is the server's own where the option is off, in report mode, and after the module was unloaded", function ()
+		local context = context_of "TLSv1.3"
+		local off = start("p256", { channel_binding = false })
+		local features = is_stock(off, context)
+		off:stop()
+		local report = start("p256", { mode = "report" })
+		assert.same(features, is_stock(report, context))
+		report:stop()
+		local server = start "p256"
+		server:shell [[module:unload("xmpp_tls_policy")]]
+		server:wait_for_log "mod_xmpp_tls_policy is unloaded"
+		assert.same(features, is_stock(server, context))
+	end)
+
+	it("is not offered where the operator has disabled the mechanisms", function ()
+		local server = start("p256", nil, { disable_sasl_mechanisms = { "SCRAM-SHA-1-PLUS" } })
+		local peer, features = connect(server, "c2s", context_of "TLSv1.3")
+		assert.not_matches("PLUS", features)
+		assert.matches("SCRAM%-SHA%-1<", features)
+		assert.is_false(login(peer, "tls-exporter"))
+		peer:close()
+	end)
+
+	it("leaves logins without channel binding as they were", function ()
+		local server, context = start("p256"), context_of "TLSv1.3"
+		local peer = connect(server, "c2s", context)
+		peer:login("juliet", "wherefore")
+		peer:close()
+	end)
+end)
+

@@ -25,6 +25,11 @@ addEventListener("load", function () {
 	};
 	all.forEach(each => { each.open = true; });
 	seen.unfolded = root.scrollWidth;
+	// Whether text leaves its box, or stands in a column of single letters.
+	seen.overflowing = Array.from(page.querySelectorAll(".card *, .inner *, .row *")).filter(each =>
+		each.getBoundingClientRect().right > each.closest(".card, .inner, .row").getBoundingClientRect().right + 1).length;
+	seen.cramped = Array.from(page.querySelectorAll("dt, dd, li, p, summary span")).filter(each =>
+		each.clientWidth < 60 && each.clientHeight > 60 && each.textContent.length > 3).length;
 	document.getElementById("seen").textContent = JSON.stringify(seen);
 });
 </script>
@@ -32,24 +37,44 @@ addEventListener("load", function () {
 
 local unescaped = { ["&lt;"] = "<", ["&gt;"] = ">", ["&amp;"] = "&", ["&nbsp;"] = "\194\160" }
 
+-- A folder with the page, and Chromium's output after it was run with these arguments; "FOLDER" in them is the folder.
+local function run(page, more)
+	local folder = process.scratch "chromium"
+	process.check { "mkdir", "-p", folder }
+	files.write(folder .. "/report.html", page)
+	local command = {
+		"chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files",
+		"--enable-logging=stderr", "--user-data-dir=" .. folder .. "/profile", "--window-size=1400,900",
+	}
+	for name, contents in pairs(more.files or {}) do
+		files.write(folder .. "/" .. name, contents)
+	end
+	for _, argument in ipairs(more) do
+		command[#command + 1] = (argument:gsub("FOLDER", folder))
+	end
+	return folder, process.check(command, { timeout = 60 })
+end
+
+--- The number of pages that the page takes on paper.
+function chromium.sheets_of_paper(page)
+	local folder = run(page, { "--no-pdf-header-footer", "--print-to-pdf=FOLDER/report.pdf", "file://FOLDER/report.html" })
+	local _, count = assert(files.read(folder .. "/report.pdf")):gsub("/Type%s*/Page%f[%W]", "")
+	return count
+end
+
 --- Opens a page (a string) at a width, in pixels. `is_dark`: whether the reader prefers dark pages. Returns
 --   width     of the page that is seen
 --   folded    that the page takes
 --   unfolded  that it takes when all of its details are open
+--   overflowing, cramped   numbers of elements whose text leaves its box, or has no room, when they are open
 --   open, names (of clauses), title, scripts, images, sheets, elements, text, background   see FRAME
 --   console   the messages of the browser's console
 function chromium.open(page, width, is_dark)
-	local folder = process.scratch "chromium"
-	process.check { "mkdir", "-p", folder }
-	files.write(folder .. "/report.html", page)
-	files.write(folder .. "/frame.html", FRAME:format(width))
-	local output = process.check({
-		"chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files",
-		"--enable-logging=stderr", "--user-data-dir=" .. folder .. "/profile", "--window-size=1400,900",
-		"--blink-settings=preferredColorScheme=" .. (is_dark and "0" or "1"),
-		"--dump-dom", "file://" .. folder .. "/frame.html",
-	}, { timeout = 60 })
+	local _, output = run(page, {
+		"--blink-settings=preferredColorScheme=" .. (is_dark and "0" or "1"), "--dump-dom", "file://FOLDER/frame.html",
+		files = { ["frame.html"] = FRAME:format(width) },
+	})
 	local seen = assert(output:match '<pre id="seen">(.-)</pre>', output)
 	seen = assert(json.decode((seen:gsub("&%l+;", unescaped))))
 	seen.console = {}

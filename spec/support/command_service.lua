@@ -99,6 +99,9 @@ function command_service.server(options)
 	function server.current_contexts(host)
 		return options.current_contexts and options.current_contexts[host]
 	end
+	function server.starttls_ports(role)
+		return ({ c2s = { 5222 }, s2sin = { 5269 } })[role] or {}
+	end
 	function server.direct_tls_contexts()
 		return {}
 	end
@@ -107,6 +110,9 @@ function command_service.server(options)
 	end
 	function server.luasec_context(context)
 		return context
+	end
+	function server.preset()
+		return options.preset
 	end
 	function server.versions()
 		return "a server"

@@ -53,10 +53,14 @@ local function configuration(self)
 		pems[#pems + 1] = ("%s/%s.pem"):format(self.directory, domain)
 		files.write(pems[#pems], assert(files.read(from.certificate)) .. assert(files.read(from.key)))
 	end
+	local clients = { port = self.ports.c2s, ip = "127.0.0.1", module = "ejabberd_c2s" }
+	for name, value in pairs(spec.c2s or {}) do
+		clients[name] = value
+	end
 	local options = {
 		hosts = hosts, certfiles = pems, ca_file = spec.ca, outgoing_s2s_port = spec.peer_port,
 		listen = {
-			{ port = self.ports.c2s, ip = "127.0.0.1", module = "ejabberd_c2s" },
+			clients,
 			{ port = self.ports.s2s, ip = "127.0.0.1", module = "ejabberd_s2s_in" },
 		},
 	}
@@ -121,6 +125,7 @@ end
 --   ca         a CA file that the server trusts
 --   peers      a list of other domains, and peer_port: where their server is
 --   root       the tree of another Debian (see debian_tree.lua) to run it from
+--   c2s        more options of the listener for clients, such as { starttls = true }
 --   options    any top-level options, which replace those of the harness
 -- Errors carry the server's output and the end of its log.
 function ejabberd.start(spec)

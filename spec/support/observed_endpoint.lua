@@ -6,7 +6,8 @@ local observed_endpoint = {}
 -- Names of observations that are true of such a server; those below are not.
 local seen = {
 	"starttls.offered", "starttls.required", "version.TLSv1.2", "version.TLSv1.3", "version.newest", "suites.aead",
-	"suites.forward_secret", "suites.dhe", "suites.server_chooses", "groups.server_chooses", "groups.hybrid",
+	"suites.forward_secret", "suites.dhe", "suites.server_chooses", "suites.complete",
+	"groups.server_chooses", "groups.hybrid", "groups.complete",
 	"renegotiation.secure", "extended_master_secret", "resumption.session_id", "resumption.unclean_close", "sni.right",
 	"sni.missing", "sni.wrong", "sni.same_certificate", "tls.mechanisms", "channel_binding.types",
 	"certificate.trusted", "certificate.complete", "certificate.ordered", "certificate.domain", "certificate.key",
@@ -17,6 +18,7 @@ local unseen = {
 	"plaintext.features", "plaintext.mechanisms", "plaintext.pipelined", "version.SSLv2", "version.SSLv3",
 	"version.TLSv1", "version.TLSv1.1", "suites.null", "suites.rc4", "suites.export", "suites.under_112_bits",
 	"suites.under_128_bits", "suites.anonymous", "suites.cbc", "suites.rsa_key_transport", "suites.static_dh",
+	"groups.short", "signature.sha1",
 	"compression", "renegotiation.client", "resumption.ticket_tls12", "resumption.stateless_tls13",
 	"resumption.psk_without_dhe", "early_data", "alpn", "tls.external", "channel_binding.unsuited",
 }

@@ -7,8 +7,10 @@ local function id(name)
 	return "rfc9999" .. ".1." .. name
 end
 
+local given_sources = sources.read()
+
 describe("the rules and clauses", function ()
-	local given = sources.read()
+	local given = given_sources
 
 	it("are named by the code and by the specs that hold them, or a gap is on record", function ()
 		local entries, problems = report.of(given)
@@ -31,12 +33,16 @@ describe("the rules and clauses", function ()
 end)
 
 describe("the report of rules and clauses", function ()
+	local function inside()
+		return { result = "not tested", cause = "inside", sentence = "it is a secret", observations = {} }
+	end
+
 	-- The problems where one rule is in code and in a spec, and one clause is its own code and in a spec;
 	-- after `change`, a function of all that is given.
 	local function problems_after(change)
 		local given = {
 			rules = { { id = id "held", statement = "a rule" } },
-			clauses = { ["key.short"] = { statement = "a clause", judge = function () end } },
+			clauses = { ["key.short"] = { statement = "a clause", judge = function () end, probe = inside } },
 			profiles = { draft = { entries = { { document = "RFC 9998" } } } },
 			code = {
 				["c/a.c"] = ("/* As %s says. RFC 9998 4.1. */"):format(id "held"),
@@ -57,6 +63,9 @@ describe("the report of rules and clauses", function ()
 		end,
 		[id "held" .. ": a spec names it, but a gap is on record"] = function (given) given.rules[1].gap = "a fault" end,
 		["key.short: no code names it"] = function (given) given.clauses["key.short"].judge = nil end,
+		["key.short: no probe, and no reason why there is none"] = function (given)
+			given.clauses["key.short"].probe = nil
+		end,
 		["key.short: no spec names it, and no gap is on record"] = function (given)
 			given.specs["spec/a_spec.lua"] = id "held" .. " key.shorter, a.key.short, key.short_one, key.short-one"
 		end,
@@ -88,6 +97,17 @@ describe("the report of rules and clauses", function ()
 		assert.same({}, problems_after(function (given)
 			given.clauses["key.short"].judge, given.code["lua/b.lua"] = nil, "-- (key.short)."
 		end))
+	end)
+
+	it("says which clause an outsider can test, and why not", function ()
+		local entries = report.of(given_sources)
+		local probes = {}
+		for _, entry in ipairs(entries) do
+			assert.equal(entry.is_clause or false, entry.probe ~= nil, entry.id)
+			probes[entry.id] = entry.probe
+		end
+		assert.equal("from outside", probes["version.tls10"])
+		assert.equal("none: only an administrator of the server sees it", probes["admin.status"])
 	end)
 
 	it("takes a document without a section for no citation", function ()

@@ -58,6 +58,7 @@ local layers = {
 	["xmpp_tls_policy.metrics"] = 3,
 	["xmpp_tls_policy.stream."] = 4,
 	["xmpp_tls_policy.audit."] = 5,
+	["xmpp_tls_policy.forecast"] = 5,
 	["xmpp_tls_policy.render"] = 5, ["xmpp_tls_policy.render."] = 5,
 	["xmpp_tls_policy.service"] = 5,
 	["xmpp_tls_policy.commands"] = 6, ["xmpp_tls_policy.commands."] = 6,

@@ -169,6 +169,22 @@ function methods:on_close(call)
 	self._on_close = call
 end
 
+--- Says that we send no more, and waits until the peer ends the connection, too. What it sends meanwhile
+-- is lost. Returns true, or nil and a kind ("timeout").
+function methods:finish(deadline)
+	if not self._handle:is_closing() then
+		self._handle:shutdown()
+	end
+	local bytes, kind
+	repeat
+		bytes, kind = self:read(deadline)
+	until not bytes or tasks.now() >= deadline
+	if kind == "timeout" or bytes then
+		return nil, "timeout"
+	end
+	return true
+end
+
 --- Closes the connection. More than once is no error.
 function methods:close()
 	self._ended = self._ended or "closed"

@@ -28,7 +28,7 @@ local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 --   address      IPv4 or IPv6, as text
 --   port
 --   server_name  for SNI (default: the domain)
---   from         our domain, in stream headers (optional)
+--   from         our domain, in the headers of streams between servers (optional)
 --   timeout      seconds for each wait (default 10)
 --   time_limit   seconds for all of it (default 120)
 --   places       connection_places that several endpoints share (default: 8 places of its own)
@@ -85,7 +85,8 @@ end
 function methods:open_stream(transport, options)
 	options = options or {}
 	local deadline, stream = self:deadline(), xml_stream.new(transport)
-	local attributes = { to = options.to or self.domain, from = options.from or self.from }
+	local from = options.from or self.service == "s2s" and self.from or nil
+	local attributes = { to = options.to or self.domain, from = from }
 	local written, failed = stream:open(self.service, attributes, deadline)
 	if not written then
 		return nil, failed, "the connection was " .. failed
@@ -130,6 +131,8 @@ local function start_tls(self, connection, pipelined)
 		return nil, kind, message
 	elseif answer.name ~= "proceed" or answer.namespace ~= namespaces.tls then
 		return nil, "no_starttls", "the answer to <starttls/> is no <proceed/>"
+	elseif stream:has_more() and pipelined then
+		return nil, "early_answer", "bytes follow <proceed/>"
 	elseif stream:has_more() then
 		-- The server speaks again after our hello, and not in XML (rfc6120.5.4.2.3.tls-after-proceed).
 		return nil, "malformed", "more bytes follow <proceed/>"
@@ -178,6 +181,8 @@ local function connect_within_limits(self, begin)
 		wait_for_pause(self)
 		if self._given_up then
 			return nil, "limited", self:limit_message()
+		elseif tasks.now() >= self._ends then
+			return nil, "timeout", "the time for this endpoint is used up"
 		end
 		local began, count = tasks.now(), "_connected"
 		local result, kind, message = connect_once(self)
@@ -194,7 +199,7 @@ local function connect_within_limits(self, begin)
 		if result then
 			self._failed_rounds = 0
 			return result
-		elseif not is_limit(kind, message, self[count]) then
+		elseif tasks.now() >= self._ends or not is_limit(kind, message, self[count]) then
 			return nil, kind, message
 		end
 		self._last_limit = message and ("%s: %s"):format(kind, message) or kind
@@ -225,7 +230,8 @@ end
 
 --- Connects and, without direct TLS, asks for STARTTLS. `pipelined`: text to send in one packet with
 -- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS, or nil, kind, message;
--- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed".
+-- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined
+-- text was answered before TLS.
 function methods:open(pipelined)
 	if self.direct then
 		return self:connect()

@@ -10,6 +10,7 @@ local rules = {
 		"the certificate is none of those that were expected; someone may stand between you and the server" },
 	{ "certificate.tlsa", false, "alarm", "the certificate matches no TLSA record of the domain" },
 	{ "certificate.days_left", false, "alarm", "the certificate is not valid now" },
+	{ "starttls.offered", false, "alarm", "STARTTLS is not offered: everything is sent in plaintext" },
 	{ "plaintext.pipelined", true, "alarm", "data that came with <starttls/> is taken for data after TLS" },
 	{ "plaintext.mechanisms", true, "alarm", "SASL is offered before TLS" },
 	{ "certificate.caa_issuer", false, "note", "the CAA records of the domain do not permit the certificate's issuer" },

@@ -33,11 +33,15 @@ observations.statements = {
 	["suites.aead"] = "authenticated encryption is accepted",
 	["suites.forward_secret"] = "forward-secret key exchange is accepted",
 	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
+	["suites.complete"] = "no accepted suite is missing in suites.accepted",
 	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
 	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
 	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",
+	["groups.complete"] = "no accepted group is missing in groups.accepted",
+	["groups.short"] = "a curve of under 256 bits is accepted (value: their names)",
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
+	["signature.sha1"] = "a handshake of TLS 1.2 is signed with SHA-1 or MD5 (value: the scheme)",
 	["compression"] = "TLS compression is accepted",
 	["renegotiation.secure"] = "secure renegotiation (RFC 5746) is supported",
 	["renegotiation.client"] = "a renegotiation that the client begins is accepted",
@@ -76,8 +80,29 @@ observations.statements = {
 	["certificate.caa_issuer"] = "CAA permits the authority that issued the certificate",
 	["certificate.caa_account"] = "CAA permits each issuer only for one account (accounturi)",
 	-- The server as a client (callback.lua).
-	["client.*"] = "see callback.lua",
+	["client.calls_back"] = "asked for dialback by a domain of ours, the server connects to it",
+	["client.hello"] = "its ClientHello was seen (value: { versions, suites, groups, key_shares, compressions, alpn, "
+		.. "server_name })",
+	["client.version.*"] = "its ClientHello offers this version (SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)",
+	["client.sni"] = "its ClientHello has our domain as server name",
+	["client.ignores_required"] = "it begins TLS although our offer of STARTTLS does not say <required/>",
+	["client.aborts_without_starttls"] = "it ends the stream, and sends nothing more, where we offer no STARTTLS",
+	["client.attempts_without_starttls"] = "it sends <starttls/> where we offer no STARTTLS",
+	["client.accepts_valid"] = "it goes on, with dialback, on a stream with a valid certificate of ours",
+	["client.accepts_self_signed"] = "it does so with a certificate that is self-signed",
+	["client.accepts_expired"] = "it does so with one that is self-signed and has expired",
+	["client.accepts_wrong_name"] = "it does so with one that is self-signed and for another domain",
 }
+
+--- The statement of a name; nil of a name that is none of ours.
+function observations.statement(name)
+	local statement, prefix = observations.statements[name], name
+	while not statement and prefix:find(".", 1, true) do
+		prefix = prefix:match "^(.*)%."
+		statement = observations.statements[prefix .. ".*"]
+	end
+	return statement
+end
 
 --- An observation that was made. `seen`: boolean.
 function observations.made(seen, evidence, value)

@@ -1,6 +1,5 @@
 --- The report of an audit: made of observations, and taken by all forms of output. Its shape is data here:
 -- report_json.lua checks what it reads against it, and doc/audit-report.md shows it.
-local copy = require "xmpp_tls_policy.copy"
 local findings = require "xmpp_tls_policy.audit.findings"
 local grade = require "xmpp_tls_policy.audit.grade"
 local observations = require "xmpp_tls_policy.audit.observations"
@@ -128,21 +127,26 @@ report.shapes = {
 
 ---- Endpoints -----------------------------------------------------------------
 
--- The last parts of the names that observations.lua has as "NAME.*", without those that only --callback makes.
-local parts = {
-	["version.*"] = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" },
-	["certificate.*"] = { "trusted", "complete", "ordered", "domain", "key", "signature", "usages", "days_left" },
-	["client.*"] = {},
-}
+-- The last parts of the names that observations.lua has as "NAME.*".
+local parts = { ["version.*"] = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } }
+
+-- What is only observed if the audit was asked to, or if the domain's DNS has records about it.
+local function is_optional(name)
+	return name:find "^client%." or name:find "^certificate%.caa" or name:find "^certificate%.tlsa"
+		or name == "certificate.expected" or name == "certificate.same"
+end
 
 -- The observations, and each that no probe made, with the reason.
 local function completed(given, reason)
-	local observed = copy(given or {})
+	local observed, none = {}, observations.untested(reason or "no probe reported it")
+	for name, observation in pairs(given or {}) do
+		observed[name] = observation
+	end
 	for name in pairs(observations.statements) do
 		local prefix = name:match "^(.*)%*$"
-		for _, part in ipairs(parts[name] or { "" }) do
+		for _, part in ipairs(is_optional(name) and {} or parts[name] or { "" }) do
 			local full = (prefix or name) .. part
-			observed[full] = observed[full] or observations.untested(reason or "no probe reported it")
+			observed[full] = observed[full] or none
 		end
 	end
 	return observed
@@ -178,7 +182,7 @@ local function endpoint_of(policy, given, domain)
 	return {
 		service = given.service, direct = given.direct, host = given.host, address = given.address, port = given.port,
 		connections = given.connections, seconds = given.seconds, reached = given.reached, reason = given.reason,
-		observations = observed, certificate = copy(given.certificate), findings = findings.of(observed),
+		observations = observed, certificate = given.certificate, findings = findings.of(observed),
 		clauses = results, count = count, grade = grade.letter(count),
 	}
 end
@@ -192,7 +196,7 @@ local function nothing_tested(policy, reason)
 end
 
 local function domain_of(policy, given)
-	local made = { domain = given.domain, dns = copy(given.dns), endpoints = {}, reason = given.reason }
+	local made = { domain = given.domain, dns = given.dns, endpoints = {}, reason = given.reason }
 	local lists, names = {}, {}
 	for index, endpoint in ipairs(given.endpoints) do
 		made.endpoints[index] = endpoint_of(policy, endpoint, given)
@@ -202,7 +206,7 @@ local function domain_of(policy, given)
 		lists[1], names[1] = nothing_tested(policy, given.reason or "no endpoint was found"), given.domain
 	end
 	if given.client then
-		local observed = copy(given.client.observations)
+		local observed = given.client.observations
 		made.client = {
 			observations = observed,
 			clauses = grade.clauses(policy, observed, { service = "s2s", direct = false, client = true }),
@@ -242,7 +246,7 @@ end
 --- The report of an audit. `policy`: see policy/init.lua; `time`: UTC seconds of its beginning; `domains`: a
 -- list of { domain, dns, endpoints, client, reason }, where an endpoint is { service, direct, host, address,
 -- port, connections, seconds, reached, reason, observations, certificate } and the client { observations }; the
--- meaning: see report.shapes. What is given is not changed.
+-- meaning: see report.shapes. What is given is not changed; the report shares parts of it.
 function report.of(policy, time, domains)
 	local made = {
 		schema = report.SCHEMA, tool = "xmpp-tls-policy " .. version, time = os.date("!%Y-%m-%dT%H:%M:%SZ", time),

@@ -1,5 +1,6 @@
 --- A report as one page of HTML. It needs no script and loads nothing.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local date = require "xmpp_tls_policy.date"
 local grades = require "xmpp_tls_policy.audit.grade"
 local html = require "xmpp_tls_policy.audit.html"
 local observations = require "xmpp_tls_policy.audit.observations"
@@ -84,7 +85,9 @@ end
 -- Any value of the report: words, lists, or names with values.
 local function data(value, depth)
 	depth = depth or 1
-	if type(value) ~= "table" then
+	if type(value) == "number" and value % 1 ~= 0 then
+		return fill("%s", ("%.3g"):format(value))
+	elseif type(value) ~= "table" then
 		return fill("%s", value)
 	elseif depth > DEEPEST then
 		return fill "…"
@@ -112,11 +115,52 @@ local function folded(title, content)
 	return fill('<details class="more"><summary>%s</summary>%s</details>', title, content)
 end
 
----- Clauses -------------------------------------------------------------------
+---- Certificates --------------------------------------------------------------
 
-local function statement_of(name)
-	return observations.statements[name] or observations.statements[(name:match "^.*%." or "") .. "*"] or name
+local function day(seconds)
+	return type(seconds) == "number" and date.of(seconds) or "unknown"
 end
+
+-- The parts of a key that are there: "RSA, 2048 bits".
+local function key_words(key)
+	local words = {}
+	words[1] = key.type
+	words[#words + 1] = key.bits and ("%.0f bits"):format(key.bits)
+	words[#words + 1] = key.curve
+	return words
+end
+
+-- { label, value of a certificate (see certificates.examine), or nil }
+local certificate_rows = {
+	{ "subject", function (certificate) return certificate.subject end },
+	{ "issuer", function (certificate) return certificate.issuer end },
+	{ "valid", function (certificate)
+		return ("from %s to %s"):format(day(certificate.not_before), day(certificate.not_after))
+	end },
+	{ "key", function (certificate) return type(certificate.key) == "table" and key_words(certificate.key) or nil end },
+	{ "signature", function (certificate) return certificate.signature end },
+	{ "usages", function (certificate) return certificate.usages end },
+	{ "names", function (certificate) return certificate.names end },
+	{ "serial", function (certificate) return certificate.serial end },
+	{ "SHA-256", function (certificate) return certificate.sha256 end },
+	{ "SHA-256 of the key", function (certificate) return certificate.spki_sha256 end },
+}
+
+local certificate_list
+
+function certificate_list(certificate)
+	local parts = {}
+	for _, row in ipairs(certificate_rows) do
+		local value = row[2](certificate)
+		parts[#parts + 1] = value ~= nil and fill("<dt>%s</dt><dd>%s</dd>", row[1], data(value)) or nil
+	end
+	for index, issuer in ipairs(type(certificate.chain) == "table" and certificate.chain or {}) do
+		parts[#parts + 1] = fill("<dt>sent after it, %s</dt><dd>%s</dd>", index, certificate_list(issuer))
+	end
+	return fill("<dl>%s</dl>", parts)
+end
+
+---- Clauses -------------------------------------------------------------------
 
 -- The observations that decided, at one place.
 local function evidence(clause, observed)
@@ -179,14 +223,29 @@ end
 
 ---- Endpoints -----------------------------------------------------------------
 
+-- What an observation says in words, for people: statements also describe values.
+local function statement_of(name)
+	return ((observations.statement(name) or name):gsub(" %(value.*$", ""))
+end
+
+-- The value of an observation, unless the evidence says it in words.
+local function value_beside(observation)
+	local value, sentence = observation.value, observation.evidence or ""
+	if value == nil or type(value) ~= "table" and sentence:find(tostring(value), 1, true)
+		or type(value) == "table" and is_list_of_words(value)
+			and (value[1] == nil or sentence:find(tostring(value[1]), 1, true)) then
+		return none
+	end
+	return fill('<div class="faint">%s</div>', data(value))
+end
+
 local function observation_list(observed)
 	local parts = {}
 	for index, name in ipairs(sorted_keys(observed)) do
 		local observation = observed[name]
 		local word = observation.seen == nil and "not tested" or observation.seen and "yes" or "no"
 		parts[index] = fill("<li><code>%s</code>, %s: <b>%s</b>. %s%s</li>", name, statement_of(name), word,
-			observation.evidence or observation.reason or "", observation.value ~= nil
-				and fill('<div class="faint">%s</div>', data(observation.value)) or none)
+			observation.evidence or observation.reason or "", value_beside(observation))
 	end
 	return fill('<ul class="evidence">%s</ul>', parts)
 end
@@ -199,7 +258,8 @@ local function endpoint_card(endpoint, in_full)
 		or fill("<p>not reached: %s</p>", endpoint.reason or "reason unknown")
 	return fill('<div class="card"><div class="title">%s<div><b>%s</b><p class="faint">%s</p></div></div>%s%s%s</div>',
 		grade(endpoint.grade), report.describe(endpoint), where, body,
-		in_full and endpoint.certificate and folded("Certificate", data(endpoint.certificate)) or none,
+		in_full and type(endpoint.certificate) == "table"
+			and folded("Certificate", certificate_list(endpoint.certificate)) or none,
 		in_full and endpoint.reached and folded("All observations", observation_list(endpoint.observations)) or none)
 end
 

@@ -5,17 +5,39 @@ local text = require "xmpp_tls_policy.text"
 
 local report_json = {}
 
-local shapes = {}
-for _, shape in ipairs(report.shapes) do
-	shapes[shape.name] = shape.fields
+---- The schema ----------------------------------------------------------------
+
+local shapes, kinds = {}, {}
+
+-- A kind of report.shapes, taken apart: { name = as it is written there, is_optional, list, map = the kind of the
+-- items, shape = its fields, base = the type of others, or "plain" }.
+local function kind_of(name)
+	if not kinds[name] then
+		local base = name:gsub("%?$", "")
+		local list, map = base:match "^list of (.+)$", base:match "^map of (.+)$"
+		kinds[name] = {
+			name = base, is_optional = base ~= name, list = list and kind_of(list), map = map and kind_of(map),
+			shape = shapes[base], base = base,
+		}
+	end
+	return kinds[name]
 end
 
-local function parsed(kind)
-	local base = kind:gsub("%?$", "")
-	return base, base:match "^list of (.+)$", base:match "^map of (.+)$"
+for _, shape in ipairs(report.shapes) do
+	shapes[shape.name] = {}
+end
+for _, shape in ipairs(report.shapes) do
+	for index, field in ipairs(shape.fields) do
+		shapes[shape.name][index] = { name = field[1], kind = kind_of(field[2]) }
+	end
 end
 
 ---- Writing -------------------------------------------------------------------
+
+-- Text of strangers: a terminal can show it, and JSON can hold it.
+local function quoted(value)
+	return json.quotestring(text.shown(tostring(value)))
+end
 
 local function sorted_keys(map)
 	local keys = {}
@@ -28,106 +50,82 @@ local function sorted_keys(map)
 	return keys
 end
 
--- Text of strangers: a terminal can show it, and JSON can hold it. Whole numbers are written the same by all Luas.
-local function plain(value)
-	if type(value) == "string" then
-		return text.shown(value)
-	elseif type(value) == "number" and value % 1 == 0 then
-		return math.floor(value)
-	elseif type(value) ~= "table" then
-		return value
+-- The same in all Luas and locales. JSON has no other word for what is no number.
+local function number(value)
+	if value ~= value or value == math.huge or value == -math.huge then
+		return "null"
 	end
-	local made, order = {}, {}
-	if #value > 0 then
-		for index, item in ipairs(value) do
-			made[index] = plain(item)
-		end
-		return made
-	end
-	for index, key in ipairs(sorted_keys(value)) do
-		order[index] = text.shown(tostring(key))
-		made[order[index]] = plain(value[key])
-	end
-	return setmetatable(made, { __jsonorder = order, __jsontype = order[1] and "object" or "array" })
+	return value % 1 == 0 and ("%.0f"):format(value) or (("%.14g"):format(value):gsub(",", "."))
 end
 
-local as_kind
-
-local function as_list(items, kind)
-	local made = setmetatable({}, { __jsontype = "array" })
+local function list_of(items, write, kind)
+	local parts = {}
 	for index, item in ipairs(items) do
-		made[index] = as_kind(item, kind)
+		parts[index] = write(item, kind)
 	end
-	return made
+	return "[" .. table.concat(parts, ",") .. "]"
 end
 
-local function as_map(items, kind)
-	local made, order = {}, {}
+local function map_of(items, write, kind)
+	local parts = {}
 	for index, key in ipairs(sorted_keys(items)) do
-		order[index] = text.shown(key)
-		made[order[index]] = as_kind(items[key], kind)
+		parts[index] = quoted(key) .. ":" .. write(items[key], kind)
 	end
-	return setmetatable(made, { __jsonorder = order, __jsontype = "object" })
+	return "{" .. table.concat(parts, ",") .. "}"
 end
 
-local function as_shape(value, fields)
-	local made, order = {}, {}
-	for index, field in ipairs(fields) do
-		order[index] = field[1]
-		if value[field[1]] ~= nil then
-			made[field[1]] = as_kind(value[field[1]], field[2])
+local function plain(value)
+	if type(value) == "table" then
+		return (#value > 0 or next(value) == nil) and list_of(value, plain) or map_of(value, plain)
+	elseif type(value) == "number" then
+		return number(value)
+	elseif type(value) == "boolean" then
+		return tostring(value)
+	end
+	return quoted(value)
+end
+
+local function write(value, kind)
+	if kind.list then
+		return list_of(value, write, kind.list)
+	elseif kind.map then
+		return map_of(value, write, kind.map)
+	elseif not kind.shape then
+		return plain(value)
+	end
+	local parts = {}
+	for _, field in ipairs(kind.shape) do
+		if value[field.name] ~= nil then
+			parts[#parts + 1] = ('"%s":%s'):format(field.name, write(value[field.name], field.kind))
 		end
 	end
-	return setmetatable(made, { __jsonorder = order, __jsontype = "object" })
-end
-
-function as_kind(value, kind)
-	local base, of_list, of_map = parsed(kind)
-	if of_list then
-		return as_list(value, of_list)
-	elseif of_map then
-		return as_map(value, of_map)
-	elseif shapes[base] then
-		return as_shape(value, shapes[base])
-	end
-	return plain(value)
+	return "{" .. table.concat(parts, ",") .. "}"
 end
 
 --- The JSON text of a report, with a line break at its end. Of the same report always the same text.
 function report_json.encode(made)
-	return json.encode(as_kind(made, "report")) .. "\n"
+	return write(made, kind_of "report") .. "\n"
 end
 
 ---- Reading -------------------------------------------------------------------
 
-local read
-
-local function read_list(value, kind, path)
-	local made, count = {}, 0
-	for key in pairs(value) do
-		count = count + 1
-		if type(key) ~= "number" then
-			return nil, ("%s is no list"):format(path)
-		end
-	end
-	for index = 1, count do
-		local item, problem = read(value[index], kind, ("%s[%d]"):format(path, index))
-		if problem then
-			return nil, problem
-		end
-		made[index] = item
-	end
-	return made
+-- A fault, as a sentence in two parts: about the place, to which the callers add theirs, and the rest.
+local function fault(sentence)
+	return { place = "", sentence = sentence }
 end
 
-local function read_map(value, kind, path)
+local read
+
+-- The checked items of a list or map, or nil and a fault. `key_type`: of all keys.
+local function read_items(value, kind, key_type, fault_of_keys)
 	local made = {}
 	for key, item in pairs(value) do
-		if type(key) ~= "string" then
-			return nil, ("%s is no map"):format(path)
+		if type(key) ~= key_type then
+			return nil, fault(fault_of_keys)
 		end
-		local checked, problem = read(item, kind, ("%s.%s"):format(path, text.shown(key)))
+		local checked, problem = read(item, kind)
 		if problem then
+			problem.place = (key_type == "number" and "[%s]" or ".%s"):format(text.shown(tostring(key))) .. problem.place
 			return nil, problem
 		end
 		made[key] = checked
@@ -135,38 +133,39 @@ local function read_map(value, kind, path)
 	return made
 end
 
-local function read_shape(value, fields, path)
+local function read_shape(value, fields)
 	local made = {}
 	for _, field in ipairs(fields) do
-		local name, kind = field[1], field[2]
-		local item, problem
-		if value[name] ~= nil or not kind:find "%?$" then
-			item, problem = read(value[name], kind, ("%s.%s"):format(path, name))
+		local item, problem = value[field.name], nil
+		if item ~= nil or not field.kind.is_optional then
+			made[field.name], problem = read(item, field.kind)
 		end
 		if problem then
+			problem.place = "." .. field.name .. problem.place
 			return nil, problem
 		end
-		made[name] = item
 	end
 	return made
 end
 
--- The value, checked and without fields that its shape does not have; or nil and a message.
-function read(value, kind, path)
-	local base, of_list, of_map = parsed(kind)
-	if base == "plain" then
+-- The value, checked and without fields that its shape does not have; or nil and a fault.
+function read(value, kind)
+	if kind.base == "plain" then
 		return value
 	end
-	local expected = (of_list or of_map or shapes[base]) and "table" or base
+	local expected = (kind.list or kind.map or kind.shape) and "table" or kind.base
 	if type(value) ~= expected then
-		return nil, ("%s should be a %s, but is %s"):format(path, expected == "table" and base or expected,
-			text.printable(value))
-	elseif of_list then
-		return read_list(value, of_list, path)
-	elseif of_map then
-		return read_map(value, of_map, path)
-	elseif shapes[base] then
-		return read_shape(value, shapes[base], path)
+		return nil, fault(("should be a %s, but is %s"):format(kind.name, text.printable(value)))
+	elseif kind.list then
+		local made, problem = read_items(value, kind.list, "number", "is no list")
+		if made and #made ~= #value then
+			return nil, fault "is no list"
+		end
+		return made, problem
+	elseif kind.map then
+		return read_items(value, kind.map, "string", "is no map")
+	elseif kind.shape then
+		return read_shape(value, kind.shape)
 	end
 	return value
 end
@@ -180,7 +179,8 @@ function report_json.decode(string)
 	elseif value.schema ~= report.SCHEMA then
 		return nil, ("schema %s; this version reads schema %d"):format(text.printable(value.schema), report.SCHEMA)
 	end
-	return read(value, "report", "report")
+	local made, found = read(value, kind_of "report")
+	return made, found and ("report%s %s"):format(found.place, found.sentence)
 end
 
 return report_json

@@ -47,6 +47,8 @@ h2 .grade, .title > .grade { font-size: 1.4rem; }
 .alarm { border-color: var(--bad); background: var(--bad-tint); }
 .finding b { text-transform: uppercase; letter-spacing: .03em; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); gap: .75rem; }
+.cards { align-items: start; }
+.card:has(details[open]) { grid-column: 1 / -1; }
 .card, details.clause, .list {
 	background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .9rem; min-width: 0;
 }
@@ -65,6 +67,7 @@ summary:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 dl {
 	display: grid; grid-template-columns: minmax(5rem, max-content) minmax(0, 1fr); gap: .1rem .8rem; margin: .2rem 0;
 }
+dl dl dl, .values dl { grid-template-columns: minmax(0, 1fr); }
 dt { color: var(--faint); } dd { margin: 0; }
 .values { margin: .1rem 0; padding-left: 1.2rem; }
 .list { padding: 0; margin: 1rem 0; }
@@ -88,7 +91,7 @@ dt { color: var(--faint); } dd { margin: 0; }
 	}
 	body { max-width: none; padding: 0; font-size: 10pt; }
 	.grade { border: 1pt solid; color: var(--ink); background: none; }
-	details::details-content { content-visibility: visible; height: auto; }
+	details.clause::details-content { content-visibility: visible; height: auto; }
 	details.clause, .card, .row, .finding { break-inside: avoid; }
 	.domain { break-before: page; } .only + .domain { break-before: auto; }
 }

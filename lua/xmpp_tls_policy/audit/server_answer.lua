@@ -13,6 +13,7 @@
 --   certificates   list of DER, as sent
 --   key_exchange   "DHE" or "ECDHE"
 --   dhe_bits       length of the prime
+--   signature_scheme   the number of the scheme that the parameters are signed with, in TLS 1.2
 --   resumed        true: the server takes up a session
 --   complete       true: the flight is over
 -- TLS 1.3 encrypts all that follows the ServerHello, so that its flight is over there.
@@ -26,6 +27,9 @@ local metatable = { __index = methods }
 
 -- Bytes of a whole flight, and of a record without encryption (rfc8446.5.1.record-size).
 local MOST_BYTES, MOST_RECORD = 262144, 16384
+
+-- rfc5246.7.4.1.2.longest-session-id
+local LONGEST_ID = 32
 
 local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE = 20, 21, 22
 local SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE = 2, 11, 12, 14
@@ -58,7 +62,7 @@ local function read_server_hello(body)
 	local suite, compression = reader:integer(2), reader:integer(1)
 	local extensions = reader:left() == 0 and "" or reader:vector(2)
 	local found = extensions and wire.extensions(extensions)
-	if not (version and random and session_id and suite and compression and found) or #session_id > 32 then
+	if not (version and random and session_id and suite and compression and found) or #session_id > LONGEST_ID then
 		return nil
 	end
 	if found[43] then
@@ -96,6 +100,14 @@ local function bits_of(number)
 	return bits
 end
 
+-- The scheme follows the server's key (nil or false: there is none). Older versions have no choice, and none follows
+-- without a certificate.
+local function read_scheme(answer, reader, key)
+	if key and answer.version == "TLSv1.2" and not answer.suite:find "_anon_" then
+		answer.signature_scheme = reader:integer(2)
+	end
+end
+
 -- rfc5246.7.4.3.dh-parameters, rfc8422.5.4.curve-parameters. The suite tells which form it has. False if
 -- it is malformed.
 local function read_key_exchange(answer, body)
@@ -103,11 +115,13 @@ local function read_key_exchange(answer, body)
 	if answer.suite:find "^TLS_DHE?_" then
 		local prime = reader:vector(2)
 		answer.key_exchange, answer.dhe_bits = "DHE", prime and bits_of(prime)
+		read_scheme(answer, reader, reader:vector(2) and reader:vector(2))
 		return prime ~= nil
 	elseif answer.suite:find "^TLS_ECDHE?_" then
 		local kind, group = reader:integer(1), reader:integer(2)
 		answer.key_exchange = "ECDHE"
 		answer.group = kind == 3 and group and iana.name(iana.group_names, group) or nil
+		read_scheme(answer, reader, kind == 3 and reader:vector(1))
 		return group ~= nil
 	end
 	return true
@@ -217,7 +231,9 @@ local function next_record(self)
 		return next_sslv2(self, wire.reader(self._bytes)) ~= nil
 	end
 	local major, _, length = reader:integer(1), reader:integer(1), reader:integer(2)
-	if kind and (kind < CHANGE_CIPHER_SPEC or kind > 23) or major and major ~= 3 or length and length > MOST_RECORD then
+	-- rfc8446.5.1.record-version-is-ignored: GnuTLS 3.7 refuses a version with an alert in a record of 254.253.
+	local is_other = major and major ~= 3 and kind ~= ALERT
+	if kind and (kind < CHANGE_CIPHER_SPEC or kind > 23) or is_other or length and length > MOST_RECORD then
 		malformed(self, "the answer is no TLS")
 		return false
 	end

@@ -12,10 +12,18 @@ end
 -- The first error of a task. It ends the loop, and tasks.run raises it: luv would end the process.
 local failure
 
+-- Task -> function(message), which gets its error instead.
+local guards = setmetatable({}, { __mode = "k" })
+
 local function step(task, ...)
 	local ok, message = coroutine.resume(task, ...)
 	if not ok then
-		failure = failure or debug.traceback(task, tostring(message))
+		message = debug.traceback(task, tostring(message))
+		if guards[task] then
+			guards[task](message)
+		else
+			failure = failure or message
+		end
 	end
 end
 
@@ -65,7 +73,25 @@ end
 
 --- Runs a function as a task, beside the running one.
 function tasks.start(call, ...)
-	step(coroutine.create(call), ...)
+	local task, running = coroutine.create(call), coroutine.running()
+	guards[task] = running and guards[running]
+	step(task, ...)
+end
+
+--- Calls a function. Returns true; or nil and a message with a traceback after an error in it, or in a task that it
+-- started. (Lua 5.1 has no pcall around a function that waits.)
+function tasks.guarded(call, ...)
+	local arguments, count = { ... }, select("#", ...)
+	return tasks.wait(function (resume)
+		local task = coroutine.create(function ()
+			call((unpack or table.unpack)(arguments, 1, count))
+			resume(true)
+		end)
+		guards[task] = function (message)
+			resume(nil, message)
+		end
+		step(task)
+	end)
 end
 
 --- Runs functions as tasks, at most `at_once` of them at a time (nil: all). Returns when all are done.

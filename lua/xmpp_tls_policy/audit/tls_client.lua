@@ -17,7 +17,8 @@ local MOST_WAITING = 65536
 
 --- The settings (as context:apply takes them) of a handshake that names none.
 tls_client.settings = {
-	insecure_versions = true, minimum_version = "TLSv1", maximum_version = "TLSv1.3", security_level = 0,
+	insecure_versions = true, insecure_legacy_servers = true, security_level = 0, minimum_version = "TLSv1",
+	maximum_version = "TLSv1.3",
 }
 
 --- A Context of the core for handshakes with these settings. `authorities`: { ca_file = path, ca_path =
@@ -47,7 +48,10 @@ end
 -- sent an alert before it closed.
 local function flush(self, deadline)
 	local bytes = self._connection:take()
-	return bytes == "" or self._channel:write(bytes, deadline)
+	if bytes == "" then
+		return true
+	end
+	return self._channel:write(bytes, deadline)
 end
 
 -- Waits for bytes of the server's. A server that sends on and on does not get past the deadline.
@@ -124,9 +128,13 @@ function methods:ticket()
 end
 
 --- Reads until the server has sent a ticket of TLS 1.3. Returns true, or nil and a kind ("timeout": it
--- sent none until then). Data that comes before it waits for read.
-function methods:await_ticket(deadline)
+-- sent none until then). Data that comes before it waits for read; with `or_data` it ends the waiting
+-- ("data").
+function methods:await_ticket(deadline, or_data)
 	while self:ticket().length == 0 do
+		if or_data and self._size > 0 then
+			return nil, "data"
+		end
 		local bytes, message, code, alert = self._connection:read()
 		if bytes then
 			self._waiting[#self._waiting + 1], self._size = bytes, self._size + #bytes
@@ -173,16 +181,21 @@ end
 -- Seconds that the close_notify may take.
 local FAREWELL = 1
 
---- Closes the connection; with { unclean = true } without close_notify. More than once is no error.
+--- Closes the connection; with { unclean = true } without close_notify. With a `deadline` it waits until
+-- then for the server to end it, too. More than once is no error.
 function methods:close(options)
 	if self._closed then
 		return
 	end
 	self._closed = true
-	if not (options and options.unclean) and self._connection:shutdown() then
+	options = options or {}
+	if not options.unclean and self._connection:shutdown() then
 		flush(self, tasks.now() + FAREWELL)
 	end
 	self._connection:close()
+	if options.deadline then
+		self._channel:finish(options.deadline)
+	end
 	self._channel:close()
 end
 

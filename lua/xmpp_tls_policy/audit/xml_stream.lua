@@ -16,6 +16,7 @@ xml_stream.namespaces = {
 	errors = "urn:ietf:params:xml:ns:xmpp-streams",
 	tls = "urn:ietf:params:xml:ns:xmpp-tls",
 	sasl = "urn:ietf:params:xml:ns:xmpp-sasl",
+	sasl2 = "urn:xmpp:sasl:2",
 	channel_binding = "urn:xmpp:sasl-cb:0",
 	xml = "http://www.w3.org/XML/1998/namespace",
 	c2s = "jabber:client",
@@ -224,6 +225,20 @@ local function condition_of(element)
 	return condition, words
 end
 
+--- The text of a header. `service`: "c2s" or "s2s"; `attributes`: { to, from, id, ["xml:lang"] }, all of them
+-- optional.
+function xml_stream.header(service, attributes)
+	local words = { "<?xml version='1.0'?><stream:stream" }
+	for _, name in ipairs { "to", "from", "id", "xml:lang" } do
+		if attributes[name] then
+			words[#words + 1] = (" %s='%s'"):format(name, xml_stream.escape(attributes[name]))
+		end
+	end
+	words[#words + 1] = (" version='1.0' xmlns='%s'%s xmlns:stream='%s'>"):format(namespaces[service],
+		service == "s2s" and " xmlns:db='jabber:server:dialback'" or "", namespaces.streams)
+	return table.concat(words)
+end
+
 -- ---- the stream --------------------------------------------------------------------
 
 --- A stream over a transport: { read = function(self, deadline) -> bytes | nil, kind;
@@ -237,18 +252,9 @@ function xml_stream.new(transport)
 	return self
 end
 
---- Sends the header of our side. `attributes`: { to, from, id, ["xml:lang"] }, all of them optional;
--- `service`: "c2s" or "s2s". Returns true, or nil and a kind.
+--- Sends the header of our side; the arguments: see xml_stream.header. Returns true, or nil and a kind.
 function methods:open(service, attributes, deadline)
-	local words = { "<?xml version='1.0'?><stream:stream" }
-	for _, name in ipairs { "to", "from", "id", "xml:lang" } do
-		if attributes[name] then
-			words[#words + 1] = (" %s='%s'"):format(name, xml_stream.escape(attributes[name]))
-		end
-	end
-	words[#words + 1] = (" version='1.0' xmlns='%s'%s xmlns:stream='%s'>"):format(namespaces[service],
-		service == "s2s" and " xmlns:db='jabber:server:dialback'" or "", namespaces.streams)
-	return self.transport:write(table.concat(words), deadline)
+	return self.transport:write(xml_stream.header(service, attributes), deadline)
 end
 
 --- Sends text that the caller has made, and escaped.

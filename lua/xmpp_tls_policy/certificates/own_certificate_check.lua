@@ -88,8 +88,8 @@ local function configured(self, host, role)
 	return note_known(self, known, role, { source = source, inspected = inspected })
 end
 
--- Nobody but this machine itself connects to such a host, and no authority issues certificates for it.
-local function is_local(host)
+--- Whether nobody but this machine itself connects to a host: no authority issues certificates for it.
+function own_certificate_check.is_local(host)
 	return host == "localhost" or host:find "%.localhost$" ~= nil
 end
 
@@ -205,7 +205,7 @@ local function note(self, host, sha256, problem)
 	local key = table.concat({ problem.kind, problem.severity, sha256 }, " ")
 	local found = self._found[key]
 	if not found then
-		found = { severity = problem.severity, message = problem.message, others = {} }
+		found = { kind = problem.kind, severity = problem.severity, message = problem.message, host = host, others = {} }
 		self._found[key] = found
 		self._found[#self._found + 1] = found
 	elseif host ~= NO_HOST then
@@ -225,7 +225,7 @@ local function log_found(self)
 end
 
 local function note_problems(self, host, again)
-	local list = is_local(host) and {} or shown_by(self, host)
+	local list = own_certificate_check.is_local(host) and {} or shown_by(self, host)
 	for _, shown in ipairs(list) do
 		local is_known = host == NO_HOST and self._seen[shown.sha256]
 		local services = (list[2] or host == NO_HOST) and shown.services or nil
@@ -273,6 +273,19 @@ local function check_later(self, hosts, which)
 			return check_next(self)
 		end)
 	end
+end
+
+--- The faults of the certificates that hosts show, at once: a list of { kind, severity, message (see
+-- own_certificate.lua), host ("*": shown to those who ask for no host), others = hosts that show the same
+-- certificate }.
+function methods:faults(hosts)
+	for _, host in ipairs(hosts) do
+		note_problems(self, host, true)
+	end
+	note_problems(self, NO_HOST, true)
+	local found = self._found
+	self._found = {}
+	return found
 end
 
 --- Logs the faults of a host's certificate, in a later turn.

@@ -32,6 +32,9 @@ local PAUSE = 0.09
 -- all others, which any peer can cause.
 local MESSAGES_AN_HOUR = 20
 
+-- Certificates whose facts are kept, some 2 KB each.
+local MOST_FACTS = 100
+
 local LINES_PER_DOMAIN = 5 -- in the log, a minute
 
 --- For one load of the module. `server`: the adapter; `metrics`; `kept`: the certificates of the
@@ -43,7 +46,9 @@ function peer_certificates.new(options)
 		_metrics = options.metrics,
 		_now = now,
 		_memories = {}, -- host -> memory
-		_facts = setmetatable({}, { __mode = "k" }), -- certificate -> its facts, which are dear to make
+		_facts = setmetatable({}, { __mode = "k" }), -- certificate -> its facts, see facts_of
+		_latest = {}, -- text of a certificate -> its facts
+		_latest_count = 0,
 		_newcomers = kept and kept._newcomers or newcomers.new { now = now },
 		_queue = work_queue.new { server = options.server, pause = PAUSE },
 		_swept = kept and kept._swept or {}, -- host -> the day on which the last sweep ended
@@ -180,10 +185,29 @@ local function certificate_of(stream)
 	return stream:is_encrypted() and stream.facts and stream.facts.certificate
 end
 
+-- The facts of a certificate as the core makes them, which is dear; those of the latest are kept for
+-- the next connection that shows the same. They are not to be changed.
+local function facts_by_text(self, certificate)
+	-- Its digest, if it has one.
+	local name = tostring(certificate)
+	local facts = self._latest[name]
+	if facts then
+		return facts
+	end
+	facts = certificate:facts()
+	if facts and facts.sha256 and name:find(facts.sha256, 1, true) then
+		if self._latest_count >= MOST_FACTS then
+			self._latest, self._latest_count = {}, 0
+		end
+		self._latest[name], self._latest_count = facts, self._latest_count + 1
+	end
+	return facts
+end
+
 local function facts_of(self, certificate)
 	local facts = self._facts[certificate]
 	if not facts then
-		facts = certificate:facts()
+		facts = facts_by_text(self, certificate)
 		self._facts[certificate] = facts
 	end
 	return facts

@@ -4,13 +4,15 @@
 --   define    function(parser): adds the command's arguments and options (argparse)
 --   run       function(options, out) -> exit status; `options`: the table that argparse made;
 --             `out`: { write = function(text), for the result; warn = function(text), for a line about
---             something else }
+--             something else; terminal = function("stdout" or "stderr"), as terminal.of of terminal.lua, or nil
+--             if there is none; draw = function(text), for the progress on the terminal that stderr is }
+local terminal = require "xmpp_tls_policy.command_line.terminal"
 local version = require "xmpp_tls_policy.version"
 
 local command_line = {}
 
 --- The names of the commands, in the order of the help.
-command_line.names = { "render", "policy" }
+command_line.names = { "audit", "check", "render", "policy" }
 
 -- EX_USAGE of sysexits.h: no command's own exit status.
 local WRONG_USE = 64
@@ -21,6 +23,11 @@ local standard_streams = {
 	end,
 	warn = function (text)
 		io.stderr:write("xmpp-tls-policy: ", text, "\n")
+	end,
+	terminal = terminal.of,
+	draw = function (text)
+		io.stderr:write(text)
+		io.stderr:flush()
 	end,
 }
 

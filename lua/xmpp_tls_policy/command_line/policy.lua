@@ -56,22 +56,22 @@ local function versions_from(minimum)
 	return list
 end
 
-local function demands_of(entry)
+local function demands_of(policy, entry)
 	local names = {}
-	for name in pairs(demands.of_clause(entry)) do
+	for name in pairs(demands.of_clause(policy, entry)) do
 		names[#names + 1] = name
 	end
 	table.sort(names)
 	return setmetatable(names, { __jsontype = "array" })
 end
 
-local function clause(entry)
+local function clause(policy, entry)
 	return ordered({
 		"id", "document", "section", "level", "enforced_at", "enforced", "statement", "held_by", "demands",
 	}, {
 		id = entry.id, document = entry.document, section = entry.section, level = entry.level, enforced_at = entry.at,
 		enforced = entry.enforced, statement = clauses[entry.id].statement, held_by = clauses[entry.id].held_by,
-		demands = demands_of(entry),
+		demands = demands_of(policy, entry),
 	})
 end
 
@@ -95,7 +95,9 @@ local function as_data(policy)
 		ciphers = list_of(made.ciphers or {}, suite), ciphersuites = list_of(made.ciphersuites, suite),
 		groups = list_of(made.groups, group),
 		dh_bits = made.dh_bits, security_level = made.security_level, switches = switches(made),
-		clauses = list_of(policy.clauses, clause),
+		clauses = list_of(policy.clauses, function (entry)
+			return clause(policy, entry)
+		end),
 	})
 end
 

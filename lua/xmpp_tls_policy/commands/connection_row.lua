@@ -10,6 +10,7 @@
 --   hibernating        true: the client is disconnected, and its session waits for it (XEP-0198)
 --   encrypted, version, cipher_suite, bits, group, resumed, forward_secrecy
 --   mechanism          of SASL, or "dialback"; nil before authentication
+--   binding            the type of channel binding of a client's login, or nil
 --   authenticated      whether a client has logged in, or a certificate vouches for each domain
 --                      that a server's stream is authenticated for
 --   authentication     "PKIX", "DANE" or "other": how the certificate of a server was verified
@@ -108,6 +109,7 @@ local function add_authentication(row, server, session, stream, domains)
 	end
 	if established then
 		row.mechanism = stream and stream.mechanism or server.used_external(session) and "EXTERNAL" or nil
+		row.binding = stream and stream.binding or nil
 	end
 end
 

@@ -70,6 +70,7 @@ local meanings = {
 	arranged = "the handshake is arranged for it",
 	["kept on"] = "the features that it needs stay enabled",
 	judged = "each connection is judged by the result of its handshake",
+	["our certificate"] = "the certificates of our hosts are looked at, and the log warns of a breach",
 	stream = "each stream is checked",
 	server = "the server itself sees to it",
 }

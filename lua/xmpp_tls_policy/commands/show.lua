@@ -66,7 +66,8 @@ end
 local function authentication_of(row)
 	local how = row.mechanism
 	if row.role == "c2s" then
-		return row.authenticated and (how or "yes") or "no"
+		local bound = row.binding and ("%s, %s"):format(how, row.binding) or how
+		return row.authenticated and (bound or "yes") or "no"
 	elseif row.without_certificate then
 		return ("no (dialback only for %s)"):format(table.concat(row.without_certificate, ", "))
 	elseif not row.authenticated then

@@ -118,7 +118,8 @@ local function opened(service, wanted, now)
 			return
 		end
 		for _, item in ipairs(opened_by_exceptions.on_host(service.server, service.adopted, host, policy, now)) do
-			add(item.domain .. "\0" .. item.text, host, item)
+			item.roles = service.server.list(item.roles)
+			add(table.concat({ item.domain, item.text, table.concat(item.roles, " ") }, "\0"), host, item)
 		end
 		next_turn()
 	end)
@@ -185,7 +186,7 @@ local function overridden(service, wanted)
 	local next_turn = server.turns()
 	service.adopted:each(function (entry)
 		local is_wanted = not entry.policy.exception and (not wanted or wanted == entry.given.host)
-		for _, message in ipairs(is_wanted and overrides.of_context(entry) or {}) do
+		for _, message in ipairs(is_wanted and overrides.of_context(entry, server.preset()) or {}) do
 			local item = add(message, entry.given.host or "*", { message = message, roles = server.list {} })
 			push_new(item.roles, entry.given.role)
 			table.sort(item.roles)
@@ -262,24 +263,30 @@ local function print_sessions(out, found)
 	end
 end
 
-local function show(out, service, wanted)
-	local found, message = data(service, wanted)
-	if not found then
-		return nil, message
-	end
+-- All but warnings.
+local function print_found(out, found)
 	out:print("Version %s on %s", found.version, found.versions)
 	print_policies(out, found)
 	print_options(out, found)
 	status_contexts.print(out, found)
 	print_exceptions(out, found)
 	for _, row in ipairs(found.opened) do
-		out:wrapped("The exception for %s opens on %s: %s", row.domain, host_names(row.hosts), row.text)
+		out:wrapped("The exception for %s opens on %s (%s): %s", row.domain, host_names(row.hosts),
+			table.concat(row.roles, ", "), row.text)
 	end
 	print_sessions(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)
 	end
+end
+
+local function show(out, service, wanted)
+	local found, message = data(service, wanted)
+	if not found then
+		return nil, message
+	end
+	print_found(out, found)
 	for _, row in ipairs(found.warnings) do
 		out:print("Warning: %s: %s", host_names(row.hosts), row.message)
 	end
@@ -287,12 +294,13 @@ local function show(out, service, wanted)
 		counted(#found.overridden, "setting"), counted(#found.warnings, "warning"))
 end
 
---- See run.lua.
+--- See run.lua. print(out, found) prints the data, except warnings.
 return {
 	name = "status",
 	argument = "host",
 	help = "Show the version, the policy and the options of each host or of one, the TLS contexts as OpenSSL has them, "
 		.. "overridden settings, exceptions and warnings",
 	data = data,
+	print = print_found,
 	show = show,
 }

@@ -4,13 +4,19 @@ local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
+local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
 
 local status_contexts = {}
 
 ---- Rows ----------------------------------------------------------------------
 
--- Fields of settings (see policy/settings.lua).
-local function add_settings(row, server, settings)
+-- Fields of settings (see policy/settings.lua). `certificate`: the context's own, or nil.
+local function add_settings(row, server, settings, certificate)
+	local key = row.role ~= "s2sout" and (certificate and certificate:facts() or false)
+	if row.role == "s2sout" then
+		key = nil
+	end
+	row.versions = server.list(negotiable_versions.of(settings, key))
 	row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
 	row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
 	row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
@@ -22,10 +28,21 @@ local function add_settings(row, server, settings)
 	end
 end
 
+-- Returns the certificate.
 local function add_certificate(row, context, now)
 	local certificate = context and context:inspect().certificate
 	local ends = certificate and certificate:facts().not_after
 	row.certificate_ends, row.certificate_days_left = ends, ends and math.floor((ends - now) / date.DAY)
+	return certificate
+end
+
+-- Adds a port (nil: none) to those of a row.
+local function add_port(row, port)
+	for _, known in ipairs(row.ports) do
+		port = port ~= known and port or nil
+	end
+	row.ports[#row.ports + 1] = port
+	table.sort(row.ports)
 end
 
 -- Read back from OpenSSL. `entry`: see adopted_contexts.lua.
@@ -35,10 +52,12 @@ local function row_of(server, entry, context, now)
 		host = entry.given.host, role = entry.given.role, service = entry.service or "STARTTLS",
 		policy = entry.policy:name(), mode = entry.policy.mode, domain = entry.policy.exception and entry.given.domain,
 		failure = entry.failure, resumption = entry.session_name ~= nil,
+		ports = server.list(not entry.service and server.starttls_ports(entry.given.role) or {}),
 	}
-	add_certificate(row, context, now)
+	add_port(row, entry.port)
+	local certificate = add_certificate(row, context, now)
 	if settings and not entry.failure then
-		add_settings(row, server, settings)
+		add_settings(row, server, settings, certificate)
 	end
 	return row
 end
@@ -52,9 +71,9 @@ local function row_of_next(service, host, item, now)
 	end
 	local row = {
 		host = host, role = item.role, service = "STARTTLS", policy = policy:name(), mode = policy.mode,
-		resumption = false, serves = "new",
+		resumption = false, serves = "new", ports = server.list(server.starttls_ports(item.role)),
 	}
-	add_certificate(row, context, now)
+	local certificate = add_certificate(row, context, now)
 	local settings, message = context:settings(), nil
 	if settings and policy.mode ~= "report" then
 		settings, message = policy:settings_for(settings, server.operator_lists(host, item.role))
@@ -62,7 +81,7 @@ local function row_of_next(service, host, item, now)
 	context:close()
 	row.failure = message
 	if settings then
-		add_settings(row, server, settings)
+		add_settings(row, server, settings, certificate)
 	end
 	return row
 end
@@ -105,7 +124,9 @@ end
 
 --- A list of server.list, sorted. `wanted`: a host; nil: all. Equal rows appear once. Fields:
 --   host (nil: none in particular), role, service, policy, mode, domain (of an exception)
+--   ports         a list of numbers, sorted; empty for outgoing connections
 --   serves        "new": new handshakes get it; "old": only old streams hold it; nil: unknown
+--   versions      those that new handshakes can negotiate with the certificate's key, the oldest first
 --   failure       or lowest, highest, suites (number), suite_names, groups, dh_bits
 --   resumption, certificate_ends (UTC seconds), certificate_days_left
 function status_contexts.rows(service, wanted, now)
@@ -130,9 +151,10 @@ function status_contexts.rows(service, wanted, now)
 		-- The format of Lua 5.1 cuts a text at a zero byte.
 		local key = table.concat({ sort_key(row), row.policy, row.failure or "", row.certificate_ends or "" }, "\0")
 		if not seen[key] then
-			seen[key] = true
+			seen[key] = row
 			rows[#rows + 1] = row
 		end
+		add_port(seen[key], entry.port)
 	end)
 	add_next(service, rows, used, known, now)
 	table.sort(rows, function (a, b)
@@ -192,15 +214,16 @@ function status_contexts.print(out, found)
 	local rows = {}
 	for index, row in ipairs(found.contexts) do
 		rows[index] = {
-			row.host or "any", row.role, row.service .. (row.serves == "old" and ", old streams" or ""), policy_of(row),
+			row.host or "any", row.role, row.service .. (row.serves == "old" and ", old streams" or ""),
+			table.concat(row.ports, " "), policy_of(row),
 			row.lowest or "", row.highest or "", row.suites and ("%d"):format(row.suites) or "",
 			row.groups and table.concat(row.groups, " ") or "", row.dh_bits and ("%d"):format(row.dh_bits) or "",
 			row.resumption and "yes" or "no", certificate_of(row),
 		}
 	end
 	if rows[1] then
-		out:table({ "Host", "Role", "Service", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
-			"Resumption", "Certificate until" }, rows, 5)
+		out:table({ "Host", "Role", "Service", "Ports", "Policy", "Lowest", "Highest", "Suites", "Groups", "DH",
+			"Resumption", "Certificate until" }, rows, 6)
 	end
 	print_suites(out, found.contexts)
 	for _, row in ipairs(found.contexts) do
@@ -208,7 +231,7 @@ function status_contexts.print(out, found)
 			out:print("No TLS: %s, %s (%s): %s", row.host or "any host", row.role, row.service, row.failure)
 		end
 	end
-	if found.unused[1] then
+	if found.unused and found.unused[1] then
 		out:print("No STARTTLS context yet, the server makes it at the first connection: %s", host_names(found.unused))
 	end
 end

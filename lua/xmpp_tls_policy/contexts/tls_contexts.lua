@@ -2,6 +2,7 @@
 -- streams are given for STARTTLS. A context that cannot be brought under its policy has no TLS.
 local configuration_log = require "xmpp_tls_policy.configuration_log"
 local domain_name = require "xmpp_tls_policy.core".domain_name
+local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
 
 local tls_contexts = {}
 
@@ -69,6 +70,15 @@ local function place_of(entry)
 	return ("%s (%s%s)"):format(place, service, entry.port and (", port %d"):format(entry.port) or "")
 end
 
+--- The versions that a context (its entry, see adopted_contexts.lua) allows, and that the key of its certificate does
+-- not fit: a sentence, and whether no version is left. nil if there are none.
+function tls_contexts.lost_by_key(entry)
+	if entry.failure or entry.policy.mode == "report" or not entry.certificate or entry.given.role == "s2sout" then
+		return nil
+	end
+	return negotiable_versions.lost(entry.settings, entry.certificate:facts())
+end
+
 -- Logs the changes to a context.
 local function log(self, entry)
 	if not entry.new then
@@ -98,6 +108,10 @@ local function log(self, entry)
 	for _, loss in ipairs(entry.losses) do
 		say("warn", "%s", loss)
 	end
+	local lost, all_lost = tls_contexts.lost_by_key(entry)
+	if lost then
+		say(all_lost and "error" or "warn", "%s", lost)
+	end
 	for _, lack in ipairs(entry.policy:unsupported(entry.settings)) do
 		say("info", "by the server's own configuration: %s", entry.policy:sentence(lack))
 	end
@@ -105,7 +119,7 @@ local function log(self, entry)
 		say("error", "no session is resumed: %s", entry.resumption_failure)
 	end
 	if entry.dropped.dh_bits then
-		say("warn", "the DH parameters of %d bits were replaced by stronger ones", entry.dropped.dh_bits)
+		say("warn", "the DH parameters of %d bits in ssl were replaced by stronger ones", entry.dropped.dh_bits)
 	end
 end
 
@@ -174,8 +188,9 @@ local function enforce_all(self)
 	self:search_direct_tls()
 end
 
--- Other modules may still make contexts in the event that is being handled.
-local function search_again(self)
+--- Brings all contexts under their policies when the event that is being handled is over, in which other modules may
+-- still make some.
+function methods:search_later()
 	if not self._search_is_due then
 		self._search_is_due = true
 		self._server.later(0, "the search for contexts", function ()
@@ -207,7 +222,7 @@ function methods:search(host)
 	else
 		enforce_all(self)
 	end
-	search_again(self)
+	self:search_later()
 end
 
 --- To be called when the server's configuration was loaded: the operator's lists may be others, and each
@@ -243,6 +258,12 @@ local function set_apart(self, stream, exception)
 	self._apart[context] = exception.domain
 	self._server.set_starttls_context(stream.session, context)
 	return context
+end
+
+--- Brings a context that streams of a host get for STARTTLS in a role under the host's policy. Returns its
+-- entry (see adopted_contexts.lua).
+function methods:adopt(host, role, context)
+	return enforce(self, context, demand_of(self, host, role))
 end
 
 --- Brings the context that the server gave a stream for STARTTLS under the policy for its host and

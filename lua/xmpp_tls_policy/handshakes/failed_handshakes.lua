@@ -136,9 +136,11 @@ function methods:collect(log, tell)
 			tell(entry)
 		end
 	end
-	self._metrics:lost_handshakes(lost)
-	self._latest:count_lost(lost)
-	self._lines:suppress(lost)
+	if lost > 0 then
+		self._metrics:lost_handshakes(lost)
+		self._latest:count_lost(lost)
+		self._lines:suppress(lost)
+	end
 	local suppressed = self._lines:turn()
 	if suppressed then
 		log("info", "%d more TLS handshakes failed that are not logged one by one", suppressed)

@@ -70,6 +70,24 @@ local signatures_with_sha2 = {
 
 local offers_starttls = probes.seen("starttls.offered", "STARTTLS is not offered", "STARTTLS is offered")
 
+-- A kind of suites: refused as a server, not offered as a client. `patterns`: of their names.
+local function suites_refused(observation, noun, patterns)
+	return probes.in_both_roles(probes.refused(observation, noun), probes.not_offered("suites", noun, patterns))
+end
+
+local null_refused = suites_refused("suites.null", "NULL encryption", { "_NULL_", "^TLS_SHA" })
+local rc4_refused = suites_refused("suites.rc4", "RC4", { "_RC4_" })
+local export_refused = suites_refused("suites.export", "export-grade encryption",
+	{ "_EXPORT_", "_DES40_", "_WITH_DES_CBC_" })
+local under_112_refused = suites_refused("suites.under_112_bits", "encryption under 112 bits",
+	{ "_DES_CBC_", "_DES40_", "_EXPORT_", "_NULL_", "^TLS_SHA" })
+local under_128_refused = suites_refused("suites.under_128_bits", "encryption under 128 bits",
+	{ "_3DES_", "_DES_CBC_", "_DES40_", "_EXPORT_", "_NULL_", "^TLS_SHA" })
+local cbc_refused = suites_refused("suites.cbc", "CBC", { "_CBC_" })
+local rsa_key_transport_refused = suites_refused("suites.rsa_key_transport", "RSA key transport", { "^TLS_RSA_" })
+local static_dh_refused = suites_refused("suites.static_dh", "static (EC)DH",
+	{ "^TLS_DH_[RD]S[AS]_", "^TLS_ECDH_[RE]" })
+
 local for_administrators = probes.inside "only an administrator of the server sees it"
 
 -- Seconds. rfc8446.4.6.1.lifetime-seven-days
@@ -190,14 +208,14 @@ local table_of_clauses = {
 		settings = { enforced = { suite = rules.encrypts } },
 		judge = rules.suite_judge(rules.encrypts, rules.with_encryption,
 			"a cipher that encrypts is needed"),
-		probe = probes.refused("suites.null", "NULL encryption"),
+		probe = null_refused,
 	},
 	{
 		id = "cipher.rc4",
 		statement = "RC4",
 		settings = { enforced = { suite = rules.is_no_rc4 } },
 		judge = rules.suite_judge(rules.is_no_rc4, rules.with_encryption, "any but RC4 is needed"),
-		probe = probes.refused("suites.rc4", "RC4"),
+		probe = rc4_refused,
 	},
 	{
 		-- Export-grade key exchange has at most 512 bits, which Logjam broke. Old software
@@ -209,14 +227,14 @@ local table_of_clauses = {
 			rules.suite_judge(rules.is_no_export, rules.with_strength, "none of export grade may be used"),
 			rules.dh_judge(1024)
 		),
-		probe = probes.all(probes.refused("suites.export", "export-grade encryption"), probes.dhe_bits(1024)),
+		probe = probes.all(export_refused, probes.dhe_bits(1024)),
 	},
 	{
 		id = "cipher.bits112",
 		statement = "anything under 112 bits of security",
 		settings = { enforced = { suite = rules.has_bits(112) } },
 		judge = rules.suite_judge(rules.has_bits(112), rules.with_strength, "at least 112 are needed"),
-		probe = probes.refused("suites.under_112_bits", "encryption under 112 bits"),
+		probe = under_112_refused,
 	},
 	{
 		id = "cipher.bits128",
@@ -226,7 +244,7 @@ local table_of_clauses = {
 			rules.suite_judge(rules.has_bits(128), rules.with_strength, "at least 128 are needed"),
 			rules.curve_judge(rules.CURVE_OF_128_BITS, 256)
 		),
-		probe = probes.all(probes.refused("suites.under_128_bits", "encryption under 128 bits"),
+		probe = probes.all(under_128_refused,
 			probes.curves_of(rules.CURVE_OF_128_BITS, 256)),
 	},
 	{
@@ -248,8 +266,8 @@ local table_of_clauses = {
 		probe = probes.strictly(
 			probes.all(probes.suite_supported("suites.aead", "with authenticated encryption"),
 				probes.preferred(rules.is_aead, { rules.is_forward_secret }, "with authenticated encryption")),
-			probes.refused("suites.cbc", "CBC"), probes.refused("suites.rc4", "RC4"),
-			probes.refused("suites.null", "NULL encryption")),
+			cbc_refused, rc4_refused,
+			null_refused),
 	},
 	{
 		id = "cipher.cbc",
@@ -260,7 +278,7 @@ local table_of_clauses = {
 		},
 		judge = rules.suite_judge(rules.is_no_cbc, rules.with_encryption,
 			"authenticated encryption, such as AES-GCM, is needed"),
-		probe = probes.refused("suites.cbc", "CBC"),
+		probe = cbc_refused,
 	},
 	{
 		id = "cipher.fs",
@@ -275,8 +293,8 @@ local table_of_clauses = {
 		probe = probes.strictly(
 			probes.all(probes.suite_supported("suites.forward_secret", "with forward secrecy"),
 				probes.preferred(rules.is_forward_secret, {}, "with forward secrecy")),
-			probes.refused("suites.rsa_key_transport", "RSA key transport"),
-			probes.refused("suites.static_dh", "static (EC)DH")),
+			rsa_key_transport_refused,
+			static_dh_refused),
 	},
 	{
 		id = "cipher.recommended",
@@ -336,7 +354,7 @@ local table_of_clauses = {
 		settings = { enforced = { suite = rules.is_no_static_rsa } },
 		judge = rules.suite_judge(rules.is_no_static_rsa, rules.with_key_exchange,
 			"an ephemeral one is needed"),
-		probe = probes.refused("suites.rsa_key_transport", "RSA key transport"),
+		probe = rsa_key_transport_refused,
 	},
 	{
 		-- No settings: no OpenSSL from 3.0 on has such suites.
@@ -345,7 +363,7 @@ local table_of_clauses = {
 		judge = rules.suite_judge(function(facts)
 			return facts.key_exchange ~= "DH" and facts.key_exchange ~= "ECDH"
 		end, rules.with_key_exchange, "an ephemeral one is needed"),
-		probe = probes.refused("suites.static_dh", "static (EC)DH"),
+		probe = static_dh_refused,
 	},
 	{
 		-- No settings, as above. RFC 10015 forbids static DH, and only discourages static ECDH.
@@ -381,7 +399,7 @@ local table_of_clauses = {
 		judge = rules.suite_judge(function(facts)
 			return rules.is_no_dhe(facts) or not rules.is_before_tls13(facts)
 		end, rules.with_key_exchange, "ECDHE is needed"),
-		probe = probes.refused("suites.dhe", "DHE in TLS 1.2"),
+		probe = suites_refused("suites.dhe", "DHE in TLS 1.2", { "^TLS_DHE_" }),
 	},
 	{
 		id = "key.curve224",
@@ -460,8 +478,10 @@ local table_of_clauses = {
 		statement = "sign with SHA-1 or MD5",
 		settings = { enforced = { security_level = 2 } },
 		judge = rules.judge_signature,
-		probe = probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
-			"no certificate is signed with SHA-1 or MD5"),
+		probe = probes.all(
+			probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
+				"no certificate is signed with SHA-1 or MD5"),
+			probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
 	},
 	{
 		id = "cert.identity",
@@ -476,7 +496,9 @@ local table_of_clauses = {
 		statement = "server to server: encrypted but unauthenticated, with dialback, where the operator allows "
 			.. "it; always shown as unauthenticated",
 		held_by = "stream",
-		probe = probes.inside "it depends on the peer",
+		probe = probes.allowed("client.accepts_self_signed",
+			"with a certificate that is not trusted, the server does not go on",
+			"with a certificate that is not trusted, the server goes on with dialback"),
 	},
 	{
 		id = "sni.harmless",
@@ -565,7 +587,8 @@ local table_of_clauses = {
 				return ("TLS compression is on (%s); it has to be off"):format(tostring(facts.compression))
 			end
 		end,
-		probe = probes.refused("compression", "TLS compression"),
+		probe = probes.in_both_roles(probes.refused("compression", "TLS compression"),
+			probes.not_offered("compressions", "TLS compression", { "^[^n]", "^n[^u]" })),
 	},
 	{
 		id = "admin.status",

@@ -25,10 +25,12 @@ local function missing(list, kept)
 end
 
 -- The parts of the operator's configuration that have no effect on a context: a list of
--- sentences. `entry`: of the context (see contexts/adopted_contexts.lua). A default of the
--- server is not the operator's configuration.
-function overrides.of_context(entry)
+-- sentences. `entry`: of the context (see contexts/adopted_contexts.lua); `preset`: the option with which
+-- the operator chose the server's own lists, as text (nil: none). A default of the server is not the
+-- operator's configuration.
+function overrides.of_context(entry, preset)
 	local before, settings, sentences = entry.before, entry.settings, {}
+	local operator = entry.given.operator or {}
 	local function add(format, ...)
 		sentences[#sentences + 1] = format:format(...)
 	end
@@ -40,13 +42,15 @@ function overrides.of_context(entry)
 	end
 	local theirs, ours = before.minimum_version, settings.minimum_version
 	if theirs and ours and rank[theirs] and rank[theirs] < rank[ours] then
-		add("ssl allows %s; the lowest version in force is %s", version_names[theirs], version_names[ours])
+		add("%s allows %s; the lowest version in force is %s", not operator.protocol and preset or "ssl",
+			version_names[theirs], version_names[ours])
 	end
 	for _, list in ipairs(lists) do
 		local field, noun = list[1], list[2]
-		local gone = entry.given.operator and entry.given.operator[field] and missing(before[field], settings[field]) or {}
+		local source = operator[field] and "ssl" or preset
+		local gone = source and missing(before[field], settings[field]) or {}
 		if gone[1] then
-			add("of the %s in ssl, %d are not allowed: %s", noun, #gone, text.short_list(gone))
+			add("of the %s in %s, %d are not allowed: %s", noun, source, #gone, text.short_list(gone))
 		end
 	end
 	if before.security_level and settings.security_level and before.security_level < settings.security_level then

@@ -20,6 +20,7 @@ function policies.new(given)
 		_read = kept and kept._read or {}, -- see policy_of_host
 		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
 		_warned = {}, -- messages about exceptions that were logged since the options were read
+		_errors = {}, -- host -> list of the errors in its own options, see errors
 		number = kept and kept.number or 0, -- changes whenever the policy for some host becomes another one
 	}, metatable)
 end
@@ -86,12 +87,14 @@ local function put_in_force(self, host, policy)
 	self._policies[host] = policy
 end
 
--- Logs each error, and the value that is in force instead of it.
-local function log_errors(self, host, errors, policy, stays)
-	for _, problem in ipairs(errors) do
+-- Keeps and logs each error, and the value that is in force instead of it.
+local function note_errors(self, host, errors, policy, stays)
+	self._errors[host] = {}
+	for index, problem in ipairs(errors) do
 		local instead = options.in_force_instead(problem, policy, stays)
-		self._server.log("*", "error", "%s: %s%s", host == "*" and "configuration" or host, problem.message,
-			instead and "; in force: " .. instead or "")
+		local message = problem.message .. (instead and "; in force: " .. instead or "")
+		self._errors[host][index] = { option = problem.option, message = message }
+		self._server.log("*", "error", "%s: %s", host == "*" and "configuration" or host, message)
 	end
 end
 
@@ -101,7 +104,7 @@ end
 local function put_repaired(self, host, repaired, errors, wrong_elsewhere)
 	local before = self._policies[host]
 	local policy = before or policy_of(self, repaired)
-	log_errors(self, host, errors, policy, before ~= nil)
+	note_errors(self, host, errors, policy, before ~= nil)
 	if errors[1] or wrong_elsewhere then
 		self._server.log("*", "error", "%s: because of the errors above, the policy is %s", named(host),
 			described(policy))
@@ -151,10 +154,10 @@ function methods:load_host(host)
 	load_own(self, host, global, own)
 end
 
--- Warns of options of the server whose names are nearly that of ours. An option that is named after a
--- module belongs to that module.
-local function warn_of_misspelt_names(self)
-	local server, is_near = self._server, {}
+--- Options of the server whose names are nearly that of ours: a list of { host ("*": at the top), option,
+-- message }. An option that is named after a module belongs to that module.
+function methods:misspelt_names()
+	local server, is_near, list = self._server, {}, {}
 	local places = server.hosts()
 	table.insert(places, 1, "*")
 	for _, host in ipairs(places) do
@@ -163,22 +166,29 @@ local function warn_of_misspelt_names(self)
 				is_near[name] = name ~= options.name and text.nearest(name, { options.name }) ~= nil
 			end
 			if is_near[name] and not server.wants_module(host, name) then
-				server.log("*", "warn", "%s: %s is no option and has no effect; did you mean %s?",
-					host == "*" and "configuration" or host, text.quote(name), text.quote(options.name))
+				list[#list + 1] = { host = host, option = name, message = ("%s is no option and has no effect; did you mean %s?")
+					:format(text.quote(name), text.quote(options.name)) }
 			end
 		end
+	end
+	return list
+end
+
+--- Logs them. To be called when the server has made its hosts.
+function methods:warn_of_misspelt_names()
+	for _, found in ipairs(self:misspelt_names()) do
+		self._server.log("*", "warn", "%s: %s", found.host == "*" and "configuration" or found.host, found.message)
 	end
 end
 
 --- Reads all options, and makes the policies active: the one for all, and those of the hosts
 -- that have one already.
 function methods:load()
-	self._warned = {}
+	self._warned, self._errors = {}, {}
 	load_all(self)
 	for _, host in ipairs(self:hosts()) do
 		self:load_host(host)
 	end
-	warn_of_misspelt_names(self)
 	self:warn_of_exceptions()
 end
 
@@ -215,6 +225,12 @@ end
 
 ---- Questions -----------------------------------------------------------------
 
+--- The errors that were found in the options when they were read last, those for all ("*") and those of a host's
+-- own: a list of { option, message (with the value that is in force instead) }, empty if there were none.
+function methods:errors(host)
+	return self._errors[host] or {}
+end
+
 --- Whether an exception of some policy has ended after a time, and by another (UTC seconds).
 function methods:has_ended_exception(since, now)
 	for _, policy in pairs(self._policies) do
@@ -241,7 +257,10 @@ end
 -- which may have an exception (nil: a client).
 function methods:policy_for(host, domain)
 	local policy = host and self._policies[host] or self._policies["*"]
-	return domain and policy:for_peer(domain, os.time()) or policy
+	if not domain or next(policy.exceptions) == nil then
+		return policy
+	end
+	return policy:for_peer(domain, os.time())
 end
 
 --- Hosts that have a policy, sorted.

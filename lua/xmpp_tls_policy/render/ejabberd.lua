@@ -9,6 +9,21 @@ local function is_openssls_own(given)
 	return table.concat(given.ciphersuites, ":") == SUITES_OF_OPENSSL
 end
 
+local GROUPS_OF_OPENSSL = { "x25519", "secp256r1", "x448", "secp521r1", "secp384r1" }
+
+local function permits_openssls_groups(given)
+	local is_permitted = {}
+	for _, name in ipairs(given.settings.groups) do
+		is_permitted[name] = true
+	end
+	for _, name in ipairs(GROUPS_OF_OPENSSL) do
+		if not is_permitted[name] then
+			return false
+		end
+	end
+	return true
+end
+
 -- The options that switch off the versions that are too old, as YAML. SSL 2.0 has none left.
 local function older_versions(given)
 	local items = {}
@@ -27,7 +42,7 @@ local function write_kind(page, given, kind)
 	page:add({ "no_compression" }, kind .. "_tls_compression: false")
 	page:add(given.met_by_suites, ("%s_ciphers: %q"):format(kind, given.cipher_string))
 	if given.dhparam and given.uses_dhe then
-		page:add({ "dhe" }, ("%s_dhfile: %q"):format(kind, given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("%s_dhfile: %q"):format(kind, given.dhparam))
 	end
 end
 
@@ -54,7 +69,9 @@ return {
 		ciphersuite_order = function (given)
 			return is_openssls_own(given) and "so is their order" or nil
 		end,
-		groups = "ejabberd offers OpenSSL's own groups, of which none is too short",
+		groups = function (given)
+			return permits_openssls_groups(given) and "ejabberd offers OpenSSL's own groups, of which none is too short" or nil
+		end,
 		check_certificates = "ejabberd checks the certificates of servers; others have to pass dialback",
 		dhe = function (given)
 			return not given.uses_dhe and "no suite needs any" or nil
@@ -64,6 +81,10 @@ return {
 		session_lifetime = "OpenSSL keeps a session for 5 minutes",
 	},
 	cannot = {
+		groups = function (given)
+			return not permits_openssls_groups(given) and "ejabberd has no option for the groups; it offers OpenSSL's own"
+				or nil
+		end,
 		ciphersuites = function (given)
 			return not is_openssls_own(given) and "ejabberd has no option for the suites of TLS 1.3" or nil
 		end,

@@ -24,9 +24,9 @@ local function write_dhe(page, given)
 	if not given.uses_dhe then
 		return
 	elseif given.dhparam then
-		page:add({ "dhe" }, ("\tssl-dh-param-file %s"):format(given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("\tssl-dh-param-file %s"):format(given.dhparam))
 	else
-		page:add({ "dhe" }, ("\ttune.ssl.default-dh-param %d"):format(math.max(OWN_DH_BITS, given.dh_bits)))
+		page:add({ "dhe", "dh_bits" }, ("\ttune.ssl.default-dh-param %d"):format(math.max(OWN_DH_BITS, given.dh_bits)))
 	end
 end
 

@@ -107,6 +107,9 @@ local function held_clauses(policy, target, given, met)
 		local made, held = demands.of_clause(policy, entry), { id = entry.id }
 		if next(made) then
 			held.state, held.reason = of_demands(target, given, met, made)
+			if held.state == "line" and not entry.enforced and (clauses[entry.id].settings or {}).enforced then
+				held.state = "arranged"
+			end
 		else
 			held.state, held.reason = without_demands(policy, entry, clauses[entry.id])
 		end
@@ -151,7 +154,8 @@ end
 
 local headings = {
 	{ "itself", "Held without a line:" }, { "part", "Held in part, and not wholly, because:" },
-	{ "no", "Not held by this configuration, because:" }, { "not enforced", "Not enforced at this level:" },
+	{ "no", "Not held by this configuration, because:" },
+	{ "arranged", "Preferred, but not enforced at this level:" }, { "not enforced", "Not enforced at this level:" },
 	{ "nothing", "Allowed by the document, without a demand:" },
 }
 
@@ -179,7 +183,8 @@ end
 --- The configuration of a policy for a target, by name. `options`: as render.defaults, each optional, and
 -- dhparam, the path of a file of DH parameters. Returns { text, clauses = list of { id, state, reason } },
 -- in the policy's order; state: "line" (lines hold it), "itself" (the program holds it without one),
--- "part", "no", "not enforced" (at this level), "nothing" (the document only allows it).
+-- "part", "no", "arranged" (lines prefer it, and the level does not enforce it), "not enforced" (at this level),
+-- "nothing" (the document only allows it).
 function render.of(policy, name, options)
 	local all = {}
 	for _, values in ipairs { render.defaults, options or {} } do

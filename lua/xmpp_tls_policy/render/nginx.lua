@@ -29,7 +29,7 @@ local function write(page, given)
 	page:add({ "server_preference" }, "\tssl_prefer_server_ciphers on;")
 	page:add({ "client_preference" }, "\tssl_prefer_server_ciphers off;")
 	if given.dhparam and given.uses_dhe then
-		page:add({ "dhe" }, ("\tssl_dhparam %s;"):format(given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("\tssl_dhparam %s;"):format(given.dhparam))
 	end
 	page:add({ "no_stateless_tickets" }, "\tssl_session_tickets off;")
 	page:add({ "session_ids" }, "\tssl_session_cache shared:xmpp:4m;")

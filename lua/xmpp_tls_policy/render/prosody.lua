@@ -24,7 +24,7 @@ local function write(page, given)
 	page:add({ "ciphersuites", "ciphersuite_order" }, ("\tciphersuites = %s,"):format(quoted(given.ciphersuites)))
 	page:add({ "groups" }, ("\tcurveslist = %s,"):format(quoted(given.groups)))
 	if given.dhparam and given.uses_dhe then
-		page:add({ "dhe" }, ("\tdhparam = %q,"):format(given.dhparam))
+		page:add({ "dhe", "dh_bits" }, ("\tdhparam = %q,"):format(given.dhparam))
 	end
 	page:always("\toptions = {")
 	page:add({ "server_preference" }, "\t\tcipher_server_preference = true,")

@@ -62,9 +62,11 @@ contract.functions = {
 	starttls_context = "(session) -> the context for STARTTLS, or nil",
 	set_starttls_context = "(session, context)",
 	direct_tls_contexts = "() -> list of { context, role, service, port, option, names = { [host] = context } }",
+	starttls_ports = "(role) -> sorted list of the ports on which the server offers STARTTLS; empty for s2sout",
 	tolerate_any_name = "(has_certificate): serves unknown server names with the context without a name",
 	refuse_unknown_names = "(): undoes it",
-	operator_lists = "(host, role, option) -> { ciphers, ciphersuites, groups }: true for each that the operator wrote",
+	operator_lists = "(host, role, option) -> { ciphers, ciphersuites, groups, protocol }: true for each that the "
+		.. "operator wrote",
 
 	-- Hosts, options, people
 	hosts = "() -> sorted list of our hosts and components",
@@ -75,7 +77,9 @@ contract.functions = {
 	lacks_starttls = "(host) -> why it cannot offer STARTTLS, with the remedy, or nil",
 	is_anonymous = "(host) -> whether each login makes a new account",
 	wants_module = "(host, name) -> whether the configuration enables a module there",
+	disables_module = "(host, name) -> whether the configuration names a module as one that the host does not get",
 	option = "(host, name) -> value of an option of the server, or nil",
+	preset = "() -> the option with which the operator chose the server's own lists and versions, as text, or nil",
 	option_names = "(host) -> sorted list of the names of options that the configuration has for a host itself",
 	policy_option = "(host) -> value of our option for a host, exceptions' domains prepared as the server prepares them; "
 		.. "the very value of \"*\" where the host has none of its own",

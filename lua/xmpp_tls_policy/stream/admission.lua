@@ -45,7 +45,9 @@ end
 function methods:stream(session)
 	local server = self._server
 	local stream = server.stream(session)
-	if not stream then
+	if stream and stream.server == server then
+		return stream
+	elseif not stream then
 		stream = new_stream(server, session, self._contexts)
 		server.set_stream(session, stream)
 	end
@@ -190,17 +192,22 @@ end
 
 ---- Events ---------------------------------------------------------------------
 
+-- Whether a session has no handshake by now that could be judged. `stream`: its Stream, or nil.
+local function is_before_tls(server, session, stream)
+	return not server.is_secure(session) and not (stream and stream.facts) and not server.is_destroyed(session)
+end
+
 --- Features are about to be offered on a stream, or were received. Returns true if the stream was
 -- ended.
 function methods:opened(session)
-	if not self._server.speaks_xmpp_itself(session) then
+	local server = self._server
+	if is_before_tls(server, session, server.stream(session)) then
+		return false
+	elseif not server.speaks_xmpp_itself(session) then
 		-- The TLS is that of HTTP, and not ours to judge.
 		return false
 	end
 	local stream = self:stream(session)
-	if stream:is_before_tls() then
-		return false
-	end
 	local host, domain = stream:host(), stream:peer()
 	local policy = policy_for(self, stream.role, host, domain)
 	return policy ~= nil and judge(self, "opened", stream, { host = host, domain = domain, policy = policy })
@@ -356,7 +363,7 @@ local function judge_header(self, stream, own)
 		and (stream.certificate_checked_on ~= connection or stream.certificate_policy ~= own) then
 		stream.certificate_checked_on, stream.certificate_policy = connection, own
 		moment = "certificate_checked"
-	elseif stream:is_before_tls() or self._checks:is_client_judged(stream, stream:host(), own) then
+	elseif is_before_tls(server, session, stream) then
 		return false
 	end
 	return judge(self, moment, stream, { host = stream:host(), domain = stream:peer(), policy = own })
@@ -386,7 +393,8 @@ local function before_authentication(self, session, element)
 	local server, stream = self._server, self:stream(session)
 	local role = stream.role
 	local leads = not server.awaits_tls(session) and not server.is_secure(session) and starttls.leads_to_tls(role, element)
-	if leads and role == "c2s" and not element.attr.to and stream:is_before_tls() then
+	if leads and not element.attr.to and is_before_tls(server, session, stream)
+		and (role == "c2s" or not server.connection(session)) then
 		return true
 	end
 	local host = stream:host()

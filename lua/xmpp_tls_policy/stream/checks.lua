@@ -18,7 +18,7 @@ local metatable = { __index = methods }
 function stream_checks.new(options)
 	return setmetatable({
 		_server = options.server, _certificates = options.certificates, _on_unobserved = options.on_unobserved,
-		_verdicts = setmetatable({}, { __mode = "k" }), -- policy -> facts -> verdict on a client
+		_verdicts = {}, -- role -> policy -> facts -> verdict
 		_marks = setmetatable({}, { __mode = "k" }), -- policy -> host -> see mark_of
 	}, metatable)
 end
@@ -56,11 +56,11 @@ local function note_unobserved(self, code)
 end
 
 function checks.was_observed(self, stream)
-	if not stream:is_encrypted() then
+	if not self._server.is_secure(stream.session) then
 		return nil
 	end
 	local facts, message, code = stream:read_facts()
-	if not facts then
+	if not facts and stream:is_encrypted() then
 		note_unobserved(self, code)
 		return { condition = "internal-server-error", text = message or "nothing is known of the connection's TLS" }
 	end
@@ -93,21 +93,28 @@ local function note_exception(self, stream, policy)
 	end
 end
 
--- The verdict on a stream for a pair. Clients' streams without a certificate are judged by facts that
--- they share, so they share the verdict.
+-- The table of a key in a table of tables, made if need be. Weak: whose keys are policies or facts.
+local function weak_table(of, key)
+	local found = of[key]
+	if not found then
+		found = setmetatable({}, { __mode = "k" })
+		of[key] = found
+	end
+	return found
+end
+
+-- The verdict on a stream for a pair. Streams without a certificate are judged by facts that they
+-- share, so they share the verdict; but for a server that another module vouches for.
 local function verdict_of(self, stream, policy, described)
-	if described or stream.facts.certificate then
-		return policy:judge(stream.facts, described)
+	local facts = stream.facts
+	if facts.certificate or described and described.authenticated then
+		return policy:judge(facts, described)
 	end
-	local verdicts_of_policy = self._verdicts[policy]
-	if not verdicts_of_policy then
-		verdicts_of_policy = setmetatable({}, { __mode = "k" })
-		self._verdicts[policy] = verdicts_of_policy
-	end
-	local verdict = verdicts_of_policy[stream.facts]
+	local verdicts_of_policy = weak_table(weak_table(self._verdicts, stream.role), policy)
+	local verdict = verdicts_of_policy[facts]
 	if not verdict then
-		verdict = policy:judge(stream.facts)
-		verdicts_of_policy[stream.facts] = verdict
+		verdict = policy:judge(facts, described)
+		verdicts_of_policy[facts] = verdict
 	end
 	return verdict
 end
@@ -263,20 +270,42 @@ local moments = {
 	reloaded = pair_of_a_server,
 }
 
---- Whether a client's stream was judged for a host under a policy, on the connection that it has, and
--- has not ended: it passes all checks again then.
-function methods:is_client_judged(stream, host, policy)
-	local server, session = self._server, stream.session
-	return stream.role == "c2s" and stream.judged ~= nil and stream.judged == mark_of(self, policy, host)
-		and stream.connection == server.connection(session) and not server.is_destroyed(session)
+-- The checks in which other modules may end a stream.
+local may_end = {
+	[checks.keeps_the_clauses] = true, [checks.has_the_known_certificate] = true, [checks.asks_the_known_server] = true,
+}
+
+-- The same without the checks of the handshake, for a pair that passed them: moment -> list.
+local moments_after = {}
+
+for moment, list in pairs(moments) do
+	local others = {}
+	for _, check in ipairs(list) do
+		local is_of_handshake = check == handshake[1] or check == handshake[2] or check == handshake[3]
+		others[#others + 1] = not is_of_handshake and check or nil
+	end
+	moments_after[moment] = others
+end
+
+-- Whether a pair was judged on the connection that the stream has: the checks of the handshake pass again.
+local function was_judged(self, stream, pair)
+	local connection = stream.judged and stream.connection
+	return connection and connection == self._server.connection(stream.session) and is_judged(self, stream, pair)
 end
 
 --- The refusal of a pair at a moment, or nil. Another module may end the stream meanwhile, or its
 -- peer: the caller has to look.
 function methods:refusal_at(moment, stream, pair)
-	for _, check in ipairs(moments[moment]) do
+	local of_moment, is_destroyed = moments[moment], self._server.is_destroyed
+	if is_destroyed(stream.session) then
+		return nil
+	elseif was_judged(self, stream, pair) then
+		of_moment = moments_after[moment]
+	end
+	for index = 1, #of_moment do
+		local check = of_moment[index]
 		local refusal = check(self, stream, pair)
-		if refusal or self._server.is_destroyed(stream.session) then
+		if refusal or may_end[check] and is_destroyed(stream.session) then
 			return refusal
 		end
 	end
@@ -289,7 +318,7 @@ end
 
 --- Judges a pair in report mode, and publishes the verdict.
 function methods:judge_for_report(stream, pair)
-	if not stream:is_encrypted() then
+	if was_judged(self, stream, pair) or not stream:is_encrypted() then
 		return
 	end
 	local facts, _, code = stream:read_facts()

@@ -6,7 +6,6 @@ local shared_facts = require "xmpp_tls_policy.stream.shared_facts"
 local stream = {}
 
 local methods = {}
-local metatable = { __index = methods }
 
 -- Adapter -> role -> metatable of its streams. Weak in both, as a reload makes another adapter.
 local classes = setmetatable({}, { __mode = "kv" })
@@ -20,7 +19,10 @@ local function class_of(server, role, contexts)
 	local name = role or "none"
 	if not of_server[name] then
 		local common = { server = server, role = role, contexts = contexts, _class = of_server }
-		of_server[name] = { __index = setmetatable(common, metatable) }
+		for method, action in pairs(methods) do
+			common[method] = action
+		end
+		of_server[name] = { __index = common }
 	end
 	return of_server[name]
 end
@@ -40,6 +42,7 @@ local MOST_PAIRS = 1000
 --   exception         the exception under which the stream was accepted, or nil
 --   objection         the sentence by which another module objected, or nil
 --   mechanism         of SASL, or "dialback", by which it was authenticated first
+--   binding           the type of channel binding of the client's login, or nil
 --   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
 --   rejected_domain   the domain for which the server was told that the certificate does not count
 --   went_on           true once the server's own check of the certificate let the stream go on
@@ -86,12 +89,6 @@ function methods:is_encrypted()
 		return false
 	end
 	return not self.tls_agreed or server.connection(session) ~= nil
-end
-
---- Whether no handshake is to be judged on the stream by now.
-function methods:is_before_tls()
-	local server, session = self.server, self.session
-	return not self.facts and not server.is_secure(session) and not server.is_destroyed(session)
 end
 
 -- Forgets the data of a connection.

@@ -124,6 +124,27 @@ describe("certificates.examine", function ()
 		assert.is_nil(certificates.authorities "/nonexistent")
 	end)
 
+	it("trusts only the authorities of a file that is given", function ()
+		local file = assert(io.open "/etc/ssl/certs/ca-certificates.crt")
+		local chain = chain_of(file:read "*a")
+		file:close()
+		local facts = chain[1]:facts()
+		for _, case in ipairs { { trust, true }, { assert(certificates.authorities()), false } } do
+			local observed = examine(chain, { trust = case[1], now = math.floor((facts.not_before + facts.not_after) / 2) })
+			local is_unknown = observed["certificate.trusted"].evidence:find("self-signed", 1, true) ~= nil
+			assert.equal(case[2], is_unknown)
+		end
+	end)
+
+	it("rfc5280.4.2.1.10.within-dns-constraint: holds names to the constraints of the chain's authorities", function ()
+		for permitted, domain in pairs { ["a.test"] = "true", ["b.test"] = "false" } do
+			local bound = root:intermediate { extensions = { "nameConstraints=critical,permitted;DNS:" .. permitted } }
+			local own = bound:issue { names = {}, common_name = "x", srv = { "_xmpp-server.a.test" } }
+			local observed = examine(chain_of(pki.read(own.own), pki.read(bound.own)))
+			assert.same({ trusted = "true", domain = domain }, seen(observed, "trusted", "domain"))
+		end
+	end)
+
 	it("has the values that clauses judge", function ()
 		for kind, value in pairs {
 			rsa1024 = { type = "RSA", bits = 1024 }, rsa2048 = { type = "RSA", bits = 2048 },

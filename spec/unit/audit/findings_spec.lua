@@ -17,7 +17,8 @@ describe("findings", function ()
 	for _, case in ipairs {
 		{ "certificate.expected", false, "alarm" }, { "certificate.tlsa", false, "alarm" },
 		{ "certificate.days_left", false, "alarm" }, { "plaintext.pipelined", true, "alarm" },
-		{ "plaintext.mechanisms", true, "alarm" }, { "certificate.caa_issuer", false, "note" },
+		{ "plaintext.mechanisms", true, "alarm" },
+		{ "starttls.offered", false, "alarm" }, { "certificate.caa_issuer", false, "note" },
 		{ "certificate.same", false, "note" }, { "certificate.complete", false, "note" },
 		{ "certificate.ordered", false, "note" }, { "certificate.usages", false, "note" },
 		{ "channel_binding.unsuited", true, "note" }, { "renegotiation.client", true, "note" },

@@ -3,12 +3,14 @@ local files = require "support.files"
 local findings = require "xmpp_tls_policy.audit.findings"
 local grade = require "xmpp_tls_policy.audit.grade"
 local report = require "xmpp_tls_policy.audit.report"
+local report_metrics = require "xmpp_tls_policy.audit.report_metrics"
 
 local PATH = "doc/audit-report.md"
 
 describe(PATH, function ()
 	for name, made in pairs {
 		grade = grade.documentation(), findings = findings.documentation(), schema = report.documentation(),
+		metrics = report_metrics.documentation(),
 	} do
 		it("has the " .. name .. " as the code has it", function ()
 			local document = assert(files.read(PATH))

@@ -115,6 +115,11 @@ describe("an answer that was made by hand", function ()
 		assert.equal("TLS_RSA_WITH_AES_128_CBC_SHA", answer.suite)
 	end)
 
+	it("rfc8446.5.1.record-version-is-ignored: is an alert whatever version its record has", function ()
+		assert.equal("protocol_version", answer_to("\21\254\253\0\2\2\70").description)
+		assert.equal("malformed", answer_to("\22\254\253" .. vector(server_hello(0x002F), 2)).kind)
+	end)
+
 	it("of an alert after a ServerHello is the alert", function ()
 		local answer = answer_to(record(22, server_hello(0x0033)) .. record(21, "\2\80"))
 		assert.same({ kind = "alert", level = "fatal", description = "internal_error", complete = true }, answer)
@@ -163,8 +168,8 @@ describe("a malformed answer", function ()
 		["a first message that is none"] = record(22, message(11, vector("", 3))),
 		["an alert of three bytes"] = record(21, "\2\40\0"),
 		["a ServerHello that is cut"] = record(22, message(2, "\3\3" .. ("r"):rep(32))),
-		["a session ID of 33 bytes"] = record(22, message(2, "\3\3" .. ("r"):rep(32) .. vector(("i"):rep(33), 1) .. "\0\5\0")
-		),
+		["rfc5246.7.4.1.2.longest-session-id: one with an ID of 33 bytes"] = record(22, message(2, "\3\3"
+			.. ("r"):rep(32) .. vector(("i"):rep(33), 1) .. "\0\5\0")),
 		["a version extension without a version"] = record(22, server_hello(5, "\0\43\0\0")),
 		["an extension twice"] = record(22, server_hello(5, "\0\1\0\0\0\1\0\0")),
 		["certificates that are cut"] = record(22, server_hello(0x2F) .. message(11, vector("\0\0\9der", 3))),

@@ -49,6 +49,15 @@ describe("a TLS client of the audit", function ()
 		end)
 	end
 
+	it("says why data could not be sent", function ()
+		local result = with(tls_peer.server(server(), tls_peer.echo), {}, function (client)
+			client._channel:close()
+			return { client:write("hello", soon()) }
+		end)
+		assert.is_nil(result[1])
+		assert.equal("closed", result[2])
+	end)
+
 	for _, version in ipairs { "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } do
 		it("carries data over " .. version .. ", and has its facts", function ()
 			local context = server { maximum_version = version }

@@ -75,6 +75,18 @@ describe("the check of our own certificates", function ()
 	local SOON = 'warn the certificate of "a.test" expires in 5 days: renew it'
 	local SOONER = 'warn the certificate of "a.test" expires in 3 days: renew it'
 
+	it("has the faults of several hosts at once, each with all hosts that show the certificate", function ()
+		configured = { c2s = "soon", s2sin = "soon" }
+		local found = check:faults { "a.test", "b.test" }
+		assert.equal(1, #found)
+		assert.same({ "expiry-7", "warn", "a.test", { "b.test" } },
+			{ found[1].kind, found[1].severity, found[1].host, found[1].others })
+		assert.matches('^the certificate of "a.test" .*expires in 5 days: renew it$', found[1].message)
+		assert.same({}, lines())
+		configured = { c2s = "good", s2sin = "good" }
+		assert.same({}, check:faults { "a.test" })
+	end)
+
 	it("says nothing of a certificate that is as it should be", function ()
 		check:check "a.test"
 		assert.equal("", said())

@@ -88,6 +88,46 @@ describe("the certificates of other servers", function ()
 		assert.same({ first = 1 }, changes())
 	end)
 
+	it("are read once, if the same is shown again, for the latest hundred", function ()
+		local read = 0
+		-- A certificate of its own, with the facts of another.
+		local function shown(digest, text)
+			local facts = {}
+			for field, value in pairs(certificates.first:facts()) do
+				facts[field] = value
+			end
+			facts.sha256 = digest
+			return stream(nil, { facts = { certificate = setmetatable({
+				facts = function ()
+					read = read + 1
+					return facts
+				end,
+			}, { __tostring = function () return text or "certificate " .. digest end }) } })
+		end
+		local function digest_of(number)
+			return ("%064x"):format(number)
+		end
+		local function see(number, times, text)
+			local before = read
+			peers:see(policies.warn, shown(digest_of(number), text), "a.test", "far.test")
+			assert.equal(times, read - before)
+			local list = remembered()
+			assert.equal(digest_of(number), list[#list])
+		end
+		see(1, 1)
+		see(1, 0)
+		see(2, 1)
+		see(2, 0)
+		for number = 3, 5 do
+			see(number, 1, "certificate (unknown)")
+		end
+		see(1, 0)
+		for number = 1001, 1100 do
+			peers:see(policies.warn, shown(digest_of(number)), "a.test", "other.test")
+		end
+		see(1, 1)
+	end)
+
 	it("are not remembered of a stream without TLS, without facts or without a certificate", function ()
 		local plain = stream("first", { is_encrypted = function () return false end })
 		local unknown = stream("first")

@@ -36,7 +36,7 @@ describe("xmpp-tls-policy policy", function ()
 				local data = assert(json.decode(run("--profile", profile, "--level", level)))
 				assert.same({ 1, profile, level }, { data.schema, data.profile, data.level })
 				for _, list in ipairs { "ciphers", "ciphersuites", "groups" } do
-					assert.same(settings[list], names(data[list]))
+					assert.same(settings[list] or {}, names(data[list]))
 				end
 				assert.equal(settings.minimum_version, data.versions[1])
 				assert.equal("TLSv1.3", data.versions[#data.versions])

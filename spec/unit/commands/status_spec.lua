@@ -163,8 +163,8 @@ describe("the command status", function ()
 		local text, done, message = command_service.run(service, "status")
 		assert.is_true(done)
 		assert.matches("^3 contexts, ", message)
-		assert.matches("\na.test +c2s +STARTTLS +draft%-saintandre%-xmpp%-tls%-02, level should", text)
-		assert.matches("\nb.test +s2sin +STARTTLS +report mode: draft%-saintandre%-xmpp%-tls%-02, level", text)
+		assert.matches("\na.test +c2s +STARTTLS +5222 +draft%-saintandre%-xmpp%-tls%-02, level should", text)
+		assert.matches("\nb.test +s2sin +STARTTLS +5269 +report mode: draft%-saintandre%-xmpp%-tls%-02, lev", text)
 		assert.truthy(text:find(date.of(contexts[2].certificate_ends) .. " (30 days)", 1, true))
 		assert.matches("\nNo STARTTLS context yet, the server makes it at the first connection: [^\n]+\n",
 			(command_service.run(service_of({ ["*"] = usual, ["idle.test"] = usual }), "status")))
@@ -299,13 +299,13 @@ describe("the command status", function ()
 		local found = adopted(report, "a.test", "s2sin")
 		local excepting = assert(tls_policy.policy { mode = "report", exceptions = exceptions })
 		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = excepting }
-		service.server.own_context = function () return found[2] end
+		service.server.own_context = function (_, role) return role == "s2sin" and found[2] or nil end
 		setmetatable(service.adopted, { __index = adopted_contexts.new() })
 		local list = command_service.json(service, "status").opened
 		assert.equal(1, #list)
 		assert.same({ "old.test", { "a.test", "b.test" }, { "TLSv1", "TLSv1.1" } },
 			{ list[1].domain, list[1].hosts, list[1].versions })
-		assert.matches("\nThe exception for old.test opens on a.test, b.test: TLS 1.0, TLS 1.1; suites TLS_",
+		assert.matches("\nThe exception for old.test opens on a.test, b.test %(s2sin%): TLS 1.0, TLS 1.1; suites TLS_",
 			(command_service.run(service, "status", "width=1000")))
 	end)
 

@@ -3,7 +3,7 @@ local pki = require "support.pki"
 local predictions = require "support.predictions"
 local tls_policy = require "xmpp_tls_policy"
 
-describe("a prediction of report mode", function ()
+describe("a prediction of report mode #comparison", function ()
 	local files, counts = {}, { compared = 0, refused = 0 }
 
 	setup(function ()

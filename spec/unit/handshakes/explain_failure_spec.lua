@@ -51,7 +51,7 @@ describe("the explanation of a failed handshake", function ()
 		assert.equal("offers nothing newer than SSL 3.0; needs TLS 1.2" .. with_suite,
 			(explained(refused(offers.sslv3), of "s2sin")))
 		assert.equal("offers no cipher suite that is allowed (TLS_RSA_WITH_AES_128_CBC_SHA, TLS_RSA_WITH_AES_256_CBC_SHA, "
-			.. "TLS_RSA_WITH_AES_128_CBC_SHA256, TLS_RSA_WITH_AES_128_GCM_SHA256 and 1 more); needs one such as "
+			.. "TLS_RSA_WITH_AES_128_CBC_SHA256, TLS_RSA_WITH_AES_256_CBC_SHA256 and 6 more); needs one such as "
 			.. "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 or an exception", (explained(refused(offers.static_rsa), of "s2sin")))
 		assert.equal("offers no group that is allowed (secp192r1); needs one such as x25519",
 			(explained(refused(offers.tls12, { 19 }))))

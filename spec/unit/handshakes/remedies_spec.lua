@@ -76,7 +76,7 @@ local function copy(value)
 	return made
 end
 
-describe("a remedy for a refused offer", function ()
+describe("a remedy for a refused offer #comparison", function ()
 	local files, openssl_names, dh_pem = {}, {}, nil
 
 	-- Contexts under a policy, by all that makes them: { adopted, luasec, context }.

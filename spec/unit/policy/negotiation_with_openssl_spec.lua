@@ -99,7 +99,7 @@ local servers = {
 
 -- rfc8422.4.no-list-of-groups, rfc8422.5.1.curve-of-certificate, rfc8446.4.2.7.groups-of-tls13,
 -- rfc5246.7.4.1.4.1.schemes-if-none-listed
-describe("the answer to a ClientHello of a server", function ()
+describe("the answer to a ClientHello of a server #comparison", function ()
 	teardown(pki.remove)
 
 	-- Whether OpenSSL answers with more than an alert.

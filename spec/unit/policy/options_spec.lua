@@ -16,7 +16,8 @@ end
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", '
 	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0"'
-local KNOWN = 'known: "certificate_change", "dhe_per_second", "exceptions", "level", "mode", "notify_admins", '
+local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "exceptions", "level", "mode", '
+	.. '"notify_admins", '
 	.. '"profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
@@ -198,7 +199,8 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			certificate_change = "warn", dhe_per_second = 10, exceptions = {}, level = "must", mode = "enforce",
+			certificate_change = "warn", channel_binding = true, dhe_per_second = 10, exceptions = {}, level = "must",
+			mode = "enforce",
 			notify_admins = false, profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 4, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))

@@ -42,6 +42,18 @@ describe("the overrides of a context", function()
 		end)
 	end
 
+	it("name the option with which the operator chose the server's own lists", function()
+		local made = entry({ before = { ciphers = { "A", "C" }, minimum_version = "TLSv1" } })
+		made.given.operator = { protocol = true }
+		local preset = 'tls_profile = "old"'
+		assert.are.same({ "ssl allows TLS 1.0; the lowest version in force is TLS 1.2",
+			'of the cipher suites of TLS 1.2 and older in tls_profile = "old", 1 are not allowed: C' },
+			overrides.of_context(made, preset))
+		made.given.operator = { ciphers = true }
+		assert.are.same({ 'tls_profile = "old" allows TLS 1.0; the lowest version in force is TLS 1.2',
+			"of the cipher suites of TLS 1.2 and older in ssl, 1 are not allowed: C" }, overrides.of_context(made, preset))
+	end)
+
 	it("do not count the defaults of the server", function()
 		local made = entry({ before = { ciphers = { "C" } } })
 		made.given.operator = {}

@@ -4,8 +4,6 @@ local date = require "xmpp_tls_policy.date"
 local new_policy = require "xmpp_tls_policy.policy".new
 local policies = require "xmpp_tls_policy.policy.policies"
 
-local unpack_list = table.unpack or unpack
-
 describe("the policies", function ()
 	local server, found
 
@@ -251,13 +249,26 @@ describe("the policies", function ()
 			["own.test"] = { "xmpp_tls_policies" },
 		}
 		load { ["own.test"] = {} }
+		server.take_lines()
+		found:warn_of_misspelt_names()
 		assert.same({
 			'warn configuration: "xmpp_tls_polcy" is no option and has no effect; did you mean "xmpp_tls_policy"?',
 			'warn own.test: "xmpp_tls_policies" is no option and has no effect; did you mean "xmpp_tls_policy"?',
-		}, { select(2, unpack_list(server.take_lines())) })
+		}, server.take_lines())
 		server.modules = {}
-		load { ["own.test"] = {} }
-		assert.matches('"tls_policy" is no option', server.take_lines()[1])
+		assert.same({ "*", "tls_policy" }, { found:misspelt_names()[1].host, found:misspelt_names()[1].option })
+	end)
+
+	it("keep the errors of the options that were read last, with the values in force", function ()
+		load { ["*"] = { level = "most" }, ["own.test"] = { profile = "rfc1" } }
+		found:load_host "own.test"
+		assert.equal("level", found:errors "*"[1].option)
+		assert.matches('; in force: level = "should"$', found:errors "*"[1].message)
+		assert.matches('profile is "rfc1"', found:errors "own.test"[1].message)
+		assert.same({}, found:errors "other.test")
+		load { ["*"] = {}, ["own.test"] = {} }
+		found:load_host "own.test"
+		assert.same({ {}, {} }, { found:errors "*", found:errors "own.test" })
 	end)
 
 	it("log an option that belongs above the hosts, and do without it", function ()

@@ -1,5 +1,6 @@
 -- The probe of each clause: what an audit says of a server from what it saw.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local observations = require "xmpp_tls_policy.audit.observations"
 local observed_endpoint = require "support.observed_endpoint"
 
 local starttls = { service = "c2s", direct = false }
@@ -52,8 +53,11 @@ local cases = {
 			.. "data that came with <starttls/> is not taken for data after TLS" },
 		{ { ["plaintext.features"] = { "starttls", "limits", "c" } }, "holds", "only STARTTLS is offered before TLS; "
 			.. "no SASL is offered before TLS; data that came with <starttls/> is not taken for data after TLS" },
-		{ { ["plaintext.features"] = { "limits", "dialback" } }, "broken",
+		{ { ["plaintext.features"] = { "limits", "dialback" } }, "holds", "only STARTTLS is offered before TLS; "
+			.. "no SASL is offered before TLS; data that came with <starttls/> is not taken for data after TLS" },
+		{ { ["plaintext.features"] = { "limits", "dialback" }, ["starttls.required"] = false }, "broken",
 			"more than STARTTLS is offered before TLS: dialback" },
+		{ { ["plaintext.features"] = { "register" } }, "broken", "more than STARTTLS is offered before TLS: register" },
 		{ { ["plaintext.features"] = true }, "broken", "more than STARTTLS is offered before TLS" },
 		{ { ["plaintext.features"] = { "a\27[2J" } }, "broken", "more than STARTTLS is offered before TLS: a\\027[2J" },
 		{ { ["plaintext.mechanisms"] = true }, "broken", "SASL is offered before TLS" },
@@ -120,7 +124,8 @@ local cases = {
 		{ {}, "holds", "encryption under 128 bits is refused; no curve under 256 bits is accepted" },
 		{ { ["suites.under_128_bits"] = { "TLS_RSA_WITH_3DES_EDE_CBC_SHA" } }, "broken",
 			"encryption under 128 bits is accepted: TLS_RSA_WITH_3DES_EDE_CBC_SHA" },
-		{ { ["groups.accepted"] = { "x25519", "secp224r1" } }, "broken", "curves under 256 bits are accepted: secp224r1" },
+		{ { ["groups.short"] = { "secp224r1" } }, "broken", "curves under 256 bits are accepted: secp224r1" },
+		{ { ["groups.short"] = "timed out" }, "not tested", "timed out" },
 	},
 	["cipher.bits256"] = {
 		{ {}, "holds", "suites of 256 bits are preferred" },
@@ -133,6 +138,14 @@ local cases = {
 			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
 		-- Authenticated encryption counts more.
 		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, CBC256 }) }, "holds", "suites of 256 bits are preferred" },
+		-- A list that lacks something can break the clause, but not keep it.
+		{ { ["suites.complete"] = false }, "not tested", "not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM128 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM128, GCM256 }), ["suites.complete"] = false }, "broken",
+			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
 		{ { ["suites.accepted"] = accepted({ "TLS_OF_TOMORROW" }) }, "not tested", "none of the accepted suites is known" },
 	},
 	["cipher.aead"] = {
@@ -163,6 +176,11 @@ local cases = {
 		{ {}, "holds", "all for which the server has a certificate are accepted" },
 		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }) }, "broken",
 			"not accepted: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
+		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
+		{ { ["suites.complete"] = false }, "holds", "all for which the server has a certificate are accepted" },
+		{ { ["suites.accepted"] = accepted({ EC256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ EC256 }) }, "not offered",
 			"they need a certificate of another kind than the server has" },
 		{ { ["suites.accepted"] = accepted(nil, { "TLS_AES_256_GCM_SHA384" }) }, "broken",
@@ -201,8 +219,8 @@ local cases = {
 	},
 	["key.curve224"] = {
 		{ {}, "holds", "no curve under 224 bits is accepted" },
-		{ { ["groups.accepted"] = { "secp224r1", "ffdhe2048" } }, "holds", "no curve under 224 bits is accepted" },
-		{ { ["groups.accepted"] = { "secp192r1", "sect163k1", "brainpoolP256r1" } }, "broken",
+		{ { ["groups.short"] = { "secp224r1", "sect233k1" } }, "holds", "no curve under 224 bits is accepted" },
+		{ { ["groups.short"] = { "secp192r1", "sect163k1", "secp224r1" } }, "broken",
 			"curves under 224 bits are accepted: secp192r1, sect163k1" },
 	},
 	["key.rsa2048"] = {
@@ -217,9 +235,14 @@ local cases = {
 	["group.recommended"] = {
 		{ {}, "holds", "secp256r1, x25519 are accepted" },
 		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
+		{ { ["groups.accepted"] = { "X25519" }, ["groups.complete"] = false }, "not tested",
+			"not all accepted groups are known" },
+		{ { ["groups.complete"] = false }, "holds", "secp256r1, x25519 are accepted" },
 	},
 	["signature.sha1"] = {
-		{ {}, "holds", "no certificate is signed with SHA-1 or MD5" },
+		{ {}, "holds", "no certificate is signed with SHA-1 or MD5; a handshake signed with SHA-1 or MD5 is refused" },
+		{ { ["signature.sha1"] = { "rsa_pkcs1_sha1" } }, "broken",
+			"a handshake signed with SHA-1 or MD5 is accepted: rsa_pkcs1_sha1" },
 		{ { ["certificate.signature"] = false }, "broken", "a certificate is signed with SHA-1 or MD5" },
 	},
 	["cert.identity"] = {
@@ -235,6 +258,12 @@ local cases = {
 		{ { ["sni.right"] = false }, "broken", "a handshake with the domain as server name is refused" },
 		{ { ["sni.missing"] = false }, "broken", "a handshake without a server name is refused" },
 		{ { ["sni.wrong"] = false }, "broken", "a handshake with another server name is refused" },
+	},
+	["unauth.encrypt"] = {
+		{ { ["client.accepts_self_signed"] = true }, "holds",
+			"with a certificate that is not trusted, the server goes on with dialback" },
+		{ { ["client.accepts_self_signed"] = false }, "not offered",
+			"with a certificate that is not trusted, the server does not go on" },
 	},
 	["resume.session-id"] = {
 		{ {}, "holds", "sessions are resumed by their IDs" },
@@ -283,6 +312,8 @@ local cases = {
 	["cipher.gcm-chacha20"] = {
 		{ { ["suites.accepted"] = accepted({ GCM256, EC128 }, { "TLS_AES_256_GCM_SHA384" }) }, "holds",
 			"all accepted suites have AES-GCM or ChaCha20-Poly1305" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false }, "not tested",
+			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ GCM256, CBC256 }, { "TLS_AES_128_CCM_SHA256" }) }, "broken",
 			"other suites are accepted: " .. CBC256 .. ", TLS_AES_128_CCM_SHA256" },
 		{ { ["suites.accepted"] = accepted { DHE256, "TLS_UNKNOWN" } }, "broken",
@@ -319,6 +350,7 @@ local cases = {
 	},
 	["group.four"] = {
 		{ {}, "holds", "only groups of these are accepted: X25519MLKEM768, X25519, P-256 and P-384" },
+		{ { ["groups.complete"] = false }, "not tested", "not all accepted groups are known" },
 		{ { ["groups.accepted"] = { "x25519", "x448", "ffdhe2048" } }, "broken",
 			"other groups are accepted: x448, ffdhe2048" },
 	},
@@ -369,7 +401,7 @@ local cases = {
 
 -- Clauses that no outsider can test.
 local inside = {
-	["unauth.encrypt"] = "it depends on the peer", ["resume.sealed"] = "the server keeps the key and the state",
+	["resume.sealed"] = "the server keeps the key and the state",
 }
 for _, name in ipairs { "status", "version", "certificate", "cipher", "change" } do
 	inside["admin." .. name] = "only an administrator of the server sees it"
@@ -384,6 +416,7 @@ describe("the probe of", function ()
 				assert.same({ case[2], case[3] }, { result.result, result.sentence })
 				for _, name in ipairs(result.observations) do
 					assert.is_table(observed[name], name)
+					assert.is_string(observations.statement(name), name)
 				end
 			end)
 		end
@@ -397,7 +430,8 @@ describe("the probe of", function ()
 				assert.same({ result = "not tested", cause = "inside", sentence = inside[id], observations = {} },
 					clause.probe(observed_endpoint.new(), starttls, true))
 			else
-				assert.is_true(results.holds and results.broken)
+				-- What a clause only allows cannot be broken.
+				assert.is_true(results.holds and (results.broken or id == "unauth.encrypt" and results["not offered"]))
 			end
 		end)
 
@@ -434,6 +468,64 @@ describe("the probe of", function ()
 						or id == "resume.lifetime", ("%s without %s: %s"):format(id, name, changed.result))
 				end
 			end
+		end)
+	end
+end)
+
+describe("as a client,", function ()
+	local as_client = { service = "s2s", direct = false, client = true }
+
+	local function hello(suites, compressions)
+		return { ["client.hello"] = { seen = true, evidence = "its ClientHello", value = {
+			suites = suites, compressions = compressions or { "null" },
+		} } }
+	end
+
+	-- clause -> a name that a ClientHello must not offer, and the sentence
+	for id, case in pairs {
+		["cipher.null"] = { "TLS_RSA_WITH_NULL_SHA", "NULL encryption is offered: TLS_RSA_WITH_NULL_SHA" },
+		["cipher.rc4"] = { "TLS_RSA_WITH_RC4_128_SHA", "RC4 is offered: TLS_RSA_WITH_RC4_128_SHA" },
+		["cipher.export"] = { "TLS_RSA_EXPORT_WITH_RC4_40_MD5",
+			"export-grade encryption is offered: TLS_RSA_EXPORT_WITH_RC4_40_MD5" },
+		["cipher.bits112"] = { "TLS_RSA_WITH_DES_CBC_SHA", "encryption under 112 bits is offered: TLS_RSA_WITH_DES_CBC_SHA" },
+		["cipher.bits128"] = { "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+			"encryption under 128 bits is offered: TLS_RSA_WITH_3DES_EDE_CBC_SHA" },
+		["cipher.cbc"] = { "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "CBC is offered: TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" },
+		["cipher.aead"] = { "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "CBC is offered: TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" },
+		["cipher.fs"] = { "TLS_RSA_WITH_AES_256_GCM_SHA384",
+			"RSA key transport is offered: TLS_RSA_WITH_AES_256_GCM_SHA384" },
+		["key.static-rsa"] = { "TLS_RSA_WITH_AES_256_GCM_SHA384",
+			"RSA key transport is offered: TLS_RSA_WITH_AES_256_GCM_SHA384" },
+		["key.static-dh"] = { "TLS_ECDH_RSA_WITH_AES_128_GCM_SHA256",
+			"static (EC)DH is offered: TLS_ECDH_RSA_WITH_AES_128_GCM_SHA256" },
+		["key.dhe"] = { "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+			"DHE in TLS 1.2 is offered: TLS_DHE_RSA_WITH_AES_256_GCM_SHA384" },
+	} do
+		it(id .. " is broken by an offer", function ()
+			local bad = clauses[id].probe(hello { "TLS_AES_256_GCM_SHA384", case[1] }, as_client, true)
+			assert.same({ "broken", case[2], { "client.hello" } }, { bad.result, bad.sentence, bad.observations })
+			local good = clauses[id].probe(hello { "TLS_AES_256_GCM_SHA384", EC256 }, as_client, true)
+			assert.is_true(good.result == "holds" or good.cause == "not asked")
+			local untested = clauses[id].probe({ ["client.hello"] = { reason = "no call" } }, as_client, true)
+			assert.same({ "not tested", "no answer" }, { untested.result, untested.cause })
+		end)
+	end
+
+	it("compress.tls is broken by an offer of DEFLATE", function ()
+		local probe = clauses["compress.tls"].probe
+		assert.equal("TLS compression is offered: deflate", probe(hello({}, { "null", "deflate" }), as_client, true).sentence)
+		assert.equal("holds", probe(hello({}, { "null" }), as_client, true).result)
+	end)
+
+	for id, version in pairs {
+		["version.sslv3"] = "SSLv3", ["version.tls10"] = "TLSv1", ["version.tls11"] = "TLSv1.1",
+	} do
+		it(id .. " is broken by an offer of the version", function ()
+			local name = "client.version." .. version
+			local function result(seen)
+				return clauses[id].probe({ [name] = { seen = seen, evidence = "" } }, as_client, true).result
+			end
+			assert.same({ "broken", "holds" }, { result(true), result(false) })
 		end)
 	end
 end)

@@ -9,7 +9,9 @@ local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 local version = require "xmpp_tls_policy.version"
 
-local states = { line = true, itself = true, part = true, no = true, ["not enforced"] = true, nothing = true }
+local states = {
+	line = true, itself = true, part = true, no = true, arranged = true, ["not enforced"] = true, nothing = true,
+}
 
 -- Calls visit(policy, target) for all profiles, levels and targets.
 local function each(visit)
@@ -89,7 +91,7 @@ each(function (policy, target)
 
 		it("has the same code without a clause that a line does not hold, or that is not the only one", function ()
 			for _, clause in ipairs(rendered.clauses) do
-				if clause.state ~= "line" and clause.state ~= "part" then
+				if clause.state ~= "line" and clause.state ~= "part" and clause.state ~= "arranged" then
 					local shorter = render.of(without_clause(policy, clause.id), target, full).text
 					assert.equal(without_comments(rendered.text), without_comments(shorter), clause.id)
 				end
@@ -132,6 +134,14 @@ describe("a clause", function ()
 		assert.equal("line", (state("nginx", "version.tls10", { level = "should" })))
 		assert.equal("not enforced", (state("nginx", "version.tls10", { level = "must" })))
 		assert.equal("nothing", (state("nginx", "version.tls11")))
+		assert.equal("line", (state("nginx", "key.dhe", { profile = "rfc9325", level = "should" })))
+		assert.equal("arranged", (state("nginx", "key.dhe", { profile = "rfc9325", level = "must" })))
+	end)
+
+	it("about groups is held by ejabberd only where the policy permits all groups of OpenSSL's own", function ()
+		assert.equal("itself", (state("ejabberd", "group.recommended", { profile = "rfc9325" })))
+		assert.same({ "no", "ejabberd has no option for the groups; it offers OpenSSL's own" },
+			{ state("ejabberd", "group.four", { profile = "mozilla-intermediate-6.0" }) })
 	end)
 
 	it("makes the demands of its settings and of the server's configuration", function ()

@@ -61,7 +61,8 @@ describe("the contract of a server's adapter", function ()
 	local function called()
 		local names = {}
 		each_file("lua/xmpp_tls_policy", function (path, text)
-			if path:find("/servers/", 1, true) then
+			-- The audit looks at servers from outside.
+			if path:find("/servers/", 1, true) or path:find("/audit/", 1, true) then
 				return
 			end
 			for name in text:gmatch "%f[%w_]_?server%.([%a_]+)" do

@@ -58,6 +58,26 @@ describe("the verdict on a client", function ()
 		assert.equal(12, #world.handshakes)
 	end)
 
+	it("is shared by servers without a certificate, unless another module vouches for one", function ()
+		local world = stream_world.new { [host_of("should", 1)] = stream_cases.policy_of("should", {}) }
+		local function verdict_on(peer, certificate, is_vouched)
+			local session = world:session {
+				role = "s2sin", host = host_of("should", 1), peer = peer, secure = true, authed = {},
+				connection = connection_of("s2sin", "good", certificate), chain_valid = is_vouched, identity_valid = is_vouched,
+			}
+			world.admission:opened(session)
+			return session.stream.verdict
+		end
+		local first = verdict_on("a.test", "none", false)
+		assert.equal(first, verdict_on("a.test", "none", false))
+		assert.equal(first, verdict_on("b.test", "none", false))
+		assert.not_equal(first, verdict_on("a.test", "none", true))
+		assert.equal(first, verdict_on("b.test", "none", false))
+		local shown = verdict_on("a.test", "a", true)
+		assert.not_equal(first, shown)
+		assert.not_equal(shown, verdict_on("a.test", "a", true))
+	end)
+
 	it("leaves the stream with eight fields of its own", function ()
 		local world = world_of_hosts()
 		local session = world:session { role = "c2s", host = host_of("should", 1), authed = {} }

@@ -146,11 +146,22 @@ describe("facts of connections", function ()
 		assert.equal("closed", code)
 	end)
 
-	it("go with the last stream that has them", function ()
-		local shared = shared_facts.new()
-		local gone = setmetatable({ [shared:of(connect {})] = true }, { __mode = "k" })
-		collectgarbage()
-		collectgarbage()
-		assert.is_nil(next(gone))
+	it("are kept for later streams, up to a bound; then they go with the last stream that has them", function ()
+		local shared, first = shared_facts.new(), connect { name = "first.test" }
+		local known = setmetatable({ [shared:of(first)] = "first" }, { __mode = "k" })
+		local held = shared:of(connect { name = "held.test" })
+		local function collect()
+			collectgarbage()
+			collectgarbage()
+		end
+		collect()
+		assert.equal("first", known[shared:of(first)])
+		for number = 1, 100 do
+			shared:of(connect { name = ("%d.test"):format(number) })
+		end
+		collect()
+		assert.is_nil(next(known))
+		assert.is_nil(known[shared:of(first)])
+		assert.equal(held, shared:of(connect { name = "held.test" }))
 	end)
 end)

@@ -1,4 +1,5 @@
 --- The features that a server offers before TLS: starttls.*, plaintext.features, plaintext.mechanisms.
+local features = require "xmpp_tls_policy.audit.features"
 local observations = require "xmpp_tls_policy.audit.observations"
 local text = require "xmpp_tls_policy.text"
 local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
@@ -6,41 +7,6 @@ local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
 local stream = { name = "stream" }
 
 local namespaces = xml_stream.namespaces
-
--- Names of a list that are kept, and bytes of each.
-local MOST_NAMES, LONGEST = 32, 60
-
--- Foreign names as a list of harmless ones.
-local function kept(names)
-	local result = {}
-	for index = 1, math.min(#names, MOST_NAMES) do
-		result[index] = text.shown(names[index]:sub(1, LONGEST))
-	end
-	return result
-end
-
---- The SASL mechanisms of features, as a list of names.
-function stream.mechanisms(features)
-	local names = {}
-	local offered = xml_stream.child(features, "mechanisms", namespaces.sasl)
-	for _, mechanism in ipairs(offered and offered.children or {}) do
-		if mechanism.name == "mechanism" and mechanism.namespace == namespaces.sasl then
-			names[#names + 1] = mechanism.text
-		end
-	end
-	return kept(names)
-end
-
--- The names of all features but STARTTLS.
-local function others(features)
-	local names = {}
-	for _, feature in ipairs(features.children) do
-		if not (feature.name == "starttls" and feature.namespace == namespaces.tls) then
-			names[#names + 1] = feature.name
-		end
-	end
-	return kept(names)
-end
 
 local function all_untested(observed, reason)
 	for _, name in ipairs { "starttls.offered", "starttls.required", "plaintext.features", "plaintext.mechanisms" } do
@@ -63,8 +29,7 @@ function stream.run(endpoint, observed)
 		return all_untested(observed, ("%s: %s"):format(kind, message))
 	end
 	opened.transport:close()
-	local features = opened.features
-	local starttls = xml_stream.child(features, "starttls", namespaces.tls)
+	local starttls = xml_stream.child(opened.features, "starttls", namespaces.tls)
 	observed["starttls.offered"] = observations.made(starttls ~= nil, opened.header.version
 		and (starttls and "the features offer STARTTLS" or "the features have no <starttls/>")
 		or "the header of the stream has no version, so there are no features")
@@ -75,8 +40,8 @@ function stream.run(endpoint, observed)
 	else
 		observed["starttls.required"] = observations.untested "STARTTLS is not offered"
 	end
-	observed["plaintext.features"] = listed(others(features), "features besides STARTTLS")
-	observed["plaintext.mechanisms"] = listed(stream.mechanisms(features), "SASL mechanisms")
+	observed["plaintext.features"] = listed(features.others(opened.features), "features besides STARTTLS")
+	observed["plaintext.mechanisms"] = listed(features.mechanisms(opened.features), "SASL mechanisms")
 end
 
 return stream

@@ -11,7 +11,7 @@ local active = false
 
 -- rfc5929.3.1.first-finished
 local function first_finished(connection, ...)
-	local unique = active and core.observer.tls_unique(connection)
+	local unique = active and core.observer.channel_binding(connection, "tls-unique")
 	if unique then
 		return unique
 	end

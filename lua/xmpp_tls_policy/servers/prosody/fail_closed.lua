@@ -196,23 +196,40 @@ local function may_not_pass(session, element)
 	return is_server(session) and is_for_another(session, element)
 end
 
-local function pass(element, session)
-	if all_open then
-		return element
-	end
+-- The filter of the module itself, while it is active. It is called from here, because each filter of
+-- Prosody's costs each session and each element.
+local filter_of_module
+
+-- Whether an element goes on to the filters that follow. The session is ended otherwise.
+local function may_go_on(element, session)
 	local done, closed = pcall(may_not_pass, session, element)
 	if done and not closed then
-		return element
+		return true
 	elseif not done then
 		fail_closed.log_limited(session.log, "Internal error in the check whether the policy is active",
 			tostring(closed))
 	end
 	refuse_session(session)
-	return nil
+	return false
+end
+
+local function pass(element, session)
+	if not all_open and not may_go_on(element, session) then
+		return nil
+	elseif filter_of_module then
+		return filter_of_module(element, session)
+	end
+	return element
 end
 
 local function add_filter(session)
 	filters.add_filter(session, "stanzas/in", pass, first)
+end
+
+--- Gives elements that come in to function(element, session) -> element or nil, before all filters of
+-- other modules; nil: to none.
+function fail_closed.set_filter(filter)
+	filter_of_module = filter
 end
 
 local function refuse_stream(event)
@@ -232,7 +249,7 @@ local watched = { "stream-features", "s2s-stream-features", "s2sout-authenticate
 -- the failure or belongs to another host, by dialback (xep0220.1.2.pair-of-domains).
 local refuse_authentication = setmetatable({}, { __index = function (handlers, host)
 	handlers[host] = function (event)
-		if is_closed(host) then
+		if not all_open and is_closed(host) then
 			refuse_session(event.session)
 			return false
 		end

@@ -74,6 +74,12 @@ function hosts.option(host, name)
 	return configmanager.get(host, name)
 end
 
+--- The option with which the operator chose Prosody's lists of suites and groups, as text; nil: the default.
+function hosts.preset()
+	local profile = configmanager.get("*", "tls_profile")
+	return type(profile) == "string" and ("tls_profile = %q"):format(profile) or nil
+end
+
 --- The names of the options that the configuration has for a host itself ("*": at the top): a list,
 -- sorted.
 function hosts.option_names(host)
@@ -85,23 +91,30 @@ function hosts.option_names(host)
 	return names
 end
 
+-- Whether an option of a host or of "*", modules_enabled or modules_disabled, lists a module.
+local function lists_module(host, option, name)
+	local modules = configmanager.rawget(host, option)
+	for _, module in ipairs(type(modules) == "table" and modules or {}) do
+		if module == name then
+			return true
+		end
+	end
+	return false
+end
+
 --- Whether modules_enabled has a module for a host, or for all without modules_disabled: a module
 -- that is disabled at the top may be enabled for a host. "*": for all.
 function hosts.wants_module(host, name)
-	local function lists(of, option)
-		local modules = configmanager.rawget(of, option)
-		for _, module in ipairs(type(modules) == "table" and modules or {}) do
-			if module == name then
-				return true
-			end
-		end
-		return false
-	end
-	local for_all = lists("*", "modules_enabled") and not lists("*", "modules_disabled")
+	local for_all = lists_module("*", "modules_enabled", name) and not lists_module("*", "modules_disabled", name)
 	if host == "*" then
 		return for_all
 	end
-	return (for_all or lists(host, "modules_enabled")) and not lists(host, "modules_disabled")
+	return (for_all or lists_module(host, "modules_enabled", name)) and not hosts.disables_module(host, name)
+end
+
+--- Whether modules_disabled of a host names a module.
+function hosts.disables_module(host, name)
+	return lists_module(host, "modules_disabled", name)
 end
 
 --- Versions of the software that the module runs on, for the log.

@@ -2,6 +2,7 @@
 -- its life (load, reload, unload) into that of service.lua.
 local adapter = require "xmpp_tls_policy.servers.prosody"
 local channel_binding = require "xmpp_tls_policy.servers.prosody.channel_binding"
+local channel_binding_offer = require "xmpp_tls_policy.servers.prosody.channel_binding_offer"
 local commands = require "xmpp_tls_policy.commands"
 local core = require "xmpp_tls_policy.core"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
@@ -151,7 +152,8 @@ local function hook_authentication(service, hooks, host_module)
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
 	safe_hooks.hook(host_module, "authentication-success", function (event)
 		local handler = event.session.sasl_handler
-		admission:client_authenticated(event.session, handler and handler.selected)
+		service:client_logged_in(event.session, handler and handler.selected,
+			channel_binding_offer.of_login(event.session))
 	end, 0)
 	-- Prosody 0.12: after mod_smacks has put the new connection into the old session, which it does
 	-- before all handlers (0). Prosody 13 has an event for all hosts.
@@ -194,6 +196,7 @@ local function activate(service, hooks, host_module)
 	hook_starttls(service, hooks, host_module)
 	hook_remote_features(service, hooks, host_module)
 	hook_authentication(service, hooks, host_module)
+	channel_binding_offer.hook(service, host_module)
 	hook_reports(service, host_module)
 end
 

@@ -39,9 +39,13 @@ end
 
 --- The handler of the event route/remote, before mod_s2s looks for a stream.
 function routes.handler(admission)
+	local is_known = admission.is_known
 	return function (event)
-		local present, attr = present_stream(event.from_host, event.to_host), event.stanza.attr
-		if present and admission:is_known(sessions.stream(present), "out", attr.from, attr.to) then
+		local of_host = prosody.hosts[event.from_host]
+		local present = of_host and of_host.s2sout and of_host.s2sout[event.to_host]
+		local attr = event.stanza.attr
+		-- The field is that of sessions.stream.
+		if present and is_known(admission, present.tls_policy_stream, "out", attr.from, attr.to) then
 			return nil
 		end
 		local done, result = safe_hooks.call("route/remote", choose_stream, admission, event)

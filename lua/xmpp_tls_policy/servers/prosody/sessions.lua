@@ -66,28 +66,30 @@ function sessions.log(session, level, format, ...)
 	session.log(level, format, ...)
 end
 
---- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH, WebSocket),
--- which has a TLS of its own.
-function sessions.speaks_xmpp_itself(session)
-	return session.conn ~= nil and sessions.carrier(session) == nil
-end
-
---- Whether a session waits for its client to come back on another connection (xep0198.5.resumption).
-function sessions.is_hibernating(session)
-	return session.hibernating ~= nil or session.conn == nil and sessions.carrier(session) == nil
-end
-
 -- Sessions that went on on another connection -> its carrier, or false. Their own fields tell of the
 -- first connection.
 local carriers = setmetatable({}, { __mode = "k" })
 
---- The carrier of a session that does not speak XMPP on its own connection: "BOSH" or
--- "WebSocket"; nil for one that does.
-function sessions.carrier(session)
+local function carrier_of(session)
 	if carriers[session] ~= nil then
 		return carriers[session] or nil
 	end
 	return session.websocket_request and "WebSocket" or (session.bosh_wait or session.bosh_version) and "BOSH" or nil
+end
+
+--- The carrier of a session that does not speak XMPP on its own connection: "BOSH" or
+-- "WebSocket"; nil for one that does.
+sessions.carrier = carrier_of
+
+--- Whether a session speaks XMPP on its own connection, not through HTTP (BOSH, WebSocket),
+-- which has a TLS of its own.
+function sessions.speaks_xmpp_itself(session)
+	return session.conn ~= nil and carrier_of(session) == nil
+end
+
+--- Whether a session waits for its client to come back on another connection (xep0198.5.resumption).
+function sessions.is_hibernating(session)
+	return session.hibernating ~= nil or session.conn == nil and carrier_of(session) == nil
 end
 
 --- An old session goes on on the connection of another session (xep0198.5.resumption), which is still whole.
@@ -232,7 +234,9 @@ end
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil.
 function sessions.connection(session)
 	local conn = session.conn
-	if not conn or sessions.carrier(session) or not conn.ssl or not conn:ssl() then
+	local has_tls = conn and conn.ssl
+	-- A server has no carrier.
+	if not has_tls or not session.direction and carrier_of(session) or not has_tls(conn) then
 		return nil
 	end
 	return conn:socket()

@@ -1,5 +1,6 @@
 --- Asks the admission about each element that comes in on a session, and about each stanza that is
 -- sent to another server.
+local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local filters = require "util.filters"
 local jid = require "util.jid"
 local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
@@ -11,7 +12,7 @@ local stanza_filter = {}
 -- Ends the previous filter, which a failed load of the module may have left.
 local stop
 
--- Before the filters of other modules, after fail_closed's.
+-- Before the filters of other modules.
 local PRIORITY = 1000
 
 local is_stanza = stanza.is_stanza
@@ -20,9 +21,9 @@ local is_server = { s2sin = true, s2sout = true }
 local stanza_names = { message = true, presence = true, iq = true }
 local stanza_namespaces = { ["jabber:client"] = true, ["jabber:server"] = true }
 
+-- Whether an element with the name of a stanza is one.
 local function is_sent_stanza(element)
-	return is_stanza(element) and stanza_names[element.name]
-		and (not element.attr.xmlns or stanza_namespaces[element.attr.xmlns])
+	return is_stanza(element) and (not element.attr.xmlns or stanza_namespaces[element.attr.xmlns])
 end
 
 -- Needs nothing of ours, for when the admission failed.
@@ -62,7 +63,7 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	if stop then
 		stop()
 	end
-	local active = true
+	local active, is_known = true, admission.is_known
 
 	-- Whether a handler of another module may take its time for the decision on an element. Before TLS
 	-- none is asked.
@@ -70,11 +71,13 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		local stream = stream_of(session)
 		if not sessions.is_secure(session) and not (stream and stream.facts) then
 			return false
-		elseif admission:is_asked_of_others(sessions.host(session)) then
+		end
+		local own = sessions.host(session)
+		if admission:is_asked_of_others(own) then
 			return true
 		end
 		local target = admission:domain_of(to)
-		return target ~= nil and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
+		return target ~= nil and target ~= own and prosody.hosts[target] ~= nil and admission:is_asked_of_others(target)
 	end
 
 	local function decide_on(element, session)
@@ -89,8 +92,8 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		local kind = session.type
 		if is_server[kind] and not waiting[session] then
 			local attr = element.attr
-			-- Dialback has pairs of its own, whatever was admitted.
-			if attr and not attr.xmlns and admission:is_known(stream_of(session), "in", attr.to, attr.from) then
+			-- Dialback has pairs of its own, whatever was admitted. The field is that of sessions.stream.
+			if attr and not attr.xmlns and is_known(admission, session.tls_policy_stream, "in", attr.to, attr.from) then
 				return element
 			end
 		end
@@ -107,9 +110,12 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 
 	local function stanza_out(element, session)
+		if not stanza_names[element.name] or not active then
+			return element
+		end
 		local attr = element.attr
-		if attr and admission:is_known(stream_of(session), "out", attr.from, attr.to)
-			or not active or not is_sent_stanza(element) then
+		if attr and is_known(admission, session.tls_policy_stream, "out", attr.from, attr.to)
+			or not is_sent_stanza(element) then
 			return element
 		end
 		local done, may = safe_hooks.call("stanzas to other servers", admission.may_send_stanza, admission, session, element)
@@ -123,21 +129,21 @@ function stanza_filter.start(admission, hooks, reroute, present)
 
 	local filtered = setmetatable({}, { __mode = "k" })
 	local function add(session)
-		filters.add_filter(session, "stanzas/in", element_in, PRIORITY)
 		if session.direction then
 			filters.add_filter(session, "stanzas/out", stanza_out, PRIORITY)
+			filtered[session] = true
 		end
-		filtered[session] = true
 	end
+	fail_closed.set_filter(element_in)
 	filters.add_filter_hook(add)
 	for _, session in ipairs(present) do
 		add(session)
 	end
 	function stop()
 		active = false
+		fail_closed.set_filter(nil)
 		filters.remove_filter_hook(add)
 		for session in pairs(filtered) do
-			filters.remove_filter(session, "stanzas/in", element_in)
 			filters.remove_filter(session, "stanzas/out", stanza_out)
 		end
 	end

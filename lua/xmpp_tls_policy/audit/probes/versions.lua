@@ -1,0 +1,97 @@
+--- The versions of TLS that an endpoint accepts: one hello for each, which offers nothing newer. The
+-- answers also tell two extensions of TLS 1.2 and older.
+local observations = require "xmpp_tls_policy.audit.observations"
+local question = require "xmpp_tls_policy.audit.question"
+local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
+local tasks = require "xmpp_tls_policy.audit.tasks"
+
+local versions = { name = "versions" }
+
+local RENEGOTIATION_INFO, EXTENDED_MASTER_SECRET = 0xFF01, 23
+
+-- A list with one more entry.
+local function with(list, entry)
+	local longer = { entry }
+	for index, other in ipairs(list) do
+		longer[index + 1] = other
+	end
+	return longer
+end
+
+-- OpenSSL makes no signature of TLS 1.1 and older at its usual security level. RSA key transport needs
+-- none.
+local WITHOUT_SIGNATURE = { "^TLS_E?C?DHE?_" }
+
+--- Version -> the offer of its hello.
+versions.offers = {
+	SSLv2 = { suites = suite_classes.sslv2 },
+	-- A hello of SSLv3 has no extensions (rfc5746.3.signalling-suite).
+	SSLv3 = { suites = with(suite_classes.before_tls12, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV") },
+	TLSv1 = { suites = suite_classes.before_tls12, groups = suite_classes.old_groups },
+	["TLSv1.1"] = { suites = suite_classes.before_tls12, groups = suite_classes.old_groups },
+	["TLSv1.2"] = { suites = suite_classes.tls12, groups = suite_classes.old_groups },
+	["TLSv1.3"] = {
+		version = "TLSv1.2", versions = { "TLSv1.3" }, suites = suite_classes.tls13, groups = suite_classes.groups,
+		key_shares = "",
+	},
+}
+for version, offer in pairs(versions.offers) do
+	offer.version = offer.version or version
+end
+
+-- Oldest first; those before TLS 1.3 have the extensions.
+local order = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" }
+
+local function observe_version(version, answer, reason)
+	if not answer then
+		return observations.untested(reason)
+	end
+	local seen = question.is_accepted(answer) and answer.version == version
+	return observations.made(seen, question.evidence(answer), seen and {
+		suite = answer.suite, group = answer.group, dhe_bits = answer.dhe_bits,
+	} or nil)
+end
+
+-- The newest answer of a version before TLS 1.3 that was accepted.
+local function newest_old_answer(answers, observed)
+	for index = #order - 1, 2, -1 do
+		local version = order[index]
+		if observed["version." .. version].seen then
+			return answers[version]
+		end
+	end
+end
+
+-- rfc8446.D.ems-built-in, rfc8446.4.1.2.no-renegotiation
+local function observe_extensions(answers, observed)
+	local answer = newest_old_answer(answers, observed)
+	local function observe(name, number, with_tls13)
+		if answer then
+			local has = answer.extensions[number] ~= nil
+			observed[name] = observations.made(has, ("the ServerHello of %s %s the extension"):format(answer.version,
+				has and "has" or "does not have"))
+		elseif observed["version.TLSv1.3"].seen then
+			observed[name] = observations.made(true, "TLS 1.3 alone is accepted, " .. with_tls13)
+		else
+			observed[name] = observations.untested "no version of TLS was accepted"
+		end
+	end
+	observe("renegotiation.secure", RENEGOTIATION_INFO, "which has no renegotiation")
+	observe("extended_master_secret", EXTENDED_MASTER_SECRET, "into which it is built")
+end
+
+function versions.run(endpoint, observed)
+	local answers, reasons, functions = {}, {}, {}
+	for index, version in ipairs(order) do
+		functions[index] = function ()
+			answers[version], reasons[version] = question.ask(endpoint, versions.offers[version], WITHOUT_SIGNATURE)
+		end
+	end
+	tasks.all(functions)
+	for _, version in ipairs(order) do
+		observed["version." .. version] = observe_version(version, answers[version], reasons[version])
+	end
+	observe_extensions(answers, observed)
+end
+
+return versions

@@ -1,0 +1,51 @@
+local tasks = require "xmpp_tls_policy.audit.tasks"
+
+describe("tasks", function ()
+	it("run again after one that needed no loop", function ()
+		assert.equal("first", tasks.run(function () return "first" end))
+		assert.equal("second", tasks.run(function ()
+			tasks.sleep(0.001)
+			return "second"
+		end))
+	end)
+
+	it("raise an error where they are run", function ()
+		assert.error_matches(function ()
+			tasks.run(function ()
+				tasks.start(function ()
+					tasks.sleep(0.001)
+					error "inside"
+				end)
+				tasks.sleep(10)
+			end)
+		end, "inside")
+	end)
+
+	it("say that nothing is left to wait for", function ()
+		assert.error_matches(function ()
+			tasks.run(function ()
+				tasks.wait(function () end)
+			end)
+		end, "nothing is left to wait for")
+	end)
+
+	it("guard a call against errors in it, and in the tasks that it starts", function ()
+		tasks.run(function ()
+			assert.is_true(tasks.guarded(function (a, b)
+				tasks.sleep(0.001)
+				assert.same({ 1, nil }, { a, b })
+			end, 1, nil))
+			for _, call in ipairs {
+				function () error "inside" end,
+				function () tasks.sleep(0.001) error "inside" end,
+				function () tasks.start(function () error "inside" end) end,
+				function () tasks.all { function () tasks.sleep(0.001) error "inside" end } end,
+			} do
+				local done, message = tasks.guarded(call)
+				assert.is_nil(done)
+				assert.matches("inside", message)
+				assert.matches("stack traceback", message)
+			end
+		end)
+	end)
+end)

@@ -1,0 +1,172 @@
+-- The command `check` over a forecast of a server of plain tables. spec/server/check_spec.lua compares it with servers.
+local check = require "xmpp_tls_policy.commands.check"
+local command_service = require "support.command_service"
+local forecast = require "xmpp_tls_policy.forecast"
+local json = require "dkjson"
+local pki = require "support.pki"
+local ssl = require "ssl"
+
+local DAY = 86400
+
+local function ignore() end
+
+describe("the command check", function ()
+	local authority, certificate, options, made
+
+	setup(function ()
+		authority = pki.authority()
+		certificate = authority:issue {
+			names = { "a.test", "b.test" }, key = "rsa2048", not_after = os.time() + 90 * DAY + 3600,
+		}
+	end)
+
+	teardown(pki.remove)
+
+	before_each(function ()
+		options = { ["*"] = {} }
+		-- `ssl`: host -> LuaSec's parameters, over those that all have; false: none can be made.
+		made = { hosts = { "a.test", "b.test" }, disabled = {}, modules = {}, ssl = {} }
+	end)
+
+	local function context(host)
+		local own = made.ssl[host]
+		if own == false then
+			return nil, "error loading private key (Permission denied)"
+		end
+		local parameters = {
+			mode = "server", protocol = "any", certificate = certificate.certificate, key = certificate.key, verify = "none",
+			ciphers = "ECDHE+AESGCM:DHE+AESGCM", cafile = authority.certificate,
+		}
+		for name, value in pairs(own or {}) do
+			parameters[name] = value or nil
+		end
+		return assert(ssl.newcontext(parameters))
+	end
+
+	local function server()
+		local found = command_service.server { hosts = made.hosts, own_context = context, options = {},
+			without_starttls = made.without_starttls }
+		found.log, found.later, found.tolerate_any_name = ignore, ignore, ignore
+		function found.policy_option(host)
+			return options[host] or options["*"]
+		end
+		function found.option_names(host)
+			return made.names and made.names[host] or {}
+		end
+		function found.wants_module(host)
+			return made.modules[host] ~= false and not made.disabled[host]
+		end
+		function found.disables_module(host)
+			return made.disabled[host] == true
+		end
+		function found.certificate_source() end
+		function found.operator_lists()
+			return { ciphers = true }
+		end
+		local current = {}
+		function found.current_contexts(host)
+			local list = current[host] or {}
+			if current[host] then
+				return list
+			end
+			current[host] = list
+			for _, role in ipairs(made.ssl[host] ~= false and not found.lacks_starttls(host) and { "c2s", "s2sin" } or {}) do
+				list[#list + 1] = { role = role, context = context(host) }
+			end
+			if made.ssl[host] ~= false then
+				list[#list + 1] = { role = "s2sout", context = context(host) }
+			end
+			return list
+		end
+		return found
+	end
+
+	local function run(given)
+		local writer = command_service.writer(200)
+		local errors, is_own_user = given and given.errors or {}, not (given and given.other_user)
+		local service = forecast.new(server(), { errors = errors, is_own_user = is_own_user })
+		local exit = check.run(service, writer, { json = true, host = given and given.host })
+		return json.decode(writer.text), exit, service
+	end
+
+	local function kinds(found)
+		local list = {}
+		for _, problem in ipairs(found.problems) do
+			list[#list + 1] = ("%s %s %s"):format(problem.severity, problem.kind, table.concat(problem.hosts, "+"))
+		end
+		table.sort(list)
+		return list
+	end
+
+	it("is fine where nothing is wrong", function ()
+		local found, exit = run()
+		assert.same({ {}, {}, 0, 0, 1 }, { found.problems, found.unchecked, exit, found.result, found.schema })
+		assert.equal(6, #found.contexts)
+	end)
+
+	-- What is wrong, the problems, and the exit status.
+	local cases = {
+		{ "a wrong option", function () options["b.test"] = { level = "mst" } end, { "error option b.test" }, 1 },
+		{ "a wrong option for all", function () options["*"] = { profil = 1 } end, { "error option *" }, 1 },
+		{ "a misspelt option", function () made.names = { ["*"] = { "xmpp_tls_polcy" } }; made.modules["*"] = false end,
+			{ "warn misspelt-option *" }, 1 },
+		{ "a host that is not covered", function () made.modules["b.test"] = false end, { "warn not-covered b.test" }, 1 },
+		{ "a host that is meant not to be covered", function () made.disabled["b.test"] = true end, {}, 0 },
+		{ "no host that is covered", function () made.disabled = { ["a.test"] = true, ["b.test"] = true } end,
+			{ "error not-enabled *" }, 1 },
+		{ "no certificate", function () made.ssl["b.test"] = { certificate = false, key = false } end,
+			{ "error no-certificate b.test", "error no-certificate b.test" }, 1 },
+		{ "no certificate for localhost", function ()
+			made.hosts[1], made.ssl.localhost = "localhost", { certificate = false, key = false }
+		end, { "info no-certificate localhost", "info no-certificate localhost" }, 0 },
+		{ "nothing left of a list", function () made.ssl["b.test"] = { ciphers = "AES128-SHA", protocol = "tlsv1_2" } end,
+			{ "error no-tls b.test" }, 1 },
+		{ "a version lost", function () made.ssl["b.test"] = { ciphers = "AES128-SHA" } end,
+			{ "info unsupported b.test", "info unsupported b.test", "warn lost-version b.test" }, 1 },
+		{ "a key that fits no suite of a version", function ()
+			made.ssl["b.test"] = { ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256" }
+		end, {
+			"info unsupported b.test", "warn key b.test",
+		}, 1 },
+		{ "an outage in report mode", function ()
+			made.ssl["b.test"], options["b.test"] = { ciphers = "AES128-SHA", protocol = "tlsv1_2" }, { mode = "report" }
+		end, { "error outage b.test", "error outage b.test" }, 1 },
+		{ "no context", function () made.ssl["b.test"] = false end, { "error no-context b.test" }, 1 },
+	}
+
+	for _, case in ipairs(cases) do
+		it("finds " .. case[1], function ()
+			case[2]()
+			local found, exit = run()
+			assert.same(case[3], kinds(found))
+			assert.same({ case[4], case[4] }, { exit, found.result })
+		end)
+	end
+
+	it("takes no file that another user may not read for missing", function ()
+		made.ssl["b.test"] = false
+		local found, exit = run { other_user = true, errors = { "certmanager: cannot read it" } }
+		assert.same({ {}, 2 }, { found.problems, exit })
+		assert.same({ host = "*", message = "certmanager: cannot read it" }, found.unchecked[4])
+		assert.equal("b.test", found.unchecked[1].host)
+		-- A problem that was found outweighs it.
+		options["a.test"] = { level = "mst" }
+		assert.equal(1, select(2, run { other_user = true }))
+	end)
+
+	it("has the errors of the server itself", function ()
+		local found, exit = run { errors = { "portmanager: no such port" } }
+		assert.same({ "error server *" }, kinds(found))
+		assert.same({ 1, "portmanager: no such port" }, { exit, found.problems[1].message })
+	end)
+
+	it("is limited to one host", function ()
+		made.ssl["b.test"], options["b.test"] = { ciphers = "AES128-SHA" }, { level = "mst" }
+		local found, exit = run { host = "a.test" }
+		assert.same({ {}, 0, 3 }, { found.problems, exit, #found.contexts })
+		local _, status = run { host = "b.test" }
+		assert.equal(1, status)
+		local service, writer = forecast.new(server(), { errors = {}, is_own_user = true }), command_service.writer(80)
+		assert.same({ 2, '"c.test" is no host of this server' }, { check.run(service, writer, { host = "c.test" }) })
+	end)
+end)
