@@ -324,22 +324,23 @@ describe("the check of a configuration", function ()
 		assert.matches("enabled on no host", problems_of(check(server), "not-enabled")["*"])
 	end)
 
+	-- All below a folder, whose name ends in a slash: path -> kind, inode, size, time of the last change.
 	local function snapshot(folder, found)
 		found = found or {}
 		for name in lfs.dir(folder) do
-			local path = folder .. "/" .. name
+			local path = folder .. name
 			local attributes = lfs.symlinkattributes(path)
 			found[path] = name ~= ".." and ("%s %s %d %d"):format(attributes.mode, attributes.ino, attributes.size,
 				attributes.modification) or nil
 			if attributes.mode == "directory" and name:sub(1, 1) ~= "." then
-				snapshot(path, found)
+				snapshot(path .. "/", found)
 			end
 		end
 		return found
 	end
 
 	it("says the same of a server that runs and of one that is stopped, and changes nothing", function ()
-		local directory = process.scratch ""
+		local directory = process.scratch "" .. "/"
 		assert(lfs.mkdir(directory))
 		local function copied(name)
 			local host = certified(name)
@@ -360,6 +361,7 @@ describe("the check of a configuration", function ()
 		files.write(path, text)
 		local function run()
 			local before = snapshot(directory)
+			assert.is_string(before[directory .. "data/."])
 			local output, exit = process.run { "prosodyctl", "--config", path, "mod_xmpp_tls_policy", "check", "--format",
 				"json" }
 			assert.equal(0, exit, output)

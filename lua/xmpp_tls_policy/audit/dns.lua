@@ -186,7 +186,7 @@ function dns.new(options)
 		return nil, ("the file of trust anchors, %s, cannot be read"):format(trust_file)
 	end
 	return setmetatable({
-		_validates = trust_file ~= nil, _source = new_source(options, trust_file), _options = options,
+		_validates = trust_file ~= nil, _source = new_source(options, trust_file),
 	}, metatable)
 end
 
@@ -222,36 +222,22 @@ local codes = { [1] = "format error", [2] = "server failure", [4] = "not impleme
 -- Returns { name, type, records, left_out = the number of those that are malformed or too many, exists = whether the
 -- name does, dnssec = "secure", "insecure", "bogus" or "unknown", reason = why it is bogus }; or nil, kind
 -- ("timeout", "failed"), message. The records: addresses as text; { priority, weight, port, target } of SRV
--- ("" for the target "."); the bytes of TLSA and CAA. Those of a bogus answer are shown nevertheless, as a resolver
--- gives them that does not validate.
+-- ("" for the target "."); the bytes of TLSA and CAA. Those of a bogus answer are shown
+-- nevertheless: a client that does not validate uses them.
 function methods:lookup(name, type_name, deadline)
 	local answer, kind, message = query(self._source, name, type_name, deadline)
 	if not answer then
 		return nil, kind, message
-	elseif answer.bogus then
-		return self:_unvalidated(answer, name, type_name, deadline)
 	elseif answer.rcode ~= NO_ERROR and answer.rcode ~= NO_SUCH_NAME then
 		return nil, "failed", "the name servers answered: " .. (codes[answer.rcode] or ("code %d"):format(answer.rcode))
 	end
 	return result_of(self, answer, name, type_name)
 end
 
--- The result for a bogus answer, of which libunbound shows no records.
-function methods:_unvalidated(bogus, name, type_name, deadline)
-	self._other_source = self._other_source or new_source(self._options)
-	local answer = query(self._other_source, name, type_name, deadline) or { nxdomain = false }
-	local result = result_of(self, answer, name, type_name)
-	result.dnssec = "bogus"
-	result.reason = type(bogus.bogus) == "string" and text.shown(bogus.bogus:sub(1, 300)) or nil
-	return result
-end
-
 --- Ends it. No look-up may be under way.
 function methods:close()
-	for _, source in ipairs { self._source, self._other_source } do
-		if not source.poll:is_closing() then
-			source.poll:close()
-		end
+	if not self._source.poll:is_closing() then
+		self._source.poll:close()
 	end
 end
 

@@ -182,6 +182,8 @@ local function connect_within_limits(self, begin)
 		wait_for_pause(self)
 		if self._given_up then
 			return nil, "limited", self:limit_message()
+		elseif tasks.now() >= self._ends then
+			return nil, "timeout", "the time for this endpoint is used up"
 		end
 		local began, count = tasks.now(), "_connected"
 		local result, kind, message = connect_once(self)
@@ -198,7 +200,7 @@ local function connect_within_limits(self, begin)
 		if result then
 			self._failed_rounds = 0
 			return result
-		elseif not is_limit(kind, message, self[count]) then
+		elseif tasks.now() >= self._ends or not is_limit(kind, message, self[count]) then
 			return nil, kind, message
 		end
 		self._last_limit = message and ("%s: %s"):format(kind, message) or kind

@@ -119,6 +119,17 @@ describe("an endpoint", function ()
 		assert.is_true(tasks.now() - began < 5)
 	end)
 
+	it("waits no longer than the time limit for all of its connections", function ()
+		local began = tasks.now()
+		scripted.run(scripted.drain, function (port)
+			local point = new(port, { time_limit = 0.3 })
+			assert.equal("timeout", (select(2, point:open())))
+			assert.same({ "timeout", "the time for this endpoint is used up" }, { select(2, point:open()) })
+			assert.equal(1, point.connections)
+		end)
+		assert.is_true(tasks.now() - began < 5)
+	end)
+
 	describe("of a server that limits connections", function ()
 		-- Opens `count` connections one after the other, or all at once. Returns how many succeeded, the
 		-- endpoint, and the server.

@@ -137,6 +137,23 @@ describe("the probe of", function ()
 			assert.is_true(observation.seen)
 		end)
 
+		it("sees that a server takes it, which opens a stream to any domain", function ()
+			local made = context()
+			local observation = observed(pipelined, function (connection)
+				connection:read(tasks.now() + 20)
+				connection:write(scripted.header(scripted.starttls), tasks.now() + 20)
+				connection:read(tasks.now() + 20)
+				connection:write(scripted.proceed, tasks.now() + 20)
+				tls_peer.server(made, function (peer, tls)
+					tls_peer.advance(peer, tls, "write", (scripted.header(scripted.mechanisms "PLAIN")
+						:gsub("from='example.test'", "from='pipelined.invalid'")))
+					tls_peer.advance(peer, tls, "read")
+				end)(connection)
+			end)["plaintext.pipelined"]
+			assert.same({ seen = true, evidence = "under TLS, the server answered the stream that began before: "
+				.. "it opened a stream to pipelined.invalid" }, observation)
+		end)
+
 		it("rfc6120.5.4.3.3.nothing-before-tls-counts: sees that a server does not take it", function ()
 			assert.same({ seen = false,
 				evidence = "under TLS, the server answered the stream that began after the handshake" }, observe(false))

@@ -239,7 +239,7 @@ local function own_option(role)
 	return role == "c2s" and "c2s_ssl" or "s2s_ssl"
 end
 
---- A context like the one that a host's streams get for a role ("c2s", "s2sin"), as the
+--- A context like the one that a host's streams get for a role ("c2s", "s2sin", "s2sout"), as the
 -- configuration has it now, to look at. Or nil and a message.
 function contexts.own_context(host, role)
 	local option = own_option(role)
@@ -247,7 +247,8 @@ function contexts.own_context(host, role)
 	local function of(name)
 		return configmanager.rawget(host, name) or parent and configmanager.rawget(parent, name) or {}
 	end
-	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
+	local mode = role == "s2sout" and "client" or "server"
+	local context, message = certmanager.create_context(host, mode, of(option), of "ssl",
 		configmanager.rawget("*", option) or {})
 	return contexts.luasec_context(context), message
 end
