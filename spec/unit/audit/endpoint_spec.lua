@@ -56,7 +56,7 @@ describe("an endpoint", function ()
 		["a stream error"] = { scripted.header() .. scripted.error "host-unknown", "stream_error", "host-unknown" },
 		["a limit on the first connection"] = { scripted.header() .. scripted.error "policy-violation",
 			"stream_error", "policy-violation" },
-		["garbage"] = { "\0\1\2", "malformed", "no XML: not well-formed (invalid token)" },
+		["garbage"] = { "\0\1\2", "malformed", "no XML: it does not begin with <" },
 		["an element that is no features"] = { scripted.header() .. "<message/>", "malformed",
 			"no features after the header of the stream" },
 		["nothing"] = { "", "closed", "the connection was closed" },
