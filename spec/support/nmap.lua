@@ -11,10 +11,12 @@ end
 -- nmap's names of versions -> OpenSSL's; it does not try SSLv2.
 local versions = { ["TLSv1.0"] = "TLSv1" }
 
---- What it finds at a port of 127.0.0.1: { versions = set, suites = { [version] = list of IANA's names, in the
--- server's order if it has one }, dh_bits, key_bits, preference = { [version] = "server" | "client" } }.
-function nmap.run(port)
-	local output = process.check { "nmap", "-Pn", "-p", tostring(port), "--script", "+ssl-enum-ciphers", "127.0.0.1" }
+--- What it finds at a target (see prosody.lua), whose domain it sends as the server name: { versions = set, suites =
+-- { [version] = list of IANA's names, in the server's order if it has one }, dh_bits, key_bits,
+-- preference = { [version] = "server" | "client" } }.
+function nmap.run(target)
+	local output = process.check { "nmap", "-Pn", "-p", tostring(target.port), "--script", "+ssl-enum-ciphers",
+		"--script-args", "tls.servername=" .. target.domain, "127.0.0.1" }
 	local found, version = { versions = {}, suites = {}, preference = {} }, nil
 	for line in output:gmatch "[^\n]+" do
 		local name = line:match "^|%s+(%u+v[%d.]+):"

@@ -1,4 +1,4 @@
---- testssl.sh at a server with direct TLS, and what it found, as plain data.
+--- testssl.sh at a server, and what it found, as plain data.
 local json = require "dkjson"
 local pki = require "support.pki"
 local process = require "support.process"
@@ -15,21 +15,26 @@ end
 local versions = { SSLv2 = "SSLv2", SSLv3 = "SSLv3", TLS1 = "TLSv1", TLS1_1 = "TLSv1.1", TLS1_2 = "TLSv1.2",
 	TLS1_3 = "TLSv1.3" }
 
---- Its command for a port of 127.0.0.1. `more`: words of options.
-function testssl.command(port, more)
+--- Its command for a target of clients (see prosody.lua). `more`: words of options.
+function testssl.command(target, more)
 	local words = { "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none" }
 	for _, word in ipairs(more) do
 		words[#words + 1] = word
 	end
-	words[#words + 1] = "127.0.0.1:" .. port
+	if not target.direct_tls then
+		for _, word in ipairs { "--starttls", "xmpp", "--xmpphost", target.domain } do
+			words[#words + 1] = word
+		end
+	end
+	words[#words + 1] = "127.0.0.1:" .. target.port
 	return words
 end
 
 --- What it finds: { versions = set of OpenSSL's names, suites = { [version] = set of IANA's names },
 -- dh_bits = of the DHE suites, key_bits = of the certificate's key }.
-function testssl.run(port)
+function testssl.run(target)
 	local path = pki.path ".json"
-	process.run(testssl.command(port, { "--jsonfile", path, "-p", "-S", "-E" }), { timeout = 300 })
+	process.run(testssl.command(target, { "--jsonfile", path, "-p", "-S", "-E" }), { timeout = 300 })
 	local found = { versions = {}, suites = {} }
 	for _, entry in ipairs(assert(json.decode(pki.read(path)))) do
 		local id, finding = entry.id, entry.finding

@@ -37,7 +37,7 @@ function audit.run(bench)
 	local whole = seconds_of { "env", "LUA_CPATH=" .. package.cpath, bench.interpreter, "lua/bin/xmpp-tls-policy",
 		"audit", DOMAIN, "--connect", "127.0.0.1:" .. target.port, "--service", "c2s", "--direct", "--format", "json",
 		"--authorities", bench.authority.certificate }
-	local theirs = seconds_of(testssl.command(target.port, {}))
+	local theirs = seconds_of(testssl.command(target, {}))
 	server:stop()
 	measure.note("the audit of an endpoint, direct TLS", "s", ours, 0.5)
 	measure.note("the audit of an endpoint, STARTTLS", "s", starttls, 0.5)
