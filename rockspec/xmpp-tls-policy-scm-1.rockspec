@@ -102,6 +102,7 @@ build = {
 			["xmpp_tls_policy.command_line"] = "lua/xmpp_tls_policy/command_line/init.lua";
 			["xmpp_tls_policy.command_line.check"] = "lua/xmpp_tls_policy/command_line/check.lua";
 			["xmpp_tls_policy.command_line.audit"] = "lua/xmpp_tls_policy/command_line/audit.lua";
+			["xmpp_tls_policy.command_line.interruption"] = "lua/xmpp_tls_policy/command_line/interruption.lua";
 			["xmpp_tls_policy.command_line.output_file"] = "lua/xmpp_tls_policy/command_line/output_file.lua";
 			["xmpp_tls_policy.command_line.policy"] = "lua/xmpp_tls_policy/command_line/policy.lua";
 			["xmpp_tls_policy.command_line.policy_options"] = "lua/xmpp_tls_policy/command_line/policy_options.lua";

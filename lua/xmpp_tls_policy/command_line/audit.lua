@@ -213,6 +213,7 @@ local function report_of(domains, discover, fields, callback, options, out)
 	local audit = require "xmpp_tls_policy.audit.audit"
 	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
 	local progress, remove_progress = progress_of(domains, out)
+	local ignore_interrupt = out.on_interrupt and out.on_interrupt(remove_progress) or function () end
 	local time = os.time()
 	local results = require "xmpp_tls_policy.audit.tasks".run(function ()
 		return audit.run(domains, {
@@ -220,6 +221,7 @@ local function report_of(domains, discover, fields, callback, options, out)
 			progress = progress, callback = callback,
 		})
 	end)
+	ignore_interrupt()
 	remove_progress()
 	for _, domain in ipairs(results) do
 		for _, endpoint in ipairs(domain.endpoints) do

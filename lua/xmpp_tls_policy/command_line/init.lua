@@ -6,7 +6,10 @@
 --             `out`: { write = function(text), for the result; warn = function(text), for a line about
 --             something else; terminal = function("stdout" or "stderr"), as terminal.of of terminal.lua, or nil
 --             if there is none; draw = function(text), for the progress on the terminal that stderr is;
+--             on_interrupt = function(call): until the function that it returns is called, Ctrl-C calls `call` and ends
+--             the program with status 130; or nil;
 --             problem = function() -> nil, or why a text for the result could not be written; or nil }
+local interruption = require "xmpp_tls_policy.command_line.interruption"
 local terminal = require "xmpp_tls_policy.command_line.terminal"
 local text = require "xmpp_tls_policy.text"
 local version = require "xmpp_tls_policy.version"
@@ -37,6 +40,7 @@ local standard_streams = {
 		io.stderr:write(characters)
 		io.stderr:flush()
 	end,
+	on_interrupt = interruption.on,
 	problem = function ()
 		return write_problem
 	end,
@@ -60,7 +64,7 @@ end
 
 --- Runs a command. `arguments`: a list of strings; `out`: as above, or nil: the standard streams.
 -- Returns the exit status: the command's own, 64 for wrong use, 70 after an error of the program, 74 if the result
--- could not be written.
+-- could not be written, 130 after Ctrl-C.
 function command_line.run(arguments, out)
 	out = out or standard_streams
 	local found, argparse = pcall(require, "argparse")

@@ -3,6 +3,7 @@
 local command_line = require "xmpp_tls_policy.command_line"
 local lfs = require "lfs"
 local process = require "support.process"
+local socket = require "socket"
 
 describe("the exit status of the program", function ()
 	local interpreter = lfs.symlinkattributes("/proc/self/exe").target
@@ -25,6 +26,20 @@ describe("the exit status of the program", function ()
 			"package.preload['xmpp_tls_policy.core'] = function () error 'no core' end")
 		assert.equal(70, status)
 		assert.matches("^xmpp%-tls%-policy: .*no core", output)
+	end)
+
+	it("is 130 after Ctrl-C during an audit, without a traceback", function ()
+		local server = assert(socket.bind("127.0.0.1", 0))
+		server:settimeout(20)
+		local audit = process.spawn { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, interpreter,
+			"lua/bin/xmpp-tls-policy", "audit", "a.test", "--service", "c2s", "--connect",
+			("127.0.0.1:%d"):format(select(2, server:getsockname())) }
+		local connection = assert(server:accept())
+		assert(connection:receive(1))
+		audit:signal "INT"
+		assert.same({ "", 130 }, { audit:close() })
+		connection:close()
+		server:close()
 	end)
 
 	it("is 70 after an error of the program, which is to be reported", function ()
