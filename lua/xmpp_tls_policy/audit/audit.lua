@@ -2,7 +2,9 @@
 local certificates = require "xmpp_tls_policy.audit.certificates"
 local connection_places = require "xmpp_tls_policy.audit.connection_places"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
+local observations = require "xmpp_tls_policy.audit.observations"
 local probes = require "xmpp_tls_policy.audit.probes"
+local question = require "xmpp_tls_policy.audit.question"
 local report = require "xmpp_tls_policy.audit.report"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
@@ -57,6 +59,23 @@ local function begin(list, point, observed, progress)
 	end
 end
 
+local CLOSES_AT_RANDOM = "the server closes connections whatever is offered, so that its refusals cannot be told"
+
+-- The names that begin so, of observations for which the end of a connection can count as a no.
+local of_refusals = {
+	version = true, suites = true, groups = true, dhe = true, signature = true, resumption = true, sni = true,
+}
+
+-- Takes back what may have been concluded from the end of a connection: each no, and that lists are complete.
+local function take_back_refusals(observed)
+	for name, observation in pairs(observed) do
+		local from_refusals = name:find "%.complete$" or name:find "%.server_chooses$"
+		if of_refusals[name:match "^[^.]+"] and observation.seen == (from_refusals ~= nil) then
+			observed[name] = observations.untested(CLOSES_AT_RANDOM)
+		end
+	end
+end
+
 --- Audits one endpoint (endpoint.lua) with `list`, probes. `progress`: called with the endpoint and a probe that
 -- is done. Returns what report.of takes for an endpoint, and `faults`: nil, or the messages of our errors.
 function audit.endpoint(point, list, progress)
@@ -69,6 +88,10 @@ function audit.endpoint(point, list, progress)
 		end
 		run_probes(others, point, observed, progress)
 		reason = point:limit_message()
+		if question.closes_at_random(point) then
+			take_back_refusals(observed)
+			reason = reason or CLOSES_AT_RANDOM
+		end
 	end
 	if reason and not point:is_reached() and point.address:find(":", 1, true) and reason:find "^unreachable" then
 		reason = reason .. "; if this machine has no IPv6, use --ipv4"

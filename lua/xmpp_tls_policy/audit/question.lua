@@ -83,7 +83,8 @@ for _, list in ipairs { suite_classes.tls13, suite_classes.tls12 } do
 end
 
 -- Endpoint -> { answered = when the latest hello began that was answered, failed = when the latest control
--- began that was not, waiting = list of the tasks that wait for a control, or nil }.
+-- began that was not, is_closed = whether the server ever closed the connection of one, waiting = list of the tasks
+-- that wait for a control, or nil }.
 local controls = setmetatable({}, { __mode = "k" })
 
 local function control_of(endpoint)
@@ -153,9 +154,10 @@ function question.is_answering(endpoint, since)
 		else
 			control.waiting = {}
 			local began = tasks.now()
-			ask_once(endpoint, BROAD_OFFER)
+			local _, _, failure = ask_once(endpoint, BROAD_OFFER)
 			if control.answered < began then
 				control.failed = began
+				control.is_closed = control.is_closed or question.is_end(failure)
 			end
 			local waiting = control.waiting
 			control.waiting = nil
@@ -165,6 +167,12 @@ function question.is_answering(endpoint, since)
 		end
 	end
 	return true
+end
+
+--- Whether the endpoint closes connections also after a hello that offers nearly everything, so that the end of a
+-- connection tells nothing of what is offered.
+function question.closes_at_random(endpoint)
+	return control_of(endpoint).is_closed or false
 end
 
 -- The same as ask_once. Some servers say no by closing the connection: that counts as an answer, "closed", if they

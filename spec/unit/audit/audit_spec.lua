@@ -1,6 +1,8 @@
 local audit = require "xmpp_tls_policy.audit.audit"
+local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local observations = require "xmpp_tls_policy.audit.observations"
 local probes = require "xmpp_tls_policy.audit.probes"
+local question = require "xmpp_tls_policy.audit.question"
 local scripted = require "support.scripted_server"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
@@ -20,7 +22,8 @@ local function run(serve, list, options)
 			probes = list,
 			discover = function (domain)
 				return { dns = { "records" }, endpoints = { { domain = domain, service = "c2s", host = "host",
-					address = "127.0.0.1", port = options and options.port or port, timeout = 10 } } }
+					address = "127.0.0.1", port = options and options.port or port, timeout = 10,
+					direct = options and options.direct } } }
 			end,
 		}
 		for name, value in pairs(options or {}) do
@@ -66,6 +69,53 @@ describe("an audit", function ()
 			assert.same({ false, true, reason }, { ran, endpoint.reached, endpoint.reason })
 		end)
 	end
+
+	-- The result of an endpoint that closes two hellos which offer one suite. `control`: whether it also closes the hello
+	-- with many that follows the second one.
+	local function closing(control)
+		local closed = 0
+		local function serve(connection, number)
+			-- The first connection is one without a hello.
+			local bytes = number > 1 and connection:read(tasks.now() + 10)
+			local hello = bytes and client_hello.parse(bytes)
+			if hello and #hello.suites == 1 then
+				closed = closed + 1
+			elseif hello and not (control and closed == 2) then
+				connection:write("\21\3\3\0\2\2\40", tasks.now() + 10)
+			end
+		end
+		local first_probe = { name = "first", run = function () end }
+		local result = run(serve, { first_probe, { name = "asks", run = function (point, observed)
+			for _, name in ipairs { "version.TLSv1", "suites.rc4" } do
+				local answer, reason = question.ask(point, { suites = { "TLS_RSA_WITH_AES_128_CBC_SHA" } })
+				observed[name] = answer and observations.made(question.is_accepted(answer), "asked")
+					or observations.untested(reason)
+			end
+			observed["version.TLSv1.2"] = observations.made(true, "accepted")
+			observed["suites.complete"] = observations.made(true, "all others are refused")
+			observed["extended_master_secret"] = observations.made(false, "the ServerHello does not have it")
+		end } }, { direct = true })
+		return result[1].endpoints[1]
+	end
+
+	it("concludes nothing from closed connections where they are closed whatever is offered", function ()
+		for _, control in ipairs { false, true } do
+			local endpoint, seen = closing(control), {}
+			endpoint.observations["certificate.same"] = nil
+			for name, observation in pairs(endpoint.observations) do
+				seen[name] = tostring(observation.seen)
+			end
+			assert.same(control and {
+				["version.TLSv1"] = "nil", ["suites.rc4"] = "nil", ["version.TLSv1.2"] = "true", ["suites.complete"] = "nil",
+				extended_master_secret = "false",
+			} or {
+				["version.TLSv1"] = "false", ["suites.rc4"] = "false", ["version.TLSv1.2"] = "true",
+				["suites.complete"] = "true", extended_master_secret = "false",
+			}, seen)
+			assert.equal(control and "the server closes connections whatever is offered, so that its refusals cannot be told"
+				or nil, endpoint.reason)
+		end
+	end)
 
 	it("says that an endpoint was not reached", function ()
 		local free = scripted.run(scripted.drain, function (port) return port end)
