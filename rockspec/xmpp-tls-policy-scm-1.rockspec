@@ -133,6 +133,7 @@ build = {
 			["xmpp_tls_policy.configuration_log"] = "lua/xmpp_tls_policy/configuration_log.lua";
 			["xmpp_tls_policy.contexts.adopted_contexts"] = "lua/xmpp_tls_policy/contexts/adopted_contexts.lua";
 			["xmpp_tls_policy.contexts.foreseen_outages"] = "lua/xmpp_tls_policy/contexts/foreseen_outages.lua";
+			["xmpp_tls_policy.contexts.idle_level"] = "lua/xmpp_tls_policy/contexts/idle_level.lua";
 			["xmpp_tls_policy.contexts.known_settings"] = "lua/xmpp_tls_policy/contexts/known_settings.lua";
 			["xmpp_tls_policy.contexts.opened_by_exceptions"] = "lua/xmpp_tls_policy/contexts/opened_by_exceptions.lua";
 			["xmpp_tls_policy.contexts.session_memory"] = "lua/xmpp_tls_policy/contexts/session_memory.lua";

@@ -40,7 +40,7 @@ local function adopt_starttls(self, host)
 	end
 	for _, role in ipairs(current and { "c2s", "s2sin", "s2sout" } or {}) do
 		if forecast.has_role(server, host, role) and not found[role] then
-			local message = role ~= "s2sout" and select(2, server.own_context(host, role)) or nil
+			local _, message = server.own_context(host, role)
 			self.missing[#self.missing + 1] = {
 				host = host, role = role, message = message or "the server has no context for it",
 			}

@@ -128,6 +128,13 @@ describe("a real server as a client", function ()
 			seen(observed, "version.SSLv3", "version.TLSv1", "version.TLSv1.1"))
 	end)
 
+	it("version.tls11: is seen where it has nothing else", function ()
+		local observed = observed_of { options = { ssl = { protocol = "tlsv1_1", ciphers = "DEFAULT@SECLEVEL=0" } } }
+		assert.same(all("true", certificates), shown(observed, certificates))
+		assert.same({ ["version.TLSv1"] = "untested", ["version.TLSv1.1"] = "true", ["version.TLSv1.2"] = "false" },
+			seen(observed, "version.TLSv1", "version.TLSv1.1", "version.TLSv1.2"))
+	end)
+
 	it("cert.identity: is seen to refuse certificates that are not valid, and to take a valid one", function ()
 		local contexts = {}
 		for kind, options in pairs {
@@ -447,6 +454,19 @@ describe("the certificates of a callback", function ()
 			assert.is_true(facts.not_before < now and facts.self_issued)
 			assert.is_true(certificate:is_issued_by(certificate))
 		end
+	end)
+
+	it("are not made without the command, or for a file that is none", function ()
+		local path = pki.write "nothing"
+		for _, case in ipairs {
+			{ function () return callback_certificates.make("x\n[bad") end, "openssl" },
+			{ function () return callback_certificates.load("server", path, path) end, "no certificate" },
+		} do
+			local contexts, message = tasks.run(case[1])
+			assert.is_falsy(contexts)
+			assert.matches(case[2], message)
+		end
+		pki.remove()
 	end)
 
 	it("every observation has a statement", function ()

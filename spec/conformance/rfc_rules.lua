@@ -30,6 +30,8 @@ local rows = {
 		"tls-server-end-point is the certificate's digest by the hash of its signature; SHA-256 replaces MD5 and SHA-1" },
 	{ "rfc5802.6.binding-finds-interception",
 		"a login with a channel binding fails if client and server do not see the same TLS connection" },
+	{ "rfc5802.6.downgrade-is-refused",
+		"a login fails if its client supports channel binding and saw none offered, but the server has offered it" },
 	{ "rfc9266.2.exporter-value", "tls-exporter has 32 bytes of EXPORTER-Channel-Binding, with an empty context" },
 	{ "rfc9266.4.2.exporter-needs-ems", "before TLS 1.3 tls-exporter needs the extended master secret" },
 	{ "rfc8446.4.6.1.lifetime-seven-days", "no session is kept for more than seven days" },

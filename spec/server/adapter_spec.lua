@@ -63,7 +63,7 @@ describe("Prosody's adapter", function ()
 
 	it("makes contexts with the certificate of the configuration", function ()
 		local server = start()
-		for _, role in ipairs { "c2s", "s2sin" } do
+		for _, role in ipairs { "c2s", "s2sin", "s2sout" } do
 			assert.equal("true", ask(server, ([[(function ()
 				local core = require "xmpp_tls_policy.core"
 				local made = assert(server.own_context("b.test", %q))

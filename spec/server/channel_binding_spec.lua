@@ -279,6 +279,70 @@ describe("channel binding", function ()
 		peer:close()
 	end)
 
+	-- After each of these the server takes a new handler for the next login.
+	local beginnings = {
+		["a failed login"] = function (peer, name)
+			assert.is_false(login(peer, name, ("x"):rep(32)))
+		end,
+		["an abort"] = function (peer)
+			peer:send "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+			assert(peer:read_until { "</failure>" })
+		end,
+		["text that is not Base64"] = function (peer)
+			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1-PLUS'>!</auth>"
+			assert(peer:read_until { "</failure>" })
+		end,
+		["the beginning of another login"] = function (peer)
+			peer:send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdWxpZXQscj1h</auth>")
+			assert(peer:read_until { "</challenge>" })
+		end,
+	}
+
+	for what, begin in pairs(beginnings) do
+		it("rfc5802.6.downgrade-is-refused: stays as it was offered after " .. what, function ()
+			local server = start "p256"
+			for version, names in pairs(types) do
+				local context = context_of(version)
+				for _, name in ipairs(names) do
+					local peer = connect(server, "c2s", context)
+					begin(peer, name)
+					assert.is_true(login(peer, name))
+					peer:close()
+				end
+				local peer = connect(server, "c2s", context)
+				begin(peer, names[1])
+				assert.is_false(scram.login(peer, "juliet", "wherefore", { flag = "y" }))
+				assert.is_true(scram.login(peer, "juliet", "wherefore", { flag = "n" }))
+				peer:close()
+			end
+		end)
+	end
+
+	it("is each connection's own where a module shares one profile between sessions", function ()
+		local server = start "p256"
+		server:shell([[> local users, shared = prosody.hosts["example.test"].users, nil ]]
+			.. [[local stock = users.get_sasl_handler ]]
+			.. [[function users.get_sasl_handler(...) local handler = stock(...) ]]
+			.. [[shared = shared or handler.profile handler.profile = shared return handler end]])
+		local context = context_of "TLSv1.3"
+		local peers = {}
+		for index, name in ipairs { "tls-exporter", "tls-server-end-point", "tls-exporter" } do
+			peers[index] = { connect(server, "c2s", context), name }
+		end
+		for _, peer in ipairs(peers) do
+			assert.is_true(login(peer[1], peer[2]))
+			peer[1]:close()
+		end
+	end)
+
+	it("is offered in all its types where the operator has disabled the mechanisms without it", function ()
+		local server = start("p256", nil, { disable_sasl_mechanisms = { "PLAIN", "SCRAM-SHA-1" } })
+		local peer, features = connect(server, "c2s", context_of "TLSv1.2")
+		assert.same(types["TLSv1.2"], announced(features))
+		assert.is_true(login(peer, "tls-exporter"))
+		peer:close()
+	end)
+
 	it("leaves logins without channel binding as they were", function ()
 		local server, context = start("p256"), context_of "TLSv1.3"
 		local peer = connect(server, "c2s", context)

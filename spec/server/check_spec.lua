@@ -258,6 +258,16 @@ describe("the check of a configuration", function ()
 		assert.matches("ends with", problems_of(found, "ending")["peers.test"])
 		assert.is_truthy(problems_of(found, "no-tls")["nothing.should." .. draft .. ".test"])
 		assert.is_truthy(problems_of(found, "lost-version")["cbc.should." .. draft .. ".test"])
+		-- The ports of direct TLS have other lists.
+		local has_idle_level = {}
+		for _, problem in ipairs(found.problems) do
+			for _, host in ipairs(problem.kind == "idle-level" and not problem.message:find "_direct_tls" and problem.hosts
+				or {}) do
+				has_idle_level[host] = true
+			end
+		end
+		assert.is_true(has_idle_level["none.must." .. draft .. ".test"])
+		assert.is_nil(has_idle_level["all.must." .. draft .. ".test"])
 		assert.same({ "off.test" }, found.uncovered)
 		assert.is_nil(problems_of(found, "not-covered")["off.test"])
 	end)
@@ -324,22 +334,23 @@ describe("the check of a configuration", function ()
 		assert.matches("enabled on no host", problems_of(check(server), "not-enabled")["*"])
 	end)
 
+	-- All below a folder, whose name ends in a slash: path -> kind, inode, size, time of the last change.
 	local function snapshot(folder, found)
 		found = found or {}
 		for name in lfs.dir(folder) do
-			local path = folder .. "/" .. name
+			local path = folder .. name
 			local attributes = lfs.symlinkattributes(path)
 			found[path] = name ~= ".." and ("%s %s %d %d"):format(attributes.mode, attributes.ino, attributes.size,
 				attributes.modification) or nil
 			if attributes.mode == "directory" and name:sub(1, 1) ~= "." then
-				snapshot(path, found)
+				snapshot(path .. "/", found)
 			end
 		end
 		return found
 	end
 
 	it("says the same of a server that runs and of one that is stopped, and changes nothing", function ()
-		local directory = process.scratch ""
+		local directory = process.scratch "" .. "/"
 		assert(lfs.mkdir(directory))
 		local function copied(name)
 			local host = certified(name)
@@ -360,6 +371,7 @@ describe("the check of a configuration", function ()
 		files.write(path, text)
 		local function run()
 			local before = snapshot(directory)
+			assert.is_string(before[directory .. "data/."])
 			local output, exit = process.run { "prosodyctl", "--config", path, "mod_xmpp_tls_policy", "check", "--format",
 				"json" }
 			assert.equal(0, exit, output)

@@ -50,10 +50,12 @@ local function element(name, attributes, bytes)
 end
 
 --- `peer`: with the methods send(text) and read_until(pattern) of support/xmpp.lua. `binding`: {
--- name = "tls-unique", value = bytes }. Returns whether the server accepted it, and its last answer.
+-- name = "tls-unique", value = bytes }; or { flag = "y" or "n" }, for a login with SCRAM-SHA-1. Returns whether the
+-- server accepted it, and its last answer.
 function scram.login(peer, user, password, binding)
-	local header, first = ("p=%s,,"):format(binding.name), ("n=%s,r=%s"):format(user, "fyko+d2lbbFgONRv9qkxdawL")
-	peer:send(element("auth", " mechanism='SCRAM-SHA-1-PLUS'", header .. first))
+	local header = binding.flag and binding.flag .. ",," or ("p=%s,,"):format(binding.name)
+	local first = ("n=%s,r=%s"):format(user, "fyko+d2lbbFgONRv9qkxdawL")
+	peer:send(element("auth", (" mechanism='SCRAM-SHA-1%s'"):format(binding.flag and "" or "-PLUS"), header .. first))
 	local text = assert(peer:read_until { "</challenge>", "</failure>" })
 	local challenge = text:match "<challenge[^>]*>(.-)</challenge>"
 	if not challenge then
@@ -61,7 +63,7 @@ function scram.login(peer, user, password, binding)
 	end
 	challenge = mime.unb64(challenge)
 	local nonce, salt, iterations = challenge:match "^r=(.-),s=(.-),i=(%d+)"
-	local final = ("c=%s,r=%s"):format(mime.b64(header .. binding.value), nonce)
+	local final = ("c=%s,r=%s"):format(mime.b64(header .. (binding.value or "")), nonce)
 	local key = hmac(salted_password(password, mime.unb64(salt), iterations), "Client Key")
 	local signature = hmac(digest(key), ("%s,%s,%s"):format(first, challenge, final))
 	peer:send(element("response", "", ("%s,p=%s"):format(final, mime.b64(exclusive_or(key, signature)))))

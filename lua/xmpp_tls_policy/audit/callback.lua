@@ -236,17 +236,13 @@ local function make_contexts(domain, options)
 		contexts[kind] = context
 	end
 	if made_here and options.certificate then
-		contexts.valid, problem = core.context.new {
-			role = "server", verify = "none", certificate = options.certificate, key = options.key,
-		}
+		contexts.valid, problem = callback_certificates.load("server", options.certificate, options.key)
 	end
 	if not made_here or options.certificate and not contexts.valid then
 		return nil, problem
 	end
 	local client
-	client, problem = core.context.new {
-		role = "client", verify = "none", certificate = options.certificate, key = options.key,
-	}
+	client, problem = callback_certificates.load("client", options.certificate, options.key)
 	return client and contexts, client or problem
 end
 

@@ -2,6 +2,7 @@
 -- command openssl, which every machine with a server has. The core can make none.
 local core = require "xmpp_tls_policy.core"
 local tasks = require "xmpp_tls_policy.audit.tasks"
+local tls_client = require "xmpp_tls_policy.audit.tls_client"
 local uv = require "luv"
 
 local callback_certificates = {}
@@ -133,6 +134,33 @@ local function remove(directory)
 	return uv.fs_rmdir(directory)
 end
 
+--- A Context for our side, which takes the weakest parameters that OpenSSL has: the other side is judged, not ours.
+-- `role`: "server" or "client"; `certificate`, `key`: paths, or nil. Or nil and a message.
+function callback_certificates.load(role, certificate, key)
+	local context, problem = core.context.new { role = role, verify = "none", certificate = certificate, key = key }
+	local applied = nil
+	if context then
+		applied, problem = context:apply(tls_client.settings)
+	end
+	return applied and context, problem
+end
+
+-- Makes the contexts of all kinds, with files in a directory.
+local function make_contexts(directory, domain)
+	local made, problem = make_files(directory, domain)
+	if not made then
+		return nil, problem
+	end
+	local contexts = {}
+	for kind in pairs(callback_certificates.kinds) do
+		contexts[kind], problem = callback_certificates.load("server", directory .. "/" .. kind, directory .. "/key")
+		if not contexts[kind] then
+			return nil, problem
+		end
+	end
+	return contexts
+end
+
 --- Makes the certificates for our domain (in A-labels). Returns kind -> Context of a server; or nil and a message. The
 -- files, the key among them, do not outlive the call. To be called in a task.
 function callback_certificates.make(domain)
@@ -140,21 +168,12 @@ function callback_certificates.make(domain)
 	if not directory then
 		return nil, problem
 	end
-	local contexts = {}
-	local made, message = make_files(directory, domain)
-	for kind in pairs(made and callback_certificates.kinds or {}) do
-		contexts[kind], message = core.context.new {
-			role = "server", verify = "none", certificate = directory .. "/" .. kind, key = directory .. "/key",
-		}
-		made = made and contexts[kind]
-	end
+	local contexts, message = make_contexts(directory, domain)
 	local removed, failure = remove(directory)
-	if not made then
-		return nil, message
-	elseif not removed then
+	if not removed then
 		return nil, ("cannot remove %s: %s"):format(directory, failure)
 	end
-	return contexts
+	return contexts, message
 end
 
 return callback_certificates

@@ -14,8 +14,9 @@ local namespaces = xml_stream.namespaces
 
 -- Seconds for one wait, and for all probes of an endpoint together.
 local TIMEOUT, TIME_LIMIT = 10, 120
--- Connections at a time.
-local AT_ONCE = 8
+-- Connections at a time. ejabberd's queue holds no more that it has not accepted, and to one that does not fit in
+-- the client tries again only after a second.
+local AT_ONCE = 5
 -- Pauses after the server has limited connections, in seconds, one after the other while no connection
 -- succeeds; and seconds of pauses until the endpoint is given up.
 local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
@@ -31,7 +32,7 @@ local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 --   from         our domain, in the headers of streams between servers (optional)
 --   timeout      seconds for each wait (default 10)
 --   time_limit   seconds for all of it (default 120)
---   places       connection_places that several endpoints share (default: 8 places of its own)
+--   places       connection_places that several endpoints share (default: 5 places of its own)
 function endpoint.new(fields)
 	local self = setmetatable({
 		direct = false, timeout = TIMEOUT, connections = 0, limited = 0,

@@ -3,6 +3,7 @@
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
 local rank = require "xmpp_tls_policy.policy.suites".rank
+local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local text = require "xmpp_tls_policy.text"
 
@@ -66,6 +67,30 @@ local function read(channel, parser, deadline)
 	end
 end
 
+--- Whether a kind of failure is the end of a connection that the server closed.
+function question.is_end(kind)
+	return kind == "closed" or kind == "reset"
+end
+
+-- An offer that nearly every server takes.
+local BROAD_OFFER = {
+	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = suite_classes.groups, key_shares = "",
+}
+for _, list in ipairs { suite_classes.tls13, suite_classes.tls12 } do
+	for _, name in ipairs(list) do
+		table.insert(BROAD_OFFER.suites, name)
+	end
+end
+
+-- Endpoint -> { answered = when the latest hello began that was answered, failed = when the latest control
+-- began that was not, waiting = list of the tasks that wait for a control, or nil }.
+local controls = setmetatable({}, { __mode = "k" })
+
+local function control_of(endpoint)
+	controls[endpoint] = controls[endpoint] or { answered = -1, failed = -1 }
+	return controls[endpoint]
+end
+
 -- Why an answer cannot be one to this offer, or nil.
 local function unasked(offer, answer)
 	local newest = offer.versions and "TLSv1.3" or offer.version or "TLSv1.2"
@@ -82,7 +107,7 @@ local function unasked(offer, answer)
 	end
 end
 
--- One attempt: the answer, or nil, the reason, and the kind of the failure.
+-- One attempt, with the endpoint's server name: the answer, or nil, the reason, and the kind of the failure.
 local function ask_once(endpoint, offer)
 	if endpoint.connections >= question.MOST_CONNECTIONS then
 		return nil, "the audit makes no more connections"
@@ -91,21 +116,65 @@ local function ask_once(endpoint, offer)
 	if not channel then
 		return nil, question.reason(kind, message)
 	end
-	local deadline = endpoint:deadline()
+	local began, deadline = tasks.now(), endpoint:deadline()
 	-- If this fails, there may still be an answer to read.
-	channel:write(offer.bytes or client_hello.build(offer), deadline)
+	local named = setmetatable({ server_name = endpoint.server_name }, { __index = offer })
+	channel:write(offer.bytes or client_hello.build(named), deadline)
 	local answer, failure = read(channel, server_answer.new(offer.version == "SSLv2"), deadline)
 	channel:close()
 	if not answer then
 		return nil, question.reason(failure), failure
 	elseif answer.kind == "malformed" then
 		return nil, "malformed: " .. answer.message
-	elseif answer.kind == "alert" and not refusals[answer.description] then
+	end
+	-- A close_notify is the end of a connection, too.
+	if answer.kind ~= "alert" or answer.level == "fatal" then
+		control_of(endpoint).answered = math.max(control_of(endpoint).answered, began)
+	end
+	if answer.kind == "alert" and not refusals[answer.description] then
 		return nil, ("the server answered with the alert %s, which does not say that it refuses the offer"):format(
 			answer.description), answer.description
 	end
 	local fault = unasked(offer, answer)
 	return not fault and answer or nil, fault
+end
+
+--- Whether the endpoint answers a hello that begins after `since`, in seconds of tasks.now(): it does not
+-- close connections for another reason than for what is asked. One hello serves all that wait.
+function question.is_answering(endpoint, since)
+	local control = control_of(endpoint)
+	while control.answered <= since do
+		if control.waiting then
+			tasks.wait(function (resume)
+				table.insert(control.waiting, resume)
+			end)
+		elseif control.failed > since then
+			return false
+		else
+			control.waiting = {}
+			local began = tasks.now()
+			ask_once(endpoint, BROAD_OFFER)
+			if control.answered < began then
+				control.failed = began
+			end
+			local waiting = control.waiting
+			control.waiting = nil
+			for _, resume in ipairs(waiting) do
+				resume()
+			end
+		end
+	end
+	return true
+end
+
+-- The same as ask_once. Some servers say no by closing the connection: that counts as an answer, "closed", if they
+-- answer the next hello.
+local function ask_surely(endpoint, offer)
+	local answer, reason, failure = ask_once(endpoint, offer)
+	if question.is_end(failure) and question.is_answering(endpoint, tasks.now()) then
+		return { kind = "closed" }
+	end
+	return answer, reason, failure
 end
 
 -- The same offer without the suites that match a pattern; nil if none of them matches, or all do.
@@ -128,7 +197,7 @@ local function ask_for_less(endpoint, offer, patterns)
 	for _, pattern in ipairs(patterns) do
 		local narrower = narrowed(offer, pattern)
 		if narrower then
-			local answer, reason, failure = ask_once(endpoint, narrower)
+			local answer, reason, failure = ask_surely(endpoint, narrower)
 			if answer and question.is_accepted(answer) then
 				answer.narrowed = narrower.suites
 				return answer
@@ -139,7 +208,7 @@ local function ask_for_less(endpoint, offer, patterns)
 		end
 	end
 	if not asked then
-		local answer, reason, failure = ask_once(endpoint, offer)
+		local answer, reason, failure = ask_surely(endpoint, offer)
 		if failure ~= "internal_error" then
 			return answer, reason
 		end
@@ -151,29 +220,22 @@ local WITHOUT_DH = { "^TLS_DHE?_", "^TLS_ECDHE?_" }
 
 --- Sends a hello: an offer as client_hello.build takes it, by names, or { bytes = … } to send as they are.
 -- Returns the answer: one whose kind is "server_hello", "hello_retry_request" or "sslv2", or a refusal,
--- which is an "alert", or "closed" of SSLv2; or nil and the reason. After internal_error it asks again,
+-- which is an "alert" or "closed"; or nil and the reason. After internal_error it asks again,
 -- without the suites that match the first of the patterns, and so on (default: without DH of finite fields, then
 -- of curves); an answer to less has the suites as `narrowed`.
 function question.ask(endpoint, offer, patterns)
-	local answer, reason, failure = ask_once(endpoint, offer)
+	local answer, reason, failure = ask_surely(endpoint, offer)
 	if failure == "internal_error" then
 		return ask_for_less(endpoint, offer, patterns or WITHOUT_DH)
-	elseif offer.version ~= "SSLv2" or failure ~= "closed" and failure ~= "reset" then
-		return answer, reason
 	end
-	-- A server that knows no SSLv2 may see no TLS in such a hello, and close.
-	local second, second_reason, second_failure = ask_once(endpoint, offer)
-	if second_failure ~= failure then
-		return second, second_reason
-	end
-	return { kind = "closed", twice = true }
+	return answer, reason
 end
 
 --- An answer as evidence: "chose TLSv1.2 with TLS_RSA_WITH_RC4_128_SHA", "answered with the alert
 -- handshake_failure".
 function question.evidence(answer)
 	if answer.kind == "closed" then
-		return "closed the connection twice"
+		return "closed the connection, but answered the next hello"
 	elseif answer.kind == "alert" then
 		return ("answered %swith the alert %s"):format(answer.twice and "twice " or "", answer.description)
 	end

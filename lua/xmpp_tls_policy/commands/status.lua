@@ -118,7 +118,8 @@ local function opened(service, wanted, now)
 			return
 		end
 		for _, item in ipairs(opened_by_exceptions.on_host(service.server, service.adopted, host, policy, now)) do
-			add(item.domain .. "\0" .. item.text, host, item)
+			item.roles = service.server.list(item.roles)
+			add(table.concat({ item.domain, item.text, table.concat(item.roles, " ") }, "\0"), host, item)
 		end
 		next_turn()
 	end)
@@ -270,7 +271,8 @@ local function print_found(out, found)
 	status_contexts.print(out, found)
 	print_exceptions(out, found)
 	for _, row in ipairs(found.opened) do
-		out:wrapped("The exception for %s opens on %s: %s", row.domain, host_names(row.hosts), row.text)
+		out:wrapped("The exception for %s opens on %s (%s): %s", row.domain, host_names(row.hosts),
+			table.concat(row.roles, ", "), row.text)
 	end
 	print_sessions(out, found)
 	for _, row in ipairs(found.overridden) do

@@ -65,24 +65,38 @@ local function settings_under(adopted, luasec, policy, given)
 	return foreseen and foreseen.settings
 end
 
---- What each exception with a level opens on the context of a host of ours for servers that connect to it:
--- a list of the tables of `beyond`, each with domain and text, the same in words. Empty if the host
--- has no such context.
-function opened_by_exceptions.on_host(server, adopted, host, policy, now)
-	local context = server.own_context(host, "s2sin")
-	if not context then
-		return {}
-	end
-	local luasec, list = server.luasec_context(context), {}
-	local given = { host = host, role = "s2sin", operator = server.operator_lists(host, "s2sin") }
+-- Adds what each exception opens on the context of a role to a list. Where it opens the same in another role, the
+-- role is added to that item.
+local function add_role(list, adopted, luasec, policy, given, now)
 	local strict = settings_under(adopted, luasec, policy, given)
-	for domain in pairs(policy.exceptions) do
+	for domain in pairs(strict and policy.exceptions or {}) do
 		local excepted = policy:for_peer(domain, now)
-		local opened = strict and excepted.opens and settings_under(adopted, luasec, excepted, given)
-		if opened then
-			local more = opened_by_exceptions.beyond(opened, strict)
-			more.domain, more.text = domain, words(more)
+		local opened = excepted.opens and settings_under(adopted, luasec, excepted, given)
+		local more = opened and opened_by_exceptions.beyond(opened, strict)
+		local text_of_more = more and words(more)
+		for _, known in ipairs(more and list or {}) do
+			if known.domain == domain and known.text == text_of_more then
+				table.insert(known.roles, given.role)
+				more = nil
+			end
+		end
+		if more then
+			more.domain, more.text, more.roles = domain, text_of_more, { given.role }
 			list[#list + 1] = more
+		end
+	end
+end
+
+--- What each exception with a level opens on the contexts that a host of ours has for servers that connect to it
+-- ("s2sin") and for those that it connects to ("s2sout"): a list of the tables of `beyond`, each with domain,
+-- text, the same in words, and roles, a list. Empty if the host has no such context.
+function opened_by_exceptions.on_host(server, adopted, host, policy, now)
+	local list = {}
+	for _, role in ipairs { "s2sin", "s2sout" } do
+		local context = server.own_context(host, role)
+		if context then
+			add_role(list, adopted, server.luasec_context(context), policy,
+				{ host = host, role = role, operator = server.operator_lists(host, role) }, now)
 		end
 	end
 	return list

@@ -120,8 +120,10 @@ rules.identity = rules.all(
 
 ---- Before TLS ----------------------------------------------------------------
 
--- STARTTLS, and features that only inform, by their local names.
+-- STARTTLS, and features that only inform, by their local names; and those that say what a server can do once TLS
+-- is there, if it requires TLS.
 local is_harmless = { c = true, limits = true, starttls = true }
+local waits_for_tls = { dialback = true, bidi = true }
 
 --- Nothing but STARTTLS is offered before TLS. Features that only inform do not count.
 function rules.only_starttls(observed)
@@ -129,9 +131,10 @@ function rules.only_starttls(observed)
 	if problem then
 		return problem
 	end
-	local others = {}
+	local others, requires_tls = {}, is_seen(observed, "starttls.required")
 	for _, name in ipairs(value_of(observed, "plaintext.features")) do
-		others[#others + 1] = not is_harmless[tostring(name):match "[^ #}|]*$"] and name or nil
+		local feature = tostring(name):match "[^ #}|]*$"
+		others[#others + 1] = not is_harmless[feature] and not (requires_tls and waits_for_tls[feature]) and name or nil
 	end
 	if others[1] then
 		return outcome("broken", "more than STARTTLS is offered before TLS: " .. listed(others), { "plaintext.features" })

@@ -11,9 +11,9 @@ local refusal_log = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- The server logs each stream of an address anyway, so an address may have more lines than for
--- failed handshakes.
-local LINES_PER_ADDRESS = 60
+-- Lines a minute. The server logs each stream of an address anyway, so an address may have more lines than
+-- for failed handshakes, but not all of them.
+local LINES, LINES_PER_ADDRESS = 120, 60
 
 --- A log that outlives a reload of the module. `now`: function() -> UTC seconds; `peers`: see
 -- refused_peers.lua (nil: its own).
@@ -22,7 +22,7 @@ function refusal_log.new(options)
 		_now = options.now,
 		_latest = latest_entries.new(),
 		_peers = options.peers or refused_peers.new(options),
-		_lines = log_limit.new { now = options.now, lines_per_key = LINES_PER_ADDRESS },
+		_lines = log_limit.new { now = options.now, lines = LINES, lines_per_key = LINES_PER_ADDRESS },
 	}, metatable)
 end
 

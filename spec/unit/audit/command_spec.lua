@@ -131,6 +131,19 @@ describe("the list of domains", function ()
 			domain_list.of({ "d.test", "A.test" }, path))
 	end)
 
+	it("takes no line for a domain that has two", function ()
+		local path = pki.write("\239\187\191a.test\nb.test c.test\n", ".txt")
+		assert.same({ nil, path .. ', line 2: "b.test c.test" is no domain' }, { domain_list.of({}, path) })
+	end)
+
+	it("may begin with a mark of UTF-8", function ()
+		assert.same({ "a.test" }, domain_list.of({}, pki.write("\239\187\191a.test", ".txt")))
+	end)
+
+	it("says that a folder is no file", function ()
+		assert.same({ nil, "spec: Is a directory" }, { domain_list.of({}, "spec") })
+	end)
+
 	it("says which line is no domain", function ()
 		local path = pki.write("a.test\n\27[2J\n", ".txt")
 		assert.same({ nil, path .. ', line 2: "\\027[2J" is no domain' }, { domain_list.of({}, path) })

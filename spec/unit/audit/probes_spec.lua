@@ -388,23 +388,28 @@ describe("the probes of TLS", function ()
 		assert_seen({ ["version.TLSv1.3"] = true, ["version.newest"] = false }, observed)
 	end)
 
-	it("see a server that needs a name", function ()
-		local context = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
-		assert(context:apply {})
-		local observed = on_peer(function (peer)
-			local bytes = peer:read(tasks.now() + 20)
-			if bytes:find("a.test", 1, true) then
-				local connection = assert(core.connection.new(context))
-				assert(connection:feed(bytes))
-				tls_peer.advance(peer, connection, "handshake")
-				tls_peer.echo(peer, connection)
-				return connection:close()
-			end
-			peer:write(hello_answers.alert(112), tasks.now() + 20)
-			peer:read(tasks.now() + 20)
-		end, { "names" })
-		assert_seen({ ["sni.right"] = true, ["sni.missing"] = false, ["sni.wrong"] = false }, observed)
-	end)
+	for what, answer in pairs {
+		["refuses others with an alert"] = hello_answers.alert(112), ["closes for others"] = "",
+	} do
+		it("see a server that needs a name, and " .. what, function ()
+			local context = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key })
+			assert(context:apply {})
+			local observed = on_peer(function (peer)
+				local bytes = peer:read(tasks.now() + 20)
+				if bytes:find("a.test", 1, true) then
+					local connection = assert(core.connection.new(context))
+					assert(connection:feed(bytes))
+					tls_peer.advance(peer, connection, "handshake")
+					tls_peer.echo(peer, connection)
+					return connection:close()
+				end
+				peer:write(answer, tasks.now() + 20)
+				peer:close()
+			end, { "versions", "names" })
+			assert_seen({ ["sni.right"] = true, ["sni.missing"] = false, ["sni.wrong"] = false,
+				["version.TLSv1.3"] = true, ["version.TLSv1.2"] = true }, observed)
+		end)
+	end
 
 	it("read an answer that comes one byte at a time", function ()
 		local observed = on_peer(hello_answers.peer(function (hello)
@@ -420,7 +425,7 @@ describe("the probes of TLS", function ()
 		assert_seen({ ["version.TLSv1.2"] = true, ["suites.rc4"] = true, ["suites.null"] = false }, observed)
 	end)
 
-	it("believe an internal_error that comes twice, and SSLv2 that is closed twice, but nothing else", function ()
+	it("take an end without an answer for a refusal if the next hello is answered, and internal_error twice", function ()
 		local observed = on_peer(hello_answers.peer(function (hello)
 			if not hello then
 				return ""
@@ -436,8 +441,9 @@ describe("the probes of TLS", function ()
 			peer:close()
 		end), { "versions" })
 		assert_seen({ ["version.SSLv2"] = false, ["version.TLSv1"] = false, ["version.TLSv1.1"] = "untested",
-			["version.SSLv3"] = "untested", ["version.TLSv1.2"] = false }, observed)
+			["version.SSLv3"] = false, ["version.TLSv1.2"] = false }, observed)
 		assert.equal("answered twice with the alert internal_error", observed["version.TLSv1"].evidence)
+		assert.equal("closed the connection, but answered the next hello", observed["version.SSLv3"].evidence)
 		assert.matches("decode_error", observed["version.TLSv1.1"].reason)
 	end)
 

@@ -131,8 +131,7 @@ describe("the command check", function ()
 		{ "an outage in report mode", function ()
 			made.ssl["b.test"], options["b.test"] = { ciphers = "AES128-SHA", protocol = "tlsv1_2" }, { mode = "report" }
 		end, { "error outage b.test", "error outage b.test" }, 1 },
-		{ "no context", function () made.ssl["b.test"] = false end,
-			{ "error no-context b.test", "error no-context b.test" }, 1 },
+		{ "no context", function () made.ssl["b.test"] = false end, { "error no-context b.test" }, 1 },
 	}
 
 	for _, case in ipairs(cases) do

@@ -299,13 +299,13 @@ describe("the command status", function ()
 		local found = adopted(report, "a.test", "s2sin")
 		local excepting = assert(tls_policy.policy { mode = "report", exceptions = exceptions })
 		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = usual, ["c.test"] = excepting }
-		service.server.own_context = function () return found[2] end
+		service.server.own_context = function (_, role) return role == "s2sin" and found[2] or nil end
 		setmetatable(service.adopted, { __index = adopted_contexts.new() })
 		local list = command_service.json(service, "status").opened
 		assert.equal(1, #list)
 		assert.same({ "old.test", { "a.test", "b.test" }, { "TLSv1", "TLSv1.1" } },
 			{ list[1].domain, list[1].hosts, list[1].versions })
-		assert.matches("\nThe exception for old.test opens on a.test, b.test: TLS 1.0, TLS 1.1; suites TLS_",
+		assert.matches("\nThe exception for old.test opens on a.test, b.test %(s2sin%): TLS 1.0, TLS 1.1; suites TLS_",
 			(command_service.run(service, "status", "width=1000")))
 	end)
 

@@ -41,7 +41,10 @@ describe("an exception opens", function ()
 			options[name] = value
 		end
 		local luasec = assert(ssl.newcontext(options))
-		return command_service.server { own_context = function () return luasec end }, luasec
+		local made_for = more and more.mode == "client" and "s2sout" or "s2sin"
+		return command_service.server { own_context = function (_, role)
+			return role == made_for and luasec or nil
+		end }, luasec
 	end
 
 	local function opened(policy, server)
@@ -91,6 +94,32 @@ describe("an exception opens", function ()
 			end, curveslist = "X25519:P-256:X448:P-384:P-521",
 		}))
 		assert.equal("nothing more than all others get", list[1].text)
+	end)
+
+	it("in each role what it opens there", function ()
+		local server = server_with()
+		local client = server_with { mode = "client" }
+		local policy = policy_with { ["old.test"] = exception() }
+		local outgoing = opened(policy, client)
+		assert.same({ 1, { "s2sout" }, 1024 }, { #outgoing, outgoing[1].roles, outgoing[1].dh_bits })
+		local both = command_service.server { own_context = function (host, role)
+			return server.own_context(host, role) or client.own_context(host, role)
+		end }
+		local incoming = opened(policy, server)
+		assert.same({ "s2sin" }, incoming[1].roles)
+		local list = opened(policy, both)
+		if incoming[1].text == outgoing[1].text then
+			assert.same({ 1, { "s2sin", "s2sout" } }, { #list, list[1].roles })
+		else
+			assert.same({ incoming[1], outgoing[1] }, list)
+		end
+		-- Where the context for incoming streams has more, there are two items.
+		local wide = server_with { ciphers = "ALL:@SECLEVEL=0", options = {} }
+		list = opened(policy, command_service.server { own_context = function (host, role)
+			return wide.own_context(host, role) or client.own_context(host, role)
+		end })
+		assert.same({ { "s2sin" }, { "s2sout" } }, { list[1].roles, list[2].roles })
+		assert.equal(outgoing[1].text, list[2].text)
 	end)
 
 	it("nothing on a host without a context", function ()

@@ -53,8 +53,11 @@ local cases = {
 			.. "data that came with <starttls/> is not taken for data after TLS" },
 		{ { ["plaintext.features"] = { "starttls", "limits", "c" } }, "holds", "only STARTTLS is offered before TLS; "
 			.. "no SASL is offered before TLS; data that came with <starttls/> is not taken for data after TLS" },
-		{ { ["plaintext.features"] = { "limits", "dialback" } }, "broken",
+		{ { ["plaintext.features"] = { "limits", "dialback" } }, "holds", "only STARTTLS is offered before TLS; "
+			.. "no SASL is offered before TLS; data that came with <starttls/> is not taken for data after TLS" },
+		{ { ["plaintext.features"] = { "limits", "dialback" }, ["starttls.required"] = false }, "broken",
 			"more than STARTTLS is offered before TLS: dialback" },
+		{ { ["plaintext.features"] = { "register" } }, "broken", "more than STARTTLS is offered before TLS: register" },
 		{ { ["plaintext.features"] = true }, "broken", "more than STARTTLS is offered before TLS" },
 		{ { ["plaintext.features"] = { "a\27[2J" } }, "broken", "more than STARTTLS is offered before TLS: a\\027[2J" },
 		{ { ["plaintext.mechanisms"] = true }, "broken", "SASL is offered before TLS" },

@@ -49,19 +49,23 @@ describe("the log of refused streams", function ()
 		assert.same({ "s2sin", "stream", { is_list = true } }, counted[2])
 	end)
 
-	it("writes a line for each, sixty a minute of an address at most", function ()
+	it("writes a line for each, sixty a minute of an address and twice as many in all at most", function ()
 		for number = 1, 70 do
 			add("refusal " .. number)
 		end
 		assert.equal("info: Stream refused by the TLS policy: refusal 1", lines[1])
 		assert.equal(60, #lines)
-		assert.equal(70, log:total())
+		for number = 1, 80 do
+			add("refusal " .. number, { address = ("198.51.100.%d"):format(number) })
+		end
+		assert.equal(120, #lines)
+		assert.equal(150, log:total())
 		log:suppressed()
 		now = now + 61
-		assert.equal(10, log:suppressed())
+		assert.equal(30, log:suppressed())
 		assert.is_nil(log:suppressed())
 		add "again"
-		assert.equal("info: Stream refused by the TLS policy: again", lines[61])
+		assert.equal("info: Stream refused by the TLS policy: again", lines[121])
 	end)
 
 	it("keeps the latest hundred", function ()
@@ -71,6 +75,6 @@ describe("the log of refused streams", function ()
 		assert.equal(100, #log:list())
 		assert.equal("refusal 100000", log:list()[1].text)
 		assert.equal(100000, log:total())
-		assert.is_true(#lines <= 60)
+		assert.is_true(#lines <= 120)
 	end)
 end)

@@ -67,7 +67,7 @@ local function conclude(open, observed, usable, answer, reason)
 			if #suite_classes.filter(usable, class[2]) == 0 then
 				observed[name] = observations.untested "the server answers with internal_error when it chooses such a suite"
 			elseif answer then
-				observed[name] = observations.made(false, question.evidence(answer) .. " a hello that offers nothing else")
+				observed[name] = observations.made(false, "to a hello that offers nothing else, " .. question.evidence(answer))
 			else
 				observed[name] = observations.untested(reason)
 			end

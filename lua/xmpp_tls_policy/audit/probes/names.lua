@@ -21,7 +21,8 @@ local refusals = {
 	certificate_unobtainable = true,
 }
 
--- The result of a handshake: { facts, certificate = DER }, { alert = name }, or { reason = why there was none }.
+-- The result of a handshake: { facts, certificate = DER }, { alert = name }, { closed = true }, or
+-- { reason = why there was none }.
 local function shake_hands(endpoint, server_name, alpn)
 	local channel, kind, message = endpoint:open()
 	if not channel then
@@ -30,7 +31,9 @@ local function shake_hands(endpoint, server_name, alpn)
 	local client, failure, problem, alert = tls_client.handshake(channel, {
 		server_name = server_name, alpn = alpn, deadline = endpoint:deadline(),
 	})
-	if not client then
+	if not client and question.is_end(failure) and question.is_answering(endpoint, tasks.now()) then
+		return { closed = true, reason = "the server closed the connection" }
+	elseif not client then
 		return { alert = refusals[alert] and alert or nil, reason = question.reason(failure, problem) }
 	end
 	local facts = client:facts()
@@ -43,6 +46,8 @@ local function observe_name(result)
 		return observations.made(true, ("%s with %s"):format(result.facts.version, result.facts.cipher_suite))
 	elseif result.alert then
 		return observations.made(false, "answered with the alert " .. result.alert)
+	elseif result.closed then
+		return observations.made(false, "closed the connection, but answered the next hello")
 	end
 	return observations.untested(result.reason)
 end

@@ -1,6 +1,7 @@
 --- The suites and groups that an endpoint accepts, and whose order decides. Each hello offers what is not
 -- known yet, until the server refuses the rest or the connections of the audit are used up.
 local observations = require "xmpp_tls_policy.audit.observations"
+local policy_suites = require "xmpp_tls_policy.policy.suites"
 local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
@@ -114,11 +115,31 @@ local function offer_tls13(suites, groups)
 	return { versions = { "TLSv1.3" }, suites = suites, groups = groups, key_shares = "" }
 end
 
+local function is_hybrid(name)
+	return policy_suites.groups_by_name[name:lower()].kind == "hybrid"
+end
+
+-- Whether one of the hybrid groups is accepted. It is asked before the lists, which may be cut.
+local function observe_hybrid(endpoint, observed)
+	local tls13 = observed["version.TLSv1.3"]
+	if tls13.seen == nil then
+		return observations.untested("TLS 1.3 was not tested: " .. tls13.reason)
+	elseif not tls13.seen then
+		return observations.made(false, "TLS 1.3 is refused, without which there are no hybrid groups")
+	elseif is_hybrid(tls13.value.group) then
+		return observations.made(true, tls13.evidence)
+	end
+	local answer, reason = question.ask(endpoint, offer_tls13(suite_classes.tls13, suite_classes.hybrid_groups))
+	return answer and observations.made(question.is_accepted(answer), question.evidence(answer))
+		or observations.untested(reason)
+end
+
 -- In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
 local function list_tls13(endpoint, observed)
 	local first = observed["version.TLSv1.3"].value
 	local suites = new_list(suite_classes.tls13, first.suite)
-	local groups = new_list(suite_classes.groups, first.group)
+	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
+		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
 	while #rest(suites) > 0 and #rest(groups) > 0 and has_room(endpoint) do
 		local answer = question.ask(endpoint, offer_tls13(rest(suites), rest(groups)))
 		if not answer or not question.is_accepted(answer) then
@@ -277,32 +298,6 @@ local function observe_null(observed, list)
 	end
 end
 
-local function first_hybrid(list)
-	for _, name in ipairs(list.accepted) do
-		for _, hybrid in ipairs(suite_classes.hybrid_groups) do
-			if name == hybrid then
-				return name
-			end
-		end
-	end
-end
-
-local function observe_hybrid(endpoint, observed, list)
-	local tls13, hybrid = observed["version.TLSv1.3"], list and first_hybrid(list)
-	if tls13.seen == nil then
-		return observations.untested("TLS 1.3 was not tested: " .. tls13.reason)
-	elseif not tls13.seen then
-		return observations.made(false, "TLS 1.3 is refused, without which there are no hybrid groups")
-	elseif hybrid then
-		return observations.made(true, "chose " .. hybrid)
-	elseif list.complete then
-		return observations.made(false, "refused all groups but " .. table.concat(list.accepted, ", "))
-	end
-	local answer, reason = question.ask(endpoint, offer_tls13(suite_classes.tls13, suite_classes.hybrid_groups))
-	return answer and observations.made(question.is_accepted(answer), question.evidence(answer))
-		or observations.untested(reason)
-end
-
 local function observe_groups(observed, list)
 	observed["groups.complete"] = observe_complete({ list }, "groups")
 	observed["groups.accepted"] = list and observations.made(true,
@@ -312,6 +307,7 @@ end
 
 function preferences.run(endpoint, observed)
 	local found = { suites = {}, suite_orders = {}, group_orders = {} }
+	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	tasks.all {
 		function () run_old(endpoint, observed, found) end,
 		function () run_tls13(endpoint, observed, found) end,
@@ -319,7 +315,6 @@ function preferences.run(endpoint, observed)
 	observe_suites(observed, found)
 	observe_null(observed, found.suites["TLSv1.3"])
 	observe_groups(observed, found.groups)
-	observed["groups.hybrid"] = observe_hybrid(endpoint, observed, found.groups)
 	observed["suites.server_chooses"] = observe_order(found.suite_orders, "suite")
 	observed["groups.server_chooses"] = observe_order(found.group_orders, "group")
 end

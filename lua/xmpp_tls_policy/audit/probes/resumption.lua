@@ -31,7 +31,7 @@ local tls13 = settings { "TLSv1.3", "TLSv1.3" }
 local refusals = { protocol_version = true, handshake_failure = true, insufficient_security = true }
 
 -- Seconds until a server has noticed that we are gone. Some forget the session only then.
-local NOTICE = 1
+local NOTICE = 0.2
 
 -- A handshake. Returns a TlsClient, or nil and an observation for all that the handshake was for.
 local function connect(endpoint, of, session)
@@ -44,9 +44,13 @@ local function connect(endpoint, of, session)
 	})
 	if client then
 		return client
-	elseif refusals[alert] then
-		return nil, observations.made(false, ("%s is refused with the alert %s"):format(
-			of == tls13 and "TLS 1.3" or "TLS 1.2 and older", alert))
+	end
+	local what = of == tls13 and "TLS 1.3" or "TLS 1.2 and older"
+	if refusals[alert] then
+		return nil, observations.made(false, ("%s is refused with the alert %s"):format(what, alert))
+	elseif question.is_end(failure) and question.is_answering(endpoint, tasks.now()) then
+		return nil, observations.made(false, ("for %s the server closed the connection, but it answered the next "
+			.. "hello"):format(what))
 	end
 	return nil, observations.untested(question.reason(failure, problem))
 end

@@ -57,8 +57,8 @@ local function ask(endpoint, version)
 		if not answer then
 			return observations.untested(reason)
 		elseif not question.is_accepted(answer) then
-			return observations.made(accepted[1] ~= nil, evidence or question.evidence(answer)
-				.. " a hello that offers no other curves", accepted)
+			return observations.made(accepted[1] ~= nil, evidence
+				or "to a hello that offers no other curves, " .. question.evidence(answer), accepted)
 		elseif not name or not open[name] then
 			return observations.untested "the server does not keep to what is offered"
 		end

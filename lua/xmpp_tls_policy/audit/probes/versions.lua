@@ -42,19 +42,9 @@ end
 -- Oldest first; those before TLS 1.3 have the extensions.
 local order = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" }
 
--- A server that answers nothing else did not refuse SSLv2 by closing the connection.
-local function answers_tls(answers)
-	for version, answer in pairs(answers) do
-		if version ~= "SSLv2" and answer then
-			return true
-		end
-	end
-	return false
-end
-
-local function observe_version(version, answer, reason, answered)
-	if not answer or answer.kind == "closed" and not answered then
-		return observations.untested(reason or "the server closes the connection, whatever it is asked")
+local function observe_version(version, answer, reason)
+	if not answer then
+		return observations.untested(reason)
 	end
 	local seen = question.is_accepted(answer) and answer.version == version
 	return observations.made(seen, question.evidence(answer), seen and {
@@ -98,9 +88,8 @@ function versions.run(endpoint, observed)
 		end
 	end
 	tasks.all(functions)
-	local answered = answers_tls(answers)
 	for _, version in ipairs(order) do
-		observed["version." .. version] = observe_version(version, answers[version], reasons[version], answered)
+		observed["version." .. version] = observe_version(version, answers[version], reasons[version])
 	end
 	observe_extensions(answers, observed)
 end

@@ -5,8 +5,11 @@ local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 
 local channel_binding_offer = {}
 
--- Session -> the type that the client chose in its latest login.
+-- SASL handler -> the type that the client chose in it.
 local chosen = setmetatable({}, { __mode = "k" })
+
+-- Session -> the SASL handler of its latest offer.
+local offers = setmetatable({}, { __mode = "k" })
 
 local xmlns_sasl, xmlns_binding = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl-cb:0"
 
@@ -21,13 +24,13 @@ local function children_of(element, name, attribute)
 	return found
 end
 
--- The mechanisms with channel binding that the handler has for those in the offer: a list. Prosody 0.12
--- offers them only with tls-unique.
+-- The mechanisms with channel binding that the handler has, if they are in the offer with or without it: a list of
+-- those that are missing, and whether there are any. Prosody 0.12 offers them only with tls-unique.
 local function bound_mechanisms(handler, offered, disabled)
 	local missing, has_any = {}, false
-	for name in pairs(offered) do
-		local bound = name .. "-PLUS"
-		if name:find "^SCRAM%-" and handler.mechs[bound] and not disabled:contains(bound) then
+	for bound in pairs(handler.mechs) do
+		local name = bound:match "^(SCRAM%-.+)%-PLUS$"
+		if name and (offered[name] or offered[bound]) and not disabled:contains(bound) then
 			has_any = true
 			missing[#missing + 1] = not offered[bound] and bound or nil
 		end
@@ -36,12 +39,27 @@ local function bound_mechanisms(handler, offered, disabled)
 	return missing, has_any
 end
 
+local function copy_of(original)
+	local copy = setmetatable({}, getmetatable(original))
+	for key, value in pairs(original) do
+		copy[key] = value
+	end
+	return copy
+end
+
+-- A module for authentication may share its profile between sessions: a handler with functions for one connection
+-- needs a profile of its own.
+local function own_profile(handler)
+	handler.profile = copy_of(handler.profile)
+	handler.profile.cb = handler.profile.cb and copy_of(handler.profile.cb)
+end
+
 -- Makes the handler's functions remember that a client chose their type.
-local function remember_choices(session, bindings)
+local function remember_choices(bindings)
 	for name, value_of in pairs(bindings) do
-		bindings[name] = function (...)
-			chosen[session] = name
-			return value_of(...)
+		bindings[name] = function (handler, ...)
+			chosen[handler] = name
+			return value_of(handler, ...)
 		end
 	end
 end
@@ -53,14 +71,21 @@ local function value_function(connection, name)
 	end
 end
 
+-- A handler may be offered again, and has its types then.
 local function add_types(server, session, handler)
+	if offers[session] == handler then
+		return
+	end
 	local connection = server.connection(session)
+	own_profile(handler)
 	for _, name in ipairs(added_types) do
 		local present = handler.profile.cb and handler.profile.cb[name]
 		if not present and core.observer.channel_binding(connection, name) then
 			handler:add_cb_handler(name, value_function(connection, name))
 		end
 	end
+	remember_choices(handler.profile.cb or {})
+	offers[session] = handler
 end
 
 -- The element of XEP-0440, which Prosody 13 has already.
@@ -101,11 +126,25 @@ local function offer(server, session, features, disabled)
 	if not handler.profile.cb or not next(handler.profile.cb) then
 		return
 	end
-	remember_choices(session, handler.profile.cb)
 	for _, name in ipairs(missing) do
 		mechanisms:tag("mechanism"):text(name):up()
 	end
 	announce(features, handler.profile.cb)
+end
+
+-- rfc5802.6.downgrade-is-refused: after an abort, or in the middle of a login, mod_saslauth would go on with a new
+-- handler, which would know of no channel binding. After a failure, Prosody 0.12 forgets the connection.
+local function keep_offer(session)
+	local offered, handler = offers[session], session.sasl_handler
+	if not offered or session.username then
+		return
+	elseif not handler or handler.selected then
+		handler = offered:clean_clone()
+		session.sasl_handler = handler
+	end
+	if handler.profile == offered.profile and not handler.userdata then
+		handler.userdata = offered.userdata
+	end
 end
 
 -- The text by which Prosody's SASL says that the values differ.
@@ -122,19 +161,23 @@ function channel_binding_offer.hook(service, host_module)
 				host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" }))
 		end
 	end, -2)
+	-- Before mod_saslauth (0).
+	safe_hooks.hook(host_module, "stanza/" .. xmlns_sasl .. ":auth", function (event)
+		keep_offer(event.origin)
+	end, 1)
 	safe_hooks.hook(host_module, "authentication-failure", function (event)
-		local session = event.session
-		local name = chosen[session]
-		chosen[session] = nil
+		local handler = event.session.sasl_handler
+		local name = handler and chosen[handler]
 		if name and tostring(event.text):find(MISMATCH, 1, true) then
-			service.binding_mismatches:add(session, name, session.sasl_handler and session.sasl_handler.username)
+			service.binding_mismatches:add(event.session, name, handler.username)
 		end
 	end)
 end
 
---- The type by which a client has bound its login to its connection; nil: none.
-function channel_binding_offer.of_login(session)
-	return chosen[session]
+--- The type by which a client has bound a login to its connection; nil: none. `handler`: the login's SASL handler,
+-- or nil.
+function channel_binding_offer.of_login(handler)
+	return handler and chosen[handler]
 end
 
 return channel_binding_offer

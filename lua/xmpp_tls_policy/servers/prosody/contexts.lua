@@ -111,9 +111,9 @@ local function lists_for_all(role, listener_option)
 	return known.lists
 end
 
---- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in particular), a role ("c2s", "s2sin",
--- "s2sout") and the option of a listener (nil: STARTTLS): { ciphers = true, … }, not to be changed: the
--- same table for hosts without options of their own.
+--- The lists, and the range of versions (protocol), that the operator wrote for a host (nil: none in
+-- particular), a role ("c2s", "s2sin", "s2sout") and the option of a listener (nil: STARTTLS):
+-- { ciphers = true, … }, not to be changed: the same table for hosts without options of their own.
 function contexts.operator_lists(host, role, listener_option)
 	if host and has_own_options(host, role, listener_option) then
 		return read_lists(host, role, listener_option)
@@ -239,7 +239,7 @@ local function own_option(role)
 	return role == "c2s" and "c2s_ssl" or "s2s_ssl"
 end
 
---- A context like the one that a host's streams get for a role ("c2s", "s2sin"), as the
+--- A context like the one that a host's streams get for a role ("c2s", "s2sin", "s2sout"), as the
 -- configuration has it now, to look at. Or nil and a message.
 function contexts.own_context(host, role)
 	local option = own_option(role)
@@ -247,7 +247,8 @@ function contexts.own_context(host, role)
 	local function of(name)
 		return configmanager.rawget(host, name) or parent and configmanager.rawget(parent, name) or {}
 	end
-	local context, message = certmanager.create_context(host, "server", of(option), of "ssl",
+	local mode = role == "s2sout" and "client" or "server"
+	local context, message = certmanager.create_context(host, mode, of(option), of "ssl",
 		configmanager.rawget("*", option) or {})
 	return contexts.luasec_context(context), message
 end

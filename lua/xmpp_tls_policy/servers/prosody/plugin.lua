@@ -152,8 +152,7 @@ local function hook_authentication(service, hooks, host_module)
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
 	safe_hooks.hook(host_module, "authentication-success", function (event)
 		local handler = event.session.sasl_handler
-		service:client_logged_in(event.session, handler and handler.selected,
-			channel_binding_offer.of_login(event.session))
+		service:client_logged_in(event.session, handler and handler.selected, channel_binding_offer.of_login(handler))
 	end, 0)
 	-- Prosody 0.12: after mod_smacks has put the new connection into the old session, which it does
 	-- before all handlers (0). Prosody 13 has an event for all hosts.
