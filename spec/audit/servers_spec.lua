@@ -15,27 +15,24 @@ local function make_certificate()
 	certificate = authority:issue { names = { DOMAIN }, key = "rsa2048" }
 end
 
--- The audit of a target under the draft. Returns results by clause and the endpoint.
+-- The audit of a target under the draft. Returns the clauses by id, and the exit status.
 local function audited(target, options)
 	options = options or {}
 	options.authorities = authority.certificate
 	local endpoint, status = audit_report(target, options)
-	local results = {}
+	local clauses = {}
 	for _, clause in ipairs(endpoint.clauses) do
-		results[clause.id] = clause.result
+		clauses[clause.id] = clause
 	end
 	assert.is_true(endpoint.reached)
 	assert.is_true(endpoint.connections <= 40, endpoint.connections .. " connections")
-	return results, endpoint, status
+	return clauses, status
 end
 
--- Fails if a result is not as expected, with all of those that differ.
-local function assert_results(expected, results)
-	local found = {}
-	for id in pairs(expected) do
-		found[id] = results[id]
+local function assert_results(expected, clauses)
+	for id, result in pairs(expected) do
+		assert.equal(result, clauses[id].result, ("%s: %s"):format(id, clauses[id].sentence))
 	end
-	assert.same(expected, found)
 end
 
 describe("the audit of jabberd2", function ()
@@ -59,16 +56,15 @@ describe("the audit of jabberd2", function ()
 
 	for service, required in pairs { c2s = "holds", s2s = "broken" } do
 		it("names what its defaults break, " .. service, function ()
-			local results, endpoint, status = audited(server.target(service))
+			local clauses, status = audited(server.target(service))
 			assert_results({
 				["support.offer"] = "holds", ["support.required"] = required, ["version.latest"] = "holds",
+				-- It closes the connection where others send an alert.
+				["version.sslv3"] = "holds", ["version.tls10"] = "holds", ["cipher.null"] = "holds",
 				["cipher.aead"] = "broken", ["cipher.fs"] = "broken", ["resume.session-id"] = "broken",
 				["key.dh2048"] = "holds", ["compress.tls"] = "holds", ["sni.harmless"] = "holds",
-			}, results)
+			}, clauses)
 			assert.equal(1, status)
-			-- It closes the connection where others send an alert: that is no answer.
-			assert.is_nil(endpoint.observations["version.TLSv1"].seen)
-			assert.equal("not tested", results["version.tls10"])
 		end)
 	end
 end)
@@ -97,11 +93,11 @@ describe("the audit of ejabberd", function ()
 
 	for service, required in pairs { c2s = "broken", s2s = "holds" } do
 		it("names what its options break, " .. service, function ()
-			local results = audited(server:target(service, DOMAIN))
+			local clauses = audited(server:target(service, DOMAIN))
 			assert_results({
 				["support.offer"] = "holds", ["support.required"] = required, ["version.latest"] = "holds",
 				["cipher.aead"] = "broken", ["cipher.fs"] = "broken", ["compress.tls"] = "holds",
-			}, results)
+			}, clauses)
 		end)
 	end
 end)
@@ -112,7 +108,8 @@ describe("the audit of gnutls-serv", function ()
 
 	-- Priority of GnuTLS -> what the audit has to say. gnutls-serv speaks no XMPP.
 	for priority, expected in pairs {
-		["SECURE128:-VERS-TLS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-AES-128-CBC:-AES-256-CBC:-AES-128-CCM:-AES-256-CCM"] = {
+		-- So few suites that 40 connections are enough to list them all.
+		["SECURE128:-VERS-TLS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM"] = {
 			["version.sslv3"] = "holds", ["version.tls10"] = "holds", ["version.tls12"] = "holds",
 			["cipher.null"] = "holds", ["cipher.rc4"] = "holds", ["cipher.export"] = "holds", ["cipher.aead"] = "holds",
 			["cipher.fs"] = "holds", ["cert.identity"] = "holds",
@@ -126,9 +123,9 @@ describe("the audit of gnutls-serv", function ()
 	} do
 		it("follows its priority: " .. priority:match "^%u+", function ()
 			local server = gnutls_server.start(DOMAIN, certificate, priority)
-			local results = audited(server.target, { timeout = 2 })
+			local clauses = audited(server.target, { timeout = 2 })
 			server.stop()
-			assert_results(expected, results)
+			assert_results(expected, clauses)
 		end)
 	end
 end)

@@ -1,7 +1,9 @@
 -- Two servers that are alike, but for the module.
 local configuration = require "support.configuration"
 local files = require "support.files"
+local process = require "support.process"
 local prosody = require "support.prosody"
+local socket = require "socket"
 
 local pair = {}
 
@@ -43,6 +45,22 @@ end
 --- Nanoseconds that a server's process has run.
 function pair.cpu_time(server)
 	return assert(tonumber(files.read("/proc/" .. pair.pid(server) .. "/schedstat"):match "^(%d+)"))
+end
+
+--- Waits until a server has computed nearly nothing for a second: work of the module that comes in turns
+-- after the start, as the checks of the hosts' certificates, is done.
+function pair.wait_until_idle(server)
+	local before, since = pair.cpu_time(server), socket.gettime()
+	assert(process.poll(300, function ()
+		local now = socket.gettime()
+		if now - since < 1 then
+			return false
+		end
+		local used = pair.cpu_time(server)
+		local idle = (used - before) / 1e9 < 0.05 * (now - since)
+		before, since = used, now
+		return idle
+	end), "the server does not become idle")
 end
 
 --- KiB of a server's resident memory.

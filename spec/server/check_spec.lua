@@ -258,6 +258,16 @@ describe("the check of a configuration", function ()
 		assert.matches("ends with", problems_of(found, "ending")["peers.test"])
 		assert.is_truthy(problems_of(found, "no-tls")["nothing.should." .. draft .. ".test"])
 		assert.is_truthy(problems_of(found, "lost-version")["cbc.should." .. draft .. ".test"])
+		-- The ports of direct TLS have other lists.
+		local has_idle_level = {}
+		for _, problem in ipairs(found.problems) do
+			for _, host in ipairs(problem.kind == "idle-level" and not problem.message:find "_direct_tls" and problem.hosts
+				or {}) do
+				has_idle_level[host] = true
+			end
+		end
+		assert.is_true(has_idle_level["none.must." .. draft .. ".test"])
+		assert.is_nil(has_idle_level["all.must." .. draft .. ".test"])
 		assert.same({ "off.test" }, found.uncovered)
 		assert.is_nil(problems_of(found, "not-covered")["off.test"])
 	end)

@@ -7,17 +7,25 @@ local xmpp = require "support.xmpp"
 local DAY = 86400
 
 describe("the certificate of a host of ours", function ()
-	local authority
+	local authority, sentinel
 	local servers = prosody.group()
 
 	setup(function ()
 		-- With an intermediate authority, the chain is complete even if the root is unknown.
 		authority = pki.authority({ days = 3000 }):intermediate { days = 3000 }
+		sentinel = authority:issue { names = { "sentinel.test" }, not_before = os.time() - 85 * DAY,
+			not_after = os.time() + 3.5 * DAY }
 	end)
 
 	after_each(servers.stop)
 
 	teardown(pki.remove)
+
+	-- The checks run some time after a load, and log all hosts at once. So each server has a host with a
+	-- certificate that is always reported.
+	local function wait_for_checks(server, mark)
+		server:wait_for_log('the certificate of "sentinel.test"', mark)
+	end
 
 	local function start(certificate, fields)
 		local spec = {
@@ -26,13 +34,16 @@ describe("the certificate of a host of ours", function ()
 		for name, value in pairs(fields or {}) do
 			spec[name] = value
 		end
-		return servers.start(spec)
+		spec.hosts["sentinel.test"] = sentinel
+		local server = servers.start(spec)
+		wait_for_checks(server)
+		return server
 	end
 
 	local function said(log)
 		local lines = {}
 		for level, message in log:gmatch "mod_xmpp_tls_policy\t(%l+)\t(the certificate of [^\n]*)" do
-			lines[#lines + 1] = level .. " " .. message
+			lines[#lines + 1] = not message:find("sentinel.test", 1, true) and level .. " " .. message or nil
 		end
 		return table.concat(lines, "\n")
 	end
@@ -41,8 +52,7 @@ describe("the certificate of a host of ours", function ()
 	local function reload(server)
 		local mark = server:mark()
 		server:reload()
-		local output, status = server:shell ">true"
-		assert.equal(0, status, output)
+		wait_for_checks(server, mark)
 		return server:log(mark)
 	end
 
@@ -80,7 +90,7 @@ describe("the certificate of a host of ours", function ()
 		servers.stop()
 		local alone = { certificate = whole.own, key = whole.key }
 		assert.matches('^warn the certificate of its issuer "[^\n]*" does not follow the certificate of "example.test"',
-			(start(alone):log():match "mod_xmpp_tls_policy\t(warn\t[^\n]*)":gsub("\t", " ")))
+			said(start(alone):log()))
 	end)
 
 	it("may be issued by a root that the server knows", function ()

@@ -23,7 +23,8 @@ describe("the context of a host", function ()
 	local function status()
 		local output, code = world.near:shell [[tlspolicy:status("json")]]
 		assert.equal(0, code, output)
-		return output
+		-- The days that a certificate has left may change at any moment.
+		return (output:gsub('"certificate_days_left":%d+,', ""))
 	end
 
 	-- A stream that is refused: one packet, and all that comes back.

@@ -111,8 +111,8 @@ local function targets_of(search, entry)
 	local records = result and result.records or {}
 	if #records == 1 and records[1].target == "" then
 		return {}, ("%s%s says that the service is not offered"):format(entry.prefix, search.name)
-	elseif not records[1] and entry.port then
-		return { { host = search.name, port = entry.port } }, not result
+	elseif not records[1] then
+		return { entry.port and { host = search.name, port = entry.port } }, not result
 			and ("%s%s: %s"):format(entry.prefix, search.name, message) or nil
 	end
 	local targets = {}
@@ -125,12 +125,14 @@ local function targets_of(search, entry)
 		and ("of %s%s, %d of %d targets are audited"):format(entry.prefix, search.name, #targets, #records) or nil
 end
 
--- The addresses of a host: a list of { address, dnssec }.
+-- The addresses of a host: a list of { address, dnssec }, and why a look-up failed, or nil.
 local function addresses_of(search, host)
-	local addresses, results, functions = {}, {}, {}
+	local addresses, results, functions, failure = {}, {}, {}, nil
 	for index, type_name in ipairs(search.address_types) do
 		functions[index] = function ()
-			results[index] = look_up(search, host, type_name)
+			local message
+			results[index], message = look_up(search, host, type_name)
+			failure = failure or not results[index] and message or nil
 		end
 	end
 	tasks.all(functions)
@@ -141,15 +143,25 @@ local function addresses_of(search, host)
 			end
 		end
 	end
-	return addresses
+	return addresses, failure
+end
+
+-- Adds a remark (nil: none), once: several services may have the same target.
+local function add_remark(search, remark)
+	for _, known in ipairs(search.remarks) do
+		if known == remark then
+			return
+		end
+	end
+	search.remarks[#search.remarks + 1] = remark
 end
 
 -- The endpoints of a target.
 local function endpoints_of(search, entry, target)
-	local endpoints, addresses, records = {}, nil, nil
+	local endpoints, addresses, failure, records = {}, nil, nil, nil
 	local tlsa_name = ("_%d._tcp.%s"):format(target.port, target.host)
 	tasks.all {
-		function () addresses = addresses_of(search, target.host) end,
+		function () addresses, failure = addresses_of(search, target.host) end,
 		function () records = parsed_records(search, tlsa_name, "TLSA", tlsa.parse) end,
 	}
 	for index, address in ipairs(addresses) do
@@ -160,7 +172,8 @@ local function endpoints_of(search, entry, target)
 		}
 	end
 	if not addresses[1] then
-		search.remarks[#search.remarks + 1] = ("%s has no address"):format(target.host)
+		add_remark(search, failure and ("the addresses of %s: %s"):format(target.host, failure)
+			or ("%s has no address"):format(target.host))
 	end
 	return endpoints
 end
@@ -203,7 +216,7 @@ local function search_all(search)
 		function ()
 			endpoints = joined(services, function (entry)
 				local targets, remark = targets_of(search, entry)
-				search.remarks[#search.remarks + 1] = remark
+				add_remark(search, remark)
 				return joined(targets, function (target)
 					return endpoints_of(search, entry, target)
 				end)

@@ -178,16 +178,20 @@ end
 --   servers        addresses of name servers, such as "192.0.2.1" or "192.0.2.1@5353"; nil: the system's
 --   resolv_conf    another file than /etc/resolv.conf
 --   trust_file     a file with trust anchors (DNSKEY or DS records); nil: the first of dns.trust_files that there is
--- Returns nil and a message if the file cannot be read.
+-- Returns nil and a message if the file cannot be read, or a server is no address.
 function dns.new(options)
 	options = options or {}
 	local trust_file = options.trust_file or first_trust_file()
 	if trust_file and not readable(trust_file) then
 		return nil, ("the file of trust anchors, %s, cannot be read"):format(trust_file)
 	end
-	return setmetatable({
-		_validates = trust_file ~= nil, _source = new_source(options, trust_file),
-	}, metatable)
+	-- lunbound throws what libunbound does not take.
+	local made, source = pcall(new_source, options, trust_file)
+	if not made then
+		return nil, ("libunbound does not take the name servers %s: %s"):format(
+			text.quoted_list(options.servers or { options.resolv_conf or "of the system" }), text.shown(tostring(source)))
+	end
+	return setmetatable({ _validates = trust_file ~= nil, _source = source }, metatable)
 end
 
 --- Whether it has a trust anchor. Without one, the status of all answers is "unknown".

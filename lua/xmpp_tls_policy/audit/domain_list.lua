@@ -7,29 +7,38 @@ local domain_list = {}
 -- A line that is longer is no domain, whatever it is.
 local LONGEST_LINE = 1024
 
--- Calls `add(line, number)` for each line of a file that is no comment and not empty. Returns true, or nil and a
--- message.
-local function each_line(path, add)
+-- The contents of a file ("-": the standard input), or nil and a message.
+local function contents_of(path)
 	local file, problem = io.stdin, nil
 	if path ~= "-" then
-		file, problem = io.open(path)
+		file, problem = io.open(path, "rb")
 	end
 	if not file then
 		return nil, text.shown(problem)
 	end
+	local contents, failure = file:read "*a"
+	if path ~= "-" then
+		file:close()
+	end
+	return contents, not contents and ("%s: %s"):format(path, failure) or nil
+end
+
+-- Calls `add(line)` for each line of a file that is no comment and not empty. Returns true, or nil and a message.
+local function each_line(path, add)
+	local contents, problem = contents_of(path)
+	if not contents then
+		return nil, problem
+	end
 	local number = 0
-	for line in file:lines() do
+	for line in contents:gsub("^\239\187\191", ""):gmatch "([^\n]*)\n?" do
 		number = number + 1
-		line = line:gsub("#.*", ""):gsub("%s+", "")
+		line = line:gsub("#.*", ""):gsub("^%s+", ""):gsub("%s+$", "")
 		if line ~= "" then
 			local added, message = add(line:sub(1, LONGEST_LINE))
 			if not added then
 				return nil, ("%s, line %d: %s"):format(path, number, message)
 			end
 		end
-	end
-	if path ~= "-" then
-		file:close()
 	end
 	return true
 end

@@ -14,13 +14,14 @@ local namespaces = xml_stream.namespaces
 
 -- Seconds for one wait, and for all probes of an endpoint together.
 local TIMEOUT, TIME_LIMIT = 10, 120
--- Connections at a time.
-local AT_ONCE = 8
+-- Connections at a time. ejabberd's queue holds no more that it has not accepted, and to one that does not fit in
+-- the client tries again only after a second.
+local AT_ONCE = 5
 -- Pauses after the server has limited connections, in seconds, one after the other while no connection
 -- succeeds; and seconds of pauses until the endpoint is given up.
 local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 
---- An endpoint. `fields`:
+--- An endpoint, which counts its `connections`, and those of them that were `turned_away` by a limit. `fields`:
 --   domain       the domain that the stream header names
 --   service      "c2s" or "s2s"
 --   direct       true for direct TLS, without STARTTLS
@@ -31,10 +32,10 @@ local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 --   from         our domain, in the headers of streams between servers (optional)
 --   timeout      seconds for each wait (default 10)
 --   time_limit   seconds for all of it (default 120)
---   places       connection_places that several endpoints share (default: 8 places of its own)
+--   places       connection_places that several endpoints share (default: 5 places of its own)
 function endpoint.new(fields)
 	local self = setmetatable({
-		direct = false, timeout = TIMEOUT, connections = 0, limited = 0,
+		direct = false, timeout = TIMEOUT, connections = 0, turned_away = 0, limited = 0,
 		_own_places = connection_places.new(AT_ONCE), _connected = 0, _opened = 0,
 		_paused_until = 0, _paused = 0, _failed_rounds = 0, _channels = {},
 	}, metatable)
@@ -202,6 +203,7 @@ local function connect_within_limits(self, begin)
 		elseif tasks.now() >= self._ends or not is_limit(kind, message, self[count]) then
 			return nil, kind, message
 		end
+		self.turned_away = self.turned_away + 1
 		self._last_limit = message and ("%s: %s"):format(kind, message) or kind
 		-- A pause that began meanwhile is for this failure, too.
 		if began >= self._paused_until then

@@ -125,11 +125,25 @@ function tasks.all(functions, at_once)
 	end)
 end
 
+-- The signal of a write to a connection that the other side has reset. It ends a process that does not catch it, and
+-- libuv does not keep it away. Kept for the whole process, as to give it back would undo what others do with it.
+local broken_pipes
+
+local function catch_broken_pipes()
+	if not broken_pipes then
+		broken_pipes = assert(uv.new_signal())
+		assert(broken_pipes:start("sigpipe", function () end))
+		-- It is nothing to wait for.
+		broken_pipes:unref()
+	end
+end
+
 --- Runs `main` as a task, and the loop until it is done. Returns what `main` returned. An error in any
 -- task is raised here.
 function tasks.run(main)
 	local result
 	failure = nil
+	catch_broken_pipes()
 	tasks.start(function ()
 		result = { main() }
 	end)

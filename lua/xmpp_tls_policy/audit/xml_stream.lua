@@ -163,6 +163,10 @@ local function whole_tags(self, bytes)
 end
 
 local function parse(self, bytes)
+	-- Expat from 2.6.0 on waits for more of it.
+	if self._received == 0 and not bytes:find "^%s*<" and bytes:find "%S" then
+		return fail(self, "malformed", "no XML: it does not begin with <")
+	end
 	self._received = self._received + #bytes
 	local parsed, problem = self._parser:parse(whole_tags(self, bytes))
 	if not parsed then

@@ -4,8 +4,8 @@ local command = {
 	summary = "Audit XMPP servers from outside: their TLS, certificates and streams, clause by clause.",
 }
 
--- EX_USAGE of sysexits.h
-local WRONG_USE = 64
+-- EX_USAGE and EX_IOERR of sysexits.h
+local WRONG_USE, NOT_WRITTEN = 64, 74
 
 -- Format -> the module that makes its text.
 local formats = { "text", "json", "html", "metrics" }
@@ -88,6 +88,8 @@ local function discovery_of(options)
 		return discovery.fixed(host, port, options.service, options.direct == true)
 	elseif options.service or options.direct then
 		return nil, "--service and --direct belong to --connect"
+	elseif options.ipv4 and options.ipv6 then
+		return nil, "--ipv4 and --ipv6 exclude each other"
 	end
 	local resolver, problem = require "xmpp_tls_policy.audit.dns".new {
 		servers = options.resolvers[1] and options.resolvers or nil, trust_file = options.trust_anchors,
@@ -169,20 +171,11 @@ local function old_report_of(options)
 	return old, not old and ("%s: %s"):format(options.compare, fault) or nil
 end
 
--- Writes a file in one step, so that nobody reads half of it. Returns true, or nil and a message.
-local function write_file(path, contents)
-	local temporary = path .. ".new"
-	local file, problem = io.open(temporary, "w")
-	if not file then
-		return nil, problem
+-- The file of --output, nil without it; or nil and a message.
+local function output_of(options)
+	if options.output then
+		return require "xmpp_tls_policy.command_line.output_file".new(options.output)
 	end
-	local written, write_problem = file:write(contents)
-	local closed, close_problem = file:close()
-	if not written or not closed then
-		os.remove(temporary)
-		return nil, write_problem or close_problem
-	end
-	return os.rename(temporary, path)
 end
 
 -- Format -> function(report, out, whether it goes to a file) -> text
@@ -220,6 +213,7 @@ local function report_of(domains, discover, fields, callback, options, out)
 	local audit = require "xmpp_tls_policy.audit.audit"
 	local policy = assert(require "xmpp_tls_policy".policy { profile = options.profile, level = options.level })
 	local progress, remove_progress = progress_of(domains, out)
+	local ignore_interrupt = out.on_interrupt and out.on_interrupt(remove_progress) or function () end
 	local time = os.time()
 	local results = require "xmpp_tls_policy.audit.tasks".run(function ()
 		return audit.run(domains, {
@@ -227,6 +221,7 @@ local function report_of(domains, discover, fields, callback, options, out)
 			progress = progress, callback = callback,
 		})
 	end)
+	ignore_interrupt()
 	remove_progress()
 	for _, domain in ipairs(results) do
 		for _, endpoint in ipairs(domain.endpoints) do
@@ -256,36 +251,41 @@ local function say_changes(old, made, options, out)
 	end
 end
 
--- Prints a text, or writes it to a file. Returns true, or nil and a message.
-local function deliver(contents, path, out)
-	if path then
-		return write_file(path, contents)
+-- Audits, and prints the report or writes it to its file. `parts`: what the options say, see command.run. Returns the
+-- exit status.
+local function audit_and_report(parts, options, out)
+	local made = report_of(parts.domains, parts.discover, parts.fields, parts.callback, options, out)
+	local contents = writers[options.format](made, out, options.output)
+	if parts.file then
+		local written, problem = parts.file:write(contents)
+		if not written then
+			out.warn(problem)
+			return NOT_WRITTEN
+		end
+	else
+		out.write(contents)
 	end
-	out.write(contents)
-	return true
+	say_changes(parts.old, made, options, out)
+	return require "xmpp_tls_policy.audit.report".exit_status(made)
 end
 
 function command.run(options, out)
-	local domains, discover, fields, callback, problem
-	local old, old_problem = old_report_of(options)
-	problem = old_problem
+	local old, problem = old_report_of(options)
+	local parts = { old = old }
 	if not problem then
-		domains, problem = domains_of(options)
+		parts.file, problem = output_of(options)
 	end
-	if domains then
-		discover, problem = discovery_of(options)
+	if not problem then
+		parts.domains, problem = domains_of(options)
 	end
-	if discover then
-		fields, problem, callback = fields_of(options)
+	if parts.domains then
+		parts.discover, problem = discovery_of(options)
 	end
-	if fields then
-		local made = report_of(domains, discover, fields, callback, options, out)
-		local delivered
-		delivered, problem = deliver(writers[options.format](made, out, options.output), options.output, out)
-		if delivered then
-			say_changes(old, made, options, out)
-			return require "xmpp_tls_policy.audit.report".exit_status(made)
-		end
+	if parts.discover then
+		parts.fields, problem, parts.callback = fields_of(options)
+	end
+	if parts.fields then
+		return audit_and_report(parts, options, out)
 	end
 	out.warn(problem)
 	return WRONG_USE

@@ -5,8 +5,13 @@
 --   run       function(options, out) -> exit status; `options`: the table that argparse made;
 --             `out`: { write = function(text), for the result; warn = function(text), for a line about
 --             something else; terminal = function("stdout" or "stderr"), as terminal.of of terminal.lua, or nil
---             if there is none; draw = function(text), for the progress on the terminal that stderr is }
+--             if there is none; draw = function(text), for the progress on the terminal that stderr is;
+--             on_interrupt = function(call): until the function that it returns is called, Ctrl-C calls `call` and ends
+--             the program with status 130; or nil;
+--             problem = function() -> nil, or why a text for the result could not be written; or nil }
+local interruption = require "xmpp_tls_policy.command_line.interruption"
 local terminal = require "xmpp_tls_policy.command_line.terminal"
+local text = require "xmpp_tls_policy.text"
 local version = require "xmpp_tls_policy.version"
 
 local command_line = {}
@@ -14,20 +19,30 @@ local command_line = {}
 --- The names of the commands, in the order of the help.
 command_line.names = { "audit", "check", "render", "policy" }
 
--- EX_USAGE of sysexits.h: no command's own exit status.
-local WRONG_USE = 64
+-- EX_USAGE, EX_SOFTWARE and EX_IOERR of sysexits.h: no command's own exit status.
+local WRONG_USE, FAULT, NOT_WRITTEN = 64, 70, 74
+
+local write_problem
 
 local standard_streams = {
-	write = function (text)
-		io.stdout:write(text)
+	write = function (characters)
+		local written, problem = io.stdout:write(characters)
+		if written then
+			written, problem = io.stdout:flush()
+		end
+		write_problem = write_problem or not written and problem or nil
 	end,
-	warn = function (text)
-		io.stderr:write("xmpp-tls-policy: ", text, "\n")
+	warn = function (characters)
+		io.stderr:write("xmpp-tls-policy: ", characters, "\n")
 	end,
 	terminal = terminal.of,
-	draw = function (text)
-		io.stderr:write(text)
+	draw = function (characters)
+		io.stderr:write(characters)
 		io.stderr:flush()
+	end,
+	on_interrupt = interruption.on,
+	problem = function ()
+		return write_problem
 	end,
 }
 
@@ -48,7 +63,8 @@ local function new_parser(argparse, commands)
 end
 
 --- Runs a command. `arguments`: a list of strings; `out`: as above, or nil: the standard streams.
--- Returns the exit status: the command's own, or 64 for wrong use.
+-- Returns the exit status: the command's own, 64 for wrong use, 70 after an error of the program, 74 if the result
+-- could not be written, 130 after Ctrl-C.
 function command_line.run(arguments, out)
 	out = out or standard_streams
 	local found, argparse = pcall(require, "argparse")
@@ -57,13 +73,31 @@ function command_line.run(arguments, out)
 		return WRONG_USE
 	end
 	local commands = {}
-	local parser = new_parser(argparse, commands)
+	local made, parser = pcall(new_parser, argparse, commands)
+	if not made then
+		local reason = tostring(parser):match "[^\n]*":gsub(":$", "")
+		out.warn(("it cannot start under %s (%s). Start it with the Lua for which it was built, such as lua5.4")
+			:format(_VERSION, reason))
+		return WRONG_USE
+	end
 	local parsed, options = parser:pparse(arguments)
 	if not parsed then
 		out.warn(options .. "\n" .. parser:get_usage())
 		return WRONG_USE
 	end
-	return commands[options.command].run(options, out)
+	local ended, status = xpcall(function ()
+		return commands[options.command].run(options, out)
+	end, debug.traceback)
+	if not ended then
+		out.warn("please report this error of the program: " .. text.shown_failure(tostring(status)))
+		return FAULT
+	end
+	local problem = out.problem and out.problem()
+	if problem then
+		out.warn("the result could not be written: " .. problem)
+		return NOT_WRITTEN
+	end
+	return status
 end
 
 return command_line

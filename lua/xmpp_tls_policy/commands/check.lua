@@ -3,6 +3,7 @@
 local counted = require "xmpp_tls_policy.text".counted
 local forecast = require "xmpp_tls_policy.forecast"
 local host_names = require "xmpp_tls_policy.commands.host_names"
+local idle_level = require "xmpp_tls_policy.contexts.idle_level"
 local output = require "xmpp_tls_policy.commands.output"
 local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
 local status = require "xmpp_tls_policy.commands.status"
@@ -105,6 +106,10 @@ local function add_context(service, entry, add)
 	end
 	for _, loss in ipairs(entry.losses) do
 		add("warn", "lost-version", host, loss, role)
+	end
+	local idle = not policy.exception and idle_level.sentence(policy, entry.settings, service.server.preset())
+	if idle then
+		add("info", "idle-level", host, idle .. where, role)
 	end
 	local lost, all_lost = tls_contexts.lost_by_key(entry)
 	if lost then

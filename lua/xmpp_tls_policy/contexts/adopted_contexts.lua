@@ -301,14 +301,15 @@ end
 
 ---- Server names (SNI) -------------------------------------------------------------
 
-local function are_equal(a, b)
-	for key, value in pairs(a) do
-		if b[key] ~= value then
+-- Whether the sessions of names, as serve_names told the core, are those of some entries still.
+local function leads_to(names, entries)
+	for name, entry in pairs(entries) do
+		if names[name] ~= entry.session_name then
 			return false
 		end
 	end
-	for key in pairs(b) do
-		if a[key] == nil then
+	for name in pairs(names) do
+		if not entries[name] then
 			return false
 		end
 	end
@@ -322,12 +323,12 @@ function methods:serve_names(luasec, entries)
 	if not entry or not entry.session_name then
 		return true
 	end
+	if entry.names and leads_to(entry.names, entries) then
+		return true
+	end
 	local names = {}
 	for name, other in pairs(entries) do
 		names[name] = other.session_name
-	end
-	if entry.names and are_equal(entry.names, names) then
-		return true
 	end
 	local context, message = core.context.adopt(luasec)
 	if not context then

@@ -134,11 +134,13 @@ end
 ---- Direct TLS --------------------------------------------------------------------
 
 -- The contexts that a listener's context serves by name. `host`: nil, all; else that host's, and
--- those that are not adopted yet.
-local function enforce_names(self, found, host)
+-- those that are not adopted yet. `served`: a table to which the LuaSec contexts are added as keys.
+local function enforce_names(self, found, host, served)
 	local entries = {}
 	for name, context in pairs(found.names) do
-		local known = host and name ~= host and self._adopted:get(self._server.luasec_context(context))
+		local luasec = self._server.luasec_context(context)
+		served[luasec] = true
+		local known = host and name ~= host and self._adopted:get(luasec)
 		entries[name] = known or enforce(self, context, demand_of(self, name, found.role, found.option), found)
 		-- Clients ask for it in A-labels (rfc6066.3.name-in-a-labels).
 		entries[domain_name(name) or name] = entries[name]
@@ -163,11 +165,12 @@ end
 
 --- Brings the contexts of all listeners for direct TLS under their policies.
 function methods:search_direct_tls()
+	local served = {}
 	for _, found in ipairs(self._server.direct_tls_contexts()) do
 		enforce(self, found.context, demand_of(self, nil, found.role, found.option), found)
-		enforce_names(self, found)
+		enforce_names(self, found, nil, served)
 	end
-	self:keep_named()
+	self._adopted:keep(served)
 	self._server.tolerate_any_name(function (context)
 		local entry = self._adopted:get(self._server.luasec_context(context))
 		return entry and entry.policy.mode ~= "report" and not entry.failure and entry.certificate
@@ -211,10 +214,11 @@ function methods:search(host)
 			end
 		end
 	elseif host then
+		local served = {}
 		for _, found in ipairs(self._server.direct_tls_contexts()) do
-			enforce_names(self, found, host)
+			enforce_names(self, found, host, served)
 		end
-		self:keep_named()
+		self._adopted:keep(served)
 	else
 		enforce_all(self)
 	end

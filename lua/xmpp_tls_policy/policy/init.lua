@@ -122,6 +122,17 @@ function methods:milder()
 	return self._milder
 end
 
+-- The same profile at the next stricter level; nil at the strictest. The same object at each call.
+function methods:stricter()
+	for index, level in ipairs(profiles.levels) do
+		local next_level = profiles.levels[index - 1]
+		if level == self.level and next_level then
+			self._stricter = self._stricter or at_level(self, next_level)
+		end
+	end
+	return self._stricter
+end
+
 -- The mildest policy that an exception can make; the same object at each call.
 function methods:mildest_exception()
 	if not self._mildest then

@@ -56,7 +56,10 @@ return {
 	},
 	cannot = {
 		dhe = function (given)
-			return given.uses_dhe and not given.dhparam and "DHE needs a file of parameters: give --dhparam" or nil
+			if given.uses_dhe then
+				return given.dhparam and "Prosody 0.12 has no DHE with direct TLS for clients that name the host"
+					or "DHE needs a file of parameters: give --dhparam"
+			end
 		end,
 		session_ids = "LuaSec keeps no sessions, so that nothing is resumed",
 	},

@@ -22,6 +22,7 @@ end
 -- Milliseconds of CPU for each first login.
 local function cpu(server)
 	local visit = visitor(server)
+	pair.wait_until_idle(server)
 	visit(20)
 	local before = pair.cpu_time(server)
 	visit(hosts.count - 20)
@@ -40,7 +41,9 @@ function hosts_login.run(bench)
 	count.compare(bench, {
 		name = "300 hosts, first login to a host", goal = 1.15, warm = 20, operations = 100, pairs = 1, large = true,
 		prepare = function (start)
-			return visitor(start(fields))
+			local server = start(fields)
+			pair.wait_until_idle(server)
+			return visitor(server)
 		end,
 	})
 end

@@ -13,6 +13,7 @@ describe("the command audit", function ()
 		["--connect needs --service"] = { "a.test", "--connect", "host:5222" },
 		["--connect audits one endpoint of one domain"] = { "a.test", "b.test", "--connect", "h:1", "--service", "c2s" },
 		["--service and --direct belong to --connect"] = { "a.test", "--direct" },
+		["--ipv4 and --ipv6 exclude each other"] = { "a.test", "--ipv4", "--ipv6" },
 		["--callback needs --listen PORT"] = { "a.test", "--callback", "our.test" },
 		["--callback takes a domain"] = { "a.test", "--callback", "a b", "--listen", "5269" },
 		["--listen, --our-certificate and --our-key belong to --callback"] = { "a.test", "--listen", "5269" },
@@ -40,6 +41,12 @@ describe("the command audit", function ()
 			"--our-certificate", "/none.crt", "--our-key", "/none.key")
 		assert.equal(64, status)
 		assert.matches("/none.crt", warned)
+	end)
+
+	it("refuses a name server that is no address", function ()
+		local status, written, warned = run("audit", "a.test", "--resolver", "ns")
+		assert.same({ 64, "" }, { status, written })
+		assert.matches('^libunbound does not take the name servers "ns": ', warned)
 	end)
 
 	it("refuses numbers that are none", function ()
@@ -129,6 +136,19 @@ describe("the list of domains", function ()
 		local path = pki.write("# those of ours\nB.test\n\n  a.test. \r\nc.test # the last\nb\195\188cher.test\n", ".txt")
 		assert.same({ "d.test", "a.test", "b.test", "c.test", "b\195\188cher.test" },
 			domain_list.of({ "d.test", "A.test" }, path))
+	end)
+
+	it("takes no line for a domain that has two", function ()
+		local path = pki.write("\239\187\191a.test\nb.test c.test\n", ".txt")
+		assert.same({ nil, path .. ', line 2: "b.test c.test" is no domain' }, { domain_list.of({}, path) })
+	end)
+
+	it("may begin with a mark of UTF-8", function ()
+		assert.same({ "a.test" }, domain_list.of({}, pki.write("\239\187\191a.test", ".txt")))
+	end)
+
+	it("says that a folder is no file", function ()
+		assert.same({ nil, "spec: Is a directory" }, { domain_list.of({}, "spec") })
 	end)
 
 	it("says which line is no domain", function ()

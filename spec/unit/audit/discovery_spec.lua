@@ -71,7 +71,7 @@ describe("the discovery of a domain", function ()
 	end)
 
 	it("says that a domain does not exist or is none", function ()
-		assert.equal("a.example has no address; a.example has no address", found({}).reason)
+		assert.equal("a.example has no address", found({}).reason)
 		assert.equal("this is no domain name", found({}, "a b").reason)
 	end)
 
@@ -148,6 +148,29 @@ describe("the discovery of a domain", function ()
 			count = count + (asked == "a.example A" and 1 or 0)
 		end
 		assert.equal(1, count)
+	end)
+
+	-- Makes the answer to a question for this name a "server failure".
+	local function failing(name)
+		local whole = name_server.wire(name)
+		return function (answer, question)
+			if question:sub(13, 12 + #whole) ~= whole then
+				return answer
+			end
+			return answer:sub(1, 3) .. "\130" .. answer:sub(5, 6) .. ("\0"):rep(6) .. question:sub(13)
+		end
+	end
+
+	it("says of a look-up that fails that it failed, not that there is nothing", function ()
+		local zones = { ["a.example"] = { A = { A "192.0.2.1" } } }
+		for name, reason in pairs {
+			["a.example"] = "the addresses of a.example: the name servers answered: server failure",
+			["_xmpp-client._tcp.a.example"] = "_xmpp-client._tcp.a.example: the name servers answered: server failure",
+			["_xmpps-server._tcp.a.example"] = "_xmpps-server._tcp.a.example: the name servers answered: server failure",
+		} do
+			local result = found(zones, nil, { ipv6 = false }, { spoil = failing(name) })
+			assert.equal(reason, result.reason)
+		end
 	end)
 
 	it("ends in time, and says why, if the name server says nothing", function ()

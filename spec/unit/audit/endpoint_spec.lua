@@ -56,7 +56,7 @@ describe("an endpoint", function ()
 		["a stream error"] = { scripted.header() .. scripted.error "host-unknown", "stream_error", "host-unknown" },
 		["a limit on the first connection"] = { scripted.header() .. scripted.error "policy-violation",
 			"stream_error", "policy-violation" },
-		["garbage"] = { "\0\1\2", "malformed", "no XML: not well-formed (invalid token)" },
+		["garbage"] = { "\0\1\2", "malformed", "no XML: it does not begin with <" },
 		["an element that is no features"] = { scripted.header() .. "<message/>", "malformed",
 			"no features after the header of the stream" },
 		["nothing"] = { "", "closed", "the connection was closed" },
@@ -124,6 +124,8 @@ describe("an endpoint", function ()
 		scripted.run(scripted.drain, function (port)
 			local point = new(port, { time_limit = 0.3 })
 			assert.equal("timeout", (select(2, point:open())))
+			-- A timer may end a millisecond early.
+			tasks.sleep(0.01)
 			assert.same({ "timeout", "the time for this endpoint is used up" }, { select(2, point:open()) })
 			assert.equal(1, point.connections)
 		end)
@@ -184,7 +186,7 @@ describe("an endpoint", function ()
 				local succeeded, point = open_many(3, limiting(function (number) return number ~= 2 end, refuse))
 				assert.equal(3, succeeded)
 				assert.equal(4, point.connections)
-				assert.matches("^the server limits connections %(.*%): paused 1 s, then at most 4 at a time$",
+				assert.matches("^the server limits connections %(.*%): paused 1 s, then at most 2 at a time$",
 					point:limit_message())
 			end)
 		end
@@ -201,7 +203,7 @@ describe("an endpoint", function ()
 				open = open - 1
 			end, true)
 			assert.equal(8, succeeded)
-			assert.is_true((point.places:count()) == 8)
+			assert.is_true((point.places:count()) == 5)
 			assert.matches("then at most [124] at a time$", point:limit_message())
 		end)
 
@@ -211,7 +213,7 @@ describe("an endpoint", function ()
 			assert.same({ 1, { limited = 3 } }, { succeeded, kinds })
 			assert.equal(3, server.accepted)
 			assert.equal("the server limits connections (closed: the connection was closed): paused 1 s, "
-				.. "then at most 4 at a time; given up", point:limit_message())
+				.. "then at most 2 at a time; given up", point:limit_message())
 		end)
 
 		it("does not take another stream error for a limit", function ()
@@ -225,7 +227,7 @@ describe("an endpoint", function ()
 		end)
 	end)
 
-	it("has at most 8 connections at a time, and shares places with others", function ()
+	it("has at most 5 connections at a time, and shares places with others", function ()
 		local connection_places = require "xmpp_tls_policy.audit.connection_places"
 		local places = connection_places.new(3)
 		local most = scripted.run(function (connection)
@@ -252,11 +254,11 @@ describe("an endpoint", function ()
 	it("closes what its probes left open", function ()
 		scripted.run(scripted.drain, function (port)
 			local point = new(port, { direct = true })
-			for _ = 1, 8 do
+			for _ = 1, 5 do
 				assert(point:open())
 			end
 			point:close()
-			assert.same({ 8, 0 }, { point.places:count() })
+			assert.same({ 5, 0 }, { point.places:count() })
 			assert(point:open()):close()
 		end)
 	end)
