@@ -335,6 +335,19 @@ describe("channel binding", function ()
 		end
 	end)
 
+	it("is offered for SASL 2, too, where a module has that", function ()
+		local server = servers.start {
+			hosts = { ["example.test"] = files.p256 }, with_policy = true, routes = {}, modules = { "test_sasl2" },
+		}
+		for version in pairs(types) do
+			local peer, features = connect(server, "c2s", context_of(version))
+			local offer = features:match "<authentication.-</authentication>"
+			assert.matches("<mechanism>SCRAM%-SHA%-1</mechanism>", offer)
+			assert.matches("<mechanism>SCRAM%-SHA%-1%-PLUS</mechanism>", offer)
+			peer:close()
+		end
+	end)
+
 	it("is offered in all its types where the operator has disabled the mechanisms without it", function ()
 		local server = start("p256", nil, { disable_sasl_mechanisms = { "PLAIN", "SCRAM-SHA-1" } })
 		local peer, features = connect(server, "c2s", context_of "TLSv1.2")

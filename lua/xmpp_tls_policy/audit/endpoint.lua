@@ -21,7 +21,7 @@ local AT_ONCE = 5
 -- succeeds; and seconds of pauses until the endpoint is given up.
 local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 
---- An endpoint. `fields`:
+--- An endpoint, which counts its `connections`, and those of them that were `turned_away` by a limit. `fields`:
 --   domain       the domain that the stream header names
 --   service      "c2s" or "s2s"
 --   direct       true for direct TLS, without STARTTLS
@@ -35,7 +35,7 @@ local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 --   places       connection_places that several endpoints share (default: 5 places of its own)
 function endpoint.new(fields)
 	local self = setmetatable({
-		direct = false, timeout = TIMEOUT, connections = 0, limited = 0,
+		direct = false, timeout = TIMEOUT, connections = 0, turned_away = 0, limited = 0,
 		_own_places = connection_places.new(AT_ONCE), _connected = 0, _opened = 0,
 		_paused_until = 0, _paused = 0, _failed_rounds = 0, _channels = {},
 	}, metatable)
@@ -203,6 +203,7 @@ local function connect_within_limits(self, begin)
 		elseif tasks.now() >= self._ends or not is_limit(kind, message, self[count]) then
 			return nil, kind, message
 		end
+		self.turned_away = self.turned_away + 1
 		self._last_limit = message and ("%s: %s"):format(kind, message) or kind
 		-- A pause that began meanwhile is for this failure, too.
 		if began >= self._paused_until then

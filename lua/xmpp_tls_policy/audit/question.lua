@@ -11,7 +11,7 @@ local question = {}
 
 --- No question is asked after so many connections of its endpoint. With those that are under way at the
 -- time, an endpoint makes at most 40.
-question.MOST_CONNECTIONS = 37
+question.MOST_CONNECTIONS = 39
 
 -- The alerts that say no to an offer. Others say that the server could not read or handle the hello,
 -- which is no answer to the question.
@@ -110,7 +110,7 @@ end
 
 -- One attempt, with the endpoint's server name: the answer, or nil, the reason, and the kind of the failure.
 local function ask_once(endpoint, offer)
-	if endpoint.connections >= question.MOST_CONNECTIONS then
+	if endpoint.connections - endpoint.turned_away >= question.MOST_CONNECTIONS then
 		return nil, "the audit makes no more connections"
 	end
 	local channel, kind, message = endpoint:open()

@@ -7,6 +7,7 @@ local observations = require "xmpp_tls_policy.audit.observations"
 local problems = require "xmpp_tls_policy.audit.problems"
 local report = require "xmpp_tls_policy.audit.report"
 local style = require "xmpp_tls_policy.audit.report_style"
+local sorted_keys = require "xmpp_tls_policy.policy.validators".sorted_keys
 local text = require "xmpp_tls_policy.text"
 
 local fill, none = html.fill, html.none
@@ -61,17 +62,6 @@ end
 ---- Plain data ----------------------------------------------------------------
 
 local DEEPEST = 6
-
-local function sorted_keys(map)
-	local keys = {}
-	for key in pairs(map) do
-		keys[#keys + 1] = key
-	end
-	table.sort(keys, function (a, b)
-		return tostring(a) < tostring(b)
-	end)
-	return keys
-end
 
 local function is_list_of_words(value)
 	for key, item in pairs(value) do

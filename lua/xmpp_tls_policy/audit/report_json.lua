@@ -1,6 +1,7 @@
 --- A report as JSON (doc/audit-report.md), and back.
 local json = require "dkjson"
 local report = require "xmpp_tls_policy.audit.report"
+local sorted_keys = require "xmpp_tls_policy.policy.validators".sorted_keys
 local text = require "xmpp_tls_policy.text"
 
 local report_json = {}
@@ -37,17 +38,6 @@ end
 -- Text of strangers: a terminal can show it, and JSON can hold it.
 local function quoted(value)
 	return json.quotestring(text.shown(tostring(value)))
-end
-
-local function sorted_keys(map)
-	local keys = {}
-	for key in pairs(map) do
-		keys[#keys + 1] = key
-	end
-	table.sort(keys, function (a, b)
-		return tostring(a) < tostring(b)
-	end)
-	return keys
 end
 
 -- The same in all Luas and locales. JSON has no other word for what is no number.

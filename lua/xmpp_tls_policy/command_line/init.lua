@@ -73,7 +73,13 @@ function command_line.run(arguments, out)
 		return WRONG_USE
 	end
 	local commands = {}
-	local parser = new_parser(argparse, commands)
+	local made, parser = pcall(new_parser, argparse, commands)
+	if not made then
+		local reason = tostring(parser):match "[^\n]*":gsub(":$", "")
+		out.warn(("it cannot start under %s (%s). Start it with the Lua for which it was built, such as lua5.4")
+			:format(_VERSION, reason))
+		return WRONG_USE
+	end
 	local parsed, options = parser:pparse(arguments)
 	if not parsed then
 		out.warn(options .. "\n" .. parser:get_usage())

@@ -48,14 +48,6 @@ local function group(name)
 	})
 end
 
-local function versions_from(minimum)
-	local list = {}
-	for rank = suites.rank[minimum], #suites.versions do
-		list[#list + 1] = suites.versions[rank]
-	end
-	return list
-end
-
 local function demands_of(policy, entry)
 	local names = {}
 	for name in pairs(demands.of_clause(policy, entry)) do
@@ -91,7 +83,7 @@ local function as_data(policy)
 	}, {
 		schema = SCHEMA, tool = "xmpp-tls-policy " .. version,
 		profile = profile.name, title = profile.title, document = profile.document, date = profile.date,
-		level = policy.level, versions = versions_from(made.minimum_version),
+		level = policy.level, versions = suites.versions_from(made.minimum_version),
 		ciphers = list_of(made.ciphers or {}, suite), ciphersuites = list_of(made.ciphersuites, suite),
 		groups = list_of(made.groups, group),
 		dh_bits = made.dh_bits, security_level = made.security_level, switches = switches(made),

@@ -31,7 +31,8 @@ function hello_verdicts.new(entries, clauses, allowed, context)
 		_clauses = clauses,
 		_allowed = allowed,
 		_limits = limits,
-		_negotiation = context and negotiation.of_settings(context.settings, limits.certificate) or negotiation.new(allowed),
+		_negotiation = context and negotiation.of_settings(context.settings, limits.certificate)
+			or negotiation.new(allowed, { client_preference = allowed.client_preference }),
 		_served = context and negotiation.of_settings(context.before, limits.certificate),
 		_unrestricted = negotiation.new(settings.unrestricted(), limits),
 		_by_clause = {}, -- id -> { negotiation, minimum_version } under that clause alone
@@ -74,9 +75,12 @@ end
 
 -- No clause rules it out: the settings of both leave nothing for it.
 local function breach_of_both(self, hello, missing)
-	local sentence = client_hello.sentence(hello, missing, self._allowed.minimum_version)
-	return verdict.breach({ id = "ssl", enforced = true },
-		sentence .. "; the policy allows some of it, and the server's own ssl options or certificate do not")
+	local sentence = "the server has no certificate here; it needs one"
+	if missing ~= "certificate" then
+		sentence = client_hello.sentence(hello, missing, self._allowed.minimum_version)
+			.. "; the policy allows some of it, and the server's own ssl options or certificate do not"
+	end
+	return verdict.breach({ id = "ssl", enforced = true }, sentence)
 end
 
 local function judge(self, hello)
@@ -145,8 +149,8 @@ local function remember(self, hash, hello, made)
 end
 
 -- The verdict on a ClientHello (numbers, as the core has it), which the caller must not
--- change: { missing = "version" | "suite" | "group" | "signature", or nil if a handshake would succeed;
--- breaches = list as in a verdict; chosen = see negotiation.lua, nil if something is missing }.
+-- change: { missing = see negotiation.lua, or nil if a handshake would succeed; breaches = list as in a
+-- verdict; chosen = see negotiation.lua, nil if something is missing }.
 function methods:of(hello)
 	local hash = hash_of(hello)
 	local known = self._known[hash]

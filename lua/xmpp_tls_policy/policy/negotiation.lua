@@ -111,8 +111,8 @@ end
 -- Whether the server's certificate can authenticate a suite before TLS 1.3.
 local function fits_key(self, suite)
 	local certificate = self._certificate
-	if certificate == nil then
-		return true
+	if not certificate then
+		return certificate == nil
 	elseif certificate.key_type == "RSA" then
 		return suite.authentication == "RSA"
 	elseif certificate.key_type == "RSA-PSS" then

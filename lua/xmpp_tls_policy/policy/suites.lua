@@ -21,7 +21,16 @@ for rank, version in ipairs(suites.versions) do
 	suites.rank[version] = rank
 end
 
--- The same by the numbers that the protocol has for them.
+-- The versions from one on, oldest first.
+function suites.versions_from(oldest)
+	local list = {}
+	for rank = suites.rank[oldest], #suites.versions do
+		list[#list + 1] = suites.versions[rank]
+	end
+	return list
+end
+
+-- The versions by the numbers that the protocol has for them.
 suites.versions_by_number = {
 	[0x0002] = "SSLv2",
 	[0x0300] = "SSLv3",

@@ -28,14 +28,6 @@ local function split_groups(names, openssl)
 	return present, lacking
 end
 
-local function versions_from(minimum)
-	local list = {}
-	for rank = suites.rank[minimum], #suites.versions do
-		list[#list + 1] = suites.versions[rank]
-	end
-	return list
-end
-
 local function mapped(names, rename)
 	local list = {}
 	for index, name in ipairs(names) do
@@ -61,7 +53,7 @@ function given.of(policy, options)
 	end
 	made.settings, made.minimum_version = settings, settings.minimum_version
 	made.dh_bits = settings.dh_bits or 0
-	made.versions = versions_from(settings.minimum_version)
+	made.versions = suites.versions_from(settings.minimum_version)
 	made.ciphers = mapped(settings.ciphers or {}, openssl_names.suite)
 	made.ciphersuites = mapped(settings.ciphersuites, openssl_names.suite)
 	made.groups, made.lacking = split_groups(settings.groups, options.openssl)

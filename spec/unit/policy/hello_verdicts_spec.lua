@@ -4,6 +4,7 @@ local codes = require "support.cipher_suites"
 local hello_numbers = require "support.hello_numbers"
 local hello_verdicts = require "xmpp_tls_policy.policy.hello_verdicts"
 local offers = require "support.offers"
+local profiles = require "xmpp_tls_policy.policy.profiles"
 local settings = require "xmpp_tls_policy.policy.settings"
 local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
@@ -168,6 +169,40 @@ describe("a verdict as if the policy were in force", function ()
 		assert.same({ true, "cert.identity" }, { judged(hello, nil, connection) })
 		assert.same({ true, "cipher.aead cert.identity" },
 			{ judged(hello_of({ 0x0303 }, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"), nil, connection) })
+	end)
+
+	it("follows the order that the policy asks for", function ()
+		local names = {
+			"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+		}
+		local clients_order = tls_policy.policy { profile = "mozilla-intermediate-6.0" }
+		for _, first in ipairs(names) do
+			local ordered = { first }
+			for _, name in ipairs(names) do
+				ordered[#ordered + 1] = name ~= first and name or nil
+			end
+			local hello = hello_numbers.of { suites = ordered }
+			assert.equal(first, clients_order:enforcement():of_hello(hello).chosen.suite.name)
+			assert.equal(names[3], should:enforcement():of_hello(hello).chosen.suite.name)
+		end
+	end)
+
+	it("names no part of the offer where the server has no certificate", function ()
+		for _, profile in ipairs(profiles.names) do
+			local of_profile = tls_policy.policy { profile = profile }
+			local made = of_profile:settings()
+			local enforcement = of_profile:enforcement { before = made, settings = made }
+			for _, name in ipairs { "tls13", "tls12" } do
+				local verdict = enforcement:of_hello(hello_numbers.of(offers[name]))
+				if verdict.missing ~= "version" then
+					assert.equal("certificate", verdict.missing)
+					assert.equal(1, #verdict.breaches)
+					assert.equal("ssl", verdict.breaches[1].clause)
+					assert.equal("the server has no certificate here; it needs one", verdict.breaches[1].text)
+				end
+			end
+		end
 	end)
 
 	it("does not change the facts", function ()

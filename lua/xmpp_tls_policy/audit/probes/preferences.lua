@@ -15,10 +15,11 @@ local preferences = {
 
 -- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
 -- See question.MOST_CONNECTIONS.
-local MOST_CONNECTIONS = 34
+local MOST_CONNECTIONS = 36
 
 local function has_room(endpoint)
-	return endpoint.connections < MOST_CONNECTIONS
+	-- Those that a limit turned away asked nothing.
+	return endpoint.connections - endpoint.turned_away < MOST_CONNECTIONS
 end
 
 local function without(list, names)

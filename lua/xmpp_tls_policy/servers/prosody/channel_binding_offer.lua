@@ -11,7 +11,14 @@ local chosen = setmetatable({}, { __mode = "k" })
 -- Session -> the SASL handler of its latest offer.
 local offers = setmetatable({}, { __mode = "k" })
 
-local xmlns_sasl, xmlns_binding = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl-cb:0"
+local xmlns_binding = "urn:xmpp:sasl-cb:0"
+
+-- The versions of SASL (RFC 6120, XEP-0388): their namespace, the element that lists mechanisms, and the one that
+-- begins a login.
+local versions = {
+	{ xmlns = "urn:ietf:params:xml:ns:xmpp-sasl", list = "mechanisms", login = "auth" },
+	{ xmlns = "urn:xmpp:sasl:2", list = "authentication", login = "authenticate" },
+}
 
 local added_types = { "tls-exporter", "tls-server-end-point" }
 
@@ -111,23 +118,37 @@ local function can_bind(server, session)
 		and server.speaks_xmpp_itself(session) and server.connection(session) ~= nil
 end
 
--- After mod_saslauth has offered its mechanisms. A type that the server offers by itself stays its own.
+-- The lists of mechanisms in the features to which those with channel binding belong: { element, missing }.
+local function lists_to_extend(features, handler, disabled)
+	local lists = {}
+	for _, version in ipairs(versions) do
+		local element = features:get_child(version.list, version.xmlns)
+		if element then
+			local missing, has_any = bound_mechanisms(handler, children_of(element, "mechanism"), disabled)
+			lists[#lists + 1] = has_any and { element = element, missing = missing } or nil
+		end
+	end
+	return lists
+end
+
+-- After the server has offered its mechanisms. A type that the server offers by itself stays its own.
 local function offer(server, session, features, disabled)
-	local mechanisms = features:get_child("mechanisms", xmlns_sasl)
-	if not mechanisms or not can_bind(server, session) then
+	if not can_bind(server, session) then
 		return
 	end
 	local handler = session.sasl_handler
-	local missing, has_any = bound_mechanisms(handler, children_of(mechanisms, "mechanism"), disabled)
-	if not has_any then
+	local lists = lists_to_extend(features, handler, disabled)
+	if not lists[1] then
 		return
 	end
 	add_types(server, session, handler)
 	if not handler.profile.cb or not next(handler.profile.cb) then
 		return
 	end
-	for _, name in ipairs(missing) do
-		mechanisms:tag("mechanism"):text(name):up()
+	for _, list in ipairs(lists) do
+		for _, name in ipairs(list.missing) do
+			list.element:tag("mechanism"):text(name):up()
+		end
 	end
 	announce(features, handler.profile.cb)
 end
@@ -153,18 +174,24 @@ local MISMATCH = "Invalid channel binding value"
 --- On a host: offers types to clients, and tells the service of logins and of values that differ.
 function channel_binding_offer.hook(service, host_module)
 	local host, server = host_module.host, service.server
-	-- After mod_saslauth (0).
+	-- After mod_saslauth (0), and modules for SASL 2.
 	safe_hooks.hook(host_module, "stream-features", function (event)
-		local policy = service.policies:policy_for(host)
+		local policy, session = service.policies:policy_for(host), event.origin
+		-- A stream may have a new handler, and after a login it has none.
+		if offers[session] ~= session.sasl_handler then
+			offers[session] = nil
+		end
 		if policy.channel_binding and policy.mode ~= "report" then
-			offer(server, event.origin, event.features,
+			offer(server, session, event.features,
 				host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" }))
 		end
 	end, -2)
-	-- Before mod_saslauth (0).
-	safe_hooks.hook(host_module, "stanza/" .. xmlns_sasl .. ":auth", function (event)
-		keep_offer(event.origin)
-	end, 1)
+	-- Before mod_saslauth (0), and modules for SASL 2.
+	for _, version in ipairs(versions) do
+		safe_hooks.hook(host_module, ("stanza/%s:%s"):format(version.xmlns, version.login), function (event)
+			keep_offer(event.origin)
+		end, 1)
+	end
 	safe_hooks.hook(host_module, "authentication-failure", function (event)
 		local handler = event.session.sasl_handler
 		local name = handler and chosen[handler]

@@ -13,6 +13,9 @@ end
 -- prosodyctl ends with 1 itself if it cannot read the configuration.
 local COULD_NOT_BE_CHECKED = 2
 
+-- Of a check that came to its end; a signal has another.
+local statuses = { ["0"] = 0, ["1"] = 1, ["2"] = COULD_NOT_BE_CHECKED }
+
 local function command_of(options)
 	local words = { "prosodyctl", "--silent" }
 	local function add(...)
@@ -56,12 +59,15 @@ function configuration_check.check(options, out)
 		end
 	end
 	pipe:close()
-	if not began or not status then
+	if began and status and not statuses[status] then
+		out.warn(("the check did not come to its end; prosodyctl ended with the status %s"):format(status))
+		return COULD_NOT_BE_CHECKED
+	elseif not began or not status then
 		out.warn("the configuration could not be checked"
 			.. (before[1] and "; prosodyctl says:\n" .. table.concat(before, "\n") or ""))
 		return COULD_NOT_BE_CHECKED
 	end
-	return tonumber(status)
+	return statuses[status]
 end
 
 return configuration_check
