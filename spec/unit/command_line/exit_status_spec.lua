@@ -23,9 +23,9 @@ describe("the exit status of the program", function ()
 
 	it("is 70 if a module cannot be loaded", function ()
 		local output, status = run('"$@" policy',
-			"package.preload['xmpp_tls_policy.core'] = function () error 'no core' end")
+			"package.preload['xmpp_tls_policy.text'] = function () error 'no text' end")
 		assert.equal(70, status)
-		assert.matches("^xmpp%-tls%-policy: .*no core", output)
+		assert.matches("^xmpp%-tls%-policy: .*no text", output)
 	end)
 
 	it("is 130 after Ctrl-C during an audit, without a traceback", function ()
