@@ -45,6 +45,18 @@ local function problem_list(server)
 	end
 end
 
+local ranks = { error = 1, warn = 2, info = 3 }
+
+-- The server makes its contexts in no fixed order.
+local function problem_before(a, b)
+	local function key(problem)
+		return table.concat({
+			ranks[problem.severity], problem.kind, table.concat(problem.hosts, " "), problem.message,
+		}, "\0")
+	end
+	return key(a) < key(b)
+end
+
 local function add_coverage(service, found, add)
 	local server = service.server
 	if not service.policies:hosts()[1] then
@@ -243,6 +255,7 @@ function check.data(service, wanted)
 	add_missing_certificates(service, found, add)
 	add_certificates(service, wanted, add)
 	add_missing_rows(service, wanted, found.contexts)
+	table.sort(problems, problem_before)
 	found.schema, found.problems, found.unchecked = SCHEMA, problems, unchecked
 	found.overridden = without_losses(service, found.overridden)
 	found.warnings, found.sessions, found.unused = nil, nil, nil
