@@ -48,7 +48,7 @@ if [[ $suites == *" unit "* ]]; then
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector \
 		--exclude-tags=comparison "${of_core[@]}"
 	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison "${of_core[@]}" \
-		spec/unit/{certificates/memory_spec.lua,stream,audit,servers}
+		spec/unit/{stream,audit,servers}
 fi
 if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server

@@ -86,7 +86,7 @@ describe("the versions of a context", function ()
 		end
 	end
 
-	it("are those that handshakes negotiate, whatever contexts were read before", function ()
+	it("are those that handshakes negotiate, whatever contexts were read before #comparison", function ()
 		local cases, first, refused = product(1, {}, {}), {}, 0
 		for index, case in ipairs(cases) do
 			local made
