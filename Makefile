@@ -125,7 +125,7 @@ SANITIZED := build/sanitized
 SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
-sanitize: deps memory ## run all specs under sanitizers, and those of the core under Valgrind
+sanitize: deps ## run all specs under sanitizers
 	$(call install,$(SANITIZE))
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
@@ -136,7 +136,7 @@ sanitize: deps memory ## run all specs under sanitizers, and those of the core u
 # memory of libcrypto that was not set.
 CORE_SPECS := spec/unit/core spec/unit/library_spec.lua spec/unit/contexts spec/unit/handshakes
 
-memory: all
+memory: all ## run the specs of the core under Valgrind
 	$(call install,valgrind)
 	STEPS=20000 LUA_CPATH="$(CPATH)" valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
 		--error-exitcode=1 --num-callers=40 --keep-debuginfo=yes --suppressions=spec/support/leaks.valgrind \

@@ -26,7 +26,7 @@ local configurations = {
 	default = {}, loose = { ciphers = "ALL:@SECLEVEL=0" }, strict = { ciphers = "ALL:@SECLEVEL=3" },
 }
 
-describe("the choice of a server", function ()
+describe("the choice of a server #comparison", function ()
 	local files
 	local dh = {}
 
