@@ -46,8 +46,8 @@ if [[ $suites == *" unit "* ]]; then
 		spec/unit/{core,contexts,handshakes,certificates} spec/unit/library_spec.lua |
 		grep -v certificates/memory)
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector \
-		--exclude-tags=comparison "${of_core[@]}"
-	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison "${of_core[@]}" \
+		--exclude-tags=comparison,large "${of_core[@]}"
+	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison,large "${of_core[@]}" \
 		spec/unit/{stream,audit,servers}
 fi
 if [[ $suites == *" server "* ]]; then

@@ -413,7 +413,7 @@ describe("the certificates of other servers", function ()
 	end)
 
 	-- Times as a slow disk has them; the bench (make bench ROWS=sweep) has a real one.
-	it("are swept in turns of 20 ms at most, whatever their number", function ()
+	it("are swept in turns of 20 ms at most, whatever their number #large", function ()
 		local domains, seen = 20000, 0
 		local record = peers:memory "a.test" and (function ()
 			peers:see(policies.warn, stream "first", "a.test", "far.test")
