@@ -132,11 +132,12 @@ local function lists_to_extend(features, handler, disabled)
 end
 
 -- After the server has offered its mechanisms. A type that the server offers by itself stays its own.
-local function offer(server, session, features, disabled)
+local function offer(server, session, features, host_module)
 	if not can_bind(server, session) then
 		return
 	end
 	local handler = session.sasl_handler
+	local disabled = host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" })
 	local lists = lists_to_extend(features, handler, disabled)
 	if not lists[1] then
 		return
@@ -182,8 +183,7 @@ function channel_binding_offer.hook(service, host_module)
 			offers[session] = nil
 		end
 		if policy.channel_binding and policy.mode ~= "report" then
-			offer(server, session, event.features,
-				host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" }))
+			offer(server, session, event.features, host_module)
 		end
 	end, -2)
 	-- Before mod_saslauth (0), and modules for SASL 2.
