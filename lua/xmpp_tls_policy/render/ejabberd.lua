@@ -73,9 +73,7 @@ return {
 			return permits_openssls_groups(given) and "ejabberd offers OpenSSL's own groups, of which none is too short" or nil
 		end,
 		check_certificates = "ejabberd checks the certificates of servers; others have to pass dialback",
-		dhe = function (given)
-			return not given.uses_dhe and "no suite needs any" or nil
-		end,
+		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_early_data = "ejabberd has no early data",
 		session_lifetime = "OpenSSL keeps a session for 5 minutes",

@@ -73,6 +73,11 @@ function given.of(policy, options)
 	return made
 end
 
+--- The sentence about DH parameters where no suite uses DHE; nil where one does.
+function given.dhe_not_needed(of)
+	return not of.uses_dhe and "no suite needs any" or nil
+end
+
 --- The sentence about DH keys where no security level is written; nil if the program's OpenSSL may accept
 -- shorter ones.
 function given.dh_bits_of_openssl(of)

@@ -58,9 +58,7 @@ return {
 	itself = {
 		require_starttls = "direct TLS has nothing before TLS",
 		server_preference = "HAProxy follows its own order",
-		dhe = function (given)
-			return not given.uses_dhe and "no suite needs any" or nil
-		end,
+		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_compression = "HAProxy never compresses TLS",
 		no_renegotiation = "HAProxy refuses renegotiation",

@@ -50,9 +50,7 @@ return {
 	write = write,
 	itself = {
 		require_starttls = "direct TLS has nothing before TLS",
-		dhe = function (given)
-			return not given.uses_dhe and "no suite needs any" or nil
-		end,
+		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_compression = "nginx never compresses TLS",
 		no_renegotiation = "nginx refuses renegotiation",

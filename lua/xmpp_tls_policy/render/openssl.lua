@@ -43,9 +43,7 @@ return {
 	write = write,
 	itself = {
 		dh_bits = given_of.dh_bits_of_openssl,
-		dhe = function (given)
-			return not given.uses_dhe and "no suite needs any" or nil
-		end,
+		dhe = given_of.dhe_not_needed,
 		no_early_data = "OpenSSL accepts early data only if a program asks for it",
 	},
 	cannot = {

@@ -47,9 +47,7 @@ return {
 	itself = {
 		offer_starttls = "mod_tls offers STARTTLS",
 		check_certificates = "Prosody checks the certificates of servers; others have to pass dialback",
-		dhe = function (given)
-			return not given.uses_dhe and "no suite needs any" or nil
-		end,
+		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_early_data = "LuaSec has no early data",
 		session_lifetime = "LuaSec keeps no sessions",
