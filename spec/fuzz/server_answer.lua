@@ -74,13 +74,7 @@ local function try(bytes)
 	end
 end
 
-local seeds
-
-function target.test(bytes)
-	seeds = seeds or target.seeds()
-	try(bytes)
-	try(mutations.of(seeds, bytes))
-end
+target.test = mutations.test(target, try)
 
 -- What OpenSSL answers to an offer.
 local function openssl_answer(context, offer)

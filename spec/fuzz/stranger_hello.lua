@@ -30,13 +30,7 @@ local function try(bytes)
 	end
 end
 
-local seeds
-
-function target.test(bytes)
-	seeds = seeds or target.seeds()
-	try(bytes)
-	try(mutations.of(seeds, bytes))
-end
+target.test = mutations.test(target, try)
 
 local function openssl_hello(settings)
 	local context = assert(core.context.new { role = "client", verify = "none" })

@@ -49,4 +49,14 @@ function mutations.of(seeds, text)
 	return bytes
 end
 
+--- The function `test` of a target of spec/fuzz/: tries the input, and a mutated seed of target.seeds().
+function mutations.test(target, try)
+	local seeds
+	return function (bytes)
+		seeds = seeds or target.seeds()
+		try(bytes)
+		try(mutations.of(seeds, bytes))
+	end
+end
+
 return mutations
