@@ -1,4 +1,5 @@
 -- Runs probes of the audit on a TLS server that speaks no XMPP, but sends back what it gets.
+local audit = require "xmpp_tls_policy.audit.audit"
 local audit_endpoint = require "xmpp_tls_policy.audit.endpoint"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
@@ -39,30 +40,12 @@ end
 
 -- Runs all of them on an endpoint, as a task, side by side as far as none needs another's observations.
 function probe_run.side_by_side(endpoint, observed)
-	local ours, done, waiting, functions = {}, {}, {}, {}
-	for _, name in ipairs(probe_run.names) do
-		ours[name] = true
-	end
+	local probes = {}
 	for index, name in ipairs(probe_run.names) do
-		local probe = require("xmpp_tls_policy.audit.probes." .. name)
-		functions[index] = function ()
-			for _, other in ipairs(probe.after or {}) do
-				while ours[other] and not done[other] do
-					tasks.wait(function (resume)
-						waiting[#waiting + 1] = resume
-					end)
-				end
-			end
-			probe.run(endpoint, observed)
-			done[probe.name] = true
-			local woken = waiting
-			waiting = {}
-			for _, resume in ipairs(woken) do
-				resume()
-			end
-		end
+		probes[index] = require("xmpp_tls_policy.audit.probes." .. name)
 	end
-	tasks.all(functions)
+	audit.run_probes(probes, endpoint, observed, function () end)
+	assert(not endpoint.faults, endpoint.faults and endpoint.faults[1])
 end
 
 -- The same, outside of tasks.

@@ -13,13 +13,17 @@ local audit = {}
 -- Domains, and connections of all of them together, at a time.
 local JOBS, CONNECTIONS = 4, 8
 
--- Runs probes side by side, each after those that it needs.
-local function run_probes(list, point, observed, progress)
-	local done, waiting, functions = {}, {}, {}
+--- Runs probes of a list side by side, as a task, each after those of the list that it needs. Adds to `observed`,
+-- and errors of ours to `point.faults`. `progress`: called with the endpoint and a probe that is done.
+function audit.run_probes(list, point, observed, progress)
+	local is_awaited, done, waiting, functions = {}, {}, {}, {}
+	for _, probe in ipairs(list) do
+		is_awaited[probe.name] = true
+	end
 	for index, probe in ipairs(list) do
 		functions[index] = function ()
 			for _, name in ipairs(probe.after or {}) do
-				while not done[name] do
+				while is_awaited[name] and not done[name] do
 					tasks.wait(function (resume)
 						waiting[#waiting + 1] = resume
 					end)
@@ -52,7 +56,7 @@ local function begin(list, point, observed, progress)
 		end
 		connection:close()
 	end
-	run_probes({ list[1] }, point, observed, progress)
+	audit.run_probes({ list[1] }, point, observed, progress)
 	local offered = observed["starttls.offered"] or {}
 	if not point.direct then
 		return offered.seen == false and "STARTTLS is not offered" or offered.reason
@@ -86,7 +90,7 @@ function audit.endpoint(point, list, progress)
 		for index = 2, #list do
 			others[index - 1] = list[index]
 		end
-		run_probes(others, point, observed, progress)
+		audit.run_probes(others, point, observed, progress)
 		reason = point:limit_message()
 		if question.closes_at_random(point) then
 			take_back_refusals(observed)
