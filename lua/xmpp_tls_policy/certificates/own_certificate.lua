@@ -215,7 +215,7 @@ end
 --                  be empty, or nil: not known,
 --                  roots = list of the facts of authorities that need not be sent, or nil,
 --                  now = UTC seconds,
---                breaches = of the policy, as policy:judge_own_certificate returns them, or nil }
+--                  breaches = of the policy, as policy:judge_own_certificate returns them, or nil }
 -- Returns a list of { kind, severity = "error" | "warn" | "info", message = the fault, a
 -- colon, and the remedy }, worst first, then by kind. The kinds:
 --   validity-unknown, expired, not-yet-valid, weak-key, weak-signature (each with chain-

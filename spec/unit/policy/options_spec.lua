@@ -17,8 +17,7 @@ local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", '
 	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0"'
 local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "exceptions", "level", "mode", '
-	.. '"notify_admins", '
-	.. '"profile", "resumption", "unauthenticated_s2s"'
+	.. '"notify_admins", "profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
