@@ -80,13 +80,4 @@ describe("the probes of TLS, on Prosody,", function ()
 			end)
 		end
 	end
-
-	it("take less than half a second", function ()
-		local server, least = start(true), math.huge
-		for _ = 1, 3 do
-			local _, endpoint = probe(server, "c2s")
-			least = math.min(least, endpoint.seconds)
-		end
-		assert.is_true(least < 0.5, least)
-	end)
 end)

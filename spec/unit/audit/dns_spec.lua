@@ -122,7 +122,7 @@ describe("a look-up in DNS", function ()
 		local function spoilt(spoil)
 			local began = tasks.now()
 			local result, server = lookup(zones, "a.example", "A", { spoil = spoil, seconds = 1 })
-			assert.is_true(tasks.now() - began < 10)
+			assert.is_true(tasks.now() - began < 30)
 			assert.is_true(#server.asked > 0)
 			return result
 		end

@@ -1,10 +1,11 @@
---- The suites and groups that an endpoint accepts, and whose order decides. Each hello offers what is not
--- known yet, until the server refuses the rest or the connections of the audit are used up.
+--- Whose order of suites and groups decides, and all that an endpoint accepts of them. For the lists each hello
+-- offers what is not known yet, until the server refuses the rest or the connections of the audit are used up.
 local observations = require "xmpp_tls_policy.audit.observations"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
 local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
+local versions = require "xmpp_tls_policy.audit.probes.versions"
 
 local preferences = {
 	name = "preferences",
@@ -12,15 +13,6 @@ local preferences = {
 		"certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "old_signatures", "names", "resumption",
 	},
 }
-
--- No more connections are made for the lists when the endpoint has made so many. A few follow for the order.
--- See question.MOST_CONNECTIONS.
-local MOST_CONNECTIONS = 36
-
-local function has_room(endpoint)
-	-- Those that a limit turned away asked nothing.
-	return endpoint.connections - endpoint.turned_away < MOST_CONNECTIONS
-end
 
 local function without(list, names)
 	local left_out = {}
@@ -30,6 +22,10 @@ local function without(list, names)
 	return suite_classes.filter(list, function (name)
 		return not left_out[name]
 	end)
+end
+
+local function is_in(list, name)
+	return #without(list, { name }) < #list
 end
 
 local function reversed(list)
@@ -69,12 +65,9 @@ end
 local function complete(endpoint, list, field, offer)
 	list.complete = #rest(list) == 0
 	while not list.complete and not list.reason do
-		local answer, reason
-		if has_room(endpoint) then
-			answer, reason = question.ask(endpoint, offer(rest(list)))
-		end
+		local answer, reason = question.ask(endpoint, offer(rest(list)))
 		if not answer then
-			list.reason = reason or "the audit makes no more connections"
+			list.reason = reason
 		elseif not question.is_accepted(answer) then
 			list.complete = true
 		elseif not add(list, answer[field]) then
@@ -141,7 +134,7 @@ local function list_tls13(endpoint, observed)
 	local suites = new_list(suite_classes.tls13, first.suite)
 	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
 		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
-	while #rest(suites) > 0 and #rest(groups) > 0 and has_room(endpoint) do
+	while #rest(suites) > 0 and #rest(groups) > 0 do
 		local answer = question.ask(endpoint, offer_tls13(rest(suites), rest(groups)))
 		if not answer or not question.is_accepted(answer) then
 			break
@@ -160,64 +153,57 @@ end
 
 -- ---- whose order -----------------------------------------------------------------
 
--- Some servers give way to a client that puts ChaCha20 first, which is not the client's order as such.
-local function without_chacha20(names)
-	local others = suite_classes.filter(names, function (name)
-		return not name:find "CHACHA20"
-	end)
-	return #others > 1 and others or names
+-- Offers what the endpoint chose from in `versions`, in the opposite order, and notes both choices. A server that
+-- follows its client only where ChaCha20 comes first keeps its own order here, because other suites come before.
+local function ask_backwards(endpoint, observed, found, version)
+	local first = observed["version." .. version].value
+	local offer = {}
+	for field, value in pairs(versions.offers[version]) do
+		offer[field] = value
+	end
+	offer.suites, offer.groups = reversed(first.offered), offer.groups and reversed(offer.groups)
+	local answer, reason = question.ask(endpoint, offer)
+	if answer and not question.is_accepted(answer) then
+		answer, reason = nil, question.evidence(answer)
+	end
+	answer = answer or {}
+	-- A choice among fewer suites tells only of those.
+	if answer.narrowed and not is_in(answer.narrowed, first.suite) then
+		answer, reason = {}, "the server answers with internal_error when it chooses " .. first.suite
+	end
+	table.insert(found.orders, {
+		version = version, reason = reason, suite = { first.suite, answer.suite }, group = { first.group, answer.group },
+	})
 end
 
-local function observe_compression(observed, answer, reason)
-	observed.compression = answer and observations.made(answer.compression ~= "null",
-		("chose the compression %s of deflate and null"):format(answer.compression)) or observations.untested(reason)
+-- The lists of suites or groups -> the versions whose list has one entry alone.
+local function single_entries(lists)
+	local single = {}
+	for version, list in pairs(lists) do
+		single[version] = list.complete and #list.accepted == 1 or nil
+	end
+	return single
 end
 
--- `orders`: list of { version, names, choice = name or nil, reason = why there is none }. One choice that
--- follows the client is enough for a no.
-local function observe_order(orders, what)
-	local sentences, seen, reason = {}, nil, ("no %s was accepted"):format(what)
+-- `what`: "suite" or "group"; `lists`: version -> list. One choice that follows the client is enough for a no.
+local function observe_order(orders, what, lists)
+	local single, sentences, seen, reason = single_entries(lists), {}, nil, ("no %s was accepted"):format(what)
 	for _, order in ipairs(orders) do
-		local names, kept = order.names, nil
-		if #names < 2 then
-			kept, sentences[#sentences + 1] = true, ("%s: one %s alone is accepted"):format(order.version, what)
-		elseif order.choice then
-			kept = order.choice ~= names[#names]
-			sentences[#sentences + 1] = ("%s: chose %s of %s"):format(order.version, order.choice,
-				table.concat(reversed(names), ", "))
+		local first, second = order[what][1], order[what][2]
+		if single[order.version] then
+			sentences[#sentences + 1] = ("%s: one %s alone is accepted"):format(order.version, what)
+			seen = seen ~= false
+		elseif first and second then
+			sentences[#sentences + 1] = ("%s: chose %s, and %s of the same list backwards"):format(order.version, first, second)
+			seen = first == second and seen ~= false
 		else
 			reason = order.reason or ("the server's choice has no %s"):format(what)
-		end
-		if kept ~= nil then
-			seen = kept and seen ~= false
 		end
 	end
 	if seen == nil then
 		return observations.untested(reason)
 	end
 	return observations.made(seen, table.concat(sentences, "; "))
-end
-
--- Asks for accepted suites and groups backwards (lists, or nil), and notes the choices. Returns the answer if
--- the server took the offer, or nil and the reason.
-local function ask_backwards(endpoint, found, offer, suites, groups)
-	local names = without_chacha20(suites.accepted)
-	offer.suites = reversed(names)
-	offer.groups = groups and reversed(groups.accepted) or suite_classes.old_groups
-	local answer, reason = question.ask(endpoint, offer)
-	if answer and not question.is_accepted(answer) then
-		answer, reason = nil, question.evidence(answer)
-	end
-	local version = offer.versions and "TLSv1.3" or offer.version
-	table.insert(found.suite_orders, {
-		version = version, names = names, choice = answer and answer.suite, reason = reason,
-	})
-	if groups then
-		table.insert(found.group_orders, {
-			version = version, names = groups.accepted, choice = answer and answer.group, reason = reason,
-		})
-	end
-	return answer, reason
 end
 
 -- ---- the probe -------------------------------------------------------------------
@@ -230,33 +216,24 @@ local function newest_old_version(observed)
 	end
 end
 
--- Fills `found.suites` (version -> list), `found.suite_orders`, and observes the compression.
+-- Both fill `found.suites` and `found.groups` (version -> list) and `found.orders`.
 local function run_old(endpoint, observed, found)
 	local version = newest_old_version(observed)
 	if not version then
-		local tls13 = observed["version.TLSv1.3"].seen
-		observed.compression = tls13 and observations.made(false, "TLS 1.3 alone is accepted, which has no compression")
-			or observations.untested "no version of TLS was accepted"
 		return
 	end
-	local groups
+	ask_backwards(endpoint, observed, found, version)
 	if observed["version.TLSv1.3"].seen == false then
-		groups = list_old_groups(endpoint, version, observed["version." .. version].value)
+		found.groups[version] = list_old_groups(endpoint, version, observed["version." .. version].value)
 	end
-	local suites = list_old_suites(endpoint, observed, version)
-	found.suites[version], found.groups = suites, found.groups or groups
-	local answer, reason = ask_backwards(endpoint, found, { version = version, compressions = { "deflate", "null" } },
-		suites, groups)
-	observe_compression(observed, answer, reason)
+	found.suites[version] = list_old_suites(endpoint, observed, version)
 end
 
 local function run_tls13(endpoint, observed, found)
-	if not observed["version.TLSv1.3"].seen then
-		return
+	if observed["version.TLSv1.3"].seen then
+		ask_backwards(endpoint, observed, found, "TLSv1.3")
+		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = list_tls13(endpoint, observed)
 	end
-	local suites, groups = list_tls13(endpoint, observed)
-	found.suites["TLSv1.3"], found.groups = suites, groups
-	ask_backwards(endpoint, found, offer_tls13(), suites, groups)
 end
 
 local function words_of_gap(list)
@@ -267,7 +244,7 @@ end
 local function observe_complete(lists, what)
 	local reason
 	for _, list in ipairs(lists) do
-		reason = reason or not list.complete and (list.reason or "the audit makes no more connections")
+		reason = reason or not list.complete and list.reason
 	end
 	if not lists[1] then
 		return observations.untested "no version of TLS was accepted"
@@ -307,7 +284,7 @@ local function observe_groups(observed, list)
 end
 
 function preferences.run(endpoint, observed)
-	local found = { suites = {}, suite_orders = {}, group_orders = {} }
+	local found = { suites = {}, groups = {}, orders = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	tasks.all {
 		function () run_old(endpoint, observed, found) end,
@@ -315,9 +292,11 @@ function preferences.run(endpoint, observed)
 	}
 	observe_suites(observed, found)
 	observe_null(observed, found.suites["TLSv1.3"])
-	observe_groups(observed, found.groups)
-	observed["suites.server_chooses"] = observe_order(found.suite_orders, "suite")
-	observed["groups.server_chooses"] = observe_order(found.group_orders, "group")
+	-- With TLS 1.3 its groups stand for all, because newer clients have no others.
+	local _, groups = next(found.groups)
+	observe_groups(observed, groups)
+	observed["suites.server_chooses"] = observe_order(found.orders, "suite", found.suites)
+	observed["groups.server_chooses"] = observe_order(found.orders, "group", found.groups)
 end
 
 return preferences

@@ -1,5 +1,5 @@
 --- The versions of TLS that an endpoint accepts: one hello for each, which offers nothing newer. The
--- answers also tell two extensions of TLS 1.2 and older.
+-- answers also tell two extensions and the compression of TLS 1.2 and older.
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
@@ -37,11 +37,13 @@ versions.offers = {
 }
 for version, offer in pairs(versions.offers) do
 	offer.version = offer.version or version
+	offer.compressions = not offer.versions and version ~= "SSLv2" and { "deflate", "null" } or nil
 end
 
 -- Oldest first; those before TLS 1.3 have the extensions.
 local order = { "SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" }
 
+-- The value: the choice, and the suites that it was made from.
 local function observe_version(version, answer, reason)
 	if not answer then
 		return observations.untested(reason)
@@ -49,6 +51,7 @@ local function observe_version(version, answer, reason)
 	local seen = question.is_accepted(answer) and answer.version == version
 	return observations.made(seen, question.evidence(answer), seen and {
 		suite = answer.suite, group = answer.group, dhe_bits = answer.dhe_bits,
+		offered = answer.narrowed or versions.offers[version].suites,
 	} or nil)
 end
 
@@ -80,6 +83,26 @@ local function observe_extensions(answers, observed)
 	observe("extended_master_secret", EXTENDED_MASTER_SECRET, "into which it is built")
 end
 
+-- One choice of a compression is enough for a yes.
+local function observe_compression(answers, observed)
+	local sentences, seen = {}, nil
+	for index = #order - 1, 2, -1 do
+		local version = order[index]
+		if observed["version." .. version].seen then
+			local compression = answers[version].compression
+			seen = compression ~= "null" or seen or false
+			sentences[#sentences + 1] = ("%s: chose the compression %s of deflate and null"):format(version, compression)
+		end
+	end
+	if seen ~= nil then
+		observed.compression = observations.made(seen, table.concat(sentences, "; "))
+	elseif observed["version.TLSv1.3"].seen then
+		observed.compression = observations.made(false, "TLS 1.3 alone is accepted, which has no compression")
+	else
+		observed.compression = observations.untested "no version of TLS was accepted"
+	end
+end
+
 function versions.run(endpoint, observed)
 	local answers, reasons, functions = {}, {}, {}
 	for index, version in ipairs(order) do
@@ -92,6 +115,7 @@ function versions.run(endpoint, observed)
 		observed["version." .. version] = observe_version(version, answers[version], reasons[version])
 	end
 	observe_extensions(answers, observed)
+	observe_compression(answers, observed)
 end
 
 return versions
