@@ -3,6 +3,7 @@
 LUA_VERSION ?= 5.4
 LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
+VERSION := $(shell sed -n 's/^return "\(.*\)"/\1/p' lua/xmpp_tls_policy/version.lua)
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
 TREE := build
 # Tests load the Lua files from the checkout and the library from TREE. Prosody loads both from TREE.
@@ -70,6 +71,15 @@ core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
 		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
+
+# LuaRocks calls this target after `core`, with folders of its own.
+rock-files:
+	install -d "$(LIBDIR)/xmpp_tls_policy" "$(BINDIR)"
+	install -m 755 $(CORE) "$(LIBDIR)/xmpp_tls_policy/core.so"
+	install -m 755 lua/bin/xmpp-tls-policy "$(BINDIR)/xmpp-tls-policy"
+	@cd lua && find mod_xmpp_tls_policy.lua xmpp_tls_policy -name '*.lua' | while read -r file; do \
+		install -d "$(LUADIR)/$$(dirname "$$file")" && install -m 644 "$$file" "$(LUADIR)/$$file" || exit; \
+	done
 
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
@@ -158,11 +168,11 @@ $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES) \
 		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
 
-lint: ## check C, Lua and the rockspec
+lint: ## check C, Lua and the rockspecs
 	luacheck -q lua spec lua/bin/*
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
-	$(LUAROCKS) lint $(ROCKSPEC)
+	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
 
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
@@ -193,7 +203,7 @@ install: ## install with LuaRocks, for the system or into TREE, readable for all
 	@for kind in deploy_lua_dir deploy_lib_dir rocks_dir; do \
 		folder=$$($(LUAROCKS) $(INSTALL_TREE) config $$kind) || exit; \
 		chmod a+rx "$$folder" "$$folder/.." "$$folder/../.." || exit; \
-		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
+		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
 			[ ! -e "$$folder/$$name" ] || chmod -R a+rX "$$folder/$$name" || exit; \
 		done; \
 	done
@@ -204,4 +214,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
