@@ -81,6 +81,18 @@ rock-files:
 		install -d "$(LUADIR)/$$(dirname "$$file")" && install -m 644 "$$file" "$(LUADIR)/$$file" || exit; \
 	done
 
+# Pages for man(1).
+MAN := $(TREE)/man
+MANUAL = $(patsubst doc/%.md,$(MAN)/%,$(wildcard doc/*.[18].md))
+
+man: ## make the manual pages with pandoc, in build/man
+	$(call install,pandoc)
+	@$(MAKE) -s $(MANUAL)
+
+$(MAN)/%: doc/%.md lua/xmpp_tls_policy/version.lua
+	@mkdir -p $(@D)
+	pandoc --from markdown-smart --to man --standalone -V footer="xmpp-tls-policy $(VERSION)" -o $@ $<
+
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
 	spec/install_idle.sh $(FRONTENDS)
@@ -214,4 +226,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
