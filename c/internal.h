@@ -33,7 +33,7 @@
 /* Pushes nil, message, code and returns 3, for `return push_failure(…)`.
  * The message is made from the format as by printf; the latest reason in OpenSSL's error queue,
  * if there is one, follows in parentheses. The queue is empty afterwards. `code` is one of the
- * stable words in README.md. */
+ * stable words in doc/scripting.md. */
 __attribute__((format(printf, 3, 4))) int push_failure(lua_State *L, const char *code,
 						       const char *format, ...);
 
@@ -373,7 +373,7 @@ unsigned int versions_of(SSL_CTX *context, const struct snapshot *snapshot);
 
 /* ---- readback.c -------------------------------------------------------- */
 
-/* Pushes a table of settings (shape: README.md), or nil, message, code. `own_dh_bits`: see
+/* Pushes a table of settings (shape: doc/scripting.md), or nil, message, code. `own_dh_bits`: see
  * context:settings; 0: none. Returns the number of values. */
 int readback_push(lua_State *L, SSL_CTX *context, int own_dh_bits);
 
@@ -423,7 +423,7 @@ struct client_hello {
  * allocates nothing, and leaves OpenSSL's error queue as it is. */
 void client_hello_read(struct client_hello *hello, SSL *connection);
 
-/* Pushes a table (shape: README.md). */
+/* Pushes a table (shape: doc/scripting.md). */
 void client_hello_push(lua_State *L, const struct client_hello *hello);
 
 /* Finds the name in a list as rfc6066.3.one-host-name has it: bytes of the hello's, at least one.
@@ -450,8 +450,8 @@ struct failed_handshake {
 void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
 			     const struct client_hello *hello);
 
-/* Pushes a list of the records since the last call (shape: README.md), and the number of records
- * that were lost since. Returns 2. */
+/* Pushes a list of the records since the last call (shape: doc/scripting.md), and the number of
+ * records that were lost since. Returns 2. */
 int failed_handshakes_push(lua_State *L);
 
 /* ---- socket.c ---------------------------------------------------------- */
@@ -697,8 +697,8 @@ bool handshake_is_finished(const SSL *connection);
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
 
-/* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
- * code. Returns the number of values. */
+/* Pushes the offer of the client of a finished handshake (shape: doc/scripting.md), or nil,
+ * message, code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
 
 /* The same with the label of the context on which it finished. */

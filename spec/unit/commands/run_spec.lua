@@ -80,13 +80,13 @@ describe("the list of commands", function ()
 		assert.same({}, found)
 	end)
 
-	it("is in the README", function ()
+	it("is in the manual", function ()
 		local expected = {}
 		for _, command in ipairs(commands.list) do
 			expected[("tlspolicy:%s(%s)"):format(command.name,
 				command.further and command.argument .. ", " .. command.further or command.argument or "")] = true
 		end
-		assert.same(expected, shell_commands.of_readme())
+		assert.same(expected, shell_commands.of_manual())
 	end)
 
 	for _, command in ipairs(commands.list) do
