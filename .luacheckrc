@@ -4,3 +4,4 @@ files["lua/mod_xmpp_tls_policy.lua"] = { read_globals = { "prosody" }, globals =
 files["lua/xmpp_tls_policy/servers/prosody"] = { globals = { "prosody" } }
 files["spec/**/*_spec.lua"] = { std = "max+busted" }
 files["spec/support/modules"] = { read_globals = { "prosody" }, globals = { "module" } }
+files["doc/examples/mod_*.lua"] = { globals = { "module" } }

@@ -181,7 +181,7 @@ $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
 
 lint: ## check C, Lua and the rockspecs
-	luacheck -q lua spec lua/bin/*
+	luacheck -q lua spec doc/examples lua/bin/*
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
 	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
