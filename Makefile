@@ -93,6 +93,21 @@ $(MAN)/%: doc/%.md lua/xmpp_tls_policy/version.lua
 	@mkdir -p $(@D)
 	pandoc --from markdown-smart --to man --standalone -V footer="xmpp-tls-policy $(VERSION)" -o $@ $<
 
+DIST := build/dist
+RELEASE := xmpp-tls-policy-$(VERSION)
+
+# The bytes depend on the commit alone: its date is that of all files. A source rock is a zip file of a
+# rockspec and the archive that it names.
+dist: ## pack the last commit as the source archive of a release, and as a source rock, in build/dist
+	@git diff --quiet HEAD -- || { echo "make dist packs the last commit: commit your changes first" >&2; exit 1; }
+	@mkdir -p $(DIST)
+	git -c tar.umask=0022 archive --format=tar --prefix=$(RELEASE)/ --output=$(DIST)/$(RELEASE).tar HEAD
+	gzip -9 --no-name --force $(DIST)/$(RELEASE).tar
+	install -m 644 rockspec/$(RELEASE)-1.rockspec $(DIST)
+	@cd $(DIST) && rm -f $(RELEASE)-1.src.rock && chmod 644 $(RELEASE).tar.gz && export TZ=UTC && \
+		touch -d @$$(git log -1 --format=%ct) $(RELEASE)-1.rockspec $(RELEASE).tar.gz && \
+		zip -q -X -0 $(RELEASE)-1.src.rock $(RELEASE)-1.rockspec $(RELEASE).tar.gz
+
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
 	spec/install_idle.sh $(FRONTENDS)
@@ -226,4 +241,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
