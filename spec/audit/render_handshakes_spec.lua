@@ -147,6 +147,13 @@ local function describe_policy(policy, name)
 		end)
 	end
 
+	it("puts ChaCha20 first for a client that does, as far as it says so", function ()
+		local held = state "order.chacha20"
+		local names = { "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384" }
+		local chosen = held and assert(accepted.facts(target, { ciphersuites = names })).cipher_suite
+		assert.equal(held and names[(held == "line" or held == "itself") and 1 or 2] or nil, chosen or nil)
+	end)
+
 	it("accepts the policy's groups, and no short ones", function ()
 		local found, tried = accepted.names(target, "groups")
 		for group in pairs(permitted(policy, "groups", tried)) do

@@ -108,13 +108,16 @@ local function add_undefined(problems, index, rules)
 	end
 end
 
--- The documents that clauses come from are cited by section in their profiles.
-local function add_citations(problems, code, profiles)
+-- The documents that clauses come from are cited by section in their profiles, but for those that have rules, too.
+local function add_citations(problems, code, profiles, rules)
 	local of_clauses = {}
 	for _, profile in pairs(profiles) do
 		for _, entry in ipairs(profile.entries) do
 			of_clauses[entry.document] = true
 		end
+	end
+	for _, rule in ipairs(rules) do
+		of_clauses[rule.document] = nil
 	end
 	for path, text in pairs(code) do
 		for _, pattern in ipairs(CITATIONS) do
@@ -142,7 +145,7 @@ function report.of(given)
 	add_without_probe(problems, entries)
 	add_undefined(problems, code, given.rules)
 	add_undefined(problems, specs, given.rules)
-	add_citations(problems, given.code, given.profiles)
+	add_citations(problems, given.code, given.profiles, given.rules)
 	table.sort(problems)
 	return entries, problems
 end

@@ -41,7 +41,7 @@ describe("the report of rules and clauses", function ()
 	-- after `change`, a function of all that is given.
 	local function problems_after(change)
 		local given = {
-			rules = { { id = id "held", statement = "a rule" } },
+			rules = { { id = id "held", document = "RFC 9999", statement = "a rule" } },
 			clauses = { ["key.short"] = { statement = "a clause", judge = function () end, probe = inside } },
 			profiles = { draft = { entries = { { document = "RFC 9998" } } } },
 			code = {
@@ -108,6 +108,13 @@ describe("the report of rules and clauses", function ()
 		end
 		assert.equal("from outside", probes["version.tls10"])
 		assert.equal("none: only an administrator of the server sees it", probes["admin.status"])
+	end)
+
+	it("asks for the id of a rule of a document that has rules, though a clause comes from it, too", function ()
+		assert.same({ "c/b.c: cites a section of RFC 9999 without the id of a rule" }, problems_after(function (given)
+			given.profiles.draft.entries[2] = { document = "RFC 9999" }
+			given.code["c/b.c"] = "/* RFC 9999 1. */"
+		end))
 	end)
 
 	it("takes a document without a section for no citation", function ()

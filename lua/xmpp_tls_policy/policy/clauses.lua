@@ -334,6 +334,13 @@ local table_of_clauses = {
 			"the client's order of suites decides"),
 	},
 	{
+		-- Software without instructions for AES is faster with it.
+		id = "order.chacha20",
+		statement = "ChaCha20-Poly1305 comes first for a client that puts it first; else the server's order decides",
+		settings = { always = { server_preference = true, chacha20_preference = true } },
+		probe = probes.first_where_asked("suites.chacha20_first", rules.is_chacha20, "ChaCha20-Poly1305"),
+	},
+	{
 		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
 		id = "key.dh2048",
 		statement = "ephemeral DH of at least 2048 bits, our own and the peer's",
@@ -414,6 +421,13 @@ local table_of_clauses = {
 		settings = { enforced = { security_level = 2 } },
 		judge = rules.judge_rsa_key,
 		probe = probes.rsa_key(2048),
+	},
+	{
+		id = "group.secp256r1",
+		statement = "support key exchange with the curve P-256",
+		supports = rules.supports_all("groups", { "secp256r1" }),
+		adds = { groups = { "secp256r1" } },
+		probe = probes.groups_supported { "secp256r1" },
 	},
 	{
 		id = "group.recommended",

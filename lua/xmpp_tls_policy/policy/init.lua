@@ -218,7 +218,7 @@ local function fingerprint(context)
 	local words = { context.failure or "" }
 	for _, made in ipairs { context.before or {}, context.settings or {} } do
 		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference",
-			"client_preference" } do
+			"client_preference", "chacha20_preference" } do
 			words[#words + 1] = tostring(made[field])
 		end
 		for _, list in ipairs(settings.lists) do

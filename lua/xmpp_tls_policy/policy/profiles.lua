@@ -17,6 +17,8 @@ profiles.enforced_at = {
 	["RECOMMENDED"] = "should",
 	["preferred off"] = "should",
 	["strongly encouraged"] = "should",
+	-- Not the document's word, but this project's: the section has the reason.
+	["our advice"] = "should",
 	-- At "should", only the preferred is offered. At "must" it comes first, and the rest is
 	-- negotiated and reported.
 	["MUST support, SHOULD prefer"] = "should",
@@ -167,7 +169,17 @@ local rfc10015 = entries("RFC 10015", {
 	{ "key.static-rsa", "4", "MUST NOT" },
 })
 
-local bcp195_2026_07 = joined(rfc10015, without(rfc9325, "key.static-dh"))
+-- rfc8446.9.1.secp256r1
+local rfc8446 = entries("RFC 8446", {
+	{ "group.secp256r1", "9.1", "MUST" },
+})
+
+local bcp195_2026_07 = joined(joined(rfc10015, without(rfc9325, "key.static-dh")), rfc8446)
+
+-- rfc8439.1.aes-without-hardware
+local our_advice = entries("RFC 8439", {
+	{ "order.chacha20", "1", "our advice" },
+})
 
 -- RFC 9325 3.2 to 3.10: all but versions, suites, keys and certificates.
 local function of_protocol(list)
@@ -184,7 +196,8 @@ local function mozilla(configuration, rows)
 	for _, row in ipairs(rows) do
 		row[2] = configuration .. "." .. row[2]
 	end
-	return joined(joined(entries("Mozilla Server Side TLS 6.0", rows), rfc7590), of_protocol(rfc9325))
+	local of_document = entries("Mozilla Server Side TLS 6.0", rows)
+	return joined(joined(joined(of_document, rfc7590), of_protocol(rfc9325)), rfc8446)
 end
 
 local mozilla_intermediate = mozilla("intermediate", {
@@ -252,7 +265,7 @@ profiles.by_name = {
 		title = "Use of TLS in XMPP (RFC 7590), with BCP 195 as of July 2026",
 		document = "RFC 7590",
 		date = "2026-07",
-		entries = joined(rfc7590, bcp195_2026_07),
+		entries = joined(joined(rfc7590, bcp195_2026_07), our_advice),
 	},
 	["mozilla-intermediate-6.0"] = {
 		title = "Mozilla's guidelines 6.0 for servers, intermediate, with RFC 7590 for XMPP",

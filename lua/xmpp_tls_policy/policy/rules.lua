@@ -64,9 +64,13 @@ function rules.is_no_static_rsa(suite)
 	return not tostring(suite.key_exchange):find("^RSA")
 end
 
+function rules.is_chacha20(suite)
+	return suite.encryption == "CHACHA20-POLY1305"
+end
+
 function rules.is_gcm_or_chacha20(suite)
 	local encryption = tostring(suite.encryption)
-	if encryption ~= "CHACHA20-POLY1305" and not encryption:find "^AES%-%d+%-GCM$" then
+	if not rules.is_chacha20(suite) and not encryption:find "^AES%-%d+%-GCM$" then
 		return false
 	end
 	-- Facts have a version, the records of suites a name.

@@ -58,6 +58,7 @@ return {
 	itself = {
 		require_starttls = "direct TLS has nothing before TLS",
 		server_preference = "HAProxy follows its own order",
+		chacha20_preference = "HAProxy does so",
 		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_compression = "HAProxy never compresses TLS",

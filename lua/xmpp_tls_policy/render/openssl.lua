@@ -7,6 +7,7 @@ local function option_list(page, given)
 	local names, options = {}, {}
 	for _, option in ipairs {
 		{ "server_preference", "ServerPreference" }, { "client_preference", "-ServerPreference" },
+		{ "chacha20_preference", "PrioritizeChaCha" },
 		{ "no_compression", "-Compression" },
 		{ "no_renegotiation", "NoRenegotiation" }, { "no_stateless_tickets", "-SessionTicket" },
 	} do

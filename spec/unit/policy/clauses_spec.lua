@@ -128,6 +128,7 @@ local always = {
 	["key.ecdhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
 	["key.dhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
 	["order.client"] = { client_preference = true },
+	["order.chacha20"] = { server_preference = true, chacha20_preference = true },
 	["resume.sealed"] = { no_stateless_tickets = true },
 	["resume.session-id"] = { no_stateless_tickets = true },
 	["renegotiation.secure"] = { no_renegotiation = true },
@@ -136,8 +137,8 @@ local always = {
 }
 
 local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level",
-	"server_preference", "client_preference", "no_compression", "no_renegotiation", "no_stateless_tickets",
-	"no_early_data" }
+	"server_preference", "client_preference", "chacha20_preference", "no_compression", "no_renegotiation",
+	"no_stateless_tickets", "no_early_data" }
 
 -- Clauses that stand alone change nothing but the fields of their case.
 local function compare_settings(settings, case)
@@ -423,6 +424,9 @@ local supported = {
 	{ "cipher.ecdhe-gcm", { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } },
 		"not offered: TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "
 			.. "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" },
+	-- rfc8446.9.1.secp256r1
+	{ "group.secp256r1", { groups = { "x25519" } }, "not offered: secp256r1" },
+	{ "group.secp256r1", { groups = { "secp256r1" } } },
 	{ "group.recommended", { groups = { "secp384r1" } }, "not offered: secp256r1, x25519" },
 	{ "group.recommended", { groups = ABSENT }, "not offered: secp256r1, x25519" },
 }
@@ -479,7 +483,8 @@ describe("the clause table", function()
 	end)
 end)
 
-local adding = { "cipher.ecdhe-gcm", "cipher.recommended", "cipher.six", "group.four", "group.recommended" }
+local adding = { "cipher.ecdhe-gcm", "cipher.recommended", "cipher.six", "group.four", "group.recommended",
+		"group.secp256r1" }
 
 describe("a clause that adds to the server's defaults", function()
 	-- As a server reads back whose defaults lack all of it.

@@ -17,6 +17,7 @@ end
 
 local GCM256, GCM128 = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 local DHE256, RSA256 = "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"
+local CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
 local CBC256 = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"
 local EC256, EC128 = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 local no_resumption = {
@@ -232,6 +233,10 @@ local cases = {
 		{ { ["certificate.key"] = { type = "RSA" } }, "not tested", "the key of the certificate is not known" },
 		{ { ["certificate.key"] = true }, "not tested", "the key of the certificate is not known" },
 	},
+	["group.secp256r1"] = {
+		{ {}, "holds", "secp256r1 is accepted" },
+		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
+	},
 	["group.recommended"] = {
 		{ {}, "holds", "secp256r1, x25519 are accepted" },
 		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
@@ -328,6 +333,16 @@ local cases = {
 	["order.client"] = {
 		{ { ["suites.server_chooses"] = false }, "holds", "the client's order of suites decides" },
 		{ {}, "broken", "the server's order of suites decides" },
+	},
+	["order.chacha20"] = {
+		{ {}, "not offered", "ChaCha20-Poly1305 is not accepted" },
+		{ { ["suites.complete"] = false }, "not tested", "not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = true }, "holds",
+			"a client that puts ChaCha20-Poly1305 first gets it" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = false }, "broken",
+			"a client that puts ChaCha20-Poly1305 first does not get it" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = "timed out" }, "not tested",
+			"timed out" },
 	},
 	["key.static-ffdh"] = {
 		{ {}, "holds", "static DH over a finite field is refused" },

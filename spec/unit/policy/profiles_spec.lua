@@ -89,6 +89,8 @@ describe("the profile", function()
 				assert.are.equal(entry, has("bcp195-2026-07", entry.clause))
 			end
 		end
+		local entry = has("bcp195-2026-07", "group.secp256r1")
+		assert.are.same({ "RFC 8446", "9.1", "MUST" }, { entry.document, entry.section, entry.level })
 	end)
 
 	it("xmpp-2026-07 has RFC 7590's statements, and the rest from bcp195-2026-07", function()
@@ -101,6 +103,17 @@ describe("the profile", function()
 				assert.are.equal(entry, has("xmpp-2026-07", entry.clause))
 			end
 		end
+	end)
+
+	-- rfc8439.1.aes-without-hardware
+	it("xmpp-2026-07 alone has advice of our own, and says so", function()
+		local found = {}
+		for _, name in ipairs(profiles.names) do
+			for _, entry in ipairs(profiles.by_name[name].entries) do
+				found[#found + 1] = entry.level == "our advice" and name .. ": " .. entry.clause or nil
+			end
+		end
+		assert.are.same({ "xmpp-2026-07: order.chacha20" }, found)
 	end)
 
 	for _, name in ipairs(profiles.names) do
