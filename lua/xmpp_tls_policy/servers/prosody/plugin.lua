@@ -4,16 +4,15 @@ local adapter = require "xmpp_tls_policy.servers.prosody"
 local channel_binding = require "xmpp_tls_policy.servers.prosody.channel_binding"
 local channel_binding_offer = require "xmpp_tls_policy.servers.prosody.channel_binding_offer"
 local commands = require "xmpp_tls_policy.commands"
-local core = require "xmpp_tls_policy.core"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local metrics = require "xmpp_tls_policy.servers.prosody.metrics"
 local modulemanager = require "core.modulemanager"
+local moments = require "xmpp_tls_policy.servers.prosody_style.moments"
 local new_service = require "xmpp_tls_policy.service".new
 local routes = require "xmpp_tls_policy.servers.prosody.routes"
 local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local stanza_filter = require "xmpp_tls_policy.servers.prosody.stanza_filter"
-local starttls = require "xmpp_tls_policy.stream.starttls"
 local unloading = require "xmpp_tls_policy.servers.prosody.unloading"
 
 local plugin = {}
@@ -32,117 +31,44 @@ local FIRST = 1000
 local LAST = -1000
 
 local function hook_features(service, hooks, host_module)
-	local host, server, admission = host_module.host, service.server, service.admission
-	local function judge(event)
-		return admission:opened(event.origin) or nil
-	end
-	-- support.offer: mod_tls has put STARTTLS into the features.
-	local function offer(event)
-		local session = event.origin
-		if server.is_secure(session) or not server.speaks_xmpp_itself(session) then
-			return nil
-		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
-			return admission:refuse(session, starttls.no_tls_refusal())
-		end
-		local policy = admission:policy_of(session)
-		if not policy or not starttls.requires_tls(policy) then
-			return nil
-		elseif not server.offers_starttls(event.features) then
-			return admission:refuse(session, starttls.no_offer_refusal(policy))
-		end
-		server.offer_only_starttls(event.features)
-	end
+	local host, server, moment = host_module.host, service.server, moments.new(service)
 	for _, event in ipairs { "stream-features", "s2s-stream-features" } do
-		hooks:hook_decision(host_module, event, judge, FIRST, true)
-		hooks:hook_decision(host_module, event, offer, LAST, true)
+		hooks:hook_decision(host_module, event, function (data)
+			return moment:opened(data.origin)
+		end, FIRST, true)
+		hooks:hook_decision(host_module, event, function (data)
+			return moment:offered(data.origin, data.features)
+		end, LAST, true)
 	end
 	-- After mod_tls (0), before the connection is made.
 	safe_hooks.hook(host_module, "s2sout-created", function (event)
 		if server.host(event.session) == host then
-			service.ready_contexts:starttls(admission:stream(event.session))
+			moment:outgoing_made(event.session)
 		end
 	end, -1)
 end
 
--- Tells the core the name of the server at the other end, which a handshake that fails does not.
-local function name_server(service, session)
-	local server = service.server
-	local name = server.peer(session)
-	local descriptor = name and server.descriptor(session)
-	if not descriptor then
-		return
-	end
-	local done, message = core.observer.expect_server(descriptor, name)
-	if not done then
-		server.log_session(session, "warn", "If the TLS handshake fails, its record will not name the server: %s", message)
-	end
-end
-
 local function hook_starttls(service, hooks, host_module)
-	local host, server, admission = host_module.host, service.server, service.admission
-	-- A context belongs to one host: an element may be handled under another host than its stream's.
-	local function context_is_ready(session)
-		if server.host(session) == host then
-			return service.ready_contexts:starttls(admission:stream(session))
-		end
-	end
-	-- Before mod_tls (0): the context may have been made under an older policy. There is none yet
-	-- where STARTTLS was not offered, because the stream has no version='1.0'
-	-- (rfc6120.4.7.5.no-version-no-features).
+	local host, moment = host_module.host, moments.new(service)
+	-- Before mod_tls (0).
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":starttls", function (event)
-		local session = event.origin
-		local ready = context_is_ready(session)
-		if ready == false then
-			return admission:refuse(session, starttls.no_tls_refusal())
-		elseif ready == nil and admission:is_enforced_on(session) then
-			return admission:refuse(session, starttls.not_offered_refusal(admission:policy_of(session)))
-		end
-		admission:starttls_agreed(session)
-		name_server(service, session)
+		return moment:starttls_asked(event.origin, host)
 	end, 1, true)
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_tls .. ":proceed", function (event)
-		local session = event.origin
-		admission:starttls_agreed(session)
-		if server.role(session) == "s2sout" then
-			name_server(service, session)
-		end
+		return moment:starttls_granted(event.origin)
 	end, 1, true)
-end
-
--- Answers a remote server that offers no STARTTLS. True if it was answered.
-local function answer_without_offer(service, session)
-	local server, admission = service.server, service.admission
-	local policy = admission:policy_of(session)
-	local aborts = policy and starttls.aborts_without_offer(policy)
-	if aborts then
-		return admission:refuse(session, starttls.abort_refusal(policy))
-	elseif aborts == false and server.starttls_context(session) then
-		-- An attacker who strips the offer cannot strip the answer.
-		server.send_starttls(session)
-		return true
-	end
 end
 
 local function hook_remote_features(service, hooks, host_module)
-	local host, server, admission = host_module.host, service.server, service.admission
+	local host, server, moment = host_module.host, service.server, moments.new(service)
 	-- Before mod_tls (500) answers the offer of a remote server.
 	hooks:hook_decision(host_module, "stanza/" .. xmlns_streams .. ":features", function (event)
-		local session = event.origin
-		if server.role(session) ~= "s2sout" or server.host(session) ~= host then
-			return nil
-		elseif service.ready_contexts:starttls(admission:stream(session)) == false then
-			return admission:refuse(session, starttls.no_tls_refusal())
-		elseif admission:opened(session) then
-			return true
-		elseif not server.is_secure(session) and not server.offers_starttls(event.stanza) then
-			return answer_without_offer(service, session)
-		end
+		return moment:features_received(event.origin, event.stanza, host)
 	end, 501, true)
-	-- Before mod_tls (200) and mod_dialback (100). A server of before XMPP 1.0 has no features
-	-- (rfc6120.4.7.5.no-version-no-features).
+	-- Before mod_tls (200) and mod_dialback (100).
 	hooks:hook_decision(host_module, "s2sout-authenticate-legacy", function (event)
 		if not server.is_secure(event.origin) then
-			return answer_without_offer(service, event.origin)
+			return moment:not_offered(event.origin)
 		end
 	end, 201, true)
 end
@@ -232,18 +158,10 @@ end
 ---- Events of the server ------------------------------------------------------
 
 local function hook_certificates(service, hooks, module)
-	local server, admission = service.server, service.admission
-	-- After mod_s2s_auth_certs (509), whose answer we only make stricter: it takes the Common Name
-	-- (rfc6125.6.4.4.no-common-name).
+	local admission, moment = service.admission, moments.new(service)
+	-- After mod_s2s_auth_certs (509).
 	hooks:hook_decision(module, "s2s-check-certificate", function (event)
-		local session, domain = event.session, event.host
-		local names, enforced = admission:certificate_names(session, domain)
-		if enforced and names == false and server.has_valid_identity(session) then
-			server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
-				.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
-			server.set_identity_invalid(session)
-			admission:identity_rejected(session, domain)
-		end
+		return moment:certificate_named(event.session, event.host)
 	end, 508, false)
 	-- Before the server strips the session.
 	safe_hooks.hook(module, "s2s-destroyed", function (event)
