@@ -6,7 +6,6 @@ local channel_binding_offer = require "xmpp_tls_policy.servers.prosody.channel_b
 local commands = require "xmpp_tls_policy.commands"
 local fail_closed = require "xmpp_tls_policy.servers.prosody.fail_closed"
 local metrics = require "xmpp_tls_policy.servers.prosody.metrics"
-local modulemanager = require "core.modulemanager"
 local moments = require "xmpp_tls_policy.servers.prosody_style.moments"
 local new_service = require "xmpp_tls_policy.service".new
 local routes = require "xmpp_tls_policy.servers.prosody.routes"
@@ -14,6 +13,10 @@ local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local shell = require "xmpp_tls_policy.servers.prosody.shell"
 local stanza_filter = require "xmpp_tls_policy.servers.prosody.stanza_filter"
 local unloading = require "xmpp_tls_policy.servers.prosody.unloading"
+
+local life = require "xmpp_tls_policy.servers.prosody_style.life" {
+	root = prosody, fail_closed = fail_closed, safe_hooks = safe_hooks, unloading = unloading,
+}
 
 local plugin = {}
 
@@ -125,36 +128,6 @@ local function activate(service, hooks, host_module)
 	hook_reports(service, host_module)
 end
 
-local function deactivate(service, host_module)
-	local host = host_module.host
-	safe_hooks.call("storing the report of " .. host, service.reports.store, service.reports, host)
-	safe_hooks.call("closing the certificate memory of " .. host, service.certificates.close, service.certificates, host)
-	if host_module.reloading then
-		return fail_closed.close(host)
-	end
-	safe_hooks.call("giving back the contexts of " .. host, service.tls_contexts.give_back, service.tls_contexts, host)
-	service.policies:remove(host)
-	fail_closed.release(host)
-end
-
--- Prosody loads few modules on components, but servers connect to them, too. And it reloads a
--- module on hosts and globally in any order: hosts may have one of an older load.
-local function cover_host(module, server, host)
-	local present = modulemanager.get_module(host, module.name)
-	if present and getmetatable(present).__index ~= module.environment then
-		modulemanager.reload(host, module.name)
-	elseif not modulemanager.is_loaded(host, module.name) and server.wants_module(host, module.name)
-		and not fail_closed.was_released(host) then
-		modulemanager.load(host, module.name)
-	end
-end
-
-local function cover_hosts(module, server)
-	for host in pairs(prosody.hosts) do
-		cover_host(module, server, host)
-	end
-end
-
 ---- Events of the server ------------------------------------------------------
 
 local function hook_certificates(service, hooks, module)
@@ -191,7 +164,7 @@ end
 local function hook_life(service, module)
 	local server = service.server
 	local function covers()
-		cover_hosts(module, server)
+		life.cover_hosts(module, server)
 	end
 	safe_hooks.hook(module, "module-loaded", function (event)
 		if event.module == module.name then
@@ -200,7 +173,7 @@ local function hook_life(service, module)
 	end)
 	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
 	safe_hooks.hook(module, "host-activated", function (host)
-		cover_host(module, server, host)
+		life.cover_host(module, server, host)
 		service.tls_contexts:search(host)
 	end, -1)
 	-- While both sessions are whole, which is before all handlers (0).
@@ -224,25 +197,15 @@ local function hook_life(service, module)
 	end, -1)
 	-- After portmanager (-1), which makes the contexts anew.
 	module:hook("config-reloaded", function ()
-		safe_hooks.call("opening the storage", server.reopen_stores)
-		safe_hooks.call("loading the options", service.load_policies, service)
-		safe_hooks.call("covering all hosts", covers)
-		safe_hooks.call("telling which hosts are covered", unloading.tell_unwanted, module.name, server.wants_module)
-		-- Before contexts are looked for: those that are adopted by now are the old ones.
-		safe_hooks.call("opening and ending reports", service.follow_modes, service)
-		safe_hooks.call("checking our hosts", service.check_hosts, service)
-		safe_hooks.call("looking for contexts", service.tls_contexts.search, service.tls_contexts)
-		safe_hooks.call("judging streams again", service.judge_streams_again, service)
+		life.configuration_loaded(service, module)
 	end, -2)
 end
 
--- The tasks of each minute and second. Each is called on its own, so that a failure stops no other.
--- Returns a function that ends them: a timer of Prosody keeps its module until it is due.
+-- The tasks of each minute and second. Returns a function that ends them: a timer of Prosody keeps its module until it
+-- is due.
 local function start_timers(service, module)
 	local minute = module:add_timer(60, function ()
-		for _, task in ipairs(service:minutely()) do
-			safe_hooks.call(task.what, task.action)
-		end
+		life.work_minutely(service)
 		return 60
 	end)
 	-- Prosody has no event for a handshake that fails.
@@ -283,34 +246,23 @@ function plugin.start(module)
 		fail_closed.open "*"
 	end
 
-	local life = {}
+	local own = {}
 
-	-- Prosody would log a failure here at level warn only, and go on to the hosts.
-	function life.load()
-		local done, failure = safe_hooks.call("becoming active", begin)
-		if not done then
-			fail_closed.stay_closed(failure)
-		end
-		-- If the last load did not finish, hosts lack the module, and there is no event for that.
-		if modulemanager.get_module("*", module.name) == module.environment then
-			safe_hooks.call("covering all hosts", cover_hosts, module, server)
-		end
+	function own.load()
+		life.loaded(service, module, begin)
 	end
 
-	function life.add_host(host_module)
-		local host = host_module.host
-		server.add_host(host_module)
+	function own.add_host(host_module)
 		function host_module.unload()
-			deactivate(service, host_module)
+			life.leave_host(service, host_module, host_module.reloading)
 		end
-		fail_closed.close(host)
-		if safe_hooks.call("becoming active on " .. host, activate, service, hooks, host_module) then
-			fail_closed.open(host)
-		end
+		life.add_host(service, host_module, function ()
+			activate(service, hooks, host_module)
+		end)
 	end
 
 	-- A context that cannot be given back stays under the policy.
-	function life.unload()
+	function own.unload()
 		safe_hooks.call("ending the stanza filter", end_filter)
 		safe_hooks.call("removing the shell's commands", remove_commands)
 		safe_hooks.call("stopping the timers", stop_timers)
@@ -327,7 +279,7 @@ function plugin.start(module)
 		end)
 	end
 
-	return life
+	return own
 end
 
 return plugin

@@ -5,6 +5,7 @@ local stanza_filter = require "xmpp_tls_policy.servers.prosody_style.stanza_filt
 	filters = require "xmpp_tls_policy.servers.prosody.filters",
 	safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks",
 	sessions = require "xmpp_tls_policy.servers.prosody.sessions",
+	is_stanza = require "util.stanza".is_stanza,
 	process = function (session, element)
 		prosody.core_process_stanza(session, element)
 	end,

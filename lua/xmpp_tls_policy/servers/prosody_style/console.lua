@@ -1,7 +1,10 @@
 --- Runs our commands in the shell or console of a Prosody-style server.
 local run = require "xmpp_tls_policy.commands.run"
 
-local console = {}
+local console = {
+	SECTION = "tlspolicy",
+	DESCRIPTION = "The TLS policy: connections, policies, contexts, certificates and refusals",
+}
 
 -- Not every server knows how wide the terminal is.
 local WIDTH_UNKNOWN = 132
@@ -72,6 +75,63 @@ function console.handler(service, command)
 		local done, message = run(command, service, to_session, ...)
 		flush()
 		return done, message
+	end
+end
+
+local function describe(command)
+	return ("%s:%s(%s) - %s"):format(console.SECTION, command.name,
+		command.further and ("%s, %s"):format(command.argument, command.further) or command.argument or "", command.help)
+end
+
+-- The help knows only its own sections.
+local function help_with(original, list)
+	return function (session, line)
+		local section = line:match "^help (%w+)"
+		if section ~= console.SECTION then
+			original(session, line)
+			if not section then
+				session.print(("%-8s | %s"):format(console.SECTION, console.DESCRIPTION))
+			end
+			return
+		end
+		for _, command in ipairs(list) do
+			session.print(describe(command))
+		end
+		session.print [[Arguments in parentheses are optional. "json" as the last argument prints JSON.]]
+		session.print [["width=80" as the last argument sets the width of tables.]]
+	end
+end
+
+--- Adds the section to the environment of each session of a shell, and its help. The shell's module makes its help
+-- anew whenever it is loaded. `shell`: name of that module; `list`: commands (see commands/run.lua). Returns a
+-- function that removes them.
+function console.add(module, list, service, shell)
+	local environment, shared = module:shared("/*/" .. shell .. "/env"), module:shared("/*/" .. shell .. "/commands")
+	local section, original, help = {}, nil, nil
+	for _, command in ipairs(list) do
+		section[command.name] = console.handler(service, command)
+	end
+	environment[console.SECTION] = section
+	local function add_help()
+		if shared.help and shared.help ~= help then
+			original = shared.help
+			help = help_with(original, list)
+			shared.help = help
+		end
+	end
+	add_help()
+	module:hook("module-loaded", function (event)
+		if event.module == shell then
+			add_help()
+		end
+	end)
+	return function ()
+		if environment[console.SECTION] == section then
+			environment[console.SECTION] = nil
+		end
+		if help and shared.help == help then
+			shared.help = original
+		end
 	end
 end
 

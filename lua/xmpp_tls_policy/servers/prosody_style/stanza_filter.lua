@@ -1,10 +1,10 @@
 --- Asks the admission about each element that comes in on a session, and about each stanza that is
 -- sent to another server.
 local jid = require "util.jid"
-local stanza = require "util.stanza"
 
 --- The functions for one server. `parts`: { root = the server's table { hosts }, fail_closed, filters, safe_hooks,
--- sessions, process = function(session, element): gives an element to its handlers }.
+-- sessions, process = function(session, element): gives an element to its handlers,
+-- is_stanza = function(data) -> whether it is an element }.
 return function (parts)
 
 local root, fail_closed, filters = parts.root, parts.fail_closed, parts.filters
@@ -18,7 +18,7 @@ local stop
 -- Before the filters of other modules.
 local PRIORITY = 1000
 
-local is_stanza = stanza.is_stanza
+local is_stanza = parts.is_stanza
 local stream_of = sessions.stream
 local is_server = { s2sin = true, s2sout = true }
 local stanza_names = { message = true, presence = true, iq = true }
