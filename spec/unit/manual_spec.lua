@@ -13,17 +13,7 @@ for name in lfs.dir "c" do
 	end
 end
 
--- The part of a page between two lines is as expected.
-local function has_between(page, before, after, expected)
-	local text = assert(files.read(page))
-	local from = assert(select(2, text:find(before, 1, true)), before)
-	local to = assert(text:find(after, from, true), after)
-	if os.getenv "UPDATE_GOLDEN" == "1" then
-		files.write(page, text:sub(1, from) .. expected .. text:sub(to))
-	else
-		assert.equal(expected, text:sub(from + 1, to - 1))
-	end
-end
+local has_between = manual.has_between
 
 describe("README.md", function ()
 	it("has at most 250 lines", function ()
