@@ -307,60 +307,82 @@ local bsi = for_xmpp(entries("BSI TR-02102-2", {
 -- The server's own defaults are extended by these, where a profile says nothing else.
 local hybrid_groups = { "X25519MLKEM768" }
 
--- name -> { name, title, document, date, entries, hybrid_groups }; an entry is { clause,
+-- Name -> profile, and the names in their order, the default first.
+profiles.by_name, profiles.names = {}, {}
+
+-- Adds a profile: { name, title, document, date, entries, hybrid_groups (optional) }; an entry is { clause,
 -- document, section (or several, "3.3.2, 3.4.2"), level, at = "must" | "should" | "never" }.
-profiles.by_name = {
-	["draft-saintandre-xmpp-tls-02"] = {
+function profiles.publish(profile)
+	assert(not profiles.by_name[profile.name], profile.name)
+	profile.hybrid_groups = profile.hybrid_groups or hybrid_groups
+	profiles.by_name[profile.name] = profile
+	profiles.names[#profiles.names + 1] = profile.name
+end
+
+-- Rows as the profiles above have them, as entries.
+profiles.entries = entries
+
+local table_of_profiles = {
+	{
+		name = "draft-saintandre-xmpp-tls-02",
 		title = "Use of TLS in XMPP, Internet-Draft, revision 02",
 		document = "draft-saintandre-xmpp-tls-02",
 		date = "2013",
 		entries = draft,
 	},
 	-- RFC 7590 takes in BCP 195: RFC 7525 when it was written, RFC 9325 since.
-	["rfc7590"] = {
+	{
+		name = "rfc7590",
 		title = "Use of TLS in XMPP (June 2015), with BCP 195 as of RFC 9325",
 		document = "RFC 7590",
 		date = "2022-11",
 		entries = joined(rfc7590, rfc9325),
 	},
-	["rfc9325"] = {
+	{
+		name = "rfc9325",
 		title = "Recommendations for Secure Use of TLS and DTLS (BCP 195)",
 		document = "RFC 9325",
 		date = "2022-11",
 		entries = rfc9325,
 	},
-	["bcp195-2026-07"] = {
+	{
+		name = "bcp195-2026-07",
 		title = "BCP 195 as of July 2026: RFC 9325, updated by RFC 10015",
 		document = "RFC 9325",
 		date = "2026-07",
 		entries = bcp195_2026_07,
 	},
-	["xmpp-2026-07"] = {
+	{
+		name = "xmpp-2026-07",
 		title = "Use of TLS in XMPP (RFC 7590), with BCP 195 as of July 2026",
 		document = "RFC 7590",
 		date = "2026-07",
 		entries = joined(joined(rfc7590, bcp195_2026_07), joined(xep0178, our_advice)),
 	},
-	["mozilla-intermediate-6.0"] = {
+	{
+		name = "mozilla-intermediate-6.0",
 		title = "Mozilla's guidelines 6.0 for servers, intermediate, with RFC 7590 for XMPP",
 		document = "Mozilla Server Side TLS 6.0",
 		date = "2026-04",
 		entries = mozilla_intermediate,
 	},
-	["mozilla-modern-6.0"] = {
+	{
+		name = "mozilla-modern-6.0",
 		title = "Mozilla's guidelines 6.0 for servers, modern, with RFC 7590 for XMPP",
 		document = "Mozilla Server Side TLS 6.0",
 		date = "2026-04",
 		entries = mozilla_modern,
 	},
-	["nist-sp-800-52r2"] = {
+	{
+		name = "nist-sp-800-52r2",
 		title = "NIST SP 800-52 revision 2 (August 2019), with RFC 7590 for XMPP",
 		document = "NIST SP 800-52r2",
 		date = "2019-08",
 		entries = nist,
 		hybrid_groups = {},
 	},
-	["bsi-tr-02102-2-2025"] = {
+	{
+		name = "bsi-tr-02102-2-2025",
 		title = "BSI TR-02102-2, version 2025-01, with RFC 7590 for XMPP",
 		document = "BSI TR-02102-2",
 		date = "2025-01",
@@ -368,16 +390,10 @@ profiles.by_name = {
 		hybrid_groups = {},
 	},
 }
-
-profiles.names = {
-	"draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07",
-	"mozilla-intermediate-6.0", "mozilla-modern-6.0", "nist-sp-800-52r2", "bsi-tr-02102-2-2025",
-}
-profiles.default = profiles.names[1]
-for _, name in ipairs(profiles.names) do
-	profiles.by_name[name].name = name
-	profiles.by_name[name].hybrid_groups = profiles.by_name[name].hybrid_groups or hybrid_groups
+for _, profile in ipairs(table_of_profiles) do
+	profiles.publish(profile)
 end
+profiles.default = profiles.names[1]
 
 -- Retired name -> the name to write instead.
 profiles.superseded = {
