@@ -215,6 +215,7 @@ local mozilla_intermediate = mozilla("intermediate", {
 	{ "cipher.six", "ciphers", "RECOMMENDED" },
 	{ "group.four", "tls_curves", "MUST NOT" },
 	{ "order.client", "server_preferred_order", "MUST" },
+	{ "cert.rsa-ecdsa", "certificate_types", "MUST" },
 	{ "key.rsa2048", "rsa_key_size", "MUST" },
 	{ "cert.rsa2048", "rsa_key_size", "MUST" },
 	{ "cert.curves", "certificate_curves", "MUST" },
