@@ -199,6 +199,18 @@ function methods:report_client(session)
 	end
 end
 
+--- Forgets an account of a host that was deleted.
+function methods:forget_account(host, jid)
+	self.reports:forget_account(host, jid)
+	self.fleets:forget_account(host, jid)
+end
+
+--- Stores at once what is kept of all hosts.
+function methods:store_all()
+	self.reports:store_all()
+	self.fleets:store_all()
+end
+
 --- Takes in the handshakes that failed since the last call: log, counters, events.
 function methods:collect_failures()
 	local server = self.server
