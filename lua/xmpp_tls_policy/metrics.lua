@@ -158,7 +158,7 @@ local function series_of_shared(self, role, facts, outcome)
 	return of_role[outcome]
 end
 
---- Counts a finished handshake, once its stream was judged. `facts`: README.md has the
+--- Counts a finished handshake, once its stream was judged. `facts`: doc/scripting.md has the
 -- shape; `outcome`: "accepted", "exception" (accepted under one), "would_refuse" (in
 -- report mode) or "stream_refused".
 function methods:handshake(role, facts, outcome)
@@ -468,7 +468,7 @@ function methods:list()
 	return list
 end
 
---- The table of metrics in README.md.
+--- The table of metrics in doc/metrics.md.
 function metrics.documentation()
 	local lines = { "| metric | type | labels | meaning |", "| --- | --- | --- | --- |" }
 	for _, family in ipairs(families) do

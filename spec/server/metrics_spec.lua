@@ -6,6 +6,7 @@ local files = require "support.files"
 local http = require "socket.http"
 local json = require "dkjson"
 local lfs = require "lfs"
+local manual = require "support.manual"
 local offers = require "support.offers"
 local openmetrics = require "support.openmetrics"
 local pki = require "support.pki"
@@ -478,15 +479,15 @@ describe("the metrics", function ()
 		assert.not_equal(0, status)
 	end)
 
-	-- The configuration in the README, with the port of this server.
+	-- The configuration in doc/metrics.md, with the port of this server.
 	local function configuration(server)
-		local text = files.read "README.md":match "\n    # prometheus.yml\n(.-\n)\n%S"
-		text = text:gsub("\n    ", "\n"):gsub("^    ", ""):gsub("localhost:5280", "127.0.0.1:" .. server.ports.http)
+		local text = manual.block("doc/metrics.md", "# prometheus.yml")
+			:gsub("localhost:5280", "127.0.0.1:" .. server.ports.http)
 		return "global: { scrape_interval: 1s }\n"
 			.. text:gsub("/etc/prometheus/xmpp%-tls%-policy.yml", lfs.currentdir() .. "/" .. rules)
 	end
 
-	with_prometheus("are read by Prometheus as the README says", function ()
+	with_prometheus("are read by Prometheus as the manual says", function ()
 		local server = start()
 		meet(server, "TLSv1.3")
 		meet(server, "TLSv1.3")

@@ -228,7 +228,7 @@ local function explain_reason(record, given)
 end
 
 -- Explains why a handshake failed.
---   record  one of core.observer.refusals() (README.md has the shape)
+--   record  one of core.observer.refusals() (doc/scripting.md has the shape)
 --   given   of the context on which it failed:
 --     policy
 --     role         "c2s", "s2sin" or "s2sout"
