@@ -37,14 +37,16 @@ HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # callbacks.
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
-# Debian packages for building, for the specs and for development.
-PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
-	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
-	testssl.sh nmap ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
-# Servers that the specs run with rendered configurations; the packages would start two of them.
-FRONTENDS := nginx libnginx-mod-stream haproxy
+# Debian packages for building and for running the command; README.md has the same list.
+PACKAGES := gcc make libc6-dev libssl-dev pkg-config lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
+	lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+# For the specs.
+SPECS := lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
+	testssl.sh nmap ca-certificates
+# Servers that the specs run. Their packages would start them.
+SERVICES := prosody prometheus nginx libnginx-mod-stream haproxy
 LINTERS := lua-check clang-format clang-tidy valgrind
-# Opens the audit's page in a spec. `make deps BROWSER=` leaves it out.
+# Opens the audit's page in a spec. `make deps-test BROWSER=` leaves it out.
 BROWSER := chromium
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
@@ -52,6 +54,7 @@ LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 
 SANITIZE := lua5.4 liblua5.4-dev patchelf
 FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
+PAGES := pandoc
 # Servers of other projects that the specs federate with, or audit.
 PEERS := ejabberd jabberd2
 
@@ -93,7 +96,7 @@ MAN := $(TREE)/man
 MANUAL = $(patsubst doc/%.md,$(MAN)/%,$(wildcard doc/*.[18].md))
 
 man: ## make the manual pages with pandoc, in build/man
-	$(call install,pandoc)
+	$(call install,$(PAGES))
 	@$(MAKE) -s $(MANUAL)
 
 $(MAN)/%: doc/%.md lua/xmpp_tls_policy/version.lua
@@ -115,19 +118,22 @@ dist: ## pack the last commit as the source archive of a release, and as a sourc
 		touch -d @$$(git log -1 --format=%ct) $(RELEASE)-1.rockspec $(RELEASE).tar.gz && \
 		zip -q -X -0 $(RELEASE)-1.src.rock $(RELEASE)-1.rockspec $(RELEASE).tar.gz
 
-deps: ## install the Debian packages that are missing
-	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
-	spec/install_idle.sh $(FRONTENDS)
+deps: ## install the Debian packages that building and running take
+	$(call install,$(PACKAGES))
 
-deps-dev: deps ## install the packages that any target takes
-	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE))
+deps-test: deps ## install what `make test` takes; no service is started or enabled
+	$(call install,$(SPECS) $(LINTERS) $(BROWSER))
+	spec/install_idle.sh $(SERVICES)
 
-demo: deps all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
+deps-dev: deps-test ## install the packages that any target takes
+	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE) $(PAGES) musl-tools)
+
+demo: deps-test all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
 test: export WERROR = -Werror
-test: deps lint suite ## build, lint and run all specs
+test: deps-test lint suite ## build, lint and run all specs
 
 suite: all
 	$(BUSTED)
@@ -140,7 +146,7 @@ matrix: luas trixie federation ## run the specs on all other supported Luas, Deb
 # Specs with the tag #comparison compare thousands of handshakes. They are about OpenSSL, not about Lua.
 # LuaJIT runs without its compiler. With it, LuaJIT of Debian 12 crashes now and then in admission_spec,
 # in compiled code. The cause is not known.
-luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
+luas: deps-test ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
 	@for version in 5.1 5.2 5.3 5.4; do \
 		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version UNIT_OPTIONS=--exclude-tags=comparison || exit; \
@@ -155,7 +161,7 @@ trixie: ## run all specs on Debian 13, in a tree below build/
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
 
-federation: deps peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
+federation: deps-test peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
 	@root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -174,7 +180,7 @@ SANITIZED := build/sanitized
 SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
-sanitize: deps ## run all specs under sanitizers
+sanitize: deps-test ## run all specs under sanitizers
 	$(call install,$(SANITIZE))
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
@@ -196,7 +202,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 FUZZ := build/fuzz
 
-fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
+fuzz: deps-test all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
 	$(call install,$(FUZZ_PACKAGES))
 	@$(MAKE) $(FUZZ)/driver LUA_VERSION=5.4
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" FUZZ_SECONDS=$(FUZZ_SECONDS) \
@@ -220,7 +226,8 @@ conformance: ## list which code and which spec holds each rule of an RFC and eac
 ROWS ?=
 
 bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json
-	$(call install,prosody valgrind)
+	$(call install,valgrind)
+	spec/install_idle.sh prosody
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
 		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json $(ROWS)
 
@@ -253,4 +260,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deps deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deps deps-test deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
