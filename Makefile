@@ -22,8 +22,15 @@ SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
 SCRIPTS := $(sort $(wildcard lua/bin/* lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
-INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
-WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+# Where PKG_CONFIG_PATH leads comes before the directory that LuaRocks found.
+PKG_CONFIG ?= pkg-config
+OPENSSL_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null))
+OPENSSL_LIBS := $(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto)
+
+INCLUDES = -isystem $(LUA_INCDIR) $(OPENSSL_CFLAGS) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
+# `WERROR=-Werror` for our own builds. Others have compilers and headers that we have not seen.
+WERROR ?=
+WARNINGS = -Wall -Wextra $(WERROR) -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
 HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # nodelete: the library stays mapped, because each SSL_CTX and SSL keeps pointers to its
@@ -70,7 +77,7 @@ $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
 core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
-		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
+		$(OPENSSL_LIBS) $(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR))
 
 # LuaRocks calls this target after `core`, with folders of its own.
 rock-files:
@@ -119,6 +126,7 @@ demo: deps all ## connect real clients to a real server under the policy (KEEP=1
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
+test: export WERROR = -Werror
 test: deps lint suite ## build, lint and run all specs
 
 suite: all
@@ -155,6 +163,10 @@ federation: deps peers all ## run the specs of federation with Debian 13's Proso
 
 peers: ## install the servers for the federation specs, without starting them
 	spec/install_idle.sh $(PEERS)
+
+musl: ## compile the core for musl, the libc of Alpine
+	$(call install,musl-tools)
+	spec/musl.sh build/musl
 
 # A fault ends the process at once.
 SANITIZED := build/sanitized
@@ -193,7 +205,7 @@ fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each ta
 $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 	@mkdir -p $(FUZZ)
 	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES) \
-		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
+		-o $@ $(filter %.c,$^) -llua5.4 $(OPENSSL_LIBS)
 
 lint: ## check C, Lua and the rockspecs
 	luacheck -q lua spec doc/examples lua/bin/*
@@ -241,4 +253,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deps deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
