@@ -12,7 +12,7 @@ local shape = {}
 shape.WITHOUT_TLS = " no TLS"
 
 -- Longer ones are not kept: a shape takes 1 KiB of memory at most.
-shape.LONGEST = 512
+shape.LONGEST = 320
 
 local function is_offer(packed)
 	return packed:byte() ~= 32
