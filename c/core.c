@@ -35,7 +35,8 @@ static int digest(lua_State *L)
 	return 1;
 }
 
-/* Returns a table with the modules, domain_name, digest, psk_binder, and three facts: `openssl` and
+/* Returns a table with the modules, domain_name, digest, psk_binder, session_sharing,
+ * sharing_key_id, and three facts: `openssl` and
  * `compiled_for` name the OpenSSL that is loaded and the one that we were compiled for;
  * `interface` is CORE_INTERFACE. Raises an error where library_check does. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
@@ -67,6 +68,9 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	lua_setfield(L, -2, "digest");
 	lua_pushcfunction(L, psk_binder_push);
 	lua_setfield(L, -2, "psk_binder");
+	session_sharing_open(L);
+	lua_setfield(L, -3, "sharing_key_id");
+	lua_setfield(L, -2, "session_sharing");
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	set_string(L, "compiled_for", OPENSSL_VERSION_TEXT);
 	set_integer(L, "interface", CORE_INTERFACE);

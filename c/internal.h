@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -20,12 +21,13 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 6
+#define CORE_INTERFACE 7
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
 #define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
 #define STORE_TYPE       "xmpp_tls_policy.Store"
+#define SHARING_TYPE     "xmpp_tls_policy.Sharing"
 #define HOLD_TYPE        "xmpp_tls_policy.hold"
 
 /* ---- failure.c --------------------------------------------------------- */
@@ -473,13 +475,17 @@ void socket_note_peer(struct failed_handshake *failure, const SSL *connection);
 /* More than there are versions times suites times groups. */
 #define SESSION_KINDS 250
 
+struct session_kind {
+	int version;
+	int group;           /* OpenSSL's number of it */
+	unsigned int number; /* of the group on the wire; 0: none */
+	const SSL_CIPHER *cipher;
+	SSL_SESSION *model;
+};
+
 struct session_kinds {
 	unsigned int count;
-	struct {
-		int version, group;
-		const SSL_CIPHER *cipher;
-		SSL_SESSION *model;
-	} kinds[SESSION_KINDS];
+	struct session_kind kinds[SESSION_KINDS];
 };
 
 #define SESSION_KIND_NONE (-1)
@@ -487,6 +493,11 @@ struct session_kinds {
 /* The number of the session's kind, made if there is none. SESSION_KIND_NONE if memory is short,
  * and for a session with more state than a record and a kind hold: it must not be kept. */
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
+
+/* The same by the numbers on the wire, for a session of another process. SESSION_KIND_NONE also for
+ * numbers that OpenSSL here does not know or that do not fit each other. */
+int session_kinds_find_shared(struct session_kinds *kinds, int version, unsigned int suite,
+			      unsigned int number);
 void session_kinds_free(struct session_kinds *kinds);
 
 /* ---- secret_memory.c --------------------------------------------------- */
@@ -529,6 +540,141 @@ bool session_shares_have_room(const struct session_shares *shares, uint32_t shar
 void session_shares_add(struct session_shares *shares, uint32_t share);
 void session_shares_subtract(struct session_shares *shares, uint32_t share);
 
+/* ---- shared_session.c -------------------------------------------------- */
+
+/* The first bytes of an address, for session_shares_find. */
+enum { SHARED_NO_NETWORK = 0, SHARED_IPV4 = 4, SHARED_IPV6 = 6 };
+
+/* A session that goes to other processes. It holds a secret. */
+struct shared_session {
+	bool is_removal; /* only `id` and `created` (of the removal) count */
+	bool is_renewal; /* of the session `earlier_id` */
+	uint8_t secret_length;
+	uint8_t network_family, network[6]; /* of the client */
+	uint16_t version, suite, group;     /* numbers on the wire; group 0: none */
+	uint32_t created;                   /* by the full handshake: seconds since 1970 */
+	uint32_t lifetime;                  /* seconds, of the store that it comes from */
+	unsigned char id[SESSION_ID_SIZE], earlier_id[SESSION_ID_SIZE];
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
+	unsigned char secret[SESSION_SECRET_SIZE];
+};
+
+/* Bytes of the plain form of each. */
+#define SHARED_SESSION_SIZE 152
+
+void shared_session_write(const struct shared_session *shared,
+			  unsigned char plain[SHARED_SESSION_SIZE]);
+
+/* False if a field is out of its bounds. */
+bool shared_session_read(struct shared_session *shared,
+			 const unsigned char plain[SHARED_SESSION_SIZE]);
+
+void shared_session_set_network(struct shared_session *shared, const struct failed_handshake *peer);
+
+/* A peer in that network. */
+struct failed_handshake shared_session_peer(const struct shared_session *shared);
+
+/* ---- sharing_queue.c --------------------------------------------------- */
+
+struct sharing_queue;
+
+struct sharing_queue_size {
+	size_t records, bytes; /* that wait */
+	unsigned long dropped; /* since the start, because the queue was full */
+	bool locked;           /* the system does not swap it out */
+};
+
+/* `bytes`: at least those of one record. NULL with errno set on failure. */
+struct sharing_queue *sharing_queue_new(size_t bytes);
+void sharing_queue_free(struct sharing_queue *queue);
+
+/* Adds a copy; drops and counts it if the queue is full. */
+void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared);
+
+/* The record that waits longest, or NULL. */
+const struct shared_session *sharing_queue_first(const struct sharing_queue *queue);
+void sharing_queue_remove_first(struct sharing_queue *queue);
+struct sharing_queue_size sharing_queue_size(const struct sharing_queue *queue);
+
+/* ---- sealing.c --------------------------------------------------------- */
+
+#define SEALING_KEY_MIN     32 /* bytes */
+#define SEALING_KEY_MAX     64
+#define SEALING_KEY_ID_SIZE 8
+#define SEALING_SALT_SIZE   16
+#define SEALED_FORM         1
+#define SEALED_HEADER_SIZE  37
+#define SEALED_TAG_SIZE     16
+#define SEALED_SIZE         (SEALED_HEADER_SIZE + SHARED_SESSION_SIZE + SEALED_TAG_SIZE)
+
+struct sealing_key {
+	size_t length;
+	unsigned char bytes[SEALING_KEY_MAX];
+	unsigned char id[SEALING_KEY_ID_SIZE]; /* tells nothing of the bytes */
+};
+
+/* `length` in bounds. False if OpenSSL fails. The caller wipes the key. */
+bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length);
+
+/* The cipher of a writer, by its salt; the caller frees it. NULL if OpenSSL fails. */
+EVP_CIPHER_CTX *sealing_cipher(const struct sealing_key *key, const unsigned char *salt);
+
+struct sealed_header {
+	unsigned char key_id[SEALING_KEY_ID_SIZE];
+	uint32_t time; /* of the sealing: seconds since 1970 */
+	unsigned char salt[SEALING_SALT_SIZE];
+	uint64_t counter; /* of the writer's records, from 1 */
+};
+
+/* False if the record has another size or form. Nothing else is checked before sealing_open. */
+bool sealed_header_read(struct sealed_header *header, const unsigned char *sealed, size_t length);
+
+/* The header and the name are authenticated. False if OpenSSL fails. */
+bool sealing_seal(EVP_CIPHER_CTX *cipher, const struct sealed_header *header, const char *name,
+		  size_t name_length, const unsigned char plain[SHARED_SESSION_SIZE],
+		  unsigned char sealed[SEALED_SIZE]);
+
+/* False, with nothing in `plain`, for a record of another key or name, and for a changed one. */
+bool sealing_open(EVP_CIPHER_CTX *cipher, const char *name, size_t name_length,
+		  const unsigned char sealed[SEALED_SIZE],
+		  unsigned char plain[SHARED_SESSION_SIZE]);
+
+/* ---- record_writers.c -------------------------------------------------- */
+
+/* Process starts of all machines within one lifetime. */
+#define RECORD_WRITERS 256
+
+struct record_writer {
+	unsigned char salt[SEALING_SALT_SIZE];
+	unsigned int key;
+	EVP_CIPHER_CTX *cipher;
+	unsigned char *seen; /* bits by counter, of the latest ones */
+	uint64_t highest;    /* counter; 0: no record yet */
+	uint32_t newest;     /* time of a record */
+};
+
+struct record_writers {
+	unsigned int count;
+	struct record_writer writers[RECORD_WRITERS];
+};
+
+void record_writers_init(struct record_writers *writers);
+void record_writers_free(struct record_writers *writers);
+
+/* `key`: the place of the writer's key. NULL if the writer is not known. */
+struct record_writer *record_writers_find(struct record_writers *writers, unsigned int key,
+					  const unsigned char *salt);
+
+/* Adds one, which owns the cipher. NULL, with nothing done, without memory and while so many other
+ * writers have records that may still come. */
+struct record_writer *record_writers_add(struct record_writers *writers, unsigned int key,
+					 const unsigned char *salt, EVP_CIPHER_CTX *cipher,
+					 uint32_t now, uint32_t lifetime);
+
+/* Notes a record. False for one that was noted before, and for one that is so much older than the
+ * latest that this is not known. */
+bool record_writer_note(struct record_writer *writer, uint64_t counter, uint32_t time);
+
 /* ---- session_store.c --------------------------------------------------- */
 
 /* A session on its way into the store or out of it. It holds a secret: the caller wipes it. */
@@ -538,8 +684,9 @@ struct session {
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint8_t secret_length;
 	uint8_t kind;
-	uint32_t share; /* session_store_share_of, on the way in */
-	uint32_t age;   /* seconds, on the way out */
+	uint32_t share;   /* session_store_share_of, on the way in */
+	uint32_t age;     /* seconds, on the way out */
+	uint32_t created; /* by the store's clock; the store sets it on the way in */
 };
 
 enum session_result {
@@ -547,6 +694,14 @@ enum session_result {
 	SESSION_UNKNOWN,
 	SESSION_EXPIRED,
 	SESSION_OTHER_CONTEXT,
+};
+
+/* How a session of another process is taken in. */
+enum session_sharing_result {
+	SESSION_TAKEN,
+	SESSION_KNOWN, /* it is there already */
+	SESSION_ENDED, /* session_store_remove_shared came first */
+	SESSION_NO_ROOM,
 };
 
 struct session_statistics {
@@ -577,13 +732,24 @@ void session_store_free(struct session_store *store);
 
 /* Puts a new session into the store; the oldest makes room, and one with the same ID is replaced.
  * False, with nothing inserted, if its address has its share. */
-bool session_store_insert(struct session_store *store, const struct session *session);
+bool session_store_insert(struct session_store *store, struct session *session);
 
 /* Gives the session with this ID another ID and secret. It keeps its age and its share, and goes by
  * both IDs until one of them is used; earlier ones end. False, with nothing changed, if there is
  * none. */
 bool session_store_renew(struct session_store *store, const unsigned char *id,
-			 const struct session *session);
+			 struct session *session);
+
+/* Inserts a session of another process, which has `created` already: the oldest makes room only if
+ * it is older. `earlier_id`: of the session that it renews, or NULL. */
+enum session_sharing_result session_store_insert_shared(struct session_store *store,
+							struct session *session,
+							const unsigned char *earlier_id);
+
+/* Removes a session of which another process says that it has ended. If it is not there, the store
+ * keeps its ID, so that it is not inserted later. */
+void session_store_remove_shared(struct session_store *store, const unsigned char *id);
+
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
 /* Counts the result of a look-up; finding counts nothing by itself. */
@@ -605,6 +771,12 @@ struct session_store_size session_store_size(const struct session_store *store);
 struct session_kinds *session_store_kinds(struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
 
+/* Takes the new sessions of this process, and their ends; NULL: none. It stays the caller's. */
+void session_store_set_queue(struct session_store *store, struct sharing_queue *queue);
+struct sharing_queue *session_store_queue(const struct session_store *store);
+
+uint32_t session_store_now(const struct session_store *store);
+
 /* The store's clock stands at this time; with 0 it is the system's. */
 void session_store_set_clock(struct session_store *store, uint32_t seconds);
 
@@ -615,6 +787,21 @@ void store_open(lua_State *L);
 
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *store_check(lua_State *L, int index);
+
+/* ---- session_sharing.c ------------------------------------------------- */
+
+/* Pushes the function session_sharing, and after it sharing_key_id. */
+void session_sharing_open(lua_State *L);
+
+struct session_sharing;
+
+/* The sharing of the Sharing at `index`; raises an error for a closed one. */
+struct session_sharing *session_sharing_check(lua_State *L, int index);
+
+/* Seals a plain record as of this time, as the next one of this process. */
+bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
+			  const unsigned char plain[SHARED_SESSION_SIZE],
+			  unsigned char sealed[SEALED_SIZE]);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
