@@ -1,6 +1,7 @@
 -- Sessions that two real servers share through a real engine: resume.session-id, resume.sealed.
 local engine = require "support.engine"
 local pki = require "support.pki"
+local process = require "support.process"
 local sharing_servers = require "support.sharing_servers"
 
 local missing = engine.missing()
@@ -82,6 +83,21 @@ describe("a session", function ()
 			other:stop()
 		end)
 	end
+
+	-- rfc5246.7.2.2.fatal-alert-ends-session
+	it("that a fatal alert ends is not resumed on the other server either", function ()
+		local _, session, peer = cluster:meet(a, "TLSv1.2", nil, true)
+		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+			return (cluster:meet(b, "TLSv1.2", session))
+		end))
+		peer.socket.connection:feed("\23\3\3\0\40" .. ("x"):rep(40))
+		peer.socket.connection:read()
+		peer.socket.socket:send(peer.socket.connection:take())
+		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+			return not cluster:meet(b, "TLSv1.2", session)
+		end))
+		peer:close()
+	end)
 
 	it("is shared after a reload of the module, too", function ()
 		a:shell [[module:reload("xmpp_tls_policy")]]

@@ -47,13 +47,21 @@ local function launch(self)
 	assert(not self.process:status(), self.process:output())
 end
 
---- Starts one. `options`: more of its configuration, such as { requirepass = "…" }. Fields: port, path, url.
-function engine.start(options)
+--- Starts one. `options`: more of its configuration, such as { requirepass = "…" }; `certificate`: with one it
+-- speaks TLS, too. Fields: port, path, url, tls_port.
+function engine.start(options, certificate)
 	local missing = engine.missing()
 	assert(not missing, missing)
+	local ports = prosody.free_ports(2)
 	local self = setmetatable({
-		options = options or {}, port = prosody.free_ports(1)[1], path = process.scratch "engine.sock",
+		options = options or {}, port = ports[1], path = process.scratch "engine.sock",
 	}, metatable)
+	if certificate then
+		self.tls_port = ports[2]
+		self.options["tls-port"], self.options["tls-auth-clients"] = ("%d"):format(ports[2]), "no"
+		self.options["tls-cert-file"], self.options["tls-key-file"] = certificate.certificate, certificate.key
+		self.options["tls-ca-cert-file"] = certificate.certificate
+	end
 	self.url = "unix:" .. self.path
 	self.password = self.options.requirepass
 	launch(self)
