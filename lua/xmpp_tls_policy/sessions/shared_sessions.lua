@@ -123,8 +123,11 @@ local function count(self, what)
 	self._counts[what] = self._counts[what] + 1
 end
 
+-- What a replay finds: sessions that this process has by now, or that are over. They are not dropped.
+local usual_in_replay = { expired = true, full = true, removed = true, replayed = true }
+
 -- Puts a record into the store. Returns true if the store has no room for older ones.
-local function take(self, record)
+local function take(self, record, in_replay)
 	if not record then
 		count(self, "malformed")
 		return false
@@ -132,7 +135,7 @@ local function take(self, record)
 	local kind, reason = self._sharing:insert(record)
 	if kind then
 		count(self, "received")
-	elseif reason ~= "own" then
+	elseif reason ~= "own" and not (in_replay and usual_in_replay[reason]) then
 		count(self, reason)
 	end
 	return reason == "full"
@@ -213,7 +216,7 @@ local function replay(self)
 		connection = connection, name = settings.name, known = self._last_read,
 		oldest = entry_id.of_time(self._now() - settings.lifetime - TOLERANCE), on_broken = broken(self),
 		take = function (record)
-			return take(self, record)
+			return take(self, record, true)
 		end,
 		on_newest = function (id)
 			go_up(self, id)
@@ -399,17 +402,19 @@ local function log_dropped(self)
 	if self._logged_at and now - self._logged_at < MINUTE then
 		return
 	end
-	local parts = {}
+	local parts, level = {}, "info"
 	for _, reason in ipairs(shared_sessions.reasons) do
 		local number = self._counts[reason] - self._logged[reason]
 		self._logged[reason] = self._counts[reason]
 		if number > 0 and not expected[reason] then
 			parts[#parts + 1] = ("%d %s"):format(number, meanings[reason])
+			-- After a lost connection a record may come twice.
+			level = reason == "replayed" and level or "warn"
 		end
 	end
 	if parts[1] then
 		self._logged_at = now
-		self._server.log("*", "warn", "Records of shared sessions were dropped: %s", table.concat(parts, "; "))
+		self._server.log("*", level, "Records of shared sessions were dropped: %s", table.concat(parts, "; "))
 	end
 end
 

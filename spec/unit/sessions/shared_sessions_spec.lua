@@ -308,6 +308,32 @@ describe("shared sessions", function ()
 		assert.equal(2, line_with(a, "were dropped"))
 	end)
 
+	it("that the process has, or that are over, are not dropped by a replay, others are", function ()
+		local a = machine "a"
+		for _, reason in ipairs { "not_opened", "expired", "from_the_future", "replayed", "removed", "full" } do
+			a.results["x:" .. reason] = reason
+		end
+		-- The replay ends where the store is full.
+		for _, reason in ipairs { "full", "removed", "replayed", "from_the_future", "expired", "not_opened" } do
+			engine:append("x:" .. reason)
+		end
+		turns()
+		local counts = a.shared:counts()
+		assert.same({ 1, 0, 1, 0, 0, 0 }, { counts.not_opened, counts.expired, counts.from_the_future, counts.replayed,
+			counts.removed, counts.full })
+	end)
+
+	it("that come twice are no reason for a warning", function ()
+		local a = machine "a"
+		seconds()
+		a.results["x:1"] = "replayed"
+		engine:append "x:1"
+		turns()
+		seconds()
+		assert.equal(1, line_with(a, "^info: Records of shared sessions were dropped: 1 known already$"))
+		assert.equal(0, line_with(a, "^warn"))
+	end)
+
 	it("that found no room in the queue are counted", function ()
 		local a = machine "a"
 		seconds()
