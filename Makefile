@@ -3,6 +3,7 @@
 LUA_VERSION ?= 5.4
 LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
+VERSION := $(shell sed -n 's/^return "\(.*\)"/\1/p' lua/xmpp_tls_policy/version.lua)
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
 TREE := build
 # Tests load the Lua files from the checkout and the library from TREE. Prosody loads both from TREE.
@@ -21,8 +22,15 @@ SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
 SCRIPTS := $(sort $(wildcard lua/bin/* lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
-INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
-WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+# Where PKG_CONFIG_PATH leads comes before the directory that LuaRocks found.
+PKG_CONFIG ?= pkg-config
+OPENSSL_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null))
+OPENSSL_LIBS := $(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto)
+
+INCLUDES = -isystem $(LUA_INCDIR) $(OPENSSL_CFLAGS) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
+# `WERROR=-Werror` for our own builds. Others have compilers and headers that we have not seen.
+WERROR ?=
+WARNINGS = -Wall -Wextra $(WERROR) -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
 HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # nodelete: the library stays mapped, because each SSL_CTX and SSL keeps pointers to its
@@ -69,7 +77,43 @@ $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
 core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
-		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
+		$(OPENSSL_LIBS) $(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR))
+
+# LuaRocks calls this target after `core`, with folders of its own.
+rock-files:
+	install -d "$(LIBDIR)/xmpp_tls_policy" "$(BINDIR)"
+	install -m 755 $(CORE) "$(LIBDIR)/xmpp_tls_policy/core.so"
+	install -m 755 lua/bin/xmpp-tls-policy "$(BINDIR)/xmpp-tls-policy"
+	@cd lua && find mod_xmpp_tls_policy.lua xmpp_tls_policy -name '*.lua' | while read -r file; do \
+		install -d "$(LUADIR)/$$(dirname "$$file")" && install -m 644 "$$file" "$(LUADIR)/$$file" || exit; \
+	done
+
+# Pages for man(1).
+MAN := $(TREE)/man
+MANUAL = $(patsubst doc/%.md,$(MAN)/%,$(wildcard doc/*.[18].md))
+
+man: ## make the manual pages with pandoc, in build/man
+	$(call install,pandoc)
+	@$(MAKE) -s $(MANUAL)
+
+$(MAN)/%: doc/%.md lua/xmpp_tls_policy/version.lua
+	@mkdir -p $(@D)
+	pandoc --from markdown-smart --to man --standalone -V footer="xmpp-tls-policy $(VERSION)" -o $@ $<
+
+DIST := build/dist
+RELEASE := xmpp-tls-policy-$(VERSION)
+
+# The bytes depend on the commit alone: its date is that of all files. A source rock is a zip file of a
+# rockspec and the archive that it names.
+dist: ## pack the last commit as the source archive of a release, and as a source rock, in build/dist
+	@git diff --quiet HEAD -- || { echo "make dist packs the last commit: commit your changes first" >&2; exit 1; }
+	@mkdir -p $(DIST)
+	git -c tar.umask=0022 archive --format=tar --prefix=$(RELEASE)/ --output=$(DIST)/$(RELEASE).tar HEAD
+	gzip -9 --no-name --force $(DIST)/$(RELEASE).tar
+	install -m 644 rockspec/$(RELEASE)-1.rockspec $(DIST)
+	@cd $(DIST) && rm -f $(RELEASE)-1.src.rock && chmod 644 $(RELEASE).tar.gz && export TZ=UTC && \
+		touch -d @$$(git log -1 --format=%ct) $(RELEASE)-1.rockspec $(RELEASE).tar.gz && \
+		zip -q -X -0 $(RELEASE)-1.src.rock $(RELEASE)-1.rockspec $(RELEASE).tar.gz
 
 deps: ## install the Debian packages that are missing
 	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
@@ -82,6 +126,7 @@ demo: deps all ## connect real clients to a real server under the policy (KEEP=1
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
+test: export WERROR = -Werror
 test: deps lint suite ## build, lint and run all specs
 
 suite: all
@@ -118,6 +163,10 @@ federation: deps peers all ## run the specs of federation with Debian 13's Proso
 
 peers: ## install the servers for the federation specs, without starting them
 	spec/install_idle.sh $(PEERS)
+
+musl: ## compile the core for musl, the libc of Alpine
+	$(call install,musl-tools)
+	spec/musl.sh build/musl
 
 # A fault ends the process at once.
 SANITIZED := build/sanitized
@@ -156,13 +205,13 @@ fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each ta
 $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 	@mkdir -p $(FUZZ)
 	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES) \
-		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
+		-o $@ $(filter %.c,$^) -llua5.4 $(OPENSSL_LIBS)
 
-lint: ## check C, Lua and the rockspec
-	luacheck -q lua spec lua/bin/*
+lint: ## check C, Lua and the rockspecs
+	luacheck -q lua spec doc/examples lua/bin/*
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
 	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
-	$(LUAROCKS) lint $(ROCKSPEC)
+	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
 
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
@@ -193,7 +242,7 @@ install: ## install with LuaRocks, for the system or into TREE, readable for all
 	@for kind in deploy_lua_dir deploy_lib_dir rocks_dir; do \
 		folder=$$($(LUAROCKS) $(INSTALL_TREE) config $$kind) || exit; \
 		chmod a+rx "$$folder" "$$folder/.." "$$folder/../.." || exit; \
-		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
+		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
 			[ ! -e "$$folder/$$name" ] || chmod -R a+rX "$$folder/$$name" || exit; \
 		done; \
 	done
@@ -204,4 +253,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deps deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help

@@ -1,18 +1,35 @@
 -- Enforces a TLS policy on c2s and s2s; see the project's README.md.
 module:set_global()
 
+-- The server that loads this file: its global table, and the folder of its adapter.
+local is_metronome = rawget(_G, "metronome") ~= nil
+local root = is_metronome and metronome or prosody
+local adapter_name = "xmpp_tls_policy.servers." .. (is_metronome and "metronome" or "prosody")
+
+-- Metronome loads few modules on components, but servers connect to them, too.
+if is_metronome then
+	module:set_component_inheritable()
+end
+
 -- Prosody adds the tree of its plugin installer to package.path, but not to package.cpath, where
--- our C library lies.
-local tree = module.path and module.path:match "^(.*)/share/lua/[%d.]+/[^/]*$"
-local library = tree and ("%s/lib/lua/%s/?.so"):format(tree, _VERSION:match "%d+%.%d+")
-if library and not package.cpath:find(library, 1, true) then
-	package.cpath = library .. ";" .. package.cpath
+-- our C library lies. Metronome adds it to neither.
+local tree, lua_version = (module.path or ""):match "^(.*)/share/lua/([%d.]+)/[^/]*$"
+local function add_path(field, pattern, ...)
+	local path = pattern:format(...)
+	if tree and not package[field]:find(path, 1, true) then
+		package[field] = path .. ";" .. package[field]
+	end
+end
+add_path("cpath", "%s/lib/lua/%s/?.so", tree, _VERSION:match "%d+%.%d+")
+if is_metronome then
+	add_path("path", "%s/share/lua/%s/?/init.lua", tree, lua_version)
+	add_path("path", "%s/share/lua/%s/?.lua", tree, lua_version)
 end
 
 -- prosodyctl serves nobody. It loads the module for its command.
-if prosody.process_type == "prosodyctl" then
+if root.process_type == "prosodyctl" then
 	function module.command(words)
-		local found, command = pcall(require, "xmpp_tls_policy.servers.prosody.check_command")
+		local found, command = pcall(require, adapter_name .. ".check_command")
 		if not found then
 			io.stderr:write("xmpp_tls_policy is only partly installed: ", tostring(command), "\n")
 			return 2
@@ -22,8 +39,8 @@ if prosody.process_type == "prosodyctl" then
 	return
 end
 
-local fail_closed_name = "xmpp_tls_policy.servers.prosody.fail_closed"
-local plugin_name = "xmpp_tls_policy.servers.prosody.plugin"
+local fail_closed_name = adapter_name .. ".fail_closed"
+local plugin_name = adapter_name .. ".plugin"
 local version_name = "xmpp_tls_policy.version"
 
 -- The version of the files on disk; or nil and a message.
@@ -38,7 +55,7 @@ local function installed_version()
 	return nil, version
 end
 
--- Prosody loads this file anew at each reload of the module, and our other files once. Returns a
+-- The server loads this file anew at each reload of the module, and our other files once. Returns a
 -- message if files of another version are installed than those that it has loaded; otherwise nil.
 local function mixture()
 	if not package.loaded[fail_closed_name] then
@@ -54,7 +71,7 @@ local function mixture()
 		running and "version " .. running or "an older version")
 end
 
--- Prosody does not begin a reload if the method `save` raises an error: of the global part, which the
+-- The server does not begin a reload if the method `save` raises an error: of the global part, which the
 -- shell always reloads too, and of a host's.
 local function refuse_mixture(tell)
 	local problem = mixture()
@@ -81,14 +98,14 @@ local function refuse_all(problem)
 	-- Until fail_closed.lua has started after all, or no configuration enables the module any more.
 	local function is_closed()
 		local wanted = is_enforced "*"
-		for host in pairs(prosody.hosts) do
+		for host in pairs(root.hosts) do
 			wanted = wanted or is_enforced(host)
 		end
 		local fail_closed = package.loaded[fail_closed_name]
 		return wanted and not (type(fail_closed) == "table" and fail_closed.has_started())
 	end
 	local refused = { c2s_unauthed = true, s2sin_unauthed = true, s2sout_unauthed = true }
-	-- Prosody tries to load the module again for each host. It keeps a shared table as long as
+	-- The server tries to load the module again for each host. It keeps a shared table as long as
 	-- somebody has it, which `hooks.add` does.
 	local hooks = module:shared "refuse_all"
 	if not hooks.add then
@@ -101,7 +118,8 @@ local function refuse_all(problem)
 			session:close "internal-server-error"
 		end
 		function hooks.add(session)
-			filters.add_filter(session, "stanzas/in", hooks.pass, 1e6)
+			-- Metronome calls filters in the opposite order.
+			filters.add_filter(session, "stanzas/in", hooks.pass, is_metronome and -1e6 or 1e6)
 		end
 		filters.add_filter_hook(hooks.add)
 		for _, service in ipairs { "c2s", "s2s" } do
@@ -119,13 +137,13 @@ if mixed and package.loaded[plugin_name] then
 	module:log("error", "The loaded version stays in force: %s", mixed)
 end
 
--- Prosody goes on without a module that fails. So connections are refused from here on, until the
+-- The server goes on without a module that fails. So connections are refused from here on, until the
 -- module is active.
-local has_fail_closed, fail_closed = pcall(function ()
-	local loaded = require(fail_closed_name)
-	loaded.start(module)
-	return loaded
-end)
+local has_fail_closed, fail_closed = pcall(require, fail_closed_name)
+if has_fail_closed then
+	local started, problem = pcall(fail_closed.start, module)
+	has_fail_closed, fail_closed = started, started and fail_closed or problem
+end
 if not has_fail_closed then
 	refuse_all(fail_closed)
 end
@@ -136,13 +154,15 @@ local fits, problem = pcall(function ()
 	elseif not package.loaded[plugin_name] then
 		error(mixed, 0)
 	end
-	require "xmpp_tls_policy.servers.prosody.core_check"(module)
+	require(adapter_name .. ".core_check")(module)
 end)
 if not fits then
 	fail_closed.stay_closed(problem)
-	module:set_status("error", "Not active; see the log")
-	function module.unload()
-		if not module.reloading then
+	if module.set_status then
+		module:set_status("error", "Not active; see the log")
+	end
+	function module.unload(is_reload)
+		if not module.reloading and not is_reload then
 			fail_closed.stop()
 		end
 	end

@@ -77,6 +77,8 @@ local rows = {
 	{ "rfc8446.4.2.7.supported-groups", "the form of the list of groups" },
 	{ "rfc8446.4.2.7.groups-of-tls13", "the groups that TLS 1.3 has, and those that it dropped" },
 	{ "rfc8446.4.2.8.key-shares", "a client may send the key shares of several groups, each of which it also lists" },
+	{ "rfc8439.1.aes-without-hardware", "AES is slower than ChaCha20 on machines without instructions for it" },
+	{ "rfc8446.9.1.secp256r1", "every application supports key exchange with secp256r1" },
 	{ "rfc8446.6.alerts-are-fatal", "in TLS 1.3 every alert but two ends the connection, whatever its level says" },
 	{ "rfc8446.6.alert-numbers", "the numbers of alerts, with those of RFC 5246 7.2 and of IANA's registry" },
 	{ "rfc8446.6.2.alert-meanings", "the meanings of alerts" },

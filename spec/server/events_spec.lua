@@ -1,7 +1,6 @@
 -- The events of the policy, as an operator's own modules use them.
 local files = require "support.files"
 local lfs = require "lfs"
-local manual = require "support.manual"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
@@ -44,8 +43,7 @@ describe("a module of the operator's own", function ()
 		certificate = authority:issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
 		plugins = process.scratch "plugins"
 		assert(lfs.mkdir(plugins))
-		-- The example in doc/scripting.md, unchanged.
-		files.write(plugins .. "/mod_tls_256.lua", manual.block("doc/scripting.md", "-- mod_tls_256.lua"))
+		files.write(plugins .. "/mod_tls_256.lua", assert(files.read "doc/examples/mod_tls_256.lua"))
 		files.write(plugins .. "/mod_meddler.lua", meddler)
 		files.write(plugins .. "/mod_broken.lua", broken)
 		files.write(plugins .. "/mod_parrot.lua", parrot)

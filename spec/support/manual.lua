@@ -1,4 +1,5 @@
 -- The pages of the manual, and what stands in them.
+local assert = require "luassert"
 local files = require "support.files"
 local lfs = require "lfs"
 
@@ -78,6 +79,18 @@ function manual.links(page)
 		end
 	end
 	return links
+end
+
+--- Asserts that the part of a page between two lines is as expected. With UPDATE_GOLDEN=1 writes it anew.
+function manual.has_between(page, before, after, expected)
+	local text = assert(files.read(page))
+	local from = assert(select(2, text:find(before, 1, true)), before)
+	local to = assert(text:find(after, from, true), after)
+	if os.getenv "UPDATE_GOLDEN" == "1" then
+		files.write(page, text:sub(1, from) .. expected .. text:sub(to))
+	else
+		assert.equal(expected, text:sub(from + 1, to - 1))
+	end
 end
 
 -- The anchors of a page's headings, as GitHub makes them: { [anchor] = true }.

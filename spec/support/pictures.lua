@@ -35,7 +35,7 @@ function pictures.shell()
 				{ mechanism = "SCRAM-SHA-256-PLUS", binding = "tls-exporter" }, { resumed = true }),
 			session({ role = "c2s", jid = "nurse@example.org/desk", address = "192.0.2.2" }, { mechanism = "SCRAM-SHA-1" },
 				{ version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", group = "x25519" }),
-			session({ role = "s2sin", peer = "montague.example", domains = { "montague.example" }, vouched_by = "PKIX",
+			session({ role = "s2sin", peer = "verona.example", domains = { "verona.example" }, vouched_by = "PKIX",
 				address = "198.51.100.7" }, { mechanism = "EXTERNAL" }, { group = "x25519" }),
 			session({ role = "s2sout", peer = "old.example", domains = { "old.example" }, address = "203.0.113.9" },
 				{ mechanism = "dialback", exception = { domain = "old.example", expires = "2027-03-01" } },

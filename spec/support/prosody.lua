@@ -40,6 +40,7 @@ end
 
 local Server = {}
 Server.__index = Server
+prosody.Server = Server
 
 local function set_ports(self)
 	local ports = prosody.free_ports(#services)
@@ -61,15 +62,18 @@ local function copy_certificate(self, host, from)
 	end
 end
 
-local function write_configuration(self)
+function Server:write_configuration()
 	files.write(self.config_path, configuration.of_server(self))
 end
+
+-- The name in the names of its files.
+Server.name = "prosody"
 
 local function make_directory(self)
 	self.process = process.keeper()
 	self.directory = self.process.directory
-	self.config_path = self.directory .. "/prosody.cfg.lua"
-	self.log_path = self.directory .. "/prosody.log"
+	self.config_path = ("%s/%s.cfg.lua"):format(self.directory, self.name)
+	self.log_path = ("%s/%s.log"):format(self.directory, self.name)
 	for _, name in ipairs { "data", "keys", "certificates", "plugins" } do
 		assert(lfs.mkdir(self.directory .. "/" .. name))
 	end
@@ -84,7 +88,7 @@ local function without_advice(output)
 end
 
 local function failure(self, what)
-	return ("prosody (%s) %s.\nIts output:\n%s\nThe end of its log:\n%s"):format(
+	return ("%s (%s) %s.\nIts output:\n%s\nThe end of its log:\n%s"):format(self.name,
 		self.config_path, what, tail(without_advice(self.process:output())), tail(self:log()))
 end
 
@@ -94,7 +98,7 @@ local function backend(self)
 end
 
 -- True once the server's main loop has answered a new connection.
-local function round_trip(self, timeout)
+function Server:round_trip(timeout)
 	local connection, address, port, header
 	-- Prosody 0.12 does not read from its admin socket under libevent.
 	if backend(self) == "event" then
@@ -115,7 +119,7 @@ end
 local function wait_until_answering(self)
 	local timeout = self.spec.start_timeout or start_timeout
 	local answering = process.poll(timeout, function()
-		return not self:alive() and "dead" or round_trip(self, timeout)
+		return not self:alive() and "dead" or self:round_trip(timeout)
 	end)
 	if answering ~= true then
 		return nil, answering and "died at start" or ("does not answer after %d s"):format(timeout)
@@ -123,7 +127,8 @@ local function wait_until_answering(self)
 	return true
 end
 
-local function server_command(spec, config_path)
+function Server:command()
+	local spec, config_path = self.spec, self.config_path
 	local words = { "env" }
 	for name, value in pairs(spec.environment or {}) do
 		words[#words + 1] = name .. "=" .. value
@@ -147,12 +152,12 @@ end
 -- and its binding.
 local function launch(self)
 	set_ports(self)
-	write_configuration(self)
+	self:write_configuration()
 	for address, password in pairs(self.spec.users or {}) do
 		local user, host = address:match("^(.-)@(.*)$")
-		self:control("register", user, host, password)
+		self:register(user, host, password)
 	end
-	self.process:launch(server_command(self.spec, self.config_path))
+	self.process:launch(self:command())
 	local ok, problem = wait_until_answering(self)
 	-- Prosody goes on without a module that does not load; a test of it would prove nothing.
 	problem = problem or not self.spec.broken and self:log():match("modulemanager\terror\t([^\n]+)")
@@ -178,15 +183,16 @@ end
 --   broken        true: modules may fail to load
 --   start_timeout seconds that it may take until it answers (default: 60)
 --   lua           an interpreter to run it with, or a list of words; environment: { NAME = value }
+-- `kind`: the class of another server, which inherits from prosody.Server.
 -- Errors carry the server's output and the end of its log.
-function prosody.start(spec)
+function prosody.start(spec, kind)
 	local domains = {}
 	for name in pairs(spec.hosts) do
 		domains[#domains + 1] = name
 	end
 	table.sort(domains)
 	for _ = 1, start_attempts do
-		local self = setmetatable({ spec = spec, domain = spec.domain or domains[1] }, Server)
+		local self = setmetatable({ spec = spec, domain = spec.domain or domains[1] }, kind or Server)
 		make_directory(self)
 		local ok, result = pcall(launch, self)
 		if ok and result then
@@ -203,6 +209,11 @@ end
 -- The command, for the server's configuration.
 function Server:prosodyctl(...)
 	return debian_tree.within(self.spec.root, { "prosodyctl", "--config", self.config_path, ... })
+end
+
+-- Makes an account, before the server starts.
+function Server:register(user, host, password)
+	self:control("register", user, host, password)
 end
 
 -- Runs `prosodyctl`. Returns its output; any failure is an error.
@@ -229,6 +240,11 @@ function Server:target(service, domain)
 		direct_tls = service:find("direct_tls", 1, true) ~= nil,
 		domain = domain or self.domain,
 	}
+end
+
+-- The name of its host in the header of a stream.
+function Server.name_in_header(_, stream)
+	return stream:match "<stream:stream[^>]-%sfrom=['\"]([^'\"]*)"
 end
 
 function Server:alive()
@@ -262,7 +278,7 @@ end
 -- Replaces fields of the specification and rewrites the configuration, for the next reload().
 function Server:configure(fields)
 	self.spec = configuration.merged(self.spec, fields)
-	write_configuration(self)
+	self:write_configuration()
 end
 
 -- Replaces a host's certificate and key files in place.
@@ -286,7 +302,7 @@ local function poll_awake(self, attempt)
 end
 
 -- Prosody 13 with its select backend handles signals in a coroutine that no longer runs.
-local function tell(self, signal, command)
+function Server:tell(signal, command)
 	if backend(self) == "select" then
 		self:shell(command)
 	else
@@ -297,11 +313,11 @@ end
 -- Reloads the configuration (SIGHUP) and waits until that is done. Returns what was logged meanwhile.
 function Server:reload()
 	local mark = self:mark()
-	tell(self, "HUP", "config:reload()")
+	self:tell("HUP", "config:reload()")
 	local reloading = poll_awake(self, function()
 		return self:log(mark):find("Reloading configuration file", 1, true)
 	end)
-	if not reloading or not round_trip(self, start_timeout) then
+	if not reloading or not self:round_trip(start_timeout) then
 		error(failure(self, reloading and "does not answer after a reload" or "does not reload"), 2)
 	end
 	return self:log(mark)
@@ -318,8 +334,8 @@ function Server:stop()
 		problem = "had ended"
 	else
 		-- Prosody 0.12 may stumble over connections that close while it stops.
-		round_trip(self, start_timeout)
-		tell(self, "TERM", "server:shutdown()")
+		self:round_trip(start_timeout)
+		self:tell("TERM", "server:shutdown()")
 		local status = poll_awake(self, function() return self.process:status() end)
 		if status ~= 0 then
 			problem = status and "did not stop well" or "did not stop"
@@ -344,10 +360,10 @@ function Server:kill()
 end
 
 -- Servers that are stopped together, the last first: { start = function(spec), stop = function() }.
-function prosody.group()
+function prosody.group(start_one)
 	local servers = {}
 	local function start(spec)
-		servers[#servers + 1] = prosody.start(spec)
+		servers[#servers + 1] = (start_one or prosody.start)(spec)
 		return servers[#servers]
 	end
 	local function stop()

@@ -20,7 +20,7 @@ function rendered_program.files()
 	local authority = pki.authority()
 	local made = authority:issue { names = { rendered_program.domain }, key = "rsa2048" }
 	made.dhparam = pki.path ".dh"
-	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", made.dhparam }
+	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe3072", "-out", made.dhparam }
 	made.authority = authority.certificate
 	made.both = pki.write(made.pem .. pki.read(made.key))
 	return made

@@ -13,17 +13,7 @@ for name in lfs.dir "c" do
 	end
 end
 
--- The part of a page between two lines is as expected.
-local function has_between(page, before, after, expected)
-	local text = assert(files.read(page))
-	local from = assert(select(2, text:find(before, 1, true)), before)
-	local to = assert(text:find(after, from, true), after)
-	if os.getenv "UPDATE_GOLDEN" == "1" then
-		files.write(page, text:sub(1, from) .. expected .. text:sub(to))
-	else
-		assert.equal(expected, text:sub(from + 1, to - 1))
-	end
-end
+local has_between = manual.has_between
 
 describe("README.md", function ()
 	it("has at most 250 lines", function ()
@@ -65,6 +55,16 @@ describe("the manual", function ()
 		local name = tls_policy.profile_names[1]
 		has_between("doc/profiles.md", ("<!-- conformance of %s -->\n"):format(name), "<!-- end -->",
 			tls_policy.conformance(name))
+	end)
+
+	it("has the conformance tables of all profiles as the code renders them", function ()
+		local parts = {}
+		for _, name in ipairs(tls_policy.profile_names) do
+			local profile = tls_policy.profile(name)
+			parts[#parts + 1] = ("\n## %s\n\n%s\n\n%s"):format(name, profile.title, tls_policy.conformance(name))
+		end
+		has_between("doc/clauses.md", "<!-- clauses of all profiles -->\n", "<!-- end of clauses -->",
+			table.concat(parts) .. "\n")
 	end)
 
 	it("has the metrics as the code has them", function ()

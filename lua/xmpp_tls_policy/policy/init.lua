@@ -208,9 +208,10 @@ function methods:judge(facts, connection)
 	return verdict.judge(self._judges, facts, connection)
 end
 
--- The clauses that a certificate of ours breaks, by its facts: a list of breaches; see verdict.lua.
-function methods:judge_own_certificate(facts)
-	return verdict.breaches(self._of_own_certificates, facts)
+-- The clauses that a certificate of ours breaks, by its facts and a list of the facts of those that are
+-- sent after it: a list of breaches; see verdict.lua.
+function methods:judge_own_certificate(facts, chain)
+	return verdict.breaches(self._of_own_certificates, facts, chain or {})
 end
 
 -- One word for a context (see enforcement.lua): contexts with the same one get the same verdicts.
@@ -218,7 +219,7 @@ local function fingerprint(context)
 	local words = { context.failure or "" }
 	for _, made in ipairs { context.before or {}, context.settings or {} } do
 		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference",
-			"client_preference" } do
+			"client_preference", "chacha20_preference" } do
 			words[#words + 1] = tostring(made[field])
 		end
 		for _, list in ipairs(settings.lists) do

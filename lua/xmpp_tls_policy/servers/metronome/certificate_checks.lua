@@ -1,0 +1,64 @@
+--- The checks of the certificates of servers. Metronome checks that of an incoming stream when the peer
+-- authenticates, and that of an outgoing one when the stream is opened anew: here each is checked once the stream is
+-- secured, before anything is offered or asked.
+local moments = require "xmpp_tls_policy.servers.prosody_style.moments"
+local sessions = require "xmpp_tls_policy.servers.metronome.sessions"
+
+local certificate_checks = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+--- `service`: see service.lua.
+function certificate_checks.new(service)
+	return setmetatable({
+		_admission = service.admission, _moments = moments.new(service),
+		_checked = setmetatable({}, { __mode = "k" }), -- session -> connection
+	}, metatable)
+end
+
+--- Metronome has compared a certificate with a domain: `from` of an incoming stream, `to` of an outgoing one; nil: that
+-- of the header.
+function methods:looked_at(session, from, to)
+	local header = sessions.peer(session)
+	local domain = sessions.role(session) == "s2sout" and to or from or header
+	if not domain or not sessions.connection(session) then
+		return
+	elseif domain == header then
+		self._moments:certificate_named(session, domain)
+	end
+	if not sessions.took_identity(session) then
+		return
+	elseif domain == header then
+		if not sessions.has_valid_identity(session) then
+			sessions.forget_identity(session)
+		end
+		return
+	end
+	local names, enforced = self._admission:certificate_names(session, domain)
+	if enforced and names == false then
+		sessions.forget_identity(session)
+	end
+end
+
+-- The same event as that of Metronome's own checks, on the host of the stream.
+local function check(session)
+	local present = metronome.hosts[sessions.host(session)]
+	if present then
+		present.events.fire_event("s2s-check-certificate-status", session)
+	end
+end
+
+--- A server's stream is opened. Once it is secured, its certificate is checked. Returns true if the stream was
+-- ended.
+function methods:opened(session)
+	local connection = sessions.role(session) ~= "c2s" and sessions.is_secure(session) and sessions.connection(session)
+	if not connection or self._checked[session] == connection then
+		return nil
+	end
+	self._checked[session] = connection
+	check(session)
+	return self._admission:certificate_checked(session, sessions.peer(session)) or nil
+end
+
+return certificate_checks

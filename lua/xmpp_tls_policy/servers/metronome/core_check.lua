@@ -1,0 +1,7 @@
+--- The conditions for any policy; see prosody_style/core_check.lua.
+local check = require "xmpp_tls_policy.servers.prosody_style.core_check"
+local contexts = require "xmpp_tls_policy.servers.metronome.contexts"
+
+return function (module)
+	return check(module, contexts)
+end

@@ -1,0 +1,134 @@
+--- What the adapters of Prosody-style servers have in common; see servers/contract.lua.
+local encodings = require "util.encodings"
+local jid = require "util.jid"
+local log = require "util.logger".init "tls_policy"
+local text = require "xmpp_tls_policy.text"
+
+local adapter = {}
+
+local option_name = "xmpp_tls_policy"
+
+-- Options as the operator wrote them -> the same with prepared domains. Hosts without options of
+-- their own get the very table of all others, which is prepared once.
+local prepared_options = setmetatable({}, { __mode = "k" })
+
+-- The option of a module, with the domains of its exceptions as the server prepares domains.
+local function prepared_option(module)
+	local given = module:get_option(option_name)
+	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
+		return given
+	elseif prepared_options[given] then
+		return prepared_options[given]
+	end
+	local prepared, exceptions = {}, {}
+	for key, value in pairs(given) do
+		prepared[key] = value
+	end
+	for key, value in pairs(given.exceptions) do
+		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
+		-- The library complains where two become the same.
+		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
+	end
+	prepared.exceptions = exceptions
+	prepared_options[given] = prepared
+	return prepared
+end
+
+local function add_functions(server, functions)
+	for name, method in pairs(functions) do
+		server[name] = method
+	end
+end
+
+local function add_hosts(server, module)
+	-- Host -> the module that the server made of ours for it; its log names the host.
+	local host_modules = {}
+
+	--- Takes in the module of a host.
+	function server.add_host(host_module)
+		host_modules[host_module.host] = host_module
+	end
+	function server.remove_host(host)
+		host_modules[host] = nil
+	end
+	function server.module_of(host)
+		return host and host_modules[host] or host and host ~= "*" and module:context(host) or module
+	end
+	function server.policy_option(host)
+		return prepared_option(server.module_of(host))
+	end
+end
+
+local function add_names(server)
+	function server.prepare_domain(domain)
+		return encodings.stringprep.nameprep(domain)
+	end
+	function server.unicode_form(domain)
+		return encodings.idna.to_unicode(domain)
+	end
+	function server.split_jid(address)
+		return jid.prepped_split(address)
+	end
+end
+
+local function add_log(server, parts)
+	function server.log(host, level, format, ...)
+		server.module_of(host):log(level, format, text.all_shown(...))
+	end
+	function server.log_session(session, level, format, ...)
+		parts.sessions.log(session, level, format, text.all_shown(...))
+	end
+	function server.log_limited(kind, message)
+		parts.fail_closed.log_limited(log, kind, message)
+	end
+end
+
+local function add_administrators(server, parts)
+	function server.administrators(host)
+		return parts.administrators.of(server.module_of(host))
+	end
+	function server.send_message(host, to, subject, body)
+		parts.administrators.send_message(host, to, text.shown(subject), text.shown_lines(body))
+	end
+end
+
+local function add_stores(server, parts)
+	local stores = parts.storage.new(os.time)
+	function server.open_store(host, name, description)
+		return stores:open(server.module_of(host), name, description)
+	end
+	--- To be called when the server has loaded its configuration.
+	function server.reopen_stores()
+		stores:reopen()
+	end
+end
+
+--- A new adapter, which lacks what the server's own code adds. `module`: the global one, ours; `parts`: the modules of
+-- the server's folder by name { administrators, contexts, elements, events, fail_closed, hosts, sessions, storage }.
+function adapter.new(module, parts)
+	local server = {}
+	for _, name in ipairs { "sessions", "contexts", "hosts", "elements" } do
+		add_functions(server, parts[name])
+	end
+	add_hosts(server, module)
+	add_names(server)
+	add_log(server, parts)
+	add_administrators(server, parts)
+	add_stores(server, parts)
+	add_functions(server, parts.events.new(server.log_limited))
+	function server.sessions()
+		return parts.sessions.all(module)
+	end
+	--- Calls action() from the main loop. A failure in it is logged under the name.
+	function server.later(seconds, name, action)
+		module:add_timer(seconds, function ()
+			local done, problem = xpcall(action, debug.traceback)
+			if not done then
+				server.log_limited("Internal error of the TLS policy in " .. name, problem)
+			end
+		end)
+	end
+	return server
+end
+
+return adapter

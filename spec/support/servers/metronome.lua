@@ -1,0 +1,232 @@
+-- A real Metronome, installed below the path that the environment variable METRONOME names, with the interface of
+-- prosody.lua. It has to run on the Lua that runs the specs.
+
+local configuration = require "support.configuration"
+local files = require "support.files"
+local lfs = require "lfs"
+local prosody = require "support.prosody"
+local socket = require "socket"
+
+local metronome = {}
+
+-- nil where there is none.
+metronome.path = os.getenv "METRONOME"
+
+local Server = setmetatable({ name = "metronome" }, { __index = prosody.Server })
+Server.__index = Server
+
+local here = debug.getinfo(1, "S").source:match "^@(.*/)[^/]+$":gsub("^%./", "")
+local checkout = (here:sub(1, 1) == "/" and "" or lfs.currentdir() .. "/") .. here:gsub("spec/support/servers/$", "")
+
+-- The LuaRocks tree whose core the specs use.
+local tree = checkout .. (package.cpath:match "%./(build[^;]-)/lib/lua/" or "build")
+
+---- Configuration -----------------------------------------------------------------
+
+-- Metronome's names of Prosody's modules.
+local module_names = { smacks = "stream_management" }
+
+local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls", "admin_telnet" }
+
+local function modules_of(spec)
+	local list, seen = {}, {}
+	for _, names in ipairs {
+		spec.only_modules or default_modules, spec.modules or {}, spec.with_policy and { "xmpp_tls_policy" } or {},
+		spec.routes and { "test_routes" } or {},
+	} do
+		for _, name in ipairs(names) do
+			name = module_names[name] or name
+			list[#list + 1] = not seen[name] and name or nil
+			seen[name] = true
+		end
+	end
+	return list
+end
+
+local versions = { "sslv2", "sslv3", "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3" }
+
+-- Prosody's options of TLS, which are a map, as LuaSec takes them: a list.
+local function luasec_options(ssl)
+	local set = { no_sslv2 = true, no_sslv3 = true, no_ticket = true, no_compression = true }
+	local least = type(ssl.protocol) == "string" and ssl.protocol:match "^(.*)%+$"
+	if least then
+		set.no_sslv3 = nil
+		for _, version in ipairs(versions) do
+			if version == least then
+				break
+			end
+			set["no_" .. version] = true
+		end
+	end
+	for name, value in pairs(ssl.options or {}) do
+		if type(name) == "number" then
+			set[value] = true
+		else
+			set[name] = value or nil
+		end
+	end
+	local list = {}
+	for name in pairs(set) do
+		list[#list + 1] = name
+	end
+	table.sort(list)
+	return list
+end
+
+local function ssl_of(server, host, ...)
+	local files_of_host = ("%s/keys/%s."):format(server.directory, host)
+	local ssl = configuration.merged({ cafile = server.spec.ca }, server.spec.options and server.spec.options.ssl, ...)
+	ssl.options = luasec_options(ssl)
+	-- Metronome's own is secp384r1, which few of the clients that are made by hand know.
+	ssl.curve = ssl.curve or "prime256v1"
+	if type(ssl.protocol) == "string" and ssl.protocol:find "%+$" then
+		ssl.protocol = "any"
+	end
+	ssl.certificate, ssl.key = files_of_host .. "crt", files_of_host .. "key"
+	return ssl
+end
+
+local function hosts_of(server)
+	local hosts = {}
+	for name, host in pairs(server.spec.hosts) do
+		local ssl = (host.certificate or host.options and host.options.ssl) and ssl_of(server, name, host.options and
+			host.options.ssl) or nil
+		hosts[name] = configuration.merged(host.options, { ssl = ssl })
+	end
+	return hosts
+end
+
+local services = { c2s = "c2s", c2s_direct_tls = "c2s_secure", s2s = "s2s", s2s_direct_tls = "s2s_secure" }
+
+local function global_options(server)
+	local spec = server.spec
+	local options = {
+		run_as_root = true, daemonize = false,
+		data_path = server.directory .. "/data",
+		pidfile = server.directory .. "/metronome.pid",
+		log = { [spec.log_level or "debug"] = server.log_path },
+		interfaces = { "127.0.0.1" },
+		console_ports = { server.ports.console },
+		modules_enabled = modules_of(spec),
+		plugin_paths = {
+			("%s/share/lua/%s"):format(spec.tree or tree, _VERSION:match "%d+%.%d+"),
+			checkout .. "spec/support/modules/metronome", checkout .. "spec/support/modules",
+		},
+		c2s_close_timeout = 1,
+		s2s_close_timeout = 1,
+		test_routes = spec.routes,
+	}
+	for name, service in pairs(services) do
+		options[service .. "_ports"] = { server.ports[name] }
+	end
+	if spec.with_policy then
+		options.xmpp_tls_policy = spec.policy
+	end
+	return configuration.merged(options, spec.options, { ssl = ssl_of(server, server.domain) })
+end
+
+-- Whether a component gets mod_s2s by itself depends on the order in which Metronome makes hosts.
+local function components_of(server)
+	local components = {}
+	for name, component in pairs(server.spec.components or {}) do
+		components[name] = {
+			module = component.module, options = configuration.merged({ modules_enabled = { "s2s" } }, component.options),
+		}
+	end
+	return components
+end
+
+function Server:write_configuration()
+	self.ports.console = self.ports.console or prosody.free_ports(1)[1]
+	files.write(self.config_path, configuration.text(global_options(self), hosts_of(self), components_of(self)))
+end
+
+---- Running -----------------------------------------------------------------------------
+
+function Server:command()
+	local words = { "env" }
+	for name, value in pairs(self.spec.environment or {}) do
+		words[#words + 1] = name .. "=" .. value
+	end
+	local lua = self.spec.lua or "lua" .. _VERSION:match "%d+%.%d+"
+	for _, more in ipairs {
+		type(lua) == "table" and lua or { lua }, { metronome.path .. "/bin/metronome", "--config", self.config_path },
+	} do
+		for _, word in ipairs(more) do
+			words[#words + 1] = word
+		end
+	end
+	return words
+end
+
+-- Metronome names the two servers of an incoming stream in its header as the other server's header does.
+function Server.name_in_header(_, stream)
+	local attribute = stream:find("xmlns='jabber:server'", 1, true) and "to" or "from"
+	return stream:match("<stream:stream[^>]-%s" .. attribute .. "=['\"]([^'\"]*)")
+end
+
+-- True once the server's main loop has answered a new connection.
+function Server:round_trip(timeout)
+	local connection = socket.tcp()
+	connection:settimeout(timeout)
+	local answer = connection:connect("127.0.0.1", self.ports.c2s)
+		and connection:send "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>"
+		and connection:receive(1)
+	connection:close()
+	return answer ~= nil and answer ~= false
+end
+
+local function encoded(name)
+	return (name:gsub("%W", function (byte)
+		return ("%%%02x"):format(byte:byte())
+	end))
+end
+
+-- Makes an account, before the server starts.
+function Server:register(user, host, password)
+	local folder = ("%s/data/%s"):format(self.directory, encoded(host))
+	lfs.mkdir(folder)
+	lfs.mkdir(folder .. "/accounts")
+	files.write(("%s/accounts/%s.dat"):format(folder, encoded(user)), ("return { password = %q }\n"):format(password))
+end
+
+-- Reads from the console until it is ready for the next line.
+local function read_console(connection)
+	local bytes = {}
+	repeat
+		local byte = assert(connection:receive(1))
+		bytes[#bytes + 1] = byte ~= "\0" and byte or nil
+	until byte == "\0"
+	return table.concat(bytes)
+end
+
+-- Runs a command of the console. Returns its output, and 1 if it failed, otherwise 0.
+function Server:shell(command)
+	local connection = assert(socket.connect("127.0.0.1", self.ports.console))
+	connection:settimeout(60)
+	read_console(connection)
+	assert(connection:send(command .. "\n"))
+	local output = read_console(connection):gsub("\r", ""):gsub("^| ", ""):gsub("\n| ", "\n")
+	connection:close()
+	local failed = output:find "^Sorry, I couldn't" or output:find "Fatal error while running" or output:find
+		"Command completed with a problem"
+	return output, failed and 1 or 0
+end
+
+function Server:tell(signal)
+	self.process:signal(signal)
+end
+
+--- See prosody.start.
+function metronome.start(spec)
+	return prosody.start(spec, Server)
+end
+
+--- See prosody.group.
+function metronome.group()
+	return prosody.group(metronome.start)
+end
+
+metronome.free_ports = prosody.free_ports
+
+return metronome
