@@ -2,6 +2,7 @@
 -- its own; one spec starts a real second process.
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
+local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
 local shared_record = require "support.shared_record"
@@ -419,4 +420,257 @@ describe("sharing of sessions", function ()
 		meet("TLSv1.2", server(to))
 		assert.equal(before + 1, to.store:stats().sessions)
 	end)
+
+	---- sessions of clients
+
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		-- Host, role, policy and certificate are in the name; adopted_contexts_spec.lua tests that.
+		it("resumes under " .. version .. " only where name and server name are the same", function ()
+			local names = { "a", "b" }
+			local server_names = { false, "a.test", "b.test" }
+			for _, made_with in ipairs(names) do
+				for _, made_for in ipairs(server_names) do
+					local from, to = new_process(), new_process()
+					local _, session = meet(version, server(from, made_with), nil, made_for or nil)
+					assert.equal(1, pass(from, to))
+					for _, name in ipairs(names) do
+						for _, server_name in ipairs(server_names) do
+							local resumed = meet(version, server(to, name), session, server_name or nil)
+							assert.equal(name == made_with and server_name == made_for, resumed,
+								("%s %s under %s %s"):format(made_with, tostring(made_for), name, tostring(server_name)))
+							sealed_by(to)
+						end
+					end
+				end
+			end
+		end)
+
+		it("rfc5246.7.2.2.fatal-alert-ends-session: under " .. version .. " in other processes, too", function ()
+			local from, to = new_process(), new_process()
+			local _, session, one, other = meet(version, server(from))
+			assert.equal(1, pass(from, to))
+			assert(one:write "garbled")
+			local record = one:take()
+			assert(other:feed(record:sub(1, -2) .. string.char((record:byte(-1) + 1) % 256)))
+			assert.equal("tls", select(3, other:read()))
+			assert.same({ 1, { "removal" } }, { pass(from, to) })
+			assert.equal(0, to.store:stats().sessions)
+			assert.is_false((meet(version, server(to), session)))
+		end)
+
+		it("keeps under " .. version .. " the facts of the handshake in another process", function ()
+			local from, to = new_process(), new_process()
+			local _, session, _, made = meet(version, server(from))
+			pass(from, to)
+			local _, _, _, resumed = meet(version, server(to), session)
+			local before, after = made:facts(), resumed:facts()
+			assert.is_true(after.resumed)
+			for _, field in ipairs { "version", "cipher_suite", "bits", "key_exchange", "forward_secrecy",
+				"extended_master_secret", "group" } do
+				assert.equal(before[field], after[field], field)
+			end
+		end)
+
+		-- rfc8446.4.6.1.lifetime-from-the-first
+		it("ends under " .. version .. " at the lifetime after its first handshake, whoever resumed it", function ()
+			local processes = { new_process(), new_process(), new_process() }
+			local function set_clocks(seconds)
+				for index, one in ipairs(processes) do
+					one.clock(seconds + 20 * (index - 1)) -- clocks differ
+				end
+			end
+			local function spread(from)
+				for _, sealed in ipairs(sealed_by(from)) do
+					for _, to in ipairs(processes) do
+						if to ~= from then
+							assert.equal("session", taken(to, sealed))
+						end
+					end
+				end
+			end
+			set_clocks(100000)
+			local _, session = meet(version, server(processes[1]))
+			spread(processes[1])
+			for number, seconds in ipairs { 10, 500, 1000, 2000, 3000, 3500, 3559 } do
+				set_clocks(100000 + seconds)
+				local owner, resumed = processes[number % 3 + 1]
+				resumed, session = meet(version, server(owner), session)
+				assert.is_true(resumed, seconds)
+				spread(owner)
+			end
+			for _, owner in ipairs(processes) do
+				assert.is_true(owner.store:stats().sessions <= 2)
+				owner.clock(100000 + LIFETIME)
+				assert.is_false((meet(version, server(owner), session)))
+			end
+		end)
+	end
+
+	it("renews a session of TLS 1.3 in other processes, where it has two places at most", function ()
+		local from, to = new_process(), new_process()
+		local _, first = meet("TLSv1.3", server(from))
+		pass(from, to)
+		local tickets = { first }
+		for number = 2, 10 do
+			local resumed
+			resumed, tickets[number] = meet("TLSv1.3", server(from), tickets[number - 1])
+			assert.is_true(resumed)
+			assert.same({ 1, { "session" } }, { pass(from, to) })
+			assert.equal(2, to.store:stats().sessions)
+		end
+		-- The ticket that was used last, and the one that was given last.
+		assert.is_true((meet("TLSv1.3", server(to), tickets[10])))
+		assert.is_false((meet("TLSv1.3", server(to), tickets[8])))
+	end)
+
+	it("resumes with the newest ticket if the records come backwards", function ()
+		local from, to = new_process(), new_process()
+		local session
+		for _ = 1, 5 do
+			session = select(2, meet("TLSv1.3", server(from), session))
+		end
+		local records = sealed_by(from)
+		for number = #records, 1, -1 do
+			assert.equal("session", taken(to, records[number]))
+		end
+		assert.is_true((meet("TLSv1.3", server(to), session)))
+	end)
+
+	it("shares nothing of a client whose sessions are not kept", function ()
+		local from = new_process { share = 1024 }
+		local authority = pki.authority()
+		local certificate = authority:issue { names = { "client.test" }, key = "p256", key_name = "client" }
+		local asking = assert(core.context.new { role = "server", certificate = files.certificate, key = files.key,
+			verify = "require", ca_file = authority.certificate })
+		assert(asking:apply { no_stateless_tickets = true })
+		assert(asking:resume(from.store, "a"))
+		local one = assert(core.context.new { role = "client", verify = "none", certificate = certificate.certificate,
+			key = certificate.key })
+		assert(handshake.between(one, asking))
+		assert.equal(0, (from.sharing:queued()))
+	end)
+
+	---- the queue and the object
+
+	it("drops and counts what its queue has no room for", function ()
+		local from, to = new_process { queue_limit = 4096 }, new_process()
+		local count = 0
+		repeat
+			meet("TLSv1.2", server(from))
+			count = count + 1
+			local records, bytes, dropped = from.sharing:queued()
+			assert.equal(count, records + dropped)
+			assert.is_true(bytes <= 4096)
+		until dropped == 3
+		assert.equal(count - 3, (pass(from, to)))
+		assert.equal(count - 3, to.store:stats().sessions)
+		local records, bytes, dropped, locked = from.sharing:queued()
+		assert.same({ 0, 0, 3 }, { records, bytes, dropped })
+		assert.is_boolean(locked)
+		-- There is room again.
+		meet("TLSv1.2", server(from))
+		assert.same({ 1, { "session" } }, { pass(from, to) })
+	end)
+
+	it("hands its records out in their order", function ()
+		local from, to = new_process { queue_limit = 4096 }, new_process()
+		local sessions = {}
+		for number = 1, 40 do -- around the end of the queue's memory
+			sessions[number] = select(2, meet("TLSv1.2", server(from)))
+			if number > 10 then
+				assert.equal("session", taken(to, from.sharing:seal_next()))
+			end
+		end
+		for number = 1, 40 do
+			assert.equal(number <= 30, (meet("TLSv1.2", server(to), sessions[number])), number)
+		end
+	end)
+
+	it("ends when it is closed; then the store can be shared anew", function ()
+		local from, to = new_process(), new_process()
+		meet("TLSv1.2", server(from))
+		local options = { store = from.store, name = "cluster", keys = { KEY }, queue_limit = 4096 }
+		assert.same({ nil, "the sessions of this store are shared already", "exists" }, { core.session_sharing(options) })
+		from.sharing:close()
+		from.sharing:close()
+		meet("TLSv1.2", server(from))
+		for _, method in ipairs { "seal_next", "queued", "insert" } do
+			assert.error_matches(function () from.sharing[method](from.sharing, "") end, "sharing is closed")
+		end
+		from.sharing = assert(core.session_sharing(options))
+		assert.equal(0, (from.sharing:queued()))
+		meet("TLSv1.2", server(from))
+		assert.same({ 1, { "session" } }, { pass(from, to) })
+	end)
+
+	it("outlives the last reference to its store in Lua", function ()
+		local from = new_process()
+		local sharing = from.sharing
+		local context = server(from)
+		from.store:close()
+		meet("TLSv1.2", context)
+		assert.equal(1, (sharing:queued()))
+		collectgarbage()
+		assert.is_string(sharing:seal_next())
+	end)
+
+	it("raises an error for wrong options", function ()
+		local store = new_process().store
+		for what, case in pairs {
+			["name is no string"] = { name = 1 }, ["name has not 1 to 255 bytes"] = { name = "" },
+			["name has not 1 to 255 bytes."] = { name = ("n"):rep(256) },
+			["keys has not one or two keys"] = { keys = {} }, ["keys has not one or two keys."] = { keys = { KEY, KEY, KEY } },
+			["keys is no table"] = { keys = KEY }, ["a key is no string of 32 to 64 bytes"] = { keys = { ("k"):rep(31) } },
+			["a key is no string of 32 to 64 bytes."] = { keys = { KEY, ("k"):rep(65) } },
+			["a key is no string of 32 to 64 bytes.."] = { keys = { 12345678901234567890123456789012 } },
+			["queue_limit is no number from 4096"] = { queue_limit = 4095 },
+			["queue_limit is no number from 4096."] = { queue_limit = 2 ^ 31 },
+			["queue_limit is no number from 4096.."] = { queue_limit = 0 / 0 }, ["Store"] = { store = 1 },
+		} do
+			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 60 }), name = "n", keys = { KEY },
+				queue_limit = 4096 }
+			for field, value in pairs(case) do
+				options[field] = value
+			end
+			assert.error_matches(function () core.session_sharing(options) end, (what:gsub("%.+$", "")))
+		end
+		for _, time in ipairs { -1, 2 ^ 32, 0 / 0 } do
+			local sharing = new_process().sharing
+			assert.error_matches(function () sharing:insert("", time) end, "no time")
+		end
+		assert.error_matches(function () core.sharing_key_id "short" end, "32 to 64 bytes")
+		assert.is_table(store:stats())
+	end)
+
+	---- a real second process
+
+	for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+		it("carries a session of " .. version .. " to a process that runs beside", function ()
+			local from = new_process()
+			local _, session = meet(version, server(from))
+			local function quoted(bytes)
+				return '"' .. bytes:gsub(".", function (byte) return ("\\%03d"):format(byte:byte()) end) .. '"'
+			end
+			local code = ([[
+				local core = require "xmpp_tls_policy.core"
+				local handshake = require "support.handshake"
+				local store = core.session_store.new { memory = 1, lifetime = 3600 }
+				local sharing = assert(core.session_sharing { store = store, name = "cluster", keys = { %s }, queue_limit = 4096 })
+				io.write(tostring(sharing:insert(%s)), " ", tostring(select(2, sharing:insert(%s))), " ")
+				local server = assert(core.context.new { role = "server", certificate = %q, key = %q })
+				assert(server:apply { no_stateless_tickets = true })
+				assert(server:resume(store, "a"))
+				local client = assert(core.context.new { role = "client", verify = "none" })
+				assert(client:apply { maximum_version = %q })
+				local one = assert(handshake.between(client, server, { session = %s }))
+				io.write(tostring(one:facts().resumed))
+			]]):format(quoted(KEY), quoted(from.sharing:seal_next()), quoted(("x"):rep(205)), files.certificate, files.key,
+				version, quoted(session))
+			local path = pki.write(code, ".lua")
+			assert.equal("session malformed true", process.check {
+				"env", "LUA_PATH=./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;", "LUA_CPATH=" .. package.cpath,
+				lfs.symlinkattributes("/proc/self/exe").target, path,
+			})
+		end)
+	end
 end)
