@@ -46,7 +46,8 @@ static int fail(lua_State *L, const char *message)
 
 static int fail_as_hiredis(lua_State *L, const struct connection *connection)
 {
-	return fail(L, connection->context->errstr);
+	const char *reason = redis_tls_failure(connection->tls);
+	return fail(L, reason != NULL ? reason : connection->context->errstr);
 }
 
 static int connection_close(lua_State *L)
@@ -165,6 +166,7 @@ static int connection_write(lua_State *L)
 {
 	struct connection *connection = check(L);
 	int done = 0;
+	redis_tls_begin_call(connection->tls);
 	if (redisBufferWrite(connection->context, &done) != REDIS_OK)
 		return fail_as_hiredis(L, connection);
 	connection->has_output = done == 0;
@@ -176,6 +178,7 @@ static int connection_write(lua_State *L)
 static int connection_read(lua_State *L)
 {
 	struct connection *connection = check(L);
+	redis_tls_begin_call(connection->tls);
 	if (redisBufferRead(connection->context) != REDIS_OK)
 		return fail_as_hiredis(L, connection);
 	if (++connection->reads > MOST_READS_FOR_A_REPLY)

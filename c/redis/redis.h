@@ -37,7 +37,15 @@ int redis_reply_push(lua_State *L, const redisReply *reply);
 void *redis_tls_start(redisContext *context, const char *host, const char *ca_file,
 		      char failure[REDIS_FAILURE_SIZE]);
 
+/* To be called before hiredis reads or writes: it asks OpenSSL's error queue, in which a failure of
+ * somebody else may be. `tls` NULL: nothing. */
+void redis_tls_begin_call(const void *tls);
+
 /* Whether the last write to such a connection waits for bytes from the other end. */
 bool redis_tls_waits_to_read(const void *tls);
+
+/* Why TLS failed: OpenSSL's words, or NULL if it did not, or if there is none (`tls` NULL). hiredis
+ * itself may say "Success". Empties OpenSSL's error queue. */
+const char *redis_tls_failure(const void *tls);
 
 #endif

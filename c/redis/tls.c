@@ -50,6 +50,20 @@ static SSL *new_connection(const char *host, const char *ca_file)
 	return NULL;
 }
 
+const char *redis_tls_failure(const void *tls)
+{
+	const char *reason = NULL;
+	if (tls == NULL)
+		return NULL;
+	long result = SSL_get_verify_result((const SSL *)tls);
+	if (result != X509_V_OK)
+		reason = X509_verify_cert_error_string(result);
+	else if (ERR_peek_last_error() != 0)
+		reason = ERR_reason_error_string(ERR_peek_last_error());
+	ERR_clear_error();
+	return reason;
+}
+
 void *redis_tls_start(redisContext *context, const char *host, const char *ca_file,
 		      char failure[REDIS_FAILURE_SIZE])
 {
@@ -63,11 +77,17 @@ void *redis_tls_start(redisContext *context, const char *host, const char *ca_fi
 	}
 	if (redisInitiateSSL(context, connection) == REDIS_OK)
 		return connection;
-	snprintf(failure, REDIS_FAILURE_SIZE, "TLS cannot begin: %s", context->errstr);
 	/* hiredis frees only a connection that began. */
+	const char *reason = redis_tls_failure(connection);
+	snprintf(failure, REDIS_FAILURE_SIZE, "%s", reason != NULL ? reason : context->errstr);
 	SSL_free(connection);
-	ERR_clear_error();
 	return NULL;
+}
+
+void redis_tls_begin_call(const void *tls)
+{
+	if (tls != NULL)
+		ERR_clear_error();
 }
 
 bool redis_tls_waits_to_read(const void *tls)
@@ -87,10 +107,21 @@ void *redis_tls_start(redisContext *context, const char *host, const char *ca_fi
 	return NULL;
 }
 
+void redis_tls_begin_call(const void *tls)
+{
+	(void)tls;
+}
+
 bool redis_tls_waits_to_read(const void *tls)
 {
 	(void)tls;
 	return false;
+}
+
+const char *redis_tls_failure(const void *tls)
+{
+	(void)tls;
+	return NULL;
 }
 
 #endif
