@@ -416,9 +416,10 @@ struct client_hello {
 	unsigned char counts[OFFER_LISTS];
 	unsigned char present; /* bits: the lists that the hello had */
 	bool has_alpn, cut;
-	unsigned char server_name_length, alpn_length; /* 0: none */
-	unsigned char server_name[255];                /* as sent: any bytes */
-	unsigned char alpn[160];                       /* names, each behind its length */
+	bool extended_master_secret, secure_renegotiation; /* whether the client can do them */
+	unsigned char server_name_length, alpn_length;     /* 0: none */
+	unsigned char server_name[255];                    /* as sent: any bytes */
+	unsigned char alpn[160];                           /* names, each behind its length */
 };
 
 /* Adds to `hello` the parts that it does not have yet. Only inside the client-hello callback;
@@ -427,6 +428,16 @@ void client_hello_read(struct client_hello *hello, SSL *connection);
 
 /* Pushes a table (shape: doc/scripting.md). */
 void client_hello_push(lua_State *L, const struct client_hello *hello);
+
+#define SHAPE_SIZE (1 + OFFER_LISTS + OFFER_NUMBERS * 2 + 160)
+
+/* Pushes the shape of the hello, a string of at most SHAPE_SIZE bytes: all of it but the server
+ * name. Clients of one program and configuration have the same one. First a byte: bits 0 to 3 say
+ * whether the hello had versions, suites, groups, signature schemes; bit 4 ALPN; bit 5 the extended
+ * master secret; bit 6 secure renegotiation; bit 7 whether anything was cut. Then for each list the
+ * count, one byte, and the numbers, two bytes each; then the names of ALPN, each behind its length.
+ */
+void client_hello_push_shape(lua_State *L, const struct client_hello *hello);
 
 /* Finds the name in a list as rfc6066.3.one-host-name has it: bytes of the hello's, at least one.
  * Only inside the client-hello callback. */
@@ -445,6 +456,7 @@ struct failed_handshake {
 	bool alert_sent;     /* by us */
 	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
+	int32_t unanswered;  /* bytes that a client sent, while not one came back; 0: none */
 };
 
 /* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
@@ -803,6 +815,11 @@ bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
 
+/* ---- secret_file.c ----------------------------------------------------- */
+
+/* Pushes the module `secret_file`. */
+void secret_file_open(lua_State *L);
+
 /* ---- session_store_trial.c --------------------------------------------- */
 
 /* Pushes the module `session_store_trial`, for specs and benchmarks. */
@@ -855,8 +872,10 @@ struct handshake {
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* of the other end, as far as it is known, until the end */
-	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
-	int32_t label;              /* of the context that it finished on; 0: none */
+	struct client_hello *hello; /* that a server got */
+	bool keep_hello;            /* until the end; else until its shape is taken */
+	bool shape_taken;
+	int32_t label; /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
@@ -874,7 +893,7 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-/* `label`: of the context that it finished on; 0: none. */
+/* `label`: of the context that it finished on; 0: none, and the hello is not kept. */
 void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
@@ -887,6 +906,10 @@ void handshake_fail(struct handshake *handshake);
 /* Pushes the offer of the client of a finished handshake (shape: doc/scripting.md), or nil,
  * message, code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the shape of that offer (see client_hello_push_shape), once for a connection. An
+ * offer that is not kept is forgotten with it. */
+int handshake_take_shape(lua_State *L, SSL *connection);
 
 /* The same with the label of the context on which it finished. */
 int handshake_push_label(lua_State *L, SSL *connection);

@@ -54,6 +54,15 @@ static int offer(lua_State *L)
 	return push_of_luasec(L, true, handshake_push_offer);
 }
 
+/* observer.take_shape(luasec_connection)
+ * Returns the shape of the offer of the client of a LuaSec connection, after a finished handshake
+ * of a server whose context has a label (context:observe): a string of bytes (see
+ * client_hello_push_shape), once for a connection. Or nil, message, code, as observer.offer. */
+static int take_shape(lua_State *L)
+{
+	return push_of_luasec(L, true, handshake_take_shape);
+}
+
 /* observer.label(luasec_connection)
  * Returns the label (context:observe) of the context on which the handshake of a LuaSec connection
  * finished. Or nil, message, code: "closed", "unobserved", "handshake", "missing" (it has none). */
@@ -135,6 +144,7 @@ void observer_open(lua_State *L)
 		{ "facts", facts },
 		{ "facts_key", facts_key },
 		{ "offer", offer },
+		{ "take_shape", take_shape },
 		{ "label", label },
 		{ "channel_binding", channel_binding },
 		{ "refusals", refusals },

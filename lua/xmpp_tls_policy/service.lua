@@ -4,6 +4,7 @@ local binding_mismatches = require "xmpp_tls_policy.stream.binding_mismatches"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local fleets = require "xmpp_tls_policy.fleet.fleets"
 local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
@@ -34,7 +35,7 @@ end
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
 -- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, binding_mismatches, admission.
+-- own_certificates, outages, reports, fleets, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -57,6 +58,7 @@ function service.new(server, kept)
 	self.reports = cutoff_reports.new {
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
+	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,
@@ -137,6 +139,7 @@ end
 function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
+	self.fleets:open(host)
 	follow_mode(self, host)
 	-- Before the checks, which look at the last contexts: a server may make those of a host anew while it starts.
 	self.tls_contexts:search_later()
@@ -150,18 +153,22 @@ function methods:check_hosts()
 	look_at_configuration(self)
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
+	self.fleets:judge_again()
 end
 
---- A server has authenticated: the reports of the hosts of ours for which that counts take in its domains, each
--- pair once for a connection. The event may name another host, as dialback is for a pair of its own
+--- A server has authenticated: the shapes and the reports of the hosts of ours for which that counts take in its
+-- domains, each pair once for a connection. The event may name another host, as dialback is for a pair of its own
 -- (xep0220.1.2.pair-of-domains).
 function methods:report_server(session)
 	local stream = self.admission:stream(session)
 	for host, domains in pairs(stream.authenticated_for or {}) do
 		for domain in pairs(self.policies:covers(host) and domains or {}) do
 			local policy = self.policies:policy_for(host, domain)
-			if policy.mode == "report" and stream:speaks_for(domain) then
-				self.reports:see_server(policy, stream, host, domain)
+			if stream:speaks_for(domain) then
+				self.fleets:see_server(stream, host, domain)
+				if policy.mode == "report" then
+					self.reports:see_server(policy, stream, host, domain)
+				end
 			end
 		end
 	end
@@ -176,16 +183,32 @@ function methods:client_logged_in(session, mechanism, binding)
 	self.metrics:login(mechanism, stream.binding)
 end
 
---- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when
--- it is called again.
+--- A client has authenticated, or goes on with an old session: the shapes and the report of its host take it in.
+-- Harmless when it is called again.
 function methods:report_client(session)
 	local server = self.server
 	local host = server.host(session)
 	local policy = self.policies:covers(host) and self.policies:policy_for(host)
 	-- Before it has bound a resource, Prosody does not count it as authenticated.
-	if policy and policy.mode == "report" and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
-		self.reports:see_client(policy, self.admission:stream(session), host)
+	if policy and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
+		local stream = self.admission:stream(session)
+		self.fleets:see_client(stream, host)
+		if policy.mode == "report" then
+			self.reports:see_client(policy, stream, host)
+		end
 	end
+end
+
+--- Forgets an account of a host that was deleted.
+function methods:forget_account(host, jid)
+	self.reports:forget_account(host, jid)
+	self.fleets:forget_account(host, jid)
+end
+
+--- Stores at once what is kept of all hosts.
+function methods:store_all()
+	self.reports:store_all()
+	self.fleets:store_all()
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.
@@ -234,6 +257,9 @@ function methods:minutely()
 		end },
 		{ what = "storing reports", action = function ()
 			self.reports:store_hourly()
+		end },
+		{ what = "storing shapes", action = function ()
+			self.fleets:store_hourly()
 		end },
 		{ what = "sweeping the certificate memory", action = function ()
 			self.certificates:sweep()

@@ -3,6 +3,6 @@
 return {
 	"message", "iq", "login", "reconnect", "dialback", "report", "memory",
 	"hosts_start", "hosts_reload", "hosts_login", "same_tls",
-	"handshakes", "contexts", "verdicts", "predictions", "store", "early_close", "refused_handshake", "forced_dhe",
-	"refusals", "connections", "certificates", "sweep", "search", "walls", "audit",
+	"handshakes", "contexts", "verdicts", "predictions", "fleet", "store", "early_close", "refused_handshake",
+	"forced_dhe", "refusals", "connections", "certificates", "sweep", "search", "walls", "audit",
 }

@@ -57,6 +57,16 @@ describe("the manual", function ()
 			tls_policy.conformance(name))
 	end)
 
+	it("has the conformance tables of all profiles as the code renders them", function ()
+		local parts = {}
+		for _, name in ipairs(tls_policy.profile_names) do
+			local profile = tls_policy.profile(name)
+			parts[#parts + 1] = ("\n## %s\n\n%s\n\n%s"):format(name, profile.title, tls_policy.conformance(name))
+		end
+		has_between("doc/clauses.md", "<!-- clauses of all profiles -->\n", "<!-- end of clauses -->",
+			table.concat(parts) .. "\n")
+	end)
+
 	it("has the metrics as the code has them", function ()
 		has_between("doc/metrics.md", "<!-- metrics -->\n", "<!-- end of metrics -->", metrics.documentation())
 	end)

@@ -79,6 +79,7 @@ return {
 		session_lifetime = "OpenSSL keeps a session for 5 minutes",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		groups = function (given)
 			return not permits_openssls_groups(given) and "ejabberd has no option for the groups; it offers OpenSSL's own"
 				or nil

@@ -59,6 +59,7 @@ return {
 		session_lifetime = "a session lasts 5 minutes, nginx's default",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		offer_starttls = OF_THE_SERVER .. " offer it",
 		check_certificates = "nginx does not know the domains of streams; " .. OF_THE_SERVER
 			.. " authenticate servers by dialback",

@@ -48,6 +48,7 @@ return {
 		no_early_data = "OpenSSL accepts early data only if a program asks for it",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		offer_starttls = OF_THE_PROGRAM,
 		require_starttls = OF_THE_PROGRAM,
 		direct_tls = OF_THE_PROGRAM,

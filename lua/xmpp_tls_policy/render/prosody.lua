@@ -54,6 +54,7 @@ return {
 		session_lifetime = "LuaSec keeps no sessions",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		dhe = function (given)
 			if given.uses_dhe then
 				return given.dhparam and "Prosody 0.12 has no DHE with direct TLS for clients that name the host"

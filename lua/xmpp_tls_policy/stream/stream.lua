@@ -95,7 +95,7 @@ end
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
 	self.judged, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
-	self.addresses, self.named, self.reported = nil, nil, nil
+	self.addresses, self.named, self.reported, self.shape, self.shape_pairs = nil, nil, nil, nil, nil
 end
 
 --- Reads the facts of the connection beneath. Returns them; nil without TLS; nil, message, code (see

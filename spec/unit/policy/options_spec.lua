@@ -15,7 +15,7 @@ end
 
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", '
-	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0"'
+	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0", "nist-sp-800-52r2", "bsi-tr-02102-2-2025"'
 local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "exceptions", "level", "mode", '
 	.. '"notify_admins", "profile", "resumption", "unauthenticated_s2s"'
 
