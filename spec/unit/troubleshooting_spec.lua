@@ -48,6 +48,17 @@ describe("doc/troubleshooting.md", function ()
 		end)
 	end
 
+	it("has a remedy for each warning of an exception", function ()
+		local count = 0
+		for _, found in ipairs(log_messages.sentences_of "lua/xmpp_tls_policy/policy/exceptions.lua") do
+			if found.shape:find "^the exception for" then
+				count = count + 1
+				assert.is_true(is_listed(found.shape), found.shape)
+			end
+		end
+		assert.is_true(count > 0)
+	end)
+
 	it("has no message that the code does not have", function ()
 		local shapes = log_messages.all_shapes()
 		assert.truthy(next(rows))
