@@ -282,6 +282,7 @@ local function start_timers(service, module)
 	-- Metronome has no event for a handshake that fails.
 	local second = module:add_timer(1, function ()
 		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
+		safe_hooks.call("sharing sessions", service.shared_sessions.each_second, service.shared_sessions)
 		return 1
 	end)
 	safe_hooks.call("writing the metrics", write_metrics)
