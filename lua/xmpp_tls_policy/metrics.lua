@@ -209,6 +209,19 @@ function methods:binding_mismatch(name)
 	self._counters.binding_mismatches:add(1, name)
 end
 
+--- The fleets (see fleet/fleets.lua) whose shapes are counted.
+function methods:count_shapes_of(fleets)
+	self._fleets = fleets
+end
+
+local function shapes(self)
+	local list = {}
+	for index, host in ipairs(self._fleets and self._fleets:hosts() or {}) do
+		list[index] = { values = { host }, value = self._fleets:get(host):count() }
+	end
+	return list
+end
+
 ---- The session store ----------------------------------------------------------
 
 -- The store takes a hit back when the handshake refuses the session after all, as late as
@@ -429,6 +442,10 @@ local families = {
 			return { { values = {}, value = store and not store:stats().locked and 1 or 0 } }
 		end,
 		labels = {}, description = "1 if the memory of the session store is not locked and may get into swap, else 0",
+	},
+	{
+		name = "hello_shapes", type = "gauge", list = shapes, labels = { "host" },
+		description = "Shapes of ClientHellos that a host has seen in 30 days, each once (see the command fleet)",
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },

@@ -59,6 +59,7 @@ function service.new(server, kept)
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
+	self.metrics:count_shapes_of(self.fleets)
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,

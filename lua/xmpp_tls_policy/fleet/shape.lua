@@ -90,6 +90,23 @@ function shape.offer(packed)
 	return hello, { extended_master_secret = has_bit(bits, 5), secure_renegotiation = has_bit(bits, 6) }
 end
 
+-- The place behind the lists of an offer, where the names of ALPN begin.
+local function end_of_lists(packed)
+	local at = 2
+	for _ = 1, #fields do
+		at = at + 1 + 2 * packed:byte(at)
+	end
+	return at
+end
+
+--- The same shape without ALPN: with direct TLS a client has another one than with STARTTLS.
+function shape.without_alpn(packed)
+	if not is_offer(packed) or not has_bit(packed:byte(), 4) then
+		return packed
+	end
+	return string.char(packed:byte() - 16) .. packed:sub(2, end_of_lists(packed) - 1)
+end
+
 --- Whether a shape may be kept: nothing of it was cut, and it is not too long.
 function shape.is_whole(packed)
 	return #packed <= shape.LONGEST and not (is_offer(packed) and has_bit(packed:byte(), 7))

@@ -108,9 +108,9 @@ describe("the command what_if", function ()
 		local estimate = command_service.json(service, "what_if", "rfc9325").what_if[1].estimate
 		table.sort(estimate)
 		assert.same({
-			"1 login in this time are not among them, because there was no room for their shapes.",
 			"4006 logins with 2 shapes were seen since 2027-01-15. Of these, 0 shapes with 0 logins (0.0 %) would be cut off; "
 				.. "0 peers are known by name.",
+			"Not among them: 1 login in this time, because there was no room for the shape.",
 			"Peers are missing in the lists, because there was no room for all, on 2027-01-15 last.",
 			"c2s could not be judged: no certificate.", "s2sin could not be judged: no certificate.",
 		}, estimate)
