@@ -17,6 +17,11 @@ local names = {
 	-- gnutls-cli
 	["bec7245046e7"] = "GnuTLS 3.7 or 3.8",
 	["f264ca3ea6c1"] = "GnuTLS 3.7 without TLS 1.3",
+	-- when they connect to another server
+	["846e3bf49f0b"] = "Prosody 0.12 with OpenSSL 3.0",
+	["a79c2e0d6978"] = "Prosody 13.0 with OpenSSL 3.5",
+	["8c17801e5d50"] = "ejabberd 23.01",
+	["9d374a8ece5c"] = "ejabberd 24.12",
 }
 
 --- The software behind a shape; nil if it is not known.
