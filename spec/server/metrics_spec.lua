@@ -448,7 +448,7 @@ describe("the metrics", function ()
 		if has_prometheus then
 			it(sentence, test)
 		else
-			pending(sentence .. " (the package prometheus, with promtool, is not installed: make deps)")
+			pending(sentence .. " (the package prometheus, with promtool, is not installed: make deps-test)")
 		end
 	end
 

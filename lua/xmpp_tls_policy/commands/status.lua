@@ -3,6 +3,7 @@
 local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
+local grants = require "xmpp_tls_policy.policy.exceptions".grants
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local opened_by_exceptions = require "xmpp_tls_policy.contexts.opened_by_exceptions"
 local options = require "xmpp_tls_policy.policy.options"
@@ -95,10 +96,11 @@ local function exceptions(service, wanted, now)
 	local list, add = shared_list(service.server)
 	each_policy(service, wanted, function (host, policy)
 		for domain, exception in pairs(policy.exceptions) do
-			local key = table.concat({ domain, exception.expires, exception.reason, exception.level or "",
-				exception.unauthenticated_s2s or "" }, "\0")
+			local granted = table.concat(grants(exception), ", ")
+			local key = table.concat({ domain, exception.expires, exception.reason, granted }, "\0")
 			add(key, host, {
 				domain = domain, level = exception.level, unauthenticated_s2s = exception.unauthenticated_s2s,
+				groups = exception.groups,
 				expires = exception.expires, reason = exception.reason, ended = now >= exception.ends,
 				days_left = math.max(0, math.floor((exception.ends - now) / DAY)),
 			})
@@ -247,11 +249,11 @@ end
 local function print_exceptions(out, found)
 	local rows = {}
 	for index, row in ipairs(found.exceptions) do
-		rows[index] = { row.domain, row.level or "", row.unauthenticated_s2s or "", row.expires,
+		rows[index] = { row.domain, table.concat(grants(row), ", "), row.expires,
 			row.ended and "ended" or ("%d"):format(row.days_left), row.reason, host_names(row.hosts) }
 	end
 	if rows[1] then
-		out:table({ "Exception for", "Level", "Unauthenticated s2s", "Until", "Days", "Reason", "On" }, rows, 6)
+		out:table({ "Exception for", "Grants", "Until", "Days", "Reason", "On" }, rows, 5)
 	end
 end
 

@@ -36,9 +36,13 @@ end
 local fields = validators.table_of({
 	level = validators.one_of(milder_levels),
 	unauthenticated_s2s = validators.one_of({ "dialback" }),
+	groups = validators.one_of({ "classical" }),
 	expires = day,
 	reason = words,
 }, example)
+
+-- The fields of which an exception needs at least one.
+local granted = { "level", "unauthenticated_s2s", "groups" }
 
 -- An exception is valid as a whole, or not at all.
 local function validate_one(value, path, errors)
@@ -52,9 +56,13 @@ local function validate_one(value, path, errors)
 			report(errors, path, nil, ("%s has no %s; a complete one is %s"):format(path, key, example))
 		end
 	end
-	if rawget(value, "level") == nil and rawget(value, "unauthenticated_s2s") == nil then
-		report(errors, path, nil, ('%s excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"'):format(
-			path))
+	local grants_something = false
+	for _, key in ipairs(granted) do
+		grants_something = grants_something or rawget(value, key) ~= nil
+	end
+	if not grants_something then
+		report(errors, path, nil, ('%s excepts nothing; it needs level = "must", unauthenticated_s2s = "dialback" or '
+			.. 'groups = "classical"'):format(path))
 	end
 	return #errors == before and valid or nil
 end
@@ -84,7 +92,7 @@ function exceptions.validate(value, path, errors)
 end
 
 -- A valid option as a new table: domain, as core.domain_name returns it -> { domain,
--- level, unauthenticated_s2s, expires, reason, ends = UTC seconds }.
+-- level, unauthenticated_s2s, groups, expires, reason, ends = UTC seconds }.
 function exceptions.normal(given)
 	local normal = {}
 	for key, value in next, given or {} do
@@ -93,6 +101,7 @@ function exceptions.normal(given)
 			domain = domain,
 			level = rawget(value, "level"),
 			unauthenticated_s2s = rawget(value, "unauthenticated_s2s"),
+			groups = rawget(value, "groups"),
 			expires = rawget(value, "expires"),
 			reason = rawget(value, "reason"),
 			ends = date.ends(rawget(value, "expires")),
@@ -101,12 +110,21 @@ function exceptions.normal(given)
 	return normal
 end
 
+-- The options that an exception grants, as an operator writes them: a list.
+function exceptions.grants(exception)
+	local list = {}
+	for _, field in ipairs(granted) do
+		list[#list + 1] = exception[field] and ("%s = %s"):format(field, text.quote(exception[field])) or nil
+	end
+	return list
+end
+
 -- ---- use -------------------------------------------------------------------------
 
 -- Whether an exception has an effect beside a policy. A level opens contexts beyond the server's own
 -- settings, also if it is the policy's.
 local function has_effect(policy, exception)
-	return exception.level ~= nil
+	return exception.level ~= nil or exception.groups ~= nil and policy:offers_hybrid_groups()
 		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= policy.unauthenticated_s2s
 end
 
@@ -156,8 +174,8 @@ local function warning(policy, exception, now)
 		return ("the exception for %s (%s) ended with %s and no longer applies"):format(
 			exception.domain, reason, exception.expires), "ended"
 	elseif not has_effect(policy, exception) then
-		return ("the exception for %s (%s) has no effect: %s has it already"):format(
-			exception.domain, reason, policy:name()), "idle"
+		return ("the exception for %s (%s) has no effect: %s"):format(exception.domain, reason, exception.groups
+			and "no hybrid group is offered here" or policy:name() .. " has it already"), "idle"
 	elseif exception.ends - now <= NOTICE then
 		return ("the exception for %s (%s) ends with %s, in %s"):format(exception.domain, reason,
 			exception.expires, text.counted(math.floor((exception.ends - now) / date.DAY), "day")), "ending"

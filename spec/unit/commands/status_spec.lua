@@ -290,9 +290,19 @@ describe("the command status", function ()
 		assert.same({ true, 0 }, { found.exceptions[1].ended, found.exceptions[1].days_left })
 		assert.same({ "ended", "ending" }, { found.warnings[1].kind, found.warnings[2].kind })
 		local text = command_service.run(service, "status", "width=200")
-		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
+		assert.matches("\ngone.test +level = \"must\" +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("shows each thing that an exception grants", function ()
+		local excepting = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = { ["old.test"] = {
+			level = "must", unauthenticated_s2s = "dialback", groups = "classical", expires = "2999-01-01", reason = "old" } } })
+		local service = service_of { ["*"] = excepting }
+		local row = command_service.json(service, "status").exceptions[1]
+		assert.same({ "must", "dialback", "classical" }, { row.level, row.unauthenticated_s2s, row.groups })
+		assert.matches('\nold.test +level = "must", unauthenticated_s2s = "dialback", groups = "classical" +2999%-01%-01 ',
+			(command_service.run(service, "status", "width=200")))
 	end)
 
 	it("shows what exceptions open, not in report mode", function ()

@@ -30,7 +30,8 @@ local wrong = {
 	{ { ["old.example"] = true }, OLD .. " is true; accepted: a table such as " .. COMPLETE },
 	{ { ["old.example"] = exception { level = "should" } }, OLD .. '.level is "should"; accepted: "must"' },
 	{ { ["old.example"] = exception { level = "none" } },
-		OLD .. ' excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"' },
+		OLD .. ' excepts nothing; it needs level = "must", unauthenticated_s2s = "dialback" or groups = "classical"' },
+	{ { ["old.example"] = exception { groups = "x25519" } }, OLD .. '.groups is "x25519"; accepted: "classical"' },
 	{ { ["old.example"] = exception { unauthenticated_s2s = "refuse" } },
 		OLD .. '.unauthenticated_s2s is "refuse"; accepted: "dialback"' },
 	{ { ["old.example"] = exception { expires = "none" } }, OLD .. " has no expires; a complete one is " .. COMPLETE },
@@ -39,7 +40,7 @@ local wrong = {
 		OLD .. '.reason is " \\009"; accepted: a few words for the log' },
 	{ { ["old.example"] = exception { reason = 7 } }, OLD .. ".reason is 7; accepted: a few words for the log" },
 	{ { ["old.example"] = exception { until_ = "2027-03-01" } },
-		OLD .. '.until_ is no option; known: "expires", "level", "reason", "unauthenticated_s2s"' },
+		OLD .. '.until_ is no option; known: "expires", "groups", "level", "reason", "unauthenticated_s2s"' },
 	{ { ["*"] = exception() },
 		'xmpp_tls_policy.exceptions["*"] is no domain; an exception is for one peer, named as in ["old.example"]' },
 	{ { ["*.example"] = exception() }, 'xmpp_tls_policy.exceptions["*.example"] is no domain; '
@@ -140,6 +141,44 @@ describe("an exception", function ()
 			assert.same({}, policy:warnings(NOW))
 		end
 	end)
+
+	local versions = require "support.versions"
+
+	-- Without hybrid groups in OpenSSL, the exception applies to nobody.
+	for _, level in ipairs { "none", "must" } do
+		for _, is_written in ipairs { false, true } do
+			it(('with groups = "classical" leaves out the hybrids alone, level %s%s'):format(level,
+				is_written and ", with the operator's own list" or ""), function ()
+				local policy = policy_with { ["old.example"] = exception { level = level, groups = "classical" } }
+				local before = { minimum_version = "TLSv1.2", groups = { "X25519MLKEM768", "x25519", "SecP256r1MLKEM768",
+					"secp256r1" } }
+				local operator = { groups = is_written }
+				local strict = policy:settings_for(before, operator)
+				local milder = policy:for_peer("old.example", NOW)
+				local has_effect = level == "must" or versions.has_group "X25519MLKEM768"
+				assert.equal(has_effect, milder ~= policy)
+				assert.equal("X25519MLKEM768", strict.groups[1])
+				assert.equal(strict.key_shares, 2)
+				local made = milder:settings_for(before, operator)
+				local count = 0
+				for _, name in ipairs(made.groups) do
+					count = count + (name:find "MLKEM" and 1 or 0)
+				end
+				assert.equal(has_effect, count == 0)
+				if has_effect then
+					assert.is_nil(made.key_shares)
+					assert.equal("x25519", made.groups[1])
+				end
+				if level == "none" then
+					assert.equal(strict.minimum_version, made.minimum_version)
+					assert.same(strict.ciphers, made.ciphers)
+					assert.is_falsy(milder.opens)
+				end
+				assert.equal(not has_effect and 1 or 0, #policy:warnings(NOW))
+				assert.equal("X25519MLKEM768", policy:for_peer("other.example", NOW):settings_for(before, operator).groups[1])
+			end)
+		end
+	end
 
 	it("is warned about from two weeks before its end, and after it", function ()
 		local policy = policy_with { ["old.example"] = exception(), ["a.example"] = exception { expires = "2030-01-01" } }

@@ -1,0 +1,24 @@
+--- `xmpp-tls-policy new-key`: a key for shared sessions.
+local key_file = require "xmpp_tls_policy.sessions.key_file"
+
+local command = { name = "new-key", summary = "Make a file with a new key for shared sessions." }
+
+local NOT_MADE = 1
+
+function command.define(parser)
+	parser:argument("file", "The file to make; one that is there stays as it is.")
+	parser:epilog("The file belongs to you, with the mode 0600. Give it to the server's user, and copy it to each machine "
+		.. "that shares sessions. doc/shared-sessions.md says how to change a key.")
+end
+
+function command.run(options, out)
+	local id, problem = key_file.make(options.file)
+	if not id then
+		out.warn(problem)
+		return NOT_MADE
+	end
+	out.write(("%s has the new key %s.\n"):format(options.file, id))
+	return 0
+end
+
+return command
