@@ -379,10 +379,26 @@ function take.state(self, _, stored)
 	end
 	self._since = math.min(self._since, stored.since)
 	for kind in pairs(MOST_SHAPES) do
-		self._missed[kind] = self._missed[kind] or day_counts.from_store(stored.missed[kind])
+		local missed = day_counts.from_store(stored.missed[kind])
+		if missed and self._missed[kind] then
+			day_counts.merge(self._missed[kind], missed)
+		else
+			self._missed[kind] = self._missed[kind] or missed
+		end
 		self._unnamed[kind] = self._unnamed[kind] or stored.unnamed[kind]
 	end
 	return true
+end
+
+-- A shape may be seen again before its record is read.
+local function merge_series(series, stored)
+	for of_role, counts in pairs(stored) do
+		if series[of_role] then
+			day_counts.merge(series[of_role], counts)
+		elseif length_of(series) < MOST_SERIES then
+			series[of_role] = counts
+		end
+	end
 end
 
 function take.shape(self, id, stored)
@@ -390,10 +406,19 @@ function take.shape(self, id, stored)
 	if not packed or shape.id(packed) ~= id or not MOST_SHAPES[stored.kind] or not series then
 		return false
 	end
-	if not self._shapes[packed] and self._count[stored.kind] < MOST_SHAPES[stored.kind] then
-		local record = new_record(packed, stored.kind)
-		record.series, record.is_cut_off = series, stored.cut_off == true or nil
+	local known = self._shapes[packed]
+	if known then
+		merge_series(known.series, series)
+		mark(self, known)
+		return true
+	end
+	local record = new_record(packed, stored.kind)
+	record.series, record.is_cut_off = series, stored.cut_off == true or nil
+	if has_room(self, stored.kind) then
 		insert(self, packed, record)
+	else
+		-- Its stored record goes.
+		mark(self, record)
 	end
 	return true
 end
@@ -406,7 +431,8 @@ function take.server(self, name, stored)
 	return self._peers:take("server", name, stored)
 end
 
---- Takes in a record that was stored under a key; not where it is known by now. Returns whether it was whole.
+--- Takes in a record that was stored under a key, once for each. What was seen since is added. Returns whether it
+-- was whole.
 function methods:take(key, stored)
 	local kind, name = key:match "^(%l+) ?(.*)$"
 	return type(stored) == "table" and take[kind] ~= nil and take[kind](self, name, stored)

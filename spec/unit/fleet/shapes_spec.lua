@@ -263,6 +263,36 @@ describe("the shapes of a host", function ()
 		assert.is_false(again:take("shape 000000000000", stored["shape " .. shape.id(packed(1))]))
 	end)
 
+	it("are added to what was seen before they were read", function ()
+		for number = 1, 2 do
+			see(number, "user@a.test")
+			see(number, "user@a.test")
+			seen:judged(packed(number), true)
+		end
+		see(3, "far.test", "s2sin")
+		now = now + DAY
+		see(1, "user@a.test")
+		local stored = seen:changes()
+		now = now + DAY
+		local again = shapes.new { now = function () return now end }
+		assert.is_true(again:see(packed(1), "c2s", "RSA", "user@a.test"))
+		assert.is_true(again:see(packed(1), "s2sin", "RSA", "far.test"))
+		-- Strangers come before the records are read, and fill all the room.
+		for number = 1000, 4000 do
+			again:see(packed(number), "s2sin", "RSA", ("stranger%d.test"):format(number))
+		end
+		for key, record in pairs(stored) do
+			assert.is_true(not record or again:take(key, record), key)
+		end
+		local found = {}
+		for _, entry in ipairs(again:list()) do
+			found[entry.shape] = entry.logins
+		end
+		assert.same({ 5, 2, 1 }, { found[packed(1)], found[packed(2)], found[packed(3)] })
+		assert.same({ "user@a.test" }, again:peers(packed(1)))
+		assert.same({ "user@a.test" }, again:peers(packed(2)))
+	end)
+
 	it("store the first day, also over a restart", function ()
 		seen:see("\129\1\3\3\0\0\0", "c2s", "RSA", "a@a.test")
 		local stored = seen:changes().state
