@@ -200,6 +200,12 @@ function methods:report_client(session)
 	end
 end
 
+--- A host has no policy any more. What is stored of it stays.
+function methods:remove_host(host)
+	self.policies:remove(host)
+	self.fleets:close(host)
+end
+
 --- Forgets an account of a host that was deleted.
 function methods:forget_account(host, jid)
 	self.reports:forget_account(host, jid)

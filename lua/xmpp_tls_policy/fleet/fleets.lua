@@ -191,6 +191,11 @@ function methods:store_hourly()
 	end
 end
 
+--- A host has no policy any more. All that was not stored is lost.
+function methods:close(host)
+	self._hosts[host] = nil
+end
+
 --- Forgets an account of a host that was deleted.
 function methods:forget_account(host, jid)
 	local kept = self._hosts[host]

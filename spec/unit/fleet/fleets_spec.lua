@@ -197,6 +197,19 @@ describe("the fleets of hosts", function ()
 		assert.equal(2, seen:get "a.test":list()[1].logins)
 	end)
 
+	it("forget a host that is closed, but not its records", function ()
+		see("old@a.test", old)
+		server.run_timers()
+		seen:store "a.test"
+		seen:close "a.test"
+		assert.same({ {}, nil }, { seen:hosts(), seen:get "a.test" })
+		seen:judge_again()
+		seen:store_all()
+		seen:open "a.test"
+		server.run_timers()
+		assert.same({ { "a.test" }, 1 }, { seen:hosts(), seen:get "a.test":list()[1].logins })
+	end)
+
 	it("forget an account", function ()
 		see("old@a.test", old)
 		see("other@a.test", old)
