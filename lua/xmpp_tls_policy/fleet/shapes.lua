@@ -31,10 +31,12 @@ local function today_of(self)
 	return math.floor(self._now() / date.DAY)
 end
 
---- `now`: function() -> UTC seconds.
+--- `now`: function() -> UTC seconds; `most`: { client, server }, how many shapes are kept of each (nil:
+-- MOST_SHAPES).
 function shapes.new(options)
 	local self = setmetatable({
 		_now = options.now,
+		_most = options.most or MOST_SHAPES,
 		_shapes = {}, -- packed shape -> record, see new_record
 		_by_id = {}, -- id -> packed shape
 		_count = { client = 0, server = 0 },
@@ -139,7 +141,7 @@ end
 
 -- Makes room for a shape of a kind: a tenth of the newcomers goes. Whether there is room.
 local function has_room(self, kind)
-	if self._count[kind] < MOST_SHAPES[kind] then
+	if self._count[kind] < self._most[kind] then
 		return true
 	end
 	local list = newcomers(self, kind)

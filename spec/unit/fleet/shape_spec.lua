@@ -109,6 +109,26 @@ describe("a shape", function ()
 		end
 	end)
 
+	it("is read from damaged text without an error, and is whole or nil", function ()
+		local packed, seed, read = assert(connect():take_shape()), 11, 0
+		local function random(most)
+			seed = (seed * 16807) % 2147483647
+			return seed % most
+		end
+		for _ = 1, 300 do
+			local at = 1 + random(#packed)
+			local damaged = packed:sub(1, at - 1) .. string.char(random(256)) .. packed:sub(at + 1 + random(3))
+			local one = shape.from_text(shape.to_text(damaged))
+			if one then
+				read = read + 1
+				assert.equal(damaged, one)
+				assert.is_table(shape.best(one))
+				assert.is_string(shape.id(shape.without_alpn(one)))
+			end
+		end
+		assert.is_true(read > 0 and read < 300, tostring(read))
+	end)
+
 	it("is not whole if it was cut, or is too long", function ()
 		assert.is_true(shape.is_whole "\1\1\3\3\0\0\0")
 		assert.is_false(shape.is_whole "\129\1\3\3\0\0\0")
