@@ -230,6 +230,7 @@ build = {
 			["xmpp_tls_policy.servers.prosody.fail_closed"] = "lua/xmpp_tls_policy/servers/prosody/fail_closed.lua";
 			["xmpp_tls_policy.servers.prosody.filters"] = "lua/xmpp_tls_policy/servers/prosody/filters.lua";
 			["xmpp_tls_policy.servers.prosody.hosts"] = "lua/xmpp_tls_policy/servers/prosody/hosts.lua";
+			["xmpp_tls_policy.servers.prosody.lacks"] = "lua/xmpp_tls_policy/servers/prosody/lacks.lua";
 			["xmpp_tls_policy.servers.prosody.metrics"] = "lua/xmpp_tls_policy/servers/prosody/metrics.lua";
 			["xmpp_tls_policy.servers.prosody.plugin"] = "lua/xmpp_tls_policy/servers/prosody/plugin.lua";
 			["xmpp_tls_policy.servers.prosody.routes"] = "lua/xmpp_tls_policy/servers/prosody/routes.lua";
