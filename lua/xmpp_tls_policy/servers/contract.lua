@@ -108,16 +108,18 @@ contract.functions = {
 -- What a server may not have, and an adapter then cannot give: name -> what it is, for operators. The file lacks.lua
 -- of an adapter's folder says which of these are missing there, and why; doc/servers.md has a table of them.
 contract.parts = {
-	["command check"] = "The configuration is checked before a restart (`prosodyctl mod_xmpp_tls_policy check`)",
+	["command check"] = "The configuration is checked before a restart (`xmpp-tls-policy check`)",
 	["channel-binding offer"] = "Channel bindings that the server does not offer by itself are offered to clients",
 	["statistics"] = "The metrics are among the server's own statistics, which a page of its own shows",
 	["sni.contexts"] = "On direct TLS, a host's own policy and certificate hold from the handshake on, by server name",
-	["certificates.reload"] = "A renewed certificate of a port for direct TLS is shown after a reload of the configuration",
+	["certificates.reload"] = "A renewed certificate of a port for direct TLS is shown after a reload",
+	["groups.list"] = "The operator can allow several groups for key exchange",
+	["sni.outgoing"] = "Outgoing direct TLS names the server that it asks for (SNI)",
 	["handlers.wait"] = "A module's handler of `tls-policy/verdict` may wait before it answers",
 	["dane"] = "A certificate may be vouched for by DANE (RFC 6698)",
 	["stanza.limit"] = "The server bounds the size of a stanza before authentication",
 	["peers.gone"] = "A peer that closes its connection right after its stream header is counted",
-	["starttls.timeout"] = "A peer that is silent after STARTTLS was agreed on is closed within `s2s_timeout` or `c2s_timeout`",
+	["starttls.timeout"] = "A peer that is silent once STARTTLS is agreed on is closed within `s2s_timeout`",
 	["roles"] = "Administrators are known by their role, too, not only by the option `admins`",
 }
 

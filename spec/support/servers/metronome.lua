@@ -205,8 +205,8 @@ local function read_console(connection)
 end
 
 -- Sends a ping from a host to a domain. An answer that is addressed to us is logged by mod_test_ping.
-local PING = [[> metronome.events.fire_event("route/post", metronome.hosts[%q], require "util.stanza".iq { from = %q, to = %q,
-	type = "get", id = %q }:tag("ping", { xmlns = "urn:xmpp:ping" }))]]
+local PING = [[> metronome.events.fire_event("route/post", metronome.hosts[%q],
+	require "util.stanza".iq { from = %q, to = %q, type = "get", id = %q }:tag("ping", { xmlns = "urn:xmpp:ping" }))]]
 
 local pings = 0
 
@@ -230,10 +230,12 @@ function Server:console(command)
 	connection:settimeout(60)
 	read_console(connection)
 	assert(connection:send(command .. "\n"))
-	local output = read_console(connection):gsub("\r", ""):gsub("^| ", ""):gsub("\n| ", "\n")
+	local output = ("\n" .. read_console(connection)):gsub("\r", ""):gsub("\n| ", "\n"):sub(2)
 	connection:close()
-	local failed = output:find "^Sorry, I couldn't" or output:find "Fatal error while running"
-		or output:find "Command completed with a problem"
+	local failed = false
+	for _, sign in ipairs { "Sorry, I couldn't", "Fatal error while running", "Command completed with a problem" } do
+		failed = failed or output:find(sign, 1, true) ~= nil
+	end
 	return output, failed and 1 or 0
 end
 

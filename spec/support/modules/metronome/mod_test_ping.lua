@@ -4,9 +4,10 @@
 module:set_global()
 
 module:hook("route/process", function (_, stanza)
-	if tostring(stanza.attr.id):find "^harness" then
-		module:log("info", "Answer to %s: %s %s", stanza.attr.id, stanza.attr.type == "result" and "Pong" or "No answer",
-			tostring(stanza))
+	local kind = stanza.attr.type
+	if tostring(stanza.attr.id):find "^harness" and (kind == "result" or kind == "error") then
+		local said = kind == "result" and "Pong" or "No answer"
+		module:log("info", "Answer to %s: %s %s", stanza.attr.id, said, tostring(stanza))
 		return true
 	end
 end, 10)
