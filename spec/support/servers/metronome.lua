@@ -260,6 +260,6 @@ function metronome.group()
 	return prosody.group(metronome.start)
 end
 
-metronome.free_ports = prosody.free_ports
+metronome.free_ports, metronome.tree = prosody.free_ports, tree
 
 return metronome
