@@ -162,6 +162,7 @@ local rows = {
 	{ "rfc5890.2.3.2.1.a-label", "an A-label is \"xn--\" and the Punycode of a U-label" },
 	{ "rfc5891.4.2.3.1.no-double-hyphen", "a U-label has no \"--\" in its third and fourth place" },
 	{ "rfc5895.2.no-mapping", "mapping of U-labels is for input by people, not for names on the wire" },
+	{ "rfc4632.3.1.prefix-notation", "a network is an address with a prefix length, and has no bits beyond it" },
 	{ "rfc4291.2.5.5.2.ipv4-mapped", "an IPv6 address may hold an IPv4 address" },
 	{ "rfc6177.2.site-prefix", "a site has at least the first 64 bits of an IPv6 address" },
 	{ "rfc7622.3.1.length-of-addresses", "each of the three parts of a JID has at most 1023 bytes" },
