@@ -815,6 +815,11 @@ bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
 
+/* ---- secret_file.c ----------------------------------------------------- */
+
+/* Pushes the module `secret_file`. */
+void secret_file_open(lua_State *L);
+
 /* ---- session_store_trial.c --------------------------------------------- */
 
 /* Pushes the module `session_store_trial`, for specs and benchmarks. */

@@ -161,6 +161,8 @@ local rows = {
 	{ "rfc3492.6.3.encoding", "how Punycode encodes a label" },
 	{ "rfc5890.2.3.2.1.a-label", "an A-label is \"xn--\" and the Punycode of a U-label" },
 	{ "rfc5891.4.2.3.1.no-double-hyphen", "a U-label has no \"--\" in its third and fourth place" },
+	{ "rfc3986.2.1.percent-encoding", "in the user and the password of a URL, % and two digits stand for a byte" },
+	{ "rfc6761.6.3.localhost-is-loopback", "localhost is the loopback address, whatever a resolver says" },
 	{ "rfc5895.2.no-mapping", "mapping of U-labels is for input by people, not for names on the wire" },
 	{ "rfc4632.3.1.prefix-notation", "a network is an address with a prefix length, and has no bits beyond it" },
 	{ "rfc4291.2.5.5.2.ipv4-mapped", "an IPv6 address may hold an IPv4 address" },
