@@ -41,7 +41,8 @@ describe("the dashboard", function ()
 
 	-- A stream that ends in its features. Returns the session for a later resumption.
 	local function meet(server, context, session)
-		local peer = assert(xmpp.open(server:target("c2s", "example.test"), { tls = { context = context, session = session } }))
+		local tls = { context = context, session = session }
+		local peer = assert(xmpp.open(server:target("c2s", "example.test"), { tls = tls }))
 		session = peer.socket:session()
 		peer:close()
 		return session
