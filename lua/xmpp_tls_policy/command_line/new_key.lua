@@ -6,9 +6,7 @@ local command = { name = "new-key", summary = "Make a file with a new key for sh
 local NOT_MADE = 1
 
 function command.define(parser)
-	parser:argument("file", "The file to make; one that is there stays as it is.")
-	parser:epilog("The file belongs to you, with the mode 0600. Give it to the server's user, and copy it to each machine "
-		.. "that shares sessions. doc/shared-sessions.md says how to change a key.")
+	parser:argument("file", "The file to make.")
 end
 
 function command.run(options, out)

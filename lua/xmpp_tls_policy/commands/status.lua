@@ -67,6 +67,15 @@ local function policies(service, wanted)
 	return list
 end
 
+-- Resumption without the engine, whose URL may contain a password; `sharing` has it.
+local function without_engine(resumption)
+	local shown = {}
+	for name, value in pairs(resumption) do
+		shown[name] = name ~= "shared" and value or nil
+	end
+	return shown
+end
+
 -- The values of all options but exceptions, which have a list of their own.
 local function options_in_force(service, wanted)
 	local list, add = shared_list(service.server)
@@ -74,7 +83,7 @@ local function options_in_force(service, wanted)
 		local item, key = {}, {}
 		for _, name in ipairs(options.names) do
 			if name ~= "exceptions" then
-				item[name] = policy[name]
+				item[name] = name == "resumption" and without_engine(policy[name]) or policy[name]
 			end
 			key[#key + 1] = type(item[name]) ~= "table" and tostring(item[name]) or nil
 		end
@@ -166,6 +175,15 @@ local function sessions(service)
 	}
 end
 
+-- Nil if nothing is to be shared; a forecast shares nothing either.
+local function sharing(service)
+	local status = service.shared_sessions and service.shared_sessions:status()
+	return status and {
+		engine = status.engine, name = status.name, state = status.state, reason = status.reason, keys = status.keys,
+		lag = status.lag, queued = status.queued,
+	}
+end
+
 ---- Overridden settings -------------------------------------------------------
 
 local options_of_server = {
@@ -213,7 +231,7 @@ local function data(service, wanted)
 		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
 		exceptions = exceptions(service, wanted, now), opened = opened(service, wanted, now),
 		warnings = warnings(service, wanted, now),
-		sessions = sessions(service),
+		sessions = sessions(service), sharing = sharing(service),
 	}
 end
 
@@ -265,6 +283,14 @@ local function print_sessions(out, found)
 	end
 end
 
+local function print_sharing(out, found)
+	local row = found.sharing
+	if row then
+		out:wrapped("Sharing sessions through %s as %s: %s%s, key %s, lag %.3f s, %d waiting", row.engine, row.name,
+			row.state, row.reason and (" (%s)"):format(row.reason) or "", row.keys or "none", row.lag or 0, row.queued or 0)
+	end
+end
+
 -- All but warnings.
 local function print_found(out, found)
 	out:print("Version %s on %s", found.version, found.versions)
@@ -277,6 +303,7 @@ local function print_found(out, found)
 			table.concat(row.roles, ", "), row.text)
 	end
 	print_sessions(out, found)
+	print_sharing(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)

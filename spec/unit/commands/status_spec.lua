@@ -52,8 +52,9 @@ describe("the command status", function ()
 		return { entry, luasec }
 	end
 
-	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store.
-	local function service_of(by_host, list, set, current, stats)
+	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store; `sharing`: what
+	-- the status of shared sessions is.
+	local function service_of(by_host, list, set, current, stats, sharing)
 		local hosts = {}
 		for host in pairs(by_host) do
 			hosts[#hosts + 1] = host ~= "*" and host or nil
@@ -63,6 +64,11 @@ describe("the command status", function ()
 			server = command_service.server { options = set, hosts = hosts, current_contexts = current },
 			policies = command_service.policies(by_host),
 			outages = command_service.outages {},
+			shared_sessions = {
+				status = function ()
+					return sharing
+				end,
+			},
 			adopted = {
 				sessions = function ()
 					return stats and { stats = function () return stats end }
@@ -89,6 +95,26 @@ describe("the command status", function ()
 		local text = command_service.run(service_of { ["*"] = usual }, "status")
 		assert.matches("^Version " .. version:gsub("%p", "%%%0") .. " on a server, OpenSSL 3%.", text)
 		assert.equal(version, command_service.json(service_of { ["*"] = usual }, "status").version)
+	end)
+
+	it("shows how sessions are shared, and no password", function ()
+		local shared = assert(tls_policy.policy {
+			resumption = { shared = { url = "redis://:secret@engine.test/1", key_file = "/etc/sessions.key" } },
+		})
+		local status = {
+			engine = "redis://engine.test/1", name = "xmpp-tls-policy", state = "disconnected", reason = "Connection refused",
+			keys = "0011223344556677", lag = 0.0042, queued = 3,
+		}
+		local service = service_of({ ["*"] = shared }, nil, nil, nil, nil, status)
+		local text = command_service.run(service, "status")
+		assert.matches("Sharing sessions through redis://engine.test/1 as xmpp-tls-policy: disconnected "
+			.. "(Connection refused), key 0011223344556677, lag 0.004 s, 3 waiting\n", text, 1, true)
+		local found = command_service.json(service, "status")
+		assert.same(status, found.sharing)
+		assert.not_matches("secret", text)
+		assert.is_nil(found.options[1].resumption.shared)
+		assert.equal(3600, found.options[1].resumption.lifetime)
+		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sharing)
 	end)
 
 	it("names the policy of each host", function ()
