@@ -211,6 +211,19 @@ function methods:binding_mismatch(name)
 	self._counters.binding_mismatches:add(1, name)
 end
 
+--- The fleets (see fleet/fleets.lua) whose shapes are counted.
+function methods:count_shapes_of(fleets)
+	self._fleets = fleets
+end
+
+local function shapes(self)
+	local list = {}
+	for index, host in ipairs(self._fleets and self._fleets:hosts() or {}) do
+		list[index] = { values = { host }, value = self._fleets:get(host):count() }
+	end
+	return list
+end
+
 ---- The session store ----------------------------------------------------------
 
 -- The store takes a hit back when the handshake refuses the session after all, as late as
@@ -485,6 +498,10 @@ local families = {
 			.. "refused (by the engine). Of others: not_opened (another key or name, or damaged), malformed (not ours), "
 			.. "expired, from_the_future (clocks differ by more than 60 s), replayed (known already), removed (ended by a "
 			.. "fatal alert), full (the store has only newer ones)",
+	},
+	{
+		name = "hello_shapes", type = "gauge", list = shapes, labels = { "host" },
+		description = "Shapes of ClientHellos that a host has seen in 30 days, each once (see the command fleet)",
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },

@@ -63,6 +63,7 @@ function service.new(server, kept)
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
+	self.metrics:count_shapes_of(self.fleets)
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,
@@ -202,6 +203,12 @@ function methods:report_client(session)
 			self.reports:see_client(policy, stream, host)
 		end
 	end
+end
+
+--- A host has no policy any more. What is stored of it stays.
+function methods:remove_host(host)
+	self.policies:remove(host)
+	self.fleets:close(host)
 end
 
 --- Forgets an account of a host that was deleted.

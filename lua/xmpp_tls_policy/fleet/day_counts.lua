@@ -61,6 +61,24 @@ function day_counts.add(counts, today)
 	end
 end
 
+-- All counts up to a day, as a list, the latest first.
+local function counts_until(counts, today)
+	local list = past_of(counts, today)
+	table.insert(list, 1, today == counts[DAY] and counts[COUNT] or 0)
+	return list
+end
+
+--- Adds other counts.
+function day_counts.merge(counts, other)
+	local today = math.max(counts[DAY], other[DAY])
+	local list, more = counts_until(counts, today), counts_until(other, today)
+	for index = 1, math.max(#list, #more) do
+		list[index] = math.min((list[index] or 0) + (more[index] or 0), MOST)
+	end
+	counts[DAY], counts[COUNT] = today, table.remove(list, 1)
+	counts[PAST] = as_text(list)
+end
+
 --- The sum of the last 30 days.
 function day_counts.sum(counts, today)
 	today = math.max(today, counts[DAY])

@@ -31,10 +31,12 @@ local function today_of(self)
 	return math.floor(self._now() / date.DAY)
 end
 
---- `now`: function() -> UTC seconds.
+--- `now`: function() -> UTC seconds; `most`: { client, server }, how many shapes are kept of each (nil:
+-- MOST_SHAPES).
 function shapes.new(options)
 	local self = setmetatable({
 		_now = options.now,
+		_most = options.most or MOST_SHAPES,
 		_shapes = {}, -- packed shape -> record, see new_record
 		_by_id = {}, -- id -> packed shape
 		_count = { client = 0, server = 0 },
@@ -139,7 +141,7 @@ end
 
 -- Makes room for a shape of a kind: a tenth of the newcomers goes. Whether there is room.
 local function has_room(self, kind)
-	if self._count[kind] < MOST_SHAPES[kind] then
+	if self._count[kind] < self._most[kind] then
 		return true
 	end
 	local list = newcomers(self, kind)
@@ -379,10 +381,26 @@ function take.state(self, _, stored)
 	end
 	self._since = math.min(self._since, stored.since)
 	for kind in pairs(MOST_SHAPES) do
-		self._missed[kind] = self._missed[kind] or day_counts.from_store(stored.missed[kind])
+		local missed = day_counts.from_store(stored.missed[kind])
+		if missed and self._missed[kind] then
+			day_counts.merge(self._missed[kind], missed)
+		else
+			self._missed[kind] = self._missed[kind] or missed
+		end
 		self._unnamed[kind] = self._unnamed[kind] or stored.unnamed[kind]
 	end
 	return true
+end
+
+-- A shape may be seen again before its record is read.
+local function merge_series(series, stored)
+	for of_role, counts in pairs(stored) do
+		if series[of_role] then
+			day_counts.merge(series[of_role], counts)
+		elseif length_of(series) < MOST_SERIES then
+			series[of_role] = counts
+		end
+	end
 end
 
 function take.shape(self, id, stored)
@@ -390,10 +408,19 @@ function take.shape(self, id, stored)
 	if not packed or shape.id(packed) ~= id or not MOST_SHAPES[stored.kind] or not series then
 		return false
 	end
-	if not self._shapes[packed] and self._count[stored.kind] < MOST_SHAPES[stored.kind] then
-		local record = new_record(packed, stored.kind)
-		record.series, record.is_cut_off = series, stored.cut_off == true or nil
+	local known = self._shapes[packed]
+	if known then
+		merge_series(known.series, series)
+		mark(self, known)
+		return true
+	end
+	local record = new_record(packed, stored.kind)
+	record.series, record.is_cut_off = series, stored.cut_off == true or nil
+	if has_room(self, stored.kind) then
 		insert(self, packed, record)
+	else
+		-- Its stored record goes.
+		mark(self, record)
 	end
 	return true
 end
@@ -406,7 +433,8 @@ function take.server(self, name, stored)
 	return self._peers:take("server", name, stored)
 end
 
---- Takes in a record that was stored under a key; not where it is known by now. Returns whether it was whole.
+--- Takes in a record that was stored under a key, once for each. What was seen since is added. Returns whether it
+-- was whole.
 function methods:take(key, stored)
 	local kind, name = key:match "^(%l+) ?(.*)$"
 	return type(stored) == "table" and take[kind] ~= nil and take[kind](self, name, stored)

@@ -25,6 +25,24 @@ describe("counts of the last 30 days", function ()
 		end
 	end)
 
+	it("are merged", function ()
+		for _, days in ipairs { { 100, 100 }, { 100, 103 }, { 103, 100 }, { 100, 140 }, { 140, 100 } } do
+			local one, other = day_counts.new(days[1]), day_counts.new(days[2])
+			for index, counts in ipairs { one, other } do
+				for day = days[index] - 2, days[index] do
+					counts[1] = math.min(counts[1], day)
+					day_counts.add(counts, day)
+				end
+			end
+			for today = 100, 150 do
+				local expected = day_counts.sum(one, math.max(today, days[2])) + day_counts.sum(other, math.max(today, days[1]))
+				local merged = day_counts.from_store(day_counts.to_store(one))
+				day_counts.merge(merged, other)
+				assert.equal(expected, day_counts.sum(merged, today))
+			end
+		end
+	end)
+
 	it("count for the last day after a clock was set back", function ()
 		local counts = day_counts.new(100)
 		day_counts.add(counts, 100)
