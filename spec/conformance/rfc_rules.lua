@@ -164,6 +164,7 @@ local rows = {
 	{ "rfc3986.2.1.percent-encoding", "in the user and the password of a URL, % and two digits stand for a byte" },
 	{ "rfc6761.6.3.localhost-is-loopback", "localhost is the loopback address, whatever a resolver says" },
 	{ "rfc5895.2.no-mapping", "mapping of U-labels is for input by people, not for names on the wire" },
+	{ "rfc4632.3.1.prefix-notation", "a network is an address with a prefix length, and has no bits beyond it" },
 	{ "rfc4291.2.5.5.2.ipv4-mapped", "an IPv6 address may hold an IPv4 address" },
 	{ "rfc6177.2.site-prefix", "a site has at least the first 64 bits of an IPv6 address" },
 	{ "rfc7622.3.1.length-of-addresses", "each of the three parts of a JID has at most 1023 bytes" },

@@ -153,14 +153,8 @@ function methods:mildest_exception()
 	return self._mildest
 end
 
--- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
--- an exception with an effect, another policy, with the field `exception`, and `opens` if the
--- exception has a level (see context_settings.of); else this one. The same object at each call.
-function methods:for_peer(domain, now)
-	local exception = exceptions.find(self, domain, now)
-	if not exception then
-		return self
-	end
+-- The policy of an exception: the same object at each call.
+local function excepted_by(self, exception)
 	local excepted = self._excepted[exception.domain]
 	if not excepted then
 		excepted = at_level(self, exception.level or self.level, exception.groups)
@@ -168,6 +162,27 @@ function methods:for_peer(domain, now)
 		excepted.exception, excepted.opens = exception, exception.level ~= nil
 		self._excepted[exception.domain] = excepted
 	end
+	return excepted
+end
+
+-- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
+-- an exception with an effect, another policy, with the field `exception`, and `opens` if the
+-- exception has a level (see context_settings.of); else this one. The same object at each call.
+function methods:for_peer(domain, now)
+	local exception = exceptions.find(self, domain, now)
+	return exception and excepted_by(self, exception) or self
+end
+
+-- The same for a client's address (nil: unknown). A client needs TLS also where the milder level alone would not
+-- ask for it: `strict` is this policy.
+function methods:for_client(address, now)
+	self._networks = self._networks or exceptions.of_networks(self)
+	local exception = exceptions.find_network(self._networks, address, now)
+	if not exception then
+		return self
+	end
+	local excepted = excepted_by(self, exception)
+	excepted.strict = self
 	return excepted
 end
 

@@ -30,6 +30,19 @@ describe("Metronome's adapter", function ()
 		assert.same({}, contract.missing(ours().new {}))
 	end)
 
+	it("logs strings and numbers alone, which is all that Metronome's log takes with Lua 5.1", function ()
+		local lines = {}
+		local module = {}
+		function module:context()
+			return self
+		end
+		function module.log(_, _, format, ...)
+			lines[#lines + 1] = format:format(...)
+		end
+		ours().new(module).log("*", "info", "%s %s %s %d", nil, true, "a\nb", 5)
+		assert.same({ "nil true a\\010b 5" }, lines)
+	end)
+
 	it("takes an option from the host, then from the top, as Metronome's API of modules does", function ()
 		local hosts = ours "hosts"
 		assert.equal(2, hosts.option("own.test", "speed"))
