@@ -116,6 +116,27 @@ describe("the code in the manual", function ()
 		assert.is_true(count > 5)
 	end)
 
+	it("names the options of our command that there are, and all of them", function ()
+		local page, count = files.read "doc/command.md", 0
+		local known = {}
+		for _, name in ipairs(command_line.names) do
+			local command = require("xmpp_tls_policy.command_line." .. name)
+			local parser = argparse(command.name)
+			command.define(parser)
+			for option in parser:get_help():gmatch "%-%-%l[%w-]*" do
+				known[option], count = true, count + 1
+			end
+		end
+		assert.is_true(count > 20)
+		for option in pairs(known) do
+			assert.truthy(option == "--help" or page:find(option, 1, true), option .. " is not in doc/command.md")
+		end
+		for span in page:gmatch "`([^`\n]*)`" do
+			local option = span:match "^(%-%-%l[%w-]*)"
+			assert.is_true(option == nil or known[option], tostring(option) .. " is no option")
+		end
+	end)
+
 	it("names commands of the shell that there are", function ()
 		local known = {}
 		for _, command in ipairs(commands.list) do
