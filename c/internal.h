@@ -456,6 +456,7 @@ struct failed_handshake {
 	bool alert_sent;     /* by us */
 	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
+	int32_t unanswered;  /* bytes that a client sent, while not one came back; 0: none */
 };
 
 /* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a

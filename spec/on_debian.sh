@@ -58,7 +58,7 @@ complete_tree() {
 	rm -rf "$1/checkout"
 	mkdir "$1/checkout"
 	tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.so' -c . | tar -C "$1/checkout" -x
-	inside "$1" 'make deps LINTERS= BROWSER='
+	inside "$1" 'make deps-test LINTERS= BROWSER='
 }
 
 mkdir -p "$(dirname "$tree")"

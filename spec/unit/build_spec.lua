@@ -38,3 +38,10 @@ describe("make core", function ()
 		assert.matches(" %-lssl %-lcrypto *\n$", compiler("make", "-n", "core", "PKG_CONFIG=/nonexistent"))
 	end)
 end)
+
+describe("make deps", function ()
+	it("installs the packages that README.md lists", function ()
+		local packages = process.check { "make", "-s", "LUA_VERSION=5.4", "--eval=packages: ; @echo $(PACKAGES)", "packages" }
+		assert.truthy(files.read "README.md":find("\n    apt install " .. packages, 1, true), packages)
+	end)
+end)
