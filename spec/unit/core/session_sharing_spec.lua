@@ -96,9 +96,11 @@ describe("sharing of sessions", function ()
 			local owner = new_process()
 			for _ = 1, 4 do
 				-- The salt, of which the key is made, and the counter, which is the nonce.
-				local nonce = trial.seal(owner.sharing, ("\0"):rep(152), 1000):sub(14, 37)
+				local sealed = trial.seal(owner.sharing, ("\0"):rep(152), 1000)
+				local nonce, key_stream = sealed:sub(14, 37), sealed:sub(38, -17)
 				assert.is_nil(seen[nonce])
-				seen[nonce], count = true, count + 1
+				assert.is_nil(seen[key_stream])
+				seen[nonce], seen[key_stream], count = true, true, count + 1
 			end
 		end
 		assert.equal(12, count)
@@ -179,7 +181,7 @@ describe("sharing of sessions", function ()
 				assert.is_nil(one:find(value:sub(start, start + 3), 1, true))
 			end
 		end
-		assert.not_equal(one:sub(38), other:sub(38), "equal sessions look alike")
+		assert.not_equal(one:sub(38, -17), other:sub(38, -17), "equal sessions look alike")
 		local removal = trial.seal(owner.sharing, shared_record.plain { type = 2 }, 1000)
 		assert.equal(#one, #removal, "the size tells what it is")
 	end)
@@ -673,4 +675,61 @@ describe("sharing of sessions", function ()
 			})
 		end)
 	end
+
+	-- rfc8446.4.6.1.lifetime-from-the-first
+	it("has the age of the older one after a renewal, whichever record says it", function ()
+		for _, case in ipairs { { 100000, 100500 }, { 100500, 100000 } } do
+			local to, from = new_process(), new_process()
+			to.clock(101000)
+			assert.equal("session", taken(to, trial.seal(from.sharing, shared_record.plain {
+				id = id "first", created = case[1],
+			}, 101000)))
+			assert.equal("session", taken(to, trial.seal(from.sharing, shared_record.plain {
+				id = id "second", earlier_id = id "first", renewal = 1, created = case[2],
+			}, 101000)))
+			assert.equal(1000, found(to, id "second"))
+		end
+	end)
+
+	it("rfc8446.6.2.fatal-alert-discards-tickets: ends in other processes the session that was resumed, too", function ()
+		local from, to = new_process(), new_process()
+		local _, session = meet("TLSv1.3", server(from))
+		local resumed, _, one, other = meet("TLSv1.3", server(from), session)
+		assert.is_true(resumed)
+		assert.equal(2, pass(from, to))
+		assert.equal(2, to.store:stats().sessions)
+		assert(one:write "garbled")
+		local record = one:take()
+		assert(other:feed(record:sub(1, -2) .. string.char((record:byte(-1) + 1) % 256)))
+		assert.equal("tls", select(3, other:read()))
+		assert.same({ 2, { "removal", "removal" } }, { pass(from, to) })
+		assert.equal(0, to.store:stats().sessions)
+	end)
+
+	it("has another salt in the child of a fork", function ()
+		-- A process that os.execute gives another ID.
+		local library = pki.path ".so"
+		process.check { "cc", "-shared", "-fPIC", "-o", library, pki.write([[
+			static int process = 100;
+			int getpid(void) { return process; }
+			int system(const char *command) { return process++, command == 0; }
+		]], ".c") }
+		local code = [[
+			local core, shared_record = require "xmpp_tls_policy.core", require "support.shared_record"
+			local store = core.session_store.new { memory = 1, lifetime = 3600 }
+			local sharing = assert(core.session_sharing {
+				store = store, name = "n", keys = { ("k"):rep(32) }, queue_limit = 4096,
+			})
+			local function salt()
+				return core.session_store_trial.seal(sharing, shared_record.plain(), 1000):sub(14, 29)
+			end
+			local first, second = salt(), salt()
+			os.execute "none"
+			io.write(tostring(first == second), " ", tostring(second == salt()))
+		]]
+		assert.equal("true false", process.check {
+			"env", "LD_PRELOAD=" .. library, "LUA_PATH=./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;",
+			"LUA_CPATH=" .. package.cpath, lfs.symlinkattributes("/proc/self/exe").target, "-e", code,
+		})
+	end)
 end)
