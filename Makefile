@@ -3,6 +3,7 @@
 LUA_VERSION ?= 5.4
 LUA ?= lua$(LUA_VERSION)
 LUAROCKS ?= luarocks --lua-version $(LUA_VERSION)
+VERSION := $(shell sed -n 's/^return "\(.*\)"/\1/p' lua/xmpp_tls_policy/version.lua)
 ROCKSPEC := rockspec/xmpp-tls-policy-scm-1.rockspec
 TREE := build
 # Tests load the Lua files from the checkout and the library from TREE. Prosody loads both from TREE.
@@ -16,27 +17,49 @@ OPENSSL_LIBDIR ?=
 CFLAGS ?= -O2
 LIBFLAG ?= -shared
 CORE ?= c/core.so
+REDIS ?= c/redis.so
 
 SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
+REDIS_ALL := $(sort $(wildcard c/redis/*.c c/redis/*.h))
 SCRIPTS := $(sort $(wildcard lua/bin/* lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
-INCLUDES = -isystem $(LUA_INCDIR) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
-WARNINGS := -Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+# Where PKG_CONFIG_PATH leads comes before the directory that LuaRocks found.
+PKG_CONFIG ?= pkg-config
+OPENSSL_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null))
+OPENSSL_LIBS := $(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto)
+
+INCLUDES = -isystem $(LUA_INCDIR) $(OPENSSL_CFLAGS) $(if $(OPENSSL_INCDIR),-isystem $(OPENSSL_INCDIR))
+# `WERROR=-Werror` for our own builds. Others have compilers and headers that we have not seen.
+WERROR ?=
+WARNINGS = -Wall -Wextra $(WERROR) -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
 HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # nodelete: the library stays mapped, because each SSL_CTX and SSL keeps pointers to its
 # callbacks.
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
-# Debian packages for building, for the specs and for development.
-PACKAGES := gcc make libc6-dev libssl-dev lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
-	lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 prosody prometheus openssl gnutls-bin \
-	testssl.sh nmap ca-certificates lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
-# Servers that the specs run with rendered configurations; the packages would start two of them.
-FRONTENDS := nginx libnginx-mod-stream haproxy
+# Whether a program compiles and links with these headers and libraries: 1 or nothing.
+links = $(shell echo 'int main(void) { return 0; }' \
+	| $(CC) -x c -o /dev/null $(addprefix -include ,$(1)) - $(2) 2>/dev/null && echo 1)
+# hiredis is optional (doc/shared-sessions.md). HIREDIS= builds without it.
+HIREDIS ?= $(call links,hiredis/hiredis.h,-lhiredis)
+HIREDIS_TLS ?= $(call links,hiredis/hiredis.h hiredis/hiredis_ssl.h,-lhiredis -lhiredis_ssl -lssl -lcrypto)
+REDIS_SOURCES = $(if $(HIREDIS),$(filter-out c/redis/absent.c,$(filter %.c,$(REDIS_ALL))),c/redis/absent.c)
+REDIS_LIBRARIES = $(if $(HIREDIS),-lhiredis $(if $(HIREDIS_TLS),-lhiredis_ssl -lssl -lcrypto))
+
+# Debian packages for building and for running the command; README.md has the same list.
+PACKAGES := gcc make libc6-dev libssl-dev pkg-config lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
+	lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
+# For the specs.
+SPECS := libhiredis-dev lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
+	testssl.sh nmap ca-certificates
+# The engine of shared sessions: Debian 13 has both, and the specs take Valkey there.
+ENGINE ?= $(if $(shell apt-cache show valkey-server 2>/dev/null),valkey-server,redis-server)
+# Servers that the specs run. Their packages would start them.
+SERVICES := prosody prometheus nginx libnginx-mod-stream haproxy $(ENGINE)
 LINTERS := lua-check clang-format clang-tidy valgrind
-# Opens the audit's page in a spec. `make deps BROWSER=` leaves it out.
+# Opens the audit's page in a spec. `make deps-test BROWSER=` leaves it out.
 BROWSER := chromium
 LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev \
 	luajit libluajit-5.1-dev
@@ -44,6 +67,7 @@ LUAS := lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 
 SANITIZE := lua5.4 liblua5.4-dev patchelf
 FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
+PAGES := pandoc
 # Servers of other projects that the specs federate with, or audit.
 PEERS := ejabberd jabberd2
 
@@ -61,7 +85,7 @@ endef
 
 all: $(TREE)/.built ## build into the LuaRocks tree build/
 
-$(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
+$(TREE)/.built: $(SOURCES) $(HEADERS) $(REDIS_ALL) $(SCRIPTS) $(ROCKSPEC) Makefile
 	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC) $(ROCK_VARIABLES)
 	@touch $@
 
@@ -69,20 +93,64 @@ $(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
 core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
-		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) -lssl -lcrypto
+		$(OPENSSL_LIBS) $(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR))
+	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
+		-DHAVE_REDIS_TLS=$(if $(HIREDIS_TLS),1,0) $(LIBFLAG) $(LINKING) -o $(REDIS) $(REDIS_SOURCES) \
+		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) $(REDIS_LIBRARIES)
 
-deps: ## install the Debian packages that are missing
-	$(call install,$(PACKAGES) $(LINTERS) $(BROWSER))
-	spec/install_idle.sh $(FRONTENDS)
+# LuaRocks calls this target after `core`, with folders of its own.
+rock-files:
+	install -d "$(LIBDIR)/xmpp_tls_policy" "$(BINDIR)"
+	install -m 755 $(CORE) "$(LIBDIR)/xmpp_tls_policy/core.so"
+	install -m 755 $(REDIS) "$(LIBDIR)/xmpp_tls_policy/redis.so"
+	install -m 755 lua/bin/xmpp-tls-policy "$(BINDIR)/xmpp-tls-policy"
+	@cd lua && find mod_xmpp_tls_policy.lua xmpp_tls_policy -name '*.lua' | while read -r file; do \
+		install -d "$(LUADIR)/$$(dirname "$$file")" && install -m 644 "$$file" "$(LUADIR)/$$file" || exit; \
+	done
 
-deps-dev: deps ## install the packages that any target takes
-	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE))
+# Pages for man(1).
+MAN := $(TREE)/man
+MANUAL = $(patsubst doc/%.md,$(MAN)/%,$(wildcard doc/*.[18].md))
 
-demo: deps all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
+man: ## make the manual pages with pandoc, in build/man
+	$(call install,$(PAGES))
+	@$(MAKE) -s $(MANUAL)
+
+$(MAN)/%: doc/%.md lua/xmpp_tls_policy/version.lua
+	@mkdir -p $(@D)
+	pandoc --from markdown-smart --to man --standalone -V footer="xmpp-tls-policy $(VERSION)" -o $@ $<
+
+DIST := build/dist
+RELEASE := xmpp-tls-policy-$(VERSION)
+
+# The bytes depend on the commit alone: its date is that of all files. A source rock is a zip file of a
+# rockspec and the archive that it names.
+dist: ## pack the last commit as the source archive of a release, and as a source rock, in build/dist
+	@git diff --quiet HEAD -- || { echo "make dist packs the last commit: commit your changes first" >&2; exit 1; }
+	@mkdir -p $(DIST)
+	git -c tar.umask=0022 archive --format=tar --prefix=$(RELEASE)/ --output=$(DIST)/$(RELEASE).tar HEAD
+	gzip -9 --no-name --force $(DIST)/$(RELEASE).tar
+	install -m 644 rockspec/$(RELEASE)-1.rockspec $(DIST)
+	@cd $(DIST) && rm -f $(RELEASE)-1.src.rock && chmod 644 $(RELEASE).tar.gz && export TZ=UTC && \
+		touch -d @$$(git log -1 --format=%ct) $(RELEASE)-1.rockspec $(RELEASE).tar.gz && \
+		zip -q -X -0 $(RELEASE)-1.src.rock $(RELEASE)-1.rockspec $(RELEASE).tar.gz
+
+deps: ## install the Debian packages that building and running take
+	$(call install,$(PACKAGES))
+
+deps-test: deps ## install what `make test` takes; no service is started or enabled
+	$(call install,$(SPECS) $(LINTERS) $(BROWSER))
+	spec/install_idle.sh $(SERVICES)
+
+deps-dev: deps-test ## install the packages that any target takes
+	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE) $(PAGES) musl-tools)
+
+demo: deps-test all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
 		$(LUA) spec/demo.lua
 
-test: deps lint suite ## build, lint and run all specs
+test: export WERROR = -Werror
+test: deps-test lint suite ## build, lint and run all specs
 
 suite: all
 	$(BUSTED)
@@ -95,7 +163,7 @@ matrix: luas trixie federation ## run the specs on all other supported Luas, Deb
 # Specs with the tag #comparison compare thousands of handshakes. They are about OpenSSL, not about Lua.
 # LuaJIT runs without its compiler. With it, LuaJIT of Debian 12 crashes now and then in admission_spec,
 # in compiled code. The cause is not known.
-luas: deps ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
+luas: deps-test ## run the unit specs on Lua 5.1 to 5.4 and LuaJIT
 	$(call install,$(LUAS))
 	@for version in 5.1 5.2 5.3 5.4; do \
 		$(MAKE) unit LUA_VERSION=$$version TREE=build/lua$$version UNIT_OPTIONS=--exclude-tags=comparison || exit; \
@@ -110,7 +178,7 @@ trixie: ## run all specs on Debian 13, in a tree below build/
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
 
-federation: deps peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
+federation: deps-test peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
 	@root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -119,13 +187,17 @@ federation: deps peers all ## run the specs of federation with Debian 13's Proso
 peers: ## install the servers for the federation specs, without starting them
 	spec/install_idle.sh $(PEERS)
 
+musl: ## compile the core for musl, the libc of Alpine
+	$(call install,musl-tools)
+	spec/musl.sh build/musl
+
 # A fault ends the process at once.
 SANITIZED := build/sanitized
 # SUITES=unit leaves out the server specs, which take more than 20 minutes.
 SUITES ?= unit server
 SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
-sanitize: deps ## run all specs under sanitizers
+sanitize: deps-test ## run all specs under sanitizers
 	$(call install,$(SANITIZE))
 	$(MAKE) all LUA_VERSION=5.4 TREE=$(SANITIZED) \
 		ROCK_VARIABLES="CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZERS)'"
@@ -147,7 +219,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 FUZZ := build/fuzz
 
-fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
+fuzz: deps-test all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each target
 	$(call install,$(FUZZ_PACKAGES))
 	@$(MAKE) $(FUZZ)/driver LUA_VERSION=5.4
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" FUZZ_SECONDS=$(FUZZ_SECONDS) \
@@ -156,13 +228,13 @@ fuzz: deps all ## fuzz the parsers of foreign bytes, FUZZ_SECONDS=60 for each ta
 $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 	@mkdir -p $(FUZZ)
 	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES) \
-		-o $@ $(filter %.c,$^) -llua5.4 -lssl -lcrypto
+		-o $@ $(filter %.c,$^) -llua5.4 $(OPENSSL_LIBS)
 
-lint: ## check C, Lua and the rockspec
-	luacheck -q lua spec lua/bin/*
-	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
-	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
-	$(LUAROCKS) lint $(ROCKSPEC)
+lint: ## check C, Lua and the rockspecs
+	luacheck -q lua spec doc/examples lua/bin/*
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) $(REDIS_ALL) spec/fuzz/driver.c
+	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) $(REDIS_SOURCES) -- -std=gnu11 $(INCLUDES)
+	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
 
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" $(LUA) spec/conformance/run.lua
@@ -171,7 +243,8 @@ conformance: ## list which code and which spec holds each rule of an RFC and eac
 ROWS ?=
 
 bench: all ## measure, stock Prosody beside ours: table on the terminal, JSON in build/bench.json
-	$(call install,prosody valgrind)
+	$(call install,valgrind)
+	spec/install_idle.sh prosody
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" \
 		$(LUA) spec/bench/run.lua $(LUA) $(TREE)/bench.json $(ROWS)
 
@@ -193,15 +266,15 @@ install: ## install with LuaRocks, for the system or into TREE, readable for all
 	@for kind in deploy_lua_dir deploy_lib_dir rocks_dir; do \
 		folder=$$($(LUAROCKS) $(INSTALL_TREE) config $$kind) || exit; \
 		chmod a+rx "$$folder" "$$folder/.." "$$folder/../.." || exit; \
-		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
+		for name in mod_xmpp_tls_policy.lua xmpp_tls_policy xmpp-tls-policy; do \
 			[ ! -e "$$folder/$$name" ] || chmod -R a+rX "$$folder/$$name" || exit; \
 		done; \
 	done
 
 clean: ## remove the built files
-	rm -rf build $(CORE)
+	rm -rf build $(CORE) $(REDIS)
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core deps deps-dev demo test suite unit matrix luas trixie federation peers sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deps deps-test deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help

@@ -50,6 +50,9 @@ static void read_numbers(struct client_hello *hello, unsigned int list, const un
 	unsigned int count = 0;
 	for (; length >= size; bytes += size, length -= size) {
 		unsigned int number = read_integer(bytes + size - 2);
+		/* rfc5746.3.3.signal-is-no-suite: it says what the extension says. */
+		if (list == SUITES && number == 0x00ff)
+			hello->secure_renegotiation = true;
 		if (is_grease(number) || (list == SUITES && is_signal(number)) ||
 		    (size == 3 && bytes[0] != 0))
 			continue;
@@ -158,8 +161,18 @@ static void read_alpn(struct client_hello *hello, SSL *connection)
 	hello->alpn_length = (unsigned char)kept;
 }
 
+static bool has_extension(SSL *connection, unsigned int type)
+{
+	const unsigned char *bytes;
+	size_t length;
+	return SSL_client_hello_get0_ext(connection, type, &bytes, &length) == 1;
+}
+
 void client_hello_read(struct client_hello *hello, SSL *connection)
 {
+	hello->extended_master_secret |=
+	    has_extension(connection, TLSEXT_TYPE_extended_master_secret);
+	hello->secure_renegotiation |= has_extension(connection, TLSEXT_TYPE_renegotiate);
 	/* rfc8446.4.2.1.versions-in-extension */
 	read_list(hello, VERSIONS, connection);
 	if (!has_list(hello, VERSIONS))
@@ -205,4 +218,32 @@ void client_hello_push(lua_State *L, const struct client_hello *hello)
 	}
 	if (hello->cut)
 		set_boolean(L, "cut", true);
+}
+
+/* The bits of `present`, and behind them: */
+enum {
+	SHAPE_ALPN = 1 << 4,
+	SHAPE_EXTMS = 1 << 5,
+	SHAPE_RENEGOTIATION = 1 << 6,
+	SHAPE_CUT = 1 << 7
+};
+
+void client_hello_push_shape(lua_State *L, const struct client_hello *hello)
+{
+	unsigned char shape[SHAPE_SIZE], *end = shape;
+	*end++ = (unsigned char)(hello->present | (hello->has_alpn ? SHAPE_ALPN : 0) |
+				 (hello->extended_master_secret ? SHAPE_EXTMS : 0) |
+				 (hello->secure_renegotiation ? SHAPE_RENEGOTIATION : 0) |
+				 (hello->cut ? SHAPE_CUT : 0));
+	for (unsigned int list = 0; list < OFFER_LISTS; list++) {
+		const uint16_t *numbers = hello->numbers + lists[list].first;
+		*end++ = hello->counts[list];
+		for (int i = 0; i < hello->counts[list]; i++) {
+			*end++ = (unsigned char)(numbers[i] >> 8);
+			*end++ = (unsigned char)numbers[i];
+		}
+	}
+	memcpy(end, hello->alpn, hello->alpn_length);
+	end += hello->alpn_length;
+	lua_pushlstring(L, (const char *)shape, (size_t)(end - shape));
 }

@@ -338,40 +338,43 @@ static int connection_peer_chain(lua_State *L)
 	return 1;
 }
 
+/* Pushes what `push` says of the connection that is the first argument. */
+static int push_held(lua_State *L, int (*push)(lua_State *, SSL *))
+{
+	struct hold *hold = hold_push(L, NULL, check(L, 1));
+	int results = push(L, hold->connection);
+	hold_release(hold);
+	return results;
+}
+
 /* connection:facts() -> as observer.facts of a LuaSec connection. */
 static int connection_facts(lua_State *L)
 {
-	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = facts_push(L, hold->connection);
-	hold_release(hold);
-	return results;
+	return push_held(L, facts_push);
 }
 
 /* connection:offer() -> as observer.offer of a LuaSec connection. */
 static int connection_offer(lua_State *L)
 {
-	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = handshake_push_offer(L, hold->connection);
-	hold_release(hold);
-	return results;
+	return push_held(L, handshake_push_offer);
+}
+
+/* connection:take_shape() -> as observer.take_shape of a LuaSec connection. */
+static int connection_take_shape(lua_State *L)
+{
+	return push_held(L, handshake_take_shape);
 }
 
 /* connection:label() -> as observer.label of a LuaSec connection. */
 static int connection_label(lua_State *L)
 {
-	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = handshake_push_label(L, hold->connection);
-	hold_release(hold);
-	return results;
+	return push_held(L, handshake_push_label);
 }
 
 /* connection:channel_binding(type) -> as observer.channel_binding of a LuaSec connection. */
 static int connection_channel_binding(lua_State *L)
 {
-	struct hold *hold = hold_push(L, NULL, check(L, 1));
-	int results = channel_binding_push(L, hold->connection);
-	hold_release(hold);
-	return results;
+	return push_held(L, channel_binding_push);
 }
 
 static int connection_tostring(lua_State *L)
@@ -395,6 +398,7 @@ void connection_open(lua_State *L)
 		{ "shutdown", connection_shutdown },
 		{ "facts", connection_facts },
 		{ "offer", connection_offer },
+		{ "take_shape", connection_take_shape },
 		{ "label", connection_label },
 		{ "channel_binding", connection_channel_binding },
 		{ "insecure_session", connection_insecure_session },

@@ -173,7 +173,7 @@ static int context_adopt(lua_State *L)
 /* ---- methods ------------------------------------------------------------------ */
 
 /* context:apply(settings)
- * Applies the settings (README.md has the shape) to the context and sets our callbacks: all
+ * Applies the settings (doc/scripting.md has the shape) to the context and sets our callbacks: all
  * of it, or nothing. With insecure_versions, minimum_version and maximum_version also allow
  * versions that the context's options switch off; with insecure_strength, the security level holds
  * for certificates alone; with insecure_legacy_servers a client accepts servers without secure

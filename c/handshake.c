@@ -73,8 +73,9 @@ void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hell
 {
 	handshake->finished = true;
 	handshake->label = label;
+	handshake->keep_hello = keep_hello;
 	forget_server_name(handshake);
-	if (!keep_hello)
+	if (label == 0)
 		forget_hello(handshake);
 }
 
@@ -181,9 +182,25 @@ int handshake_push_offer(lua_State *L, SSL *connection)
 		return push_failure(L, "unobserved", "the connection's context is not observed");
 	if (!handshake->finished)
 		return push_failure(L, "handshake", "the handshake is not finished");
-	if (handshake->hello == NULL)
+	if (handshake->hello == NULL || !handshake->keep_hello)
 		return push_failure(L, "missing", "no offer was kept");
 	client_hello_push(L, handshake->hello);
+	return 1;
+}
+
+int handshake_take_shape(lua_State *L, SSL *connection)
+{
+	struct handshake *handshake = handshake_of(connection);
+	if (handshake == NULL)
+		return push_failure(L, "unobserved", "the connection's context is not observed");
+	if (!handshake->finished)
+		return push_failure(L, "handshake", "the handshake is not finished");
+	if (handshake->hello == NULL || handshake->shape_taken)
+		return push_failure(L, "missing", "there is no shape, or it was taken");
+	client_hello_push_shape(L, handshake->hello);
+	handshake->shape_taken = true;
+	if (!handshake->keep_hello)
+		forget_hello(handshake);
 	return 1;
 }
 

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -20,12 +21,13 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 6
+#define CORE_INTERFACE 7
 
 #define CONTEXT_TYPE     "xmpp_tls_policy.Context"
 #define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
 #define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
 #define STORE_TYPE       "xmpp_tls_policy.Store"
+#define SHARING_TYPE     "xmpp_tls_policy.Sharing"
 #define HOLD_TYPE        "xmpp_tls_policy.hold"
 
 /* ---- failure.c --------------------------------------------------------- */
@@ -33,7 +35,7 @@
 /* Pushes nil, message, code and returns 3, for `return push_failure(…)`.
  * The message is made from the format as by printf; the latest reason in OpenSSL's error queue,
  * if there is one, follows in parentheses. The queue is empty afterwards. `code` is one of the
- * stable words in README.md. */
+ * stable words in doc/scripting.md. */
 __attribute__((format(printf, 3, 4))) int push_failure(lua_State *L, const char *code,
 						       const char *format, ...);
 
@@ -373,7 +375,7 @@ unsigned int versions_of(SSL_CTX *context, const struct snapshot *snapshot);
 
 /* ---- readback.c -------------------------------------------------------- */
 
-/* Pushes a table of settings (shape: README.md), or nil, message, code. `own_dh_bits`: see
+/* Pushes a table of settings (shape: doc/scripting.md), or nil, message, code. `own_dh_bits`: see
  * context:settings; 0: none. Returns the number of values. */
 int readback_push(lua_State *L, SSL_CTX *context, int own_dh_bits);
 
@@ -414,17 +416,28 @@ struct client_hello {
 	unsigned char counts[OFFER_LISTS];
 	unsigned char present; /* bits: the lists that the hello had */
 	bool has_alpn, cut;
-	unsigned char server_name_length, alpn_length; /* 0: none */
-	unsigned char server_name[255];                /* as sent: any bytes */
-	unsigned char alpn[160];                       /* names, each behind its length */
+	bool extended_master_secret, secure_renegotiation; /* whether the client can do them */
+	unsigned char server_name_length, alpn_length;     /* 0: none */
+	unsigned char server_name[255];                    /* as sent: any bytes */
+	unsigned char alpn[160];                           /* names, each behind its length */
 };
 
 /* Adds to `hello` the parts that it does not have yet. Only inside the client-hello callback;
  * allocates nothing, and leaves OpenSSL's error queue as it is. */
 void client_hello_read(struct client_hello *hello, SSL *connection);
 
-/* Pushes a table (shape: README.md). */
+/* Pushes a table (shape: doc/scripting.md). */
 void client_hello_push(lua_State *L, const struct client_hello *hello);
+
+#define SHAPE_SIZE (1 + OFFER_LISTS + OFFER_NUMBERS * 2 + 160)
+
+/* Pushes the shape of the hello, a string of at most SHAPE_SIZE bytes: all of it but the server
+ * name. Clients of one program and configuration have the same one. First a byte: bits 0 to 3 say
+ * whether the hello had versions, suites, groups, signature schemes; bit 4 ALPN; bit 5 the extended
+ * master secret; bit 6 secure renegotiation; bit 7 whether anything was cut. Then for each list the
+ * count, one byte, and the numbers, two bytes each; then the names of ALPN, each behind its length.
+ */
+void client_hello_push_shape(lua_State *L, const struct client_hello *hello);
 
 /* Finds the name in a list as rfc6066.3.one-host-name has it: bytes of the hello's, at least one.
  * Only inside the client-hello callback. */
@@ -443,6 +456,7 @@ struct failed_handshake {
 	bool alert_sent;     /* by us */
 	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
+	int32_t unanswered;  /* bytes that a client sent, while not one came back; 0: none */
 };
 
 /* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
@@ -450,8 +464,8 @@ struct failed_handshake {
 void failed_handshake_record(const struct failed_handshake *failure, const char *server_name,
 			     const struct client_hello *hello);
 
-/* Pushes a list of the records since the last call (shape: README.md), and the number of records
- * that were lost since. Returns 2. */
+/* Pushes a list of the records since the last call (shape: doc/scripting.md), and the number of
+ * records that were lost since. Returns 2. */
 int failed_handshakes_push(lua_State *L);
 
 /* ---- socket.c ---------------------------------------------------------- */
@@ -473,13 +487,17 @@ void socket_note_peer(struct failed_handshake *failure, const SSL *connection);
 /* More than there are versions times suites times groups. */
 #define SESSION_KINDS 250
 
+struct session_kind {
+	int version;
+	int group;           /* OpenSSL's number of it */
+	unsigned int number; /* of the group on the wire; 0: none */
+	const SSL_CIPHER *cipher;
+	SSL_SESSION *model;
+};
+
 struct session_kinds {
 	unsigned int count;
-	struct {
-		int version, group;
-		const SSL_CIPHER *cipher;
-		SSL_SESSION *model;
-	} kinds[SESSION_KINDS];
+	struct session_kind kinds[SESSION_KINDS];
 };
 
 #define SESSION_KIND_NONE (-1)
@@ -487,6 +505,11 @@ struct session_kinds {
 /* The number of the session's kind, made if there is none. SESSION_KIND_NONE if memory is short,
  * and for a session with more state than a record and a kind hold: it must not be kept. */
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session);
+
+/* The same by the numbers on the wire, for a session of another process. SESSION_KIND_NONE also for
+ * numbers that OpenSSL here does not know or that do not fit each other. */
+int session_kinds_find_shared(struct session_kinds *kinds, int version, unsigned int suite,
+			      unsigned int number);
 void session_kinds_free(struct session_kinds *kinds);
 
 /* ---- secret_memory.c --------------------------------------------------- */
@@ -529,6 +552,141 @@ bool session_shares_have_room(const struct session_shares *shares, uint32_t shar
 void session_shares_add(struct session_shares *shares, uint32_t share);
 void session_shares_subtract(struct session_shares *shares, uint32_t share);
 
+/* ---- shared_session.c -------------------------------------------------- */
+
+/* The first bytes of an address, for session_shares_find. */
+enum { SHARED_NO_NETWORK = 0, SHARED_IPV4 = 4, SHARED_IPV6 = 6 };
+
+/* A session that goes to other processes. It holds a secret. */
+struct shared_session {
+	bool is_removal; /* only `id` and `created` (of the removal) count */
+	bool is_renewal; /* of the session `earlier_id` */
+	uint8_t secret_length;
+	uint8_t network_family, network[6]; /* of the client */
+	uint16_t version, suite, group;     /* numbers on the wire; group 0: none */
+	uint32_t created;                   /* by the full handshake: seconds since 1970 */
+	uint32_t lifetime;                  /* seconds, of the store that it comes from */
+	unsigned char id[SESSION_ID_SIZE], earlier_id[SESSION_ID_SIZE];
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
+	unsigned char secret[SESSION_SECRET_SIZE];
+};
+
+/* Bytes of the plain form of each. */
+#define SHARED_SESSION_SIZE 152
+
+void shared_session_write(const struct shared_session *shared,
+			  unsigned char plain[SHARED_SESSION_SIZE]);
+
+/* False if a field is out of its bounds. */
+bool shared_session_read(struct shared_session *shared,
+			 const unsigned char plain[SHARED_SESSION_SIZE]);
+
+void shared_session_set_network(struct shared_session *shared, const struct failed_handshake *peer);
+
+/* A peer in that network. */
+struct failed_handshake shared_session_peer(const struct shared_session *shared);
+
+/* ---- sharing_queue.c --------------------------------------------------- */
+
+struct sharing_queue;
+
+struct sharing_queue_size {
+	size_t records, bytes; /* that wait */
+	unsigned long dropped; /* since the start, because the queue was full */
+	bool locked;           /* the system does not swap it out */
+};
+
+/* `bytes`: at least those of one record. NULL with errno set on failure. */
+struct sharing_queue *sharing_queue_new(size_t bytes);
+void sharing_queue_free(struct sharing_queue *queue);
+
+/* Adds a copy; drops and counts it if the queue is full. */
+void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared);
+
+/* The record that waits longest, or NULL. */
+const struct shared_session *sharing_queue_first(const struct sharing_queue *queue);
+void sharing_queue_remove_first(struct sharing_queue *queue);
+struct sharing_queue_size sharing_queue_size(const struct sharing_queue *queue);
+
+/* ---- sealing.c --------------------------------------------------------- */
+
+#define SEALING_KEY_MIN     32 /* bytes */
+#define SEALING_KEY_MAX     64
+#define SEALING_KEY_ID_SIZE 8
+#define SEALING_SALT_SIZE   16
+#define SEALED_FORM         1
+#define SEALED_HEADER_SIZE  37
+#define SEALED_TAG_SIZE     16
+#define SEALED_SIZE         (SEALED_HEADER_SIZE + SHARED_SESSION_SIZE + SEALED_TAG_SIZE)
+
+struct sealing_key {
+	size_t length;
+	unsigned char bytes[SEALING_KEY_MAX];
+	unsigned char id[SEALING_KEY_ID_SIZE]; /* tells nothing of the bytes */
+};
+
+/* `length` in bounds. False if OpenSSL fails. The caller wipes the key. */
+bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length);
+
+/* The cipher of a writer, by its salt; the caller frees it. NULL if OpenSSL fails. */
+EVP_CIPHER_CTX *sealing_cipher(const struct sealing_key *key, const unsigned char *salt);
+
+struct sealed_header {
+	unsigned char key_id[SEALING_KEY_ID_SIZE];
+	uint32_t time; /* of the sealing: seconds since 1970 */
+	unsigned char salt[SEALING_SALT_SIZE];
+	uint64_t counter; /* of the writer's records, from 1 */
+};
+
+/* False if the record has another size or form. Nothing else is checked before sealing_open. */
+bool sealed_header_read(struct sealed_header *header, const unsigned char *sealed, size_t length);
+
+/* The header and the name are authenticated. False if OpenSSL fails. */
+bool sealing_seal(EVP_CIPHER_CTX *cipher, const struct sealed_header *header, const char *name,
+		  size_t name_length, const unsigned char plain[SHARED_SESSION_SIZE],
+		  unsigned char sealed[SEALED_SIZE]);
+
+/* False, with nothing in `plain`, for a record of another key or name, and for a changed one. */
+bool sealing_open(EVP_CIPHER_CTX *cipher, const char *name, size_t name_length,
+		  const unsigned char sealed[SEALED_SIZE],
+		  unsigned char plain[SHARED_SESSION_SIZE]);
+
+/* ---- record_writers.c -------------------------------------------------- */
+
+/* Process starts of all machines within one lifetime. */
+#define RECORD_WRITERS 256
+
+struct record_writer {
+	unsigned char salt[SEALING_SALT_SIZE];
+	unsigned int key;
+	EVP_CIPHER_CTX *cipher;
+	unsigned char *seen; /* bits by counter, of the latest ones */
+	uint64_t highest;    /* counter; 0: no record yet */
+	uint32_t newest;     /* time of a record */
+};
+
+struct record_writers {
+	unsigned int count;
+	struct record_writer writers[RECORD_WRITERS];
+};
+
+void record_writers_init(struct record_writers *writers);
+void record_writers_free(struct record_writers *writers);
+
+/* `key`: the place of the writer's key. NULL if the writer is not known. */
+struct record_writer *record_writers_find(struct record_writers *writers, unsigned int key,
+					  const unsigned char *salt);
+
+/* Adds one, which owns the cipher. NULL, with nothing done, without memory and while so many other
+ * writers have records that may still come. */
+struct record_writer *record_writers_add(struct record_writers *writers, unsigned int key,
+					 const unsigned char *salt, EVP_CIPHER_CTX *cipher,
+					 uint32_t now, uint32_t lifetime);
+
+/* Notes a record. False for one that was noted before, and for one that is so much older than the
+ * latest that this is not known. */
+bool record_writer_note(struct record_writer *writer, uint64_t counter, uint32_t time);
+
 /* ---- session_store.c --------------------------------------------------- */
 
 /* A session on its way into the store or out of it. It holds a secret: the caller wipes it. */
@@ -538,8 +696,9 @@ struct session {
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	uint8_t secret_length;
 	uint8_t kind;
-	uint32_t share; /* session_store_share_of, on the way in */
-	uint32_t age;   /* seconds, on the way out */
+	uint32_t share;   /* session_store_share_of, on the way in */
+	uint32_t age;     /* seconds, on the way out */
+	uint32_t created; /* by the store's clock; the store sets it on the way in */
 };
 
 enum session_result {
@@ -547,6 +706,14 @@ enum session_result {
 	SESSION_UNKNOWN,
 	SESSION_EXPIRED,
 	SESSION_OTHER_CONTEXT,
+};
+
+/* How a session of another process is taken in. */
+enum session_sharing_result {
+	SESSION_TAKEN,
+	SESSION_KNOWN, /* it is there already */
+	SESSION_ENDED, /* session_store_remove_shared came first */
+	SESSION_NO_ROOM,
 };
 
 struct session_statistics {
@@ -577,13 +744,24 @@ void session_store_free(struct session_store *store);
 
 /* Puts a new session into the store; the oldest makes room, and one with the same ID is replaced.
  * False, with nothing inserted, if its address has its share. */
-bool session_store_insert(struct session_store *store, const struct session *session);
+bool session_store_insert(struct session_store *store, struct session *session);
 
 /* Gives the session with this ID another ID and secret. It keeps its age and its share, and goes by
  * both IDs until one of them is used; earlier ones end. False, with nothing changed, if there is
  * none. */
 bool session_store_renew(struct session_store *store, const unsigned char *id,
-			 const struct session *session);
+			 struct session *session);
+
+/* Inserts a session of another process, which has `created` already: the oldest makes room only if
+ * it is older. `earlier_id`: of the session that it renews, or NULL. */
+enum session_sharing_result session_store_insert_shared(struct session_store *store,
+							struct session *session,
+							const unsigned char *earlier_id);
+
+/* Removes a session of which another process says that it has ended. If it is not there, the store
+ * keeps its ID, so that it is not inserted later. */
+void session_store_remove_shared(struct session_store *store, const unsigned char *id);
+
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
 /* Counts the result of a look-up; finding counts nothing by itself. */
@@ -605,6 +783,12 @@ struct session_store_size session_store_size(const struct session_store *store);
 struct session_kinds *session_store_kinds(struct session_store *store);
 struct session_statistics *session_store_statistics(struct session_store *store);
 
+/* Takes the new sessions of this process, and their ends; NULL: none. It stays the caller's. */
+void session_store_set_queue(struct session_store *store, struct sharing_queue *queue);
+struct sharing_queue *session_store_queue(const struct session_store *store);
+
+uint32_t session_store_now(const struct session_store *store);
+
 /* The store's clock stands at this time; with 0 it is the system's. */
 void session_store_set_clock(struct session_store *store, uint32_t seconds);
 
@@ -615,6 +799,26 @@ void store_open(lua_State *L);
 
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *store_check(lua_State *L, int index);
+
+/* ---- session_sharing.c ------------------------------------------------- */
+
+/* Pushes the function session_sharing, and after it sharing_key_id. */
+void session_sharing_open(lua_State *L);
+
+struct session_sharing;
+
+/* The sharing of the Sharing at `index`; raises an error for a closed one. */
+struct session_sharing *session_sharing_check(lua_State *L, int index);
+
+/* Seals a plain record as of this time, as the next one of this process. */
+bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
+			  const unsigned char plain[SHARED_SESSION_SIZE],
+			  unsigned char sealed[SEALED_SIZE]);
+
+/* ---- secret_file.c ----------------------------------------------------- */
+
+/* Pushes the module `secret_file`. */
+void secret_file_open(lua_State *L);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
@@ -668,8 +872,10 @@ struct handshake {
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* of the other end, as far as it is known, until the end */
-	struct client_hello *hello; /* that a server got, until then; longer if it is kept */
-	int32_t label;              /* of the context that it finished on; 0: none */
+	struct client_hello *hello; /* that a server got */
+	bool keep_hello;            /* until the end; else until its shape is taken */
+	bool shape_taken;
+	int32_t label; /* of the context that it finished on; 0: none */
 };
 
 /* To be called first. False if there is no index left. */
@@ -687,7 +893,7 @@ bool handshake_begin(SSL *connection);
 struct handshake *handshake_of(const SSL *connection);
 struct handshake *handshake_of_descriptor(lua_Integer descriptor);
 
-/* `label`: of the context that it finished on; 0: none. */
+/* `label`: of the context that it finished on; 0: none, and the hello is not kept. */
 void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hello);
 
 /* Whether the latest handshake of a connection, observed or not, has finished. So it stays when the
@@ -697,9 +903,13 @@ bool handshake_is_finished(const SSL *connection);
 /* Records that the handshake failed: once, and never after it was finished. */
 void handshake_fail(struct handshake *handshake);
 
-/* Pushes the offer of the client of a finished handshake (shape: README.md), or nil, message,
- * code. Returns the number of values. */
+/* Pushes the offer of the client of a finished handshake (shape: doc/scripting.md), or nil,
+ * message, code. Returns the number of values. */
 int handshake_push_offer(lua_State *L, SSL *connection);
+
+/* The same with the shape of that offer (see client_hello_push_shape), once for a connection. An
+ * offer that is not kept is forgotten with it. */
+int handshake_take_shape(lua_State *L, SSL *connection);
 
 /* The same with the label of the context on which it finished. */
 int handshake_push_label(lua_State *L, SSL *connection);

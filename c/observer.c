@@ -27,7 +27,7 @@ static int push_of_luasec(lua_State *L, bool held, int (*push)(lua_State *, SSL 
 }
 
 /* observer.facts(luasec_connection)
- * Returns the facts of a LuaSec connection as a plain table (README.md has the shape). Its
+ * Returns the facts of a LuaSec connection as a plain table (doc/scripting.md has the shape). Its
  * handshake has to be finished, and its context must have been applied or observed before the
  * connection was made. Or nil, message, code: "closed", "unobserved", "handshake". */
 static int facts(lua_State *L)
@@ -46,12 +46,21 @@ static int facts_key(lua_State *L)
 
 /* observer.offer(luasec_connection)
  * Returns the offer of the client of a LuaSec connection, after a finished handshake of a
- * server whose context keeps offers (context:observe): a plain table (README.md has the
+ * server whose context keeps offers (context:observe): a plain table (doc/scripting.md has the
  * shape). Or nil, message, code: "closed", "unobserved", "handshake", "missing" (none was
  * kept). */
 static int offer(lua_State *L)
 {
 	return push_of_luasec(L, true, handshake_push_offer);
+}
+
+/* observer.take_shape(luasec_connection)
+ * Returns the shape of the offer of the client of a LuaSec connection, after a finished handshake
+ * of a server whose context has a label (context:observe): a string of bytes (see
+ * client_hello_push_shape), once for a connection. Or nil, message, code, as observer.offer. */
+static int take_shape(lua_State *L)
+{
+	return push_of_luasec(L, true, handshake_take_shape);
 }
 
 /* observer.label(luasec_connection)
@@ -73,7 +82,7 @@ static int channel_binding(lua_State *L)
 
 /* observer.refusals()
  * Returns the handshakes on observed contexts that failed since the last call: a list of plain
- * tables (README.md has the shape), oldest first; and the number of records that were lost,
+ * tables (doc/scripting.md has the shape), oldest first; and the number of records that were lost,
  * because newer ones took their place. */
 static int refusals(lua_State *L)
 {
@@ -135,6 +144,7 @@ void observer_open(lua_State *L)
 		{ "facts", facts },
 		{ "facts_key", facts_key },
 		{ "offer", offer },
+		{ "take_shape", take_shape },
 		{ "label", label },
 		{ "channel_binding", channel_binding },
 		{ "refusals", refusals },

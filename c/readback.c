@@ -77,6 +77,8 @@ static void push_table(lua_State *L, SSL_CTX *context, const struct reading *rea
 		set_integer(L, "dh_bits", dh_bits);
 	set_integer(L, "security_level", SSL_CTX_get_security_level(context));
 	set_boolean(L, "server_preference", (options & SSL_OP_CIPHER_SERVER_PREFERENCE) != 0);
+	if ((options & SSL_OP_PRIORITIZE_CHACHA) != 0)
+		set_boolean(L, "chacha20_preference", true);
 	set_boolean(L, "no_compression", (options & SSL_OP_NO_COMPRESSION) != 0);
 	set_boolean(L, "no_renegotiation", (options & SSL_OP_NO_RENEGOTIATION) != 0);
 	set_boolean(L, "no_stateless_tickets", (options & SSL_OP_NO_TICKET) != 0);

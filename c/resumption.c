@@ -64,16 +64,58 @@ static bool demands_certificate(const SSL *connection)
 	return (SSL_get_verify_mode(connection) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
 }
 
+/* Puts a session that was kept into the queue of those that go to other processes. `earlier_id`: of
+ * the session that it renews, or NULL. */
+static void share(const struct handshake *handshake, struct session_store *store,
+		  const struct session *kept, const unsigned char *earlier_id)
+{
+	struct sharing_queue *queue = session_store_queue(store);
+	const struct session_kind *kind = &session_store_kinds(store)->kinds[kept->kind];
+	struct shared_session shared = {
+		.is_renewal = earlier_id != NULL,
+		.secret_length = kept->secret_length,
+		.version = (uint16_t)kind->version,
+		.suite = SSL_CIPHER_get_protocol_id(kind->cipher),
+		.group = (uint16_t)kind->number,
+		.created = kept->created,
+		.lifetime = session_store_lifetime(store),
+	};
+	if (queue == NULL)
+		return;
+	shared_session_set_network(&shared, &handshake->failure);
+	memcpy(shared.id, kept->id, sizeof shared.id);
+	if (earlier_id != NULL)
+		memcpy(shared.earlier_id, earlier_id, sizeof shared.earlier_id);
+	memcpy(shared.id_context, kept->id_context, sizeof shared.id_context);
+	memcpy(shared.secret, kept->secret, kept->secret_length);
+	sharing_queue_add(queue, &shared);
+	OPENSSL_cleanse(&shared, sizeof shared);
+}
+
+/* Ends a session here and in other processes. */
+static void end(struct session_store *store, const unsigned char *id)
+{
+	struct sharing_queue *queue = session_store_queue(store);
+	struct shared_session shared = { .is_removal = true, .created = session_store_now(store) };
+	session_store_remove(store, id);
+	if (queue == NULL)
+		return;
+	memcpy(shared.id, id, sizeof shared.id);
+	sharing_queue_add(queue, &shared);
+}
+
 /* In TLS 1.3 a resumed session gets another ID. One that was resumed from elsewhere is not ours to
  * keep. */
 static void keep(const struct handshake *handshake, SSL *connection, struct session *made)
 {
 	struct session_store *store = handshake->resumption->store;
 	made->share = session_store_share_of(store, &handshake->failure);
-	if (!SSL_session_reused(connection))
-		(void)session_store_insert(store, made);
-	else if (handshake->offered_session)
-		(void)session_store_renew(store, handshake->offered_id, made);
+	const unsigned char *earlier =
+	    SSL_session_reused(connection) ? handshake->offered_id : NULL;
+	if (earlier == NULL
+		? session_store_insert(store, made)
+		: handshake->offered_session && session_store_renew(store, earlier, made))
+		share(handshake, store, made, earlier);
 }
 
 static int new_session(SSL *connection, SSL_SESSION *session)
@@ -166,11 +208,11 @@ void resumption_end_session(SSL *connection)
 	if (handshake == NULL)
 		return;
 	if (length == SESSION_ID_SIZE)
-		session_store_remove(handshake->resumption->store, id);
+		end(handshake->resumption->store, id);
 	/* In TLS 1.3 a resumed connection has a new session beside the resumed one
 	 * (rfc8446.6.2.fatal-alert-discards-tickets). */
 	if (handshake->offered_session && SSL_session_reused(connection))
-		session_store_remove(handshake->resumption->store, handshake->offered_id);
+		end(handshake->resumption->store, handshake->offered_id);
 }
 
 void resumption_count_refused(SSL *connection)

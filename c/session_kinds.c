@@ -111,10 +111,9 @@ static void add_optional(struct der *der, unsigned char tag, unsigned int value)
 
 /* Has no state of an extension, with which OpenSSL would answer every client
  * (rfc5246.7.4.1.4.only-offered-extensions). `group`: its number on the wire; 0: none. */
-static SSL_SESSION *make_model(int version, const SSL_CIPHER *cipher, unsigned int group)
+static SSL_SESSION *make_model(int version, unsigned int suite, unsigned int group)
 {
 	static const unsigned char secret[SESSION_SECRET_SIZE];
-	unsigned int suite = SSL_CIPHER_get_protocol_id(cipher);
 	const unsigned char suite_bytes[] = { (unsigned char)(suite >> 8), (unsigned char)suite };
 	struct der fields = { .length = 0 }, whole = { .length = 0 };
 	add_integer(&fields, 1); /* of the form */
@@ -167,6 +166,38 @@ static bool find_group(const SSL_SESSION *session, unsigned int *group)
 
 /* ---- kinds -------------------------------------------------------------------- */
 
+#define GROUP_UNKNOWN                                                                              \
+	(-1) /* no connection of this process has told OpenSSL's number of the group */
+
+/* A kind by the numbers on the wire. The caller fills in the rest. */
+static struct session_kind *find_kind(struct session_kinds *kinds, int version, unsigned int suite,
+				      unsigned int number)
+{
+	for (unsigned int i = 0; i < kinds->count; i++) {
+		struct session_kind *kind = &kinds->kinds[i];
+		if (kind->version == version && kind->number == number &&
+		    SSL_CIPHER_get_protocol_id(kind->cipher) == suite)
+			return kind;
+	}
+	return NULL;
+}
+
+static int add_kind(struct session_kinds *kinds, int version, unsigned int suite,
+		    unsigned int number, int group)
+{
+	SSL_SESSION *model = make_model(version, suite, number);
+	if (model == NULL)
+		return SESSION_KIND_NONE;
+	kinds->kinds[kinds->count] = (struct session_kind){
+		.version = version,
+		.group = group,
+		.number = number,
+		.cipher = SSL_SESSION_get0_cipher(model),
+		.model = model,
+	};
+	return (int)kinds->count++;
+}
+
 int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_SESSION *session)
 {
 	if (!is_plain(connection, session))
@@ -178,15 +209,36 @@ int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_S
 		if (kinds->kinds[i].version == version && kinds->kinds[i].cipher == cipher &&
 		    kinds->kinds[i].group == group)
 			return (int)i;
-	unsigned int number;
-	if (kinds->count == SESSION_KINDS || !find_group(session, &number))
+	unsigned int number, suite = SSL_CIPHER_get_protocol_id(cipher);
+	if (!find_group(session, &number))
 		return SESSION_KIND_NONE;
-	SSL_SESSION *model = make_model(version, cipher, number);
-	if (model == NULL)
+	struct session_kind *shared = find_kind(kinds, version, suite, number);
+	if (shared != NULL && shared->group == GROUP_UNKNOWN) {
+		shared->group = group;
+		return (int)(shared - kinds->kinds);
+	}
+	if (kinds->count == SESSION_KINDS)
 		return SESSION_KIND_NONE;
-	kinds->kinds[kinds->count].version = version;
-	kinds->kinds[kinds->count].cipher = cipher;
-	kinds->kinds[kinds->count].group = group;
-	kinds->kinds[kinds->count].model = model;
-	return (int)kinds->count++;
+	return add_kind(kinds, version, suite, number, group);
+}
+
+int session_kinds_find_shared(struct session_kinds *kinds, int version, unsigned int suite,
+			      unsigned int number)
+{
+	const struct session_kind *found = find_kind(kinds, version, suite, number);
+	if (found != NULL)
+		return (int)(found - kinds->kinds);
+	/* The others stay for connections of this process. */
+	if (kinds->count >= SESSION_KINDS / 2)
+		return SESSION_KIND_NONE;
+	int made = add_kind(kinds, version, suite, number, GROUP_UNKNOWN);
+	if (made == SESSION_KIND_NONE)
+		return SESSION_KIND_NONE;
+	const SSL_CIPHER *cipher = kinds->kinds[made].cipher;
+	bool is_of_tls13 = cipher != NULL && SSL_CIPHER_get_kx_nid(cipher) == NID_kx_any;
+	if (cipher != NULL && has_plain_key_exchange(cipher) &&
+	    is_of_tls13 == (version == TLS1_3_VERSION))
+		return made;
+	SSL_SESSION_free(kinds->kinds[--kinds->count].model);
+	return SESSION_KIND_NONE;
 }

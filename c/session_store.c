@@ -25,6 +25,9 @@ struct record {
 	uint8_t secret_length; /* 0: the record is free */
 };
 
+/* A secret_length: the record has only the ID of a session that has ended elsewhere. */
+#define ENDED UINT8_MAX
+
 struct session_store {
 	unsigned long references;
 	struct secret_memory memory; /* the records, the buckets, the counts of the shares */
@@ -39,11 +42,12 @@ struct session_store {
 	struct session_statistics statistics;
 	struct session_kinds kinds;
 	struct session_shares shares;
+	struct sharing_queue *queue; /* NULL: nothing is shared */
 };
 
 #define MEBIBYTE 1048576
 
-static uint32_t now(const struct session_store *store)
+uint32_t session_store_now(const struct session_store *store)
 {
 	return store->time != 0 ? store->time : (uint32_t)time(NULL);
 }
@@ -120,15 +124,16 @@ static void unlink_record(struct session_store *store, uint32_t number)
 	if (record->partner != 0)
 		record_of(store, record->partner)->partner = 0;
 	session_shares_subtract(&store->shares, record->share);
+	if (record->secret_length != ENDED)
+		store->statistics.sessions--;
 	OPENSSL_cleanse(record, sizeof *record);
-	store->statistics.sessions--;
 }
 
 /* resume.lifetime */
 static bool is_expired(const struct session_store *store, const struct record *record)
 {
 	/* Unsigned: if the clock is set back, sessions are too old, not valid for ever. */
-	return now(store) - record->created >= store->lifetime;
+	return session_store_now(store) - record->created >= store->lifetime;
 }
 
 static uint32_t after(const struct session_store *store, uint32_t number)
@@ -175,9 +180,16 @@ static uint32_t take_place(struct session_store *store)
 	return number;
 }
 
+/* The same for a session, not for the mere ID of one that has ended. */
+static uint32_t find_session(const struct session_store *store, const unsigned char *id)
+{
+	uint32_t number = find(store, id);
+	return number == 0 || record_of(store, number)->secret_length == ENDED ? 0 : number;
+}
+
 /* Writes a record that is free. */
 static void write_record(struct session_store *store, uint32_t number,
-			 const struct session *session, uint32_t created, uint32_t share)
+			 const struct session *session, uint32_t share)
 {
 	struct record *record = record_of(store, number);
 	uint32_t *bucket = bucket_of(store, session->id);
@@ -186,7 +198,7 @@ static void write_record(struct session_store *store, uint32_t number,
 	memcpy(record->id_context, session->id_context, sizeof record->id_context);
 	record->secret_length = session->secret_length;
 	record->kind = session->kind;
-	record->created = created;
+	record->created = session->created;
 	record->share = share;
 	record->next = *bucket;
 	*bucket = number;
@@ -195,7 +207,7 @@ static void write_record(struct session_store *store, uint32_t number,
 	store->statistics.sessions++;
 }
 
-bool session_store_insert(struct session_store *store, const struct session *session)
+bool session_store_insert(struct session_store *store, struct session *session)
 {
 	uint32_t number = find(store, session->id);
 	if (number != 0)
@@ -206,37 +218,45 @@ bool session_store_insert(struct session_store *store, const struct session *ses
 		store->statistics.over_share++;
 		return false;
 	}
-	write_record(store, take_place(store), session, now(store), session->share);
+	session->created = session_store_now(store);
+	write_record(store, take_place(store), session, session->share);
 	return true;
 }
 
-/* rfc8446.4.6.1.lifetime-from-the-first: the new record has the age of the first. */
-bool session_store_renew(struct session_store *store, const unsigned char *id,
-			 const struct session *session)
+/* Writes the session beside the record that it renews, as partners. */
+static void write_renewal(struct session_store *store, uint32_t number, struct session *session)
 {
-	uint32_t number = find(store, id);
-	if (number == 0)
-		return false;
 	const struct record *used = record_of(store, number);
-	uint32_t created = used->created, share = used->share, place = used->partner;
+	uint32_t share = used->share, place = used->partner;
 	if (place != 0)
 		unlink_record(store, place);
 	else if (session_shares_have_room(&store->shares, share))
 		place = take_place(store); /* which may be that of the used one */
 	else
 		unlink_record(store, place = number);
-	write_record(store, place, session, created, share);
+	write_record(store, place, session, share);
 	if (place != number) {
 		record_of(store, number)->partner = place;
 		record_of(store, place)->partner = number;
 	}
+}
+
+/* rfc8446.4.6.1.lifetime-from-the-first: the new record has the age of the first. */
+bool session_store_renew(struct session_store *store, const unsigned char *id,
+			 struct session *session)
+{
+	uint32_t number = find_session(store, id);
+	if (number == 0)
+		return false;
+	session->created = record_of(store, number)->created;
+	write_renewal(store, number, session);
 	return true;
 }
 
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session)
 {
-	uint32_t number = find(store, id);
+	uint32_t number = find_session(store, id);
 	if (number == 0)
 		return SESSION_UNKNOWN;
 	const struct record *record = record_of(store, number);
@@ -251,35 +271,88 @@ enum session_result session_store_find(struct session_store *store, const unsign
 	memcpy(session->id_context, record->id_context, sizeof session->id_context);
 	session->secret_length = record->secret_length;
 	session->kind = record->kind;
-	session->age = now(store) - record->created;
+	session->age = session_store_now(store) - record->created;
 	return SESSION_FOUND;
 }
 
 void session_store_count(struct session_store *store, enum session_result result)
 {
-	switch (result) {
-	case SESSION_FOUND:
-		store->statistics.hits++;
-		break;
-	case SESSION_UNKNOWN:
-		store->statistics.unknown++;
-		break;
-	case SESSION_EXPIRED:
-		store->statistics.expired++;
-		break;
-	case SESSION_OTHER_CONTEXT:
-		store->statistics.other_context++;
-		break;
-	}
+	struct session_statistics *statistics = &store->statistics;
+	unsigned long *const counts[] = {
+		[SESSION_FOUND] = &statistics->hits,
+		[SESSION_UNKNOWN] = &statistics->unknown,
+		[SESSION_EXPIRED] = &statistics->expired,
+		[SESSION_OTHER_CONTEXT] = &statistics->other_context,
+	};
+	++*counts[result];
 }
 
 void session_store_remove(struct session_store *store, const unsigned char *id)
 {
-	uint32_t number = find(store, id);
+	uint32_t number = find_session(store, id);
 	if (number == 0)
 		return;
 	unlink_record(store, number);
 	store->statistics.removals++;
+}
+
+/* ---- sessions of other processes ------------------------------------------------ */
+
+/* A record that is written next takes the place of one that is younger. */
+static bool is_older_than_the_oldest(const struct session_store *store, uint32_t created)
+{
+	const struct record *next =
+	    store->newest == 0 ? NULL : record_of(store, after(store, store->newest));
+	return next != NULL && is_used(next) && !is_expired(store, next) && created < next->created;
+}
+
+enum session_sharing_result session_store_insert_shared(struct session_store *store,
+							struct session *session,
+							const unsigned char *earlier_id)
+{
+	uint32_t known = find(store, session->id);
+	if (known != 0)
+		return record_of(store, known)->secret_length == ENDED ? SESSION_ENDED
+								       : SESSION_KNOWN;
+	uint32_t earlier = earlier_id == NULL ? 0 : find_session(store, earlier_id);
+	if (earlier != 0) {
+		/* rfc8446.4.6.1.lifetime-from-the-first */
+		if (session->created > record_of(store, earlier)->created)
+			session->created = record_of(store, earlier)->created;
+		write_renewal(store, earlier, session);
+		return SESSION_TAKEN;
+	}
+	drop_expired(store, 2);
+	if (!session_shares_have_room(&store->shares, session->share) ||
+	    is_older_than_the_oldest(store, session->created))
+		return SESSION_NO_ROOM;
+	write_record(store, take_place(store), session, session->share);
+	return SESSION_TAKEN;
+}
+
+void session_store_remove_shared(struct session_store *store, const unsigned char *id)
+{
+	struct session ended = { .secret_length = 0, .created = session_store_now(store) };
+	if (find_session(store, id) != 0) {
+		session_store_remove(store, id);
+	} else if (find(store, id) == 0) {
+		uint32_t number = take_place(store);
+		memcpy(ended.id, id, sizeof ended.id);
+		write_record(store, number, &ended, 0);
+		record_of(store, number)->secret_length = ENDED;
+		store->statistics.insertions--;
+		store->statistics.sessions--;
+	}
+}
+
+void session_store_set_queue(struct session_store *store, struct sharing_queue *queue)
+{
+	store->queue = queue;
+}
+
+struct sharing_queue *session_store_queue(const struct session_store *store)
+{
+	return store->queue;
 }
 
 uint32_t session_store_lifetime(const struct session_store *store)

@@ -1,6 +1,6 @@
-/* The module `session_store_trial`, for specs and benchmarks: functions of a Store that the
- * product does not need. No connection can resume the sessions that they insert, because their
- * session ID context is no digest. */
+/* The module `session_store_trial`, for specs and benchmarks: functions of a Store and of a Sharing
+ * that the product does not need. No connection can resume the sessions that they insert, because
+ * their session ID context is no digest. */
 #include "internal.h"
 
 #include <limits.h>
@@ -190,14 +190,36 @@ static int trial_kind(lua_State *L)
 	return 1;
 }
 
+/* trial.seal(sharing, plain, time) -> a plain record (of as many bytes as one has) sealed at that
+ * time by the sharing's own process; or nil, message, code ("tls"). */
+static int trial_seal(lua_State *L)
+{
+	size_t length = 0;
+	unsigned char sealed[SEALED_SIZE];
+	struct session_sharing *sharing = session_sharing_check(L, 1);
+	const char *plain = luaL_checklstring(L, 2, &length);
+	lua_Integer time = luaL_checkinteger(L, 3);
+	luaL_argcheck(L, length == SHARED_SESSION_SIZE, 2, "no plain record");
+	if (!session_sharing_seal(sharing, (uint32_t)time, (const unsigned char *)plain, sealed))
+		return push_failure(L, "tls", "a record cannot be sealed");
+	lua_pushlstring(L, (const char *)sealed, sizeof sealed);
+	return 1;
+}
+
 void session_store_trial_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "insert", trial_insert },       { "renew", trial_renew },
-		{ "find", trial_find },           { "remove", trial_remove },
-		{ "fill", trial_fill },           { "exercise", trial_exercise },
-		{ "set_clock", trial_set_clock }, { "models", trial_models },
-		{ "kind", trial_kind },           { NULL, NULL },
+		{ "insert", trial_insert },
+		{ "renew", trial_renew },
+		{ "find", trial_find },
+		{ "remove", trial_remove },
+		{ "fill", trial_fill },
+		{ "exercise", trial_exercise },
+		{ "set_clock", trial_set_clock },
+		{ "models", trial_models },
+		{ "kind", trial_kind },
+		{ "seal", trial_seal },
+		{ NULL, NULL },
 	};
 	luaL_newlib(L, functions);
 }

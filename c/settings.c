@@ -28,6 +28,7 @@ static const struct flag {
 } flags[] = {
 	{ "server_preference", SSL_OP_CIPHER_SERVER_PREFERENCE, SSL_OP_PRIORITIZE_CHACHA },
 	{ "client_preference", 0, SSL_OP_CIPHER_SERVER_PREFERENCE },
+	{ "chacha20_preference", SSL_OP_PRIORITIZE_CHACHA, 0 },
 	{ "no_compression", SSL_OP_NO_COMPRESSION, 0 },
 	{ "no_renegotiation", SSL_OP_NO_RENEGOTIATION,
 	  SSL_OP_ALLOW_CLIENT_RENEGOTIATION | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |

@@ -15,7 +15,7 @@ checkout=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ -z "${IN_NAMESPACES:-}" ]; then
 	root=$([ "$(id -u)" = 0 ] || echo sudo)
-	exec $root env IN_NAMESPACES=1 CI="${CI:-}" \
+	exec $root env IN_NAMESPACES=1 CI="${CI:-}" WERROR="${WERROR:-}" \
 		unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
@@ -44,6 +44,7 @@ make_tree() {
 
 inside() {
 	chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI:-}" \
+		WERROR="${WERROR:-}" \
 		bash -ec "cd /checkout; $2"
 }
 
@@ -57,7 +58,7 @@ complete_tree() {
 	rm -rf "$1/checkout"
 	mkdir "$1/checkout"
 	tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.so' -c . | tar -C "$1/checkout" -x
-	inside "$1" 'make deps LINTERS= BROWSER='
+	inside "$1" 'make deps-test LINTERS= BROWSER='
 }
 
 mkdir -p "$(dirname "$tree")"

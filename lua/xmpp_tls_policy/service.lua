@@ -4,6 +4,7 @@ local binding_mismatches = require "xmpp_tls_policy.stream.binding_mismatches"
 local cutoff_reports = require "xmpp_tls_policy.stream.cutoff_reports"
 local dhe_limit = require "xmpp_tls_policy.handshakes.dhe_limit"
 local failed_handshakes = require "xmpp_tls_policy.handshakes.failed_handshakes"
+local fleets = require "xmpp_tls_policy.fleet.fleets"
 local foreseen_outages = require "xmpp_tls_policy.contexts.foreseen_outages"
 local metrics = require "xmpp_tls_policy.metrics"
 local new_admission = require "xmpp_tls_policy.stream.admission".new
@@ -15,6 +16,7 @@ local ready_contexts = require "xmpp_tls_policy.stream.ready_contexts"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
+local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -34,7 +36,7 @@ end
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
 -- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, binding_mismatches, admission.
+-- own_certificates, outages, reports, fleets, shared_sessions, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -43,7 +45,10 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
-	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
+	self.shared_sessions = kept.shared_sessions or shared_sessions.new { server = server, now = clock }
+	self.metrics = metrics.new {
+		server = server, adopted = self.adopted, kept = kept.metrics, shared_sessions = self.shared_sessions,
+	}
 	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
 	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
@@ -57,6 +62,8 @@ function service.new(server, kept)
 	self.reports = cutoff_reports.new {
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
+	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
+	self.metrics:count_shapes_of(self.fleets)
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,
@@ -98,6 +105,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	self.shared_sessions:configure(self.policies:policy_for().resumption, self.adopted:sessions())
 	self.ready_contexts:forget()
 	warn_of_unlocked(self)
 end
@@ -137,6 +145,7 @@ end
 function methods:add_host(host)
 	self.policies:load_host(host)
 	self.certificates:open(host)
+	self.fleets:open(host)
 	follow_mode(self, host)
 	-- Before the checks, which look at the last contexts: a server may make those of a host anew while it starts.
 	self.tls_contexts:search_later()
@@ -150,18 +159,22 @@ function methods:check_hosts()
 	look_at_configuration(self)
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
+	self.fleets:judge_again()
 end
 
---- A server has authenticated: the reports of the hosts of ours for which that counts take in its domains, each
--- pair once for a connection. The event may name another host, as dialback is for a pair of its own
+--- A server has authenticated: the shapes and the reports of the hosts of ours for which that counts take in its
+-- domains, each pair once for a connection. The event may name another host, as dialback is for a pair of its own
 -- (xep0220.1.2.pair-of-domains).
 function methods:report_server(session)
 	local stream = self.admission:stream(session)
 	for host, domains in pairs(stream.authenticated_for or {}) do
 		for domain in pairs(self.policies:covers(host) and domains or {}) do
 			local policy = self.policies:policy_for(host, domain)
-			if policy.mode == "report" and stream:speaks_for(domain) then
-				self.reports:see_server(policy, stream, host, domain)
+			if stream:speaks_for(domain) then
+				self.fleets:see_server(stream, host, domain)
+				if policy.mode == "report" then
+					self.reports:see_server(policy, stream, host, domain)
+				end
 			end
 		end
 	end
@@ -176,16 +189,38 @@ function methods:client_logged_in(session, mechanism, binding)
 	self.metrics:login(mechanism, stream.binding)
 end
 
---- A client has authenticated, or goes on with an old session: its host's report takes it in. Harmless when
--- it is called again.
+--- A client has authenticated, or goes on with an old session: the shapes and the report of its host take it in.
+-- Harmless when it is called again.
 function methods:report_client(session)
 	local server = self.server
 	local host = server.host(session)
 	local policy = self.policies:covers(host) and self.policies:policy_for(host)
 	-- Before it has bound a resource, Prosody does not count it as authenticated.
-	if policy and policy.mode == "report" and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
-		self.reports:see_client(policy, self.admission:stream(session), host)
+	if policy and server.client_bare_jid(session) and server.speaks_xmpp_itself(session) then
+		local stream = self.admission:stream(session)
+		self.fleets:see_client(stream, host)
+		if policy.mode == "report" then
+			self.reports:see_client(policy, stream, host)
+		end
 	end
+end
+
+--- A host has no policy any more. What is stored of it stays.
+function methods:remove_host(host)
+	self.policies:remove(host)
+	self.fleets:close(host)
+end
+
+--- Forgets an account of a host that was deleted.
+function methods:forget_account(host, jid)
+	self.reports:forget_account(host, jid)
+	self.fleets:forget_account(host, jid)
+end
+
+--- Stores at once what is kept of all hosts.
+function methods:store_all()
+	self.reports:store_all()
+	self.fleets:store_all()
 end
 
 --- Takes in the handshakes that failed since the last call: log, counters, events.
@@ -235,6 +270,9 @@ function methods:minutely()
 		{ what = "storing reports", action = function ()
 			self.reports:store_hourly()
 		end },
+		{ what = "storing shapes", action = function ()
+			self.fleets:store_hourly()
+		end },
 		{ what = "sweeping the certificate memory", action = function ()
 			self.certificates:sweep()
 		end },
@@ -247,6 +285,7 @@ end
 --- Ends all of it, when the module is unloaded: gives back contexts and forgets policies.
 function methods:stop()
 	self.server.refuse_unknown_names()
+	self.shared_sessions:stop()
 	self.adopted:keep {}
 	self.tls_contexts:give_back()
 	dhe_limit.clear()

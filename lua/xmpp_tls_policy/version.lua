@@ -1,2 +1,2 @@
---- The version of these files. It stands here only.
-return "0.9.0-dev"
+--- The version of these files. Other places that name it are made from this file or compared with it.
+return "0.9.0"

@@ -135,7 +135,7 @@ describe("in a browser, the page of a report", function ()
 		if chromium.is_installed then
 			it(sentence, test)
 		else
-			pending(sentence .. " (the package chromium is not installed: make deps)")
+			pending(sentence .. " (the package chromium is not installed: make deps-test)")
 		end
 	end
 

@@ -50,7 +50,24 @@ local function probe_of(clause)
 	return result and "from outside"
 end
 
--- The rules and clauses, in order: a list of { id, statement, gap, code, specs, probe }.
+-- Id of a clause -> the profiles that have it, a sorted list of "name (document section, level)".
+local function profiles_of(profiles)
+	local lists = {}
+	for name, profile in pairs(profiles) do
+		for _, entry in ipairs(profile.entries) do
+			if entry.clause then
+				lists[entry.clause] = lists[entry.clause] or {}
+				table.insert(lists[entry.clause], ("%s (%s %s, %s)"):format(name, entry.document, entry.section, entry.level))
+			end
+		end
+	end
+	for _, list in pairs(lists) do
+		table.sort(list)
+	end
+	return lists
+end
+
+-- The rules and clauses, in order: a list of { id, statement, gap, code, specs, probe, profiles }.
 local function entries_of(given, code, specs)
 	local entries = {}
 	for _, rule in ipairs(given.rules) do
@@ -58,6 +75,7 @@ local function entries_of(given, code, specs)
 			id = rule.id, statement = rule.statement, gap = rule.gap, code = code[rule.id] or {}, specs = specs[rule.id] or {},
 		}
 	end
+	local profiles = profiles_of(given.profiles)
 	for id, clause in pairs(given.clauses) do
 		local paths = copy_without(code[id], given.lists_of_clauses)
 		if clause.settings or clause.judge or clause.supports or clause.own_certificate then
@@ -65,7 +83,7 @@ local function entries_of(given, code, specs)
 		end
 		entries[#entries + 1] = {
 			id = id, statement = clause.statement, code = paths, specs = specs[id] or {}, is_clause = true,
-			probe = probe_of(clause),
+			probe = probe_of(clause), profiles = profiles[id] or {},
 		}
 	end
 	table.sort(entries, function (a, b)
@@ -96,6 +114,14 @@ local function add_without_probe(problems, entries)
 	end
 end
 
+local function add_without_profile(problems, entries)
+	for _, entry in ipairs(entries) do
+		if entry.is_clause and not entry.profiles[1] then
+			problems[#problems + 1] = entry.id .. ": no profile has it"
+		end
+	end
+end
+
 local function add_undefined(problems, index, rules)
 	local defined = {}
 	for _, rule in ipairs(rules) do
@@ -108,13 +134,16 @@ local function add_undefined(problems, index, rules)
 	end
 end
 
--- The documents that clauses come from are cited by section in their profiles.
-local function add_citations(problems, code, profiles)
+-- The documents that clauses come from are cited by section in their profiles, but for those that have rules, too.
+local function add_citations(problems, code, profiles, rules)
 	local of_clauses = {}
 	for _, profile in pairs(profiles) do
 		for _, entry in ipairs(profile.entries) do
 			of_clauses[entry.document] = true
 		end
+	end
+	for _, rule in ipairs(rules) do
+		of_clauses[rule.document] = nil
 	end
 	for path, text in pairs(code) do
 		for _, pattern in ipairs(CITATIONS) do
@@ -133,16 +162,18 @@ end
 --   clause_table               path of the clauses, which hold themselves if they have a part that does
 --   lists_of_clauses           path -> true for the files that name clauses without holding them
 -- Returns the rules and clauses in order, a list of { id, statement, gap, code, specs (lists of paths), is_clause,
--- probe (of a clause: "from outside", or "none: " and the reason) }, and a list of sentences about those that are
+-- probe (of a clause: "from outside", or "none: " and the reason), profiles (that have the clause, with document,
+-- section and level) }, and a list of sentences about those that are
 -- not as they should be.
 function report.of(given)
 	local code, specs = index_of(given.code), index_of(given.specs)
 	local entries, problems = entries_of(given, code, specs), {}
 	add_gaps(problems, entries)
 	add_without_probe(problems, entries)
+	add_without_profile(problems, entries)
 	add_undefined(problems, code, given.rules)
 	add_undefined(problems, specs, given.rules)
-	add_citations(problems, given.code, given.profiles)
+	add_citations(problems, given.code, given.profiles, given.rules)
 	table.sort(problems)
 	return entries, problems
 end

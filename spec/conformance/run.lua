@@ -1,6 +1,6 @@
 -- `make conformance`: prints the files that name each rule of an RFC and each clause, whether an outsider can test
--- the clause, and the gaps. Fails on an id without code, without a spec and a gap on record, or without a
--- definition, and on a clause without a probe.
+-- the clause, the profiles that have it, and the gaps. Fails on an id without code, without a spec and a gap on
+-- record, or without a definition, and on a clause without a probe or a profile.
 local report = require "conformance.report"
 local sources = require "conformance.sources"
 
@@ -14,6 +14,7 @@ for _, entry in ipairs(entries) do
 	print(("%s: %s\n%s\n%s"):format(entry.id, entry.statement, line("code", entry.code), line("specs", entry.specs)))
 	if entry.probe then
 		print(line("probe", { entry.probe }))
+		print(line("in", entry.profiles))
 		probed = probed + (entry.probe == "from outside" and 1 or 0)
 		inside[#inside + 1] = entry.probe ~= "from outside" and ("%s: %s"):format(entry.id, entry.probe) or nil
 	end

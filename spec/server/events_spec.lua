@@ -43,9 +43,7 @@ describe("a module of the operator's own", function ()
 		certificate = authority:issue { names = { "example.test", "strict.test" }, key = "rsa2048" }
 		plugins = process.scratch "plugins"
 		assert(lfs.mkdir(plugins))
-		-- The example in the README, unchanged.
-		local example = files.read "README.md":match "\n    %-%- mod_tls_256.lua\n(.-\n)\n%S"
-		files.write(plugins .. "/mod_tls_256.lua", (example:gsub("\n    ", "\n"):gsub("^    ", "")))
+		files.write(plugins .. "/mod_tls_256.lua", assert(files.read "doc/examples/mod_tls_256.lua"))
 		files.write(plugins .. "/mod_meddler.lua", meddler)
 		files.write(plugins .. "/mod_broken.lua", broken)
 		files.write(plugins .. "/mod_parrot.lua", parrot)

@@ -171,7 +171,7 @@ describe("a server on which a part of the module is broken", function ()
 				files_of.write(core, files_of.read(core_for "5.3"))
 			end, "undefined symbol: lua" },
 			["is older than the Lua files"] = { function (_, tree)
-				change(lua_file(tree, "xmpp_tls_policy"), "\nlocal interface = %d+\n", "\nlocal interface = 99\n")
+				change(lua_file(tree, "xmpp_tls_policy/init"), "\nlocal interface = %d+\n", "\nlocal interface = 99\n")
 			end, "the Lua files of xmpp_tls_policy are for version 99 of its core, and the core is version %d+" },
 			["was compiled for a newer minor version of OpenSSL"] = { function (core)
 				files_of.write(core, files_of.read(core_for(lua_version, other_openssl.newer_headers())))

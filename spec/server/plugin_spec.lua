@@ -139,7 +139,7 @@ describe("the plugin", function ()
 
 		it("accepts at level must what SHOULD NOT be negotiated, if the server allows it", function ()
 			local server = start {
-				-- README.md has these options.
+				-- doc/options.md has these options.
 				policy = { level = "must" }, options = { ssl = { protocol = "tlsv1+", ciphers = "HIGH:!aNULL:@SECLEVEL=0" } },
 			}
 			local tls10 = negotiates(server, "c2s", { "-tls1", "-cipher", "ALL:@SECLEVEL=0" })

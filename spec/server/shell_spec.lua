@@ -452,15 +452,15 @@ describe("the shell", function ()
 		end)
 	end
 
-	it("has help for every command, the same ones as the README", function ()
+	it("has help for every command, the same ones as the manual", function ()
 		if versions.prosody_from(13) then
 			pending "Prosody 13 writes the help itself, in a form of its own"
 		end
-		local help, readme = shell "help tlspolicy", commands.of_readme()
+		local help, manual = shell "help tlspolicy", commands.of_manual()
 		for signature in help:gmatch "(tlspolicy:[%w_]+%([^)]*%)) %-" do
-			assert.is_true(readme[signature], signature)
-			readme[signature] = nil
+			assert.is_true(manual[signature], signature)
+			manual[signature] = nil
 		end
-		assert.same({}, readme)
+		assert.same({}, manual)
 	end)
 end)

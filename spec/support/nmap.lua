@@ -5,7 +5,8 @@ local nmap = {}
 
 --- Why it cannot run here; nil if it can.
 function nmap.missing()
-	return process.run { "sh", "-c", "command -v nmap" } == "" and "nmap is not installed; `make deps` installs it" or nil
+	return process.run { "sh", "-c", "command -v nmap" } == ""
+		and "nmap is not installed; `make deps-test` installs it" or nil
 end
 
 -- nmap's names of versions -> OpenSSL's; it does not try SSLv2.

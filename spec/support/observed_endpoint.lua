@@ -7,6 +7,7 @@ local observed_endpoint = {}
 local seen = {
 	"starttls.offered", "starttls.required", "version.TLSv1.2", "version.TLSv1.3", "version.newest", "suites.aead",
 	"suites.forward_secret", "suites.dhe", "suites.server_chooses", "suites.complete",
+	"suites.chacha20_first",
 	"groups.server_chooses", "groups.hybrid", "groups.complete",
 	"renegotiation.secure", "extended_master_secret", "resumption.session_id", "resumption.unclean_close", "sni.right",
 	"sni.missing", "sni.wrong", "sni.same_certificate", "tls.mechanisms", "channel_binding.types",

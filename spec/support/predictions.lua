@@ -4,6 +4,7 @@ local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
+local judgement = require "xmpp_tls_policy.fleet.judgement"
 local ssl = require "ssl"
 local table_of_hellos = require "support.hello_table"
 local tls_policy = require "xmpp_tls_policy"
@@ -39,8 +40,8 @@ predictions.keys = { "rsa2048", "p256", "p384" }
 -- The third is an exception for one peer, of a policy at the level should.
 predictions.levels = { "should", "must", "exception" }
 
--- The entry of a new context under a policy, the core's Context, and LuaSec's, which has to be kept.
-local function adopt(contexts, files, configuration, policy)
+-- A new LuaSec context, as a server makes it.
+local function new_luasec(files, configuration)
 	local options = {
 		mode = "server", verify = "none",
 		certificate = files[configuration[3]].certificate, key = files[configuration[3]].key,
@@ -48,7 +49,12 @@ local function adopt(contexts, files, configuration, policy)
 	for name, value in pairs(configuration[2]) do
 		options[name] = value
 	end
-	local luasec = assert(ssl.newcontext(options))
+	return assert(ssl.newcontext(options))
+end
+
+-- The entry of a new context under a policy, the core's Context, and LuaSec's, which has to be kept.
+local function adopt(contexts, files, configuration, policy)
+	local luasec = new_luasec(files, configuration)
 	local entry = contexts:enforce(luasec, {
 		policy = policy, host = "example.test", role = "c2s", operator = configuration[4],
 	})
@@ -144,6 +150,69 @@ function predictions.compare(files, configuration, profile, level)
 	found.settings = { seen:settings(), fresh:settings() }
 	contexts:release()
 	assert(first and second and third)
+	return found
+end
+
+---- Shapes ----------------------------------------------------------------------
+
+-- The shape of a hello that the core has read: as client_hello_push_shape makes it.
+local function packed(hello)
+	local present, parts = 64, {}
+	for index, field in ipairs { "versions", "suites", "groups", "signature_schemes" } do
+		local numbers = hello[field] or {}
+		present = present + (hello[field] and 2 ^ (index - 1) or 0)
+		parts[#parts + 1] = string.char(#numbers)
+		for _, number in ipairs(numbers) do
+			parts[#parts + 1] = string.char(math.floor(number / 256), number % 256)
+		end
+	end
+	return string.char(present) .. table.concat(parts)
+end
+
+-- The shapes that come through to one configuration without a policy: a list of { name, shape, client =
+-- Context, offer = of client_hello.lua }; the last two: the one that there is.
+function predictions.shapes(files, configuration)
+	local luasec, list = new_luasec(files, configuration), {}
+	local context = assert(core.context.adopt(luasec))
+	assert(context:observe(1))
+	for _, client in ipairs(all_clients()) do
+		local one, other = handshake.between(client[2], context, nil, { role = "server" })
+		if one then
+			list[#list + 1] = { name = client[1], shape = assert(other:take_shape()), client = client[2] }
+		end
+	end
+	for _, row in ipairs(table_of_hellos.hellos) do
+		list[#list + 1] = { name = row[1], shape = packed(read(context, row[2])), offer = row[2] }
+	end
+	return list, luasec
+end
+
+-- The verdicts of fleet/judgement.lua on shapes (see predictions.shapes) beside the outcome of enforcing.
+-- Returns { compared, refused, wrong }, as predictions.compare.
+function predictions.compare_shapes(shapes, files, configuration, policy)
+	local contexts, found = adopted_contexts.new(), { compared = 0, refused = 0, wrong = {} }
+	local judge = judgement.new {
+		adopted = contexts, host = "example.test", policy = policy,
+		server = {
+			own_context = function () return new_luasec(files, configuration) end,
+			luasec_context = function (context) return context end,
+			operator_lists = function () return configuration[4] end,
+		},
+	}
+	local entry, strict, kept = adopt(contexts, files, configuration, policy)
+	for _, row in ipairs(shapes) do
+		if row.client or not entry.failure then
+			local is_in = row.client and is_let_in(policy, strict, row.client) or row.offer and is_answered(strict, row.offer)
+			local verdict = assert(judge:of(row.shape, "c2s"))
+			assert(not verdict.refuse or verdict.broken[1].text, "a refusal has a reason")
+			found.compared = found.compared + 1
+			found.refused = found.refused + (is_in and 0 or 1)
+			found.wrong[#found.wrong + 1] = is_in == verdict.refuse and row.name or nil
+		end
+	end
+	core.observer.refusals()
+	contexts:release()
+	assert(kept)
 	return found
 end
 

@@ -243,7 +243,7 @@ function Server:target(service, domain)
 end
 
 -- The name of its host in the header of a stream.
-function Server:name_in_header(stream) -- luacheck: ignore 212/self
+function Server.name_in_header(_, stream)
 	return stream:match "<stream:stream[^>]-%sfrom=['\"]([^'\"]*)"
 end
 

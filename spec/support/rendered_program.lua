@@ -20,7 +20,7 @@ function rendered_program.files()
 	local authority = pki.authority()
 	local made = authority:issue { names = { rendered_program.domain }, key = "rsa2048" }
 	made.dhparam = pki.path ".dh"
-	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", made.dhparam }
+	pki.run { "openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe3072", "-out", made.dhparam }
 	made.authority = authority.certificate
 	made.both = pki.write(made.pem .. pki.read(made.key))
 	return made
@@ -116,9 +116,9 @@ function rendered_program.missing(name)
 	if name == "ejabberd" then
 		return select(2, ejabberd.version())
 	elseif commands[name] and process.run { "sh", "-c", "command -v " .. commands[name] } == "" then
-		return name .. " is not installed; `make deps` installs it"
+		return name .. " is not installed; `make deps-test` installs it"
 	elseif name == "nginx" and not lfs.attributes("/usr/lib/nginx/modules/ngx_stream_module.so") then
-		return "nginx has no stream module; `make deps` installs it"
+		return "nginx has no stream module; `make deps-test` installs it"
 	end
 end
 

@@ -8,7 +8,7 @@ local testssl = {}
 --- Why it cannot run here; nil if it can.
 function testssl.missing()
 	return process.run { "sh", "-c", "command -v testssl" } == ""
-		and "testssl.sh is not installed; `make deps` installs it" or nil
+		and "testssl.sh is not installed; `make deps-test` installs it" or nil
 end
 
 -- The words of its findings -> OpenSSL's names of versions.

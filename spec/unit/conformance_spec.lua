@@ -41,9 +41,11 @@ describe("the report of rules and clauses", function ()
 	-- after `change`, a function of all that is given.
 	local function problems_after(change)
 		local given = {
-			rules = { { id = id "held", statement = "a rule" } },
+			rules = { { id = id "held", document = "RFC 9999", statement = "a rule" } },
 			clauses = { ["key.short"] = { statement = "a clause", judge = function () end, probe = inside } },
-			profiles = { draft = { entries = { { document = "RFC 9998" } } } },
+			profiles = { draft = {
+				entries = { { clause = "key.short", document = "RFC 9998", section = "1", level = "MUST" } },
+			} },
 			code = {
 				["c/a.c"] = ("/* As %s says. RFC 9998 4.1. */"):format(id "held"),
 				["lua/clauses.lua"] = "id = 'key.short'",
@@ -65,6 +67,9 @@ describe("the report of rules and clauses", function ()
 		["key.short: no code names it"] = function (given) given.clauses["key.short"].judge = nil end,
 		["key.short: no probe, and no reason why there is none"] = function (given)
 			given.clauses["key.short"].probe = nil
+		end,
+		["key.short: no profile has it"] = function (given)
+			given.profiles.draft.entries[1].clause = "key.long"
 		end,
 		["key.short: no spec names it, and no gap is on record"] = function (given)
 			given.specs["spec/a_spec.lua"] = id "held" .. " key.shorter, a.key.short, key.short_one, key.short-one"
@@ -99,6 +104,15 @@ describe("the report of rules and clauses", function ()
 		end))
 	end)
 
+	it("says which profiles have a clause, with document, section and level", function ()
+		for _, entry in ipairs(report.of(given_sources)) do
+			if entry.id == "group.secp256r1" then
+				return assert.equal("bcp195-2026-07 (RFC 8446 9.1, MUST)", entry.profiles[1])
+			end
+		end
+		error "no such clause"
+	end)
+
 	it("says which clause an outsider can test, and why not", function ()
 		local entries = report.of(given_sources)
 		local probes = {}
@@ -108,6 +122,13 @@ describe("the report of rules and clauses", function ()
 		end
 		assert.equal("from outside", probes["version.tls10"])
 		assert.equal("none: only an administrator of the server sees it", probes["admin.status"])
+	end)
+
+	it("asks for the id of a rule of a document that has rules, though a clause comes from it, too", function ()
+		assert.same({ "c/b.c: cites a section of RFC 9999 without the id of a rule" }, problems_after(function (given)
+			given.profiles.draft.entries[2] = { clause = "key.short", document = "RFC 9999", section = "1", level = "MUST" }
+			given.code["c/b.c"] = "/* RFC 9999 1. */"
+		end))
 	end)
 
 	it("takes a document without a section for no citation", function ()

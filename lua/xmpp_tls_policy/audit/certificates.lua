@@ -129,16 +129,18 @@ end
 
 local broken_digests = { "sha1", "md5", "md4", "md2" }
 
--- The signature of a certificate that is issued by itself protects nothing.
+-- The signature of a certificate that is issued by itself protects nothing: of those after the first, the value does
+-- not have it.
 local function observe_signature(subject)
 	local algorithms = {}
 	for index = 1, math.min(#subject.chain, MOST_CERTIFICATES) do
 		local facts = subject.chain[index]:facts()
 		local digest = (facts.signature_digest or facts.signature_algorithm or ""):lower()
-		algorithms[index] = shown(facts.signature_algorithm or "unknown")
+		local algorithm = shown(facts.signature_algorithm or "unknown")
+		algorithms[#algorithms + 1] = (index == 1 or not facts.self_issued) and algorithm or nil
 		for _, broken in ipairs(facts.self_issued and {} or broken_digests) do
 			if digest:find(broken, 1, true) then
-				return made(false, ("%s is signed with %s"):format(name_of(facts), algorithms[index]), algorithms)
+				return made(false, ("%s is signed with %s"):format(name_of(facts), algorithm), algorithms)
 			end
 		end
 	end

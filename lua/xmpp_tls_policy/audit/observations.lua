@@ -34,6 +34,7 @@ observations.statements = {
 	["suites.forward_secret"] = "forward-secret key exchange is accepted",
 	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
 	["suites.complete"] = "no accepted suite is missing in suites.accepted",
+	["suites.chacha20_first"] = "a client that puts ChaCha20 first gets it",
 	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
 	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
 	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",

@@ -108,8 +108,8 @@ function tls_client.handshake(channel, options)
 	return self
 end
 
---- The facts of the connection (README.md), and `chain`: list of the certificates that the server sent
--- (the core's Certificates; README.md), in its order.
+--- The facts of the connection (doc/scripting.md), and `chain`: list of the certificates that the server sent
+-- (the core's Certificates; doc/scripting.md), in its order.
 function methods:facts()
 	local facts = assert(self._connection:facts())
 	facts.chain = assert(self._connection:peer_chain())

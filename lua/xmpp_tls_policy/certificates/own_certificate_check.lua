@@ -185,7 +185,7 @@ local function problems_of(self, host, inspected, roles, services)
 		end
 	end
 	local facts, policy = certificate:facts(), self._policies:policy_for(host ~= NO_HOST and host or nil)
-	options.breaches = policy and policy:judge_own_certificate(facts)
+	options.breaches = policy and policy:judge_own_certificate(facts, chain)
 	return own_certificate.check(facts, options), chain
 end
 

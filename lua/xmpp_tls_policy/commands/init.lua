@@ -2,7 +2,8 @@
 local commands = { list = {} }
 
 for index, name in ipairs {
-	"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "peers", "accept", "forget", "stats",
+	"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "what_if",
+	"fleet", "peers", "accept", "forget", "stats",
 } do
 	commands.list[index] = require("xmpp_tls_policy.commands." .. name)
 end

@@ -16,8 +16,9 @@
 --   adds        { ciphers, ciphersuites, groups }, lists of names: the server's own defaults are
 --               extended by these at every level, as the documents want them supported; the
 --               operator's own lists are not
---   own_certificate  function(facts of a certificate that we show) -> nil, or a sentence that names the
---               fault and the remedy, without a subject; nobody is refused for it
+--   own_certificate  function(facts of a certificate that we show, list of the facts of those that are sent
+--               after it) -> nil, or a sentence that names the fault and the remedy, without a subject; nobody
+--               is refused for it
 --   configuration  list of demands on a server's configuration beside its TLS contexts, for
 --               servers that do not load this module; see render/demands.lua
 --   judge       function(facts, connection) -> nil, or a sentence that names the fault and
@@ -59,8 +60,22 @@ local six_of_mozilla = {
 	"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 }
 
--- Hybrids are added in every profile, where OpenSSL has them.
+-- Hybrids are added in most profiles, where OpenSSL has them.
 local curves_of_mozilla = { "x25519", "secp256r1", "secp384r1" }
+local is_of_mozilla = rules.is_among { "X25519MLKEM768", "x25519", "secp256r1", "secp384r1" }
+
+local is_of_bsi = rules.is_among {
+	"secp256r1", "secp384r1", "secp521r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1",
+	"brainpoolP256r1tls13", "brainpoolP384r1tls13", "brainpoolP512r1tls13", "ffdhe3072", "ffdhe4096",
+}
+local KINDS_OF_BSI = "P-256, P-384, P-521, Brainpool's curves of these sizes, ffdhe3072 and ffdhe4096"
+
+-- NIST's list has P-224 and curves over binary fields, too, which are under 128 bits or which no OpenSSL has in TLS.
+local curves_of_nist = { "secp256r1", "secp384r1" }
+local is_of_nist = rules.is_among {
+	"secp256r1", "secp384r1", "secp521r1", "ffdhe2048", "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192",
+}
+local KINDS_OF_NIST = "P-256, P-384, P-521 and the groups ffdhe2048 to ffdhe8192"
 
 -- OpenSSL's names.
 local ecdsa_with_sha2 = { "ecdsa-with-SHA256", "ecdsa-with-SHA384", "ecdsa-with-SHA512" }
@@ -319,12 +334,33 @@ local table_of_clauses = {
 		probe = probes.only_suites(rules.is_gcm_or_chacha20, "AES-GCM or ChaCha20-Poly1305"),
 	},
 	{
+		id = "cipher.aes",
+		statement = "cipher suites other than AES with GCM, CCM or CBC and a certificate",
+		settings = { enforced = { suite = rules.is_aes } },
+		judge = rules.suite_judge(rules.is_aes, rules.with_encryption, "AES with GCM, CCM or CBC is needed"),
+		probe = probes.only_suites(rules.is_aes, "AES with GCM, CCM or CBC"),
+	},
+	{
+		id = "cipher.aes-sha2",
+		statement = "cipher suites other than AES with GCM, CCM or CBC, SHA-2, (EC)DHE and a certificate",
+		settings = { enforced = { suite = rules.is_ephemeral_aes_with_sha2 } },
+		judge = rules.suite_judge(rules.is_ephemeral_aes_with_sha2, rules.with_encryption,
+			"AES with GCM, CCM or CBC, SHA-2 and (EC)DHE is needed"),
+		probe = probes.only_suites(rules.is_ephemeral_aes_with_sha2, "AES, SHA-2 and (EC)DHE"),
+	},
+	{
 		id = "cipher.six",
 		statement = "ECDHE-RSA and ECDHE-ECDSA, each with AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305, each "
 			.. "really negotiable",
 		supports = rules.supports_all("ciphers", six_of_mozilla, "TLSv1.2"),
 		adds = { ciphers = six_of_mozilla },
 		probe = probes.suites_supported(six_of_mozilla),
+	},
+	{
+		id = "order.aead",
+		statement = "prefer authenticated encryption (such as AES-GCM) to CBC",
+		settings = { always = { server_preference = true, order = { 2, rules.is_aead } } },
+		probe = probes.preferred(rules.is_aead, { rules.is_forward_secret }, "with authenticated encryption"),
 	},
 	{
 		id = "order.client",
@@ -334,12 +370,26 @@ local table_of_clauses = {
 			"the client's order of suites decides"),
 	},
 	{
+		-- Software without instructions for AES is faster with it.
+		id = "order.chacha20",
+		statement = "ChaCha20-Poly1305 comes first for a client that puts it first; else the server's order decides",
+		settings = { always = { server_preference = true, chacha20_preference = true } },
+		probe = probes.first_where_asked("suites.chacha20_first", rules.is_chacha20, "ChaCha20-Poly1305"),
+	},
+	{
 		-- OpenSSL's security level 2 asks for keys as strong as DH and RSA of 2048 bits.
 		id = "key.dh2048",
 		statement = "ephemeral DH of at least 2048 bits, our own and the peer's",
 		settings = { enforced = { dh_bits = 2048, security_level = 2 } },
 		judge = rules.dh_judge(2048),
 		probe = probes.dhe_bits(2048),
+	},
+	{
+		id = "key.dh3000",
+		statement = "ephemeral DH of at least 3000 bits, our own and the peer's",
+		settings = { enforced = { dh_bits = 3000, security_level = 2 } },
+		judge = rules.dh_judge(3000),
+		probe = probes.dhe_bits(3000),
 	},
 	{
 		id = "key.ecdhe",
@@ -416,6 +466,13 @@ local table_of_clauses = {
 		probe = probes.rsa_key(2048),
 	},
 	{
+		id = "group.secp256r1",
+		statement = "support key exchange with the curve P-256",
+		supports = rules.supports_all("groups", { "secp256r1" }),
+		adds = { groups = { "secp256r1" } },
+		probe = probes.groups_supported { "secp256r1" },
+	},
+	{
 		id = "group.recommended",
 		statement = "support the curves P-256 and X25519",
 		supports = rules.supports_all("groups", recommended_groups),
@@ -425,17 +482,51 @@ local table_of_clauses = {
 	{
 		id = "group.four",
 		statement = "groups other than X25519MLKEM768, X25519, P-256 and P-384",
-		settings = { enforced = { group = rules.is_of_four_groups } },
+		settings = { enforced = { group = is_of_mozilla } },
 		supports = rules.supports_all("groups", curves_of_mozilla),
 		adds = { groups = curves_of_mozilla },
-		judge = rules.judge_four_groups,
-		probe = probes.only_groups(rules.is_of_four_groups, "X25519MLKEM768, X25519, P-256 and P-384"),
+		judge = rules.group_judge(is_of_mozilla, "X25519MLKEM768, X25519, P-256 or P-384"),
+		probe = probes.only_groups(is_of_mozilla, "X25519MLKEM768, X25519, P-256 and P-384"),
+	},
+	{
+		id = "group.brainpool",
+		statement = "groups other than " .. KINDS_OF_BSI,
+		settings = { enforced = { group = is_of_bsi } },
+		judge = rules.group_judge(is_of_bsi, "one of " .. KINDS_OF_BSI),
+		probe = probes.only_groups(is_of_bsi, KINDS_OF_BSI),
+	},
+	{
+		id = "group.nist",
+		statement = "groups other than " .. KINDS_OF_NIST,
+		settings = { enforced = { group = is_of_nist } },
+		supports = rules.supports_all("groups", curves_of_nist),
+		adds = { groups = curves_of_nist },
+		judge = rules.group_judge(is_of_nist, "one of " .. KINDS_OF_NIST),
+		probe = probes.only_groups(is_of_nist, KINDS_OF_NIST),
 	},
 	{
 		id = "cert.rsa2048",
 		statement = "a certificate of ours with RSA has a key of at least 2048 bits",
-		own_certificate = rules.own_rsa_key,
-		probe = probes.certificate(rules.own_rsa_key),
+		own_certificate = rules.own_rsa_key(2048),
+		probe = probes.certificate(rules.own_rsa_key(2048)),
+	},
+	{
+		id = "cert.rsa3000",
+		statement = "a certificate of ours with RSA has a key of at least 3000 bits",
+		own_certificate = rules.own_rsa_key(3000),
+		probe = probes.certificate(rules.own_rsa_key(3000)),
+	},
+	{
+		id = "cert.ec250",
+		statement = "a certificate of ours with ECDSA has a key of at least 250 bits",
+		own_certificate = rules.own_ec_key(250),
+		probe = probes.certificate(rules.own_ec_key(250)),
+	},
+	{
+		id = "cert.rsa-ecdsa",
+		statement = "our certificates have RSA or ECDSA keys",
+		own_certificate = rules.own_rsa_or_ecdsa_key,
+		probe = probes.certificate(rules.own_rsa_or_ecdsa_key),
 	},
 	{
 		id = "cert.curves",
@@ -460,6 +551,27 @@ local table_of_clauses = {
 		statement = "our certificates are signed with ECDSA and SHA-2",
 		own_certificate = rules.own_signature(ecdsa_with_sha2),
 		probe = probes.certificate(rules.own_signature(ecdsa_with_sha2)),
+	},
+	{
+		id = "cert.pss",
+		statement = "our certificates, and those that are sent with them, are signed with RSASSA-PSS or ECDSA, not with "
+			.. "PKCS #1 v1.5",
+		own_certificate = rules.own_pss,
+		probe = probes.certificate(rules.own_pss),
+	},
+	{
+		id = "cert.server-auth",
+		statement = "the certificate by which a server authenticates itself has serverAuth, if it lists usages; nobody "
+			.. "needs clientAuth",
+		judge = rules.judge_server_auth,
+		probe = probes.seen("certificate.usages", "the extended key usages of the certificate lack serverAuth",
+			"the certificate is good for servers"),
+	},
+	{
+		id = "cert.days1095",
+		statement = "our certificates are valid for at most 1095 days, which are three years",
+		own_certificate = rules.own_lifespan(1095),
+		probe = probes.certificate_life(1095),
 	},
 	{
 		id = "cert.days366",
@@ -511,7 +623,7 @@ local table_of_clauses = {
 			probes.seen("sni.wrong", "a handshake with another server name is refused", "another server name is accepted")),
 	},
 	{
-		-- State in the memory of the process needs no seal.
+		-- State in the memory of the process needs no seal. Sessions that are shared have one (c/sealing.c).
 		id = "resume.sealed",
 		statement = "resumption state is authenticated and encrypted wherever it leaves the process's memory",
 		settings = { always = { no_stateless_tickets = true } },

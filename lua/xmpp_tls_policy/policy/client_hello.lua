@@ -1,4 +1,4 @@
--- A ClientHello as the core reads it (numbers; README.md has the shape), in names and words.
+-- A ClientHello as the core reads it (numbers; doc/scripting.md has the shape), in names and words.
 local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"

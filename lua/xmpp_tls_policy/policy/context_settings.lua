@@ -229,6 +229,8 @@ function context_settings.of(policy, allowed, in_force, operator)
 		made[switch] = made[switch] or in_force[switch]
 	end
 	made.server_preference = not made.client_preference and made.server_preference or nil
+	-- A server's own switch would set aside an order that the policy prefers.
+	made.chacha20_preference = made.server_preference and permitted.chacha20_preference
 	if policy.opens then
 		open(made, permitted)
 	end

@@ -32,7 +32,9 @@ function hello_verdicts.new(entries, clauses, allowed, context)
 		_allowed = allowed,
 		_limits = limits,
 		_negotiation = context and negotiation.of_settings(context.settings, limits.certificate)
-			or negotiation.new(allowed, { client_preference = allowed.client_preference }),
+			or negotiation.new(allowed, {
+				client_preference = allowed.client_preference, chacha20_preference = allowed.chacha20_preference,
+			}),
 		_served = context and negotiation.of_settings(context.before, limits.certificate),
 		_unrestricted = negotiation.new(settings.unrestricted(), limits),
 		_by_clause = {}, -- id -> { negotiation, minimum_version } under that clause alone

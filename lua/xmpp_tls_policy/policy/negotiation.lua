@@ -1,11 +1,15 @@
 -- The outcome of a handshake between a ClientHello and a server that allows only certain
 -- versions, suites and groups.
+local rules = require "xmpp_tls_policy.policy.rules"
 local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
 
 local negotiation = {}
+
+-- More than the places of any list.
+local AHEAD = 2 ^ 16
 
 local methods = {}
 local metatable = { __index = methods }
@@ -33,6 +37,8 @@ local least_bits = { [0] = 0, 80, 112, 128, 192, 256 }
 --     security_level  OpenSSL's
 --     without_dh      true: there are no DH parameters
 --     client_preference  true: the client's order decides
+--     chacha20_preference  true: the server's order decides, but suites with ChaCha20 come first for
+--                     a client that puts one first (SSL_OP_PRIORITIZE_CHACHA)
 function negotiation.new(allowed, limits)
 	limits = limits or {}
 	return setmetatable({
@@ -43,6 +49,7 @@ function negotiation.new(allowed, limits)
 		_groups = by_number(allowed.groups),
 		_dh_bits = allowed.dh_bits,
 		_clients_order = limits.client_preference,
+		_chacha20_preference = limits.chacha20_preference and not limits.client_preference,
 		_certificate = limits.certificate,
 		_security_level = limits.security_level or 0,
 		_without_dh = limits.without_dh,
@@ -75,7 +82,7 @@ function negotiation.of_settings(settings, certificate)
 	return negotiation.new(allowed, {
 		certificate = certificate, without_dh = settings.dh_bits == nil,
 		security_level = not settings.insecure_strength and settings.security_level or nil,
-		client_preference = settings.client_preference,
+		client_preference = settings.client_preference, chacha20_preference = settings.chacha20_preference,
 	})
 end
 
@@ -233,9 +240,14 @@ end
 
 -- The record that comes first of those offered and usable, in our order or in the client's, or nil.
 local function preferred(self, own, numbers, is_usable)
+	local first = suites.by_number[(numbers or {})[1]]
+	local chacha20_first = self._chacha20_preference and first and rules.is_chacha20(first)
 	local best, least
 	for index, number in ipairs(numbers or {}) do
 		local place = own.places[number] and (self._clients_order and index or own.places[number])
+		if place and chacha20_first and rules.is_chacha20(own.records[number]) then
+			place = place - AHEAD
+		end
 		if place and (not least or place < least) and is_usable(own.records[number]) then
 			best, least = own.records[number], place
 		end

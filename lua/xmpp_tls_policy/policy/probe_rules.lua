@@ -85,10 +85,13 @@ function rules.certificate(check)
 			return problem
 		end
 		local key = value_of(observed, names[1])
-		local fault = check {
-			key_type = key.type, key_bits = tonumber(key.bits), curve = key.curve, subject = "the certificate",
-			signature_algorithm = value_of(observed, names[2])[1],
-		}
+		local chain = {}
+		for index, algorithm in ipairs(value_of(observed, names[2])) do
+			chain[index] = { subject = ("certificate %d"):format(index), signature_algorithm = algorithm }
+		end
+		local certificate = table.remove(chain, 1) or { subject = "certificate 1" }
+		certificate.key_type, certificate.key_bits, certificate.curve = key.type, tonumber(key.bits), key.curve
+		local fault = check(certificate, chain)
 		return fault and outcome("broken", "the certificate " .. fault, names)
 			or outcome("holds", "the certificate is as it should be", names)
 	end

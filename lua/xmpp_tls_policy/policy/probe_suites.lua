@@ -125,6 +125,23 @@ function suite_rules.preferred(fulfils, alike, kind)
 	end
 end
 
+--- A client that puts a suite of a kind first gets it. `name`: the observation; `fulfils`: the predicate of the
+-- kind; `kind`: its name.
+function suite_rules.first_where_asked(name, fulfils, kind)
+	local seen = parts.seen(name, ("a client that puts %s first does not get it"):format(kind),
+		("a client that puts %s first gets it"):format(kind))
+	return function (observed)
+		local problem = missing(observed, "suites.accepted")
+		local _, any = share(accepted_suites(observed), fulfils)
+		if problem then
+			return problem
+		elseif not any then
+			return incomplete(observed, "suites") or outcome("not offered", kind .. " is not accepted", ALL_SUITES)
+		end
+		return seen(observed)
+	end
+end
+
 local function missing_suites(accepted, wanted)
 	local absent = {}
 	for _, name in ipairs(wanted) do
@@ -264,7 +281,7 @@ function suite_rules.groups_supported(wanted)
 			return incomplete(observed, "groups")
 				or outcome("broken", "not accepted: " .. listed(absent), ALL_GROUPS)
 		end
-		return outcome("holds", listed(wanted) .. " are accepted", { "groups.accepted" })
+		return outcome("holds", ("%s %s accepted"):format(listed(wanted), wanted[2] and "are" or "is"), { "groups.accepted" })
 	end
 end
 

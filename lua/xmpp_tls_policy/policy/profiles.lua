@@ -17,6 +17,8 @@ profiles.enforced_at = {
 	["RECOMMENDED"] = "should",
 	["preferred off"] = "should",
 	["strongly encouraged"] = "should",
+	-- Not the document's word, but this project's: the section has the reason.
+	["our advice"] = "should",
 	-- At "should", only the preferred is offered. At "must" it comes first, and the rest is
 	-- negotiated and reported.
 	["MUST support, SHOULD prefer"] = "should",
@@ -167,7 +169,21 @@ local rfc10015 = entries("RFC 10015", {
 	{ "key.static-rsa", "4", "MUST NOT" },
 })
 
-local bcp195_2026_07 = joined(rfc10015, without(rfc9325, "key.static-dh"))
+-- rfc8446.9.1.secp256r1
+local rfc8446 = entries("RFC 8446", {
+	{ "group.secp256r1", "9.1", "MUST" },
+})
+
+local bcp195_2026_07 = joined(joined(rfc10015, without(rfc9325, "key.static-dh")), rfc8446)
+
+local xep0178 = entries("XEP-0178", {
+	{ "cert.server-auth", "1", "needs" },
+})
+
+-- rfc8439.1.aes-without-hardware
+local our_advice = entries("RFC 8439", {
+	{ "order.chacha20", "1", "our advice" },
+})
 
 -- RFC 9325 3.2 to 3.10: all but versions, suites, keys and certificates.
 local function of_protocol(list)
@@ -184,7 +200,8 @@ local function mozilla(configuration, rows)
 	for _, row in ipairs(rows) do
 		row[2] = configuration .. "." .. row[2]
 	end
-	return joined(joined(entries("Mozilla Server Side TLS 6.0", rows), rfc7590), of_protocol(rfc9325))
+	local of_document = entries("Mozilla Server Side TLS 6.0", rows)
+	return joined(joined(joined(of_document, rfc7590), of_protocol(rfc9325)), rfc8446)
 end
 
 local mozilla_intermediate = mozilla("intermediate", {
@@ -198,6 +215,7 @@ local mozilla_intermediate = mozilla("intermediate", {
 	{ "cipher.six", "ciphers", "RECOMMENDED" },
 	{ "group.four", "tls_curves", "MUST NOT" },
 	{ "order.client", "server_preferred_order", "MUST" },
+	{ "cert.rsa-ecdsa", "certificate_types", "MUST" },
 	{ "key.rsa2048", "rsa_key_size", "MUST" },
 	{ "cert.rsa2048", "rsa_key_size", "MUST" },
 	{ "cert.curves", "certificate_curves", "MUST" },
@@ -217,66 +235,166 @@ local mozilla_modern = mozilla("modern", {
 	{ "cert.days90", "maximum_certificate_lifespan", "SHOULD" },
 })
 
--- The server's own defaults are extended by these in every profile.
+-- Entries of a list, by their clauses.
+local function picked(list, clauses)
+	local is_wanted, found = {}, {}
+	for _, clause in ipairs(clauses) do
+		is_wanted[clause] = true
+	end
+	for _, entry in ipairs(list) do
+		found[#found + 1] = is_wanted[entry.clause] and entry or nil
+	end
+	return found
+end
+
+-- The statements of RFC 7590, RFC 9325 and RFC 8446 that a document for all kinds of servers does not make.
+local function for_xmpp(document, of_rfc9325)
+	return joined(joined(joined(document, rfc7590), picked(rfc9325, of_rfc9325)), joined(of_protocol(rfc9325), rfc8446))
+end
+
+-- doc/profiles.md names the renderings that these were read from. NIST allows TLS 1.0 and 1.1 for interoperation,
+-- and RSA key transport for a transition (appendix D).
+local nist = for_xmpp(entries("NIST SP 800-52r2", {
+	{ "version.sslv2", "3.1", "MUST NOT" },
+	{ "version.sslv3", "3.1", "MUST NOT" },
+	{ "version.tls10", "3.1", "MAY" },
+	{ "version.tls11", "3.1", "MAY" },
+	-- As in the draft, the preference is exclusive only at "should".
+	{ "version.tls12", "3.1", "MUST", at = "should" },
+	{ "version.latest", "3.1", "MUST" },
+	{ "cert.rsa-ecdsa", "3.2", "MUST" },
+	{ "cert.rsa2048", "3.2", "MUST" },
+	{ "key.rsa2048", "3.2", "MUST" },
+	{ "cert.curves", "3.2", "SHOULD" },
+	{ "cert.days1095", "3.2", "SHOULD" },
+	{ "signature.sha1", "3.2", "MUST NOT" },
+	{ "cipher.aes", "3.3.1.1, 3.3.1.2", "MUST NOT" },
+	{ "cipher.fs", "3.3.1.1", "SHOULD" },
+	{ "order.aead", "3.3.1.1", "SHOULD" },
+	{ "key.static-rsa", "D", "SHOULD NOT" },
+	{ "cipher.bits112", "3.3.3", "MUST NOT" },
+	{ "key.dh2048", "3.3.3", "MUST" },
+	{ "key.curve224", "3.3.3", "MUST NOT" },
+	{ "group.nist", "3.4.2.2", "MUST NOT" },
+	{ "renegotiation.secure", "3.4", "MUST" },
+	{ "master-secret.extended", "3.4", "MUST" },
+	{ "early-data.none", "3.4", "SHOULD" },
+}), {})
+
+-- The BSI's "not recommended" is a SHOULD NOT here. Where RFC 9325 says MUST NOT, level "must" refuses all the same.
+local bsi = for_xmpp(entries("BSI TR-02102-2", {
+	{ "version.sslv2", "3.2", "SHOULD NOT", at = "must" },
+	{ "version.sslv3", "3.2", "SHOULD NOT", at = "must" },
+	{ "version.tls10", "3.2", "SHOULD NOT", at = "must" },
+	{ "version.tls11", "3.2", "SHOULD NOT", at = "must" },
+	{ "version.tls12", "3.2", "RECOMMENDED" },
+	{ "version.latest", "3.2", "RECOMMENDED" },
+	{ "cipher.aes-sha2", "3.3.1.1, 3.4.4", "SHOULD NOT" },
+	{ "group.brainpool", "3.3.2, 3.4.2", "SHOULD NOT" },
+	{ "renegotiation.secure", "3.3.4.1", "RECOMMENDED" },
+	{ "compress.tls", "3.3.4.3", "SHOULD NOT" },
+	{ "master-secret.extended", "3.3.4.7", "RECOMMENDED" },
+	{ "resume.psk-dhe", "3.4.1", "RECOMMENDED" },
+	{ "early-data.none", "3.4.1", "RECOMMENDED" },
+	{ "cert.pss", "3.4.3", "RECOMMENDED" },
+	{ "key.dh3000", "3.6.1", "RECOMMENDED" },
+	{ "cert.rsa3000", "3.6.1", "RECOMMENDED" },
+	{ "cert.ec250", "3.6.1", "RECOMMENDED" },
+}), {
+	"cipher.null", "cipher.rc4", "cipher.export", "cipher.bits112", "cipher.bits128", "cipher.fs", "key.dh2048",
+	"key.curve224", "key.rsa2048", "signature.sha1",
+})
+
+-- The server's own defaults are extended by these, where a profile says nothing else.
 local hybrid_groups = { "X25519MLKEM768" }
 
--- name -> { name, title, document, date, entries, hybrid_groups }; an entry is { clause,
--- document, section, level, at = "must" | "should" | "never" }.
-profiles.by_name = {
-	["draft-saintandre-xmpp-tls-02"] = {
+-- Name -> profile, and the names in their order, the default first.
+profiles.by_name, profiles.names = {}, {}
+
+-- Adds a profile: { name, title, document, date, entries, hybrid_groups (optional) }; an entry is { clause,
+-- document, section (or several, "3.3.2, 3.4.2"), level, at = "must" | "should" | "never" }.
+function profiles.publish(profile)
+	assert(not profiles.by_name[profile.name], profile.name)
+	profile.hybrid_groups = profile.hybrid_groups or hybrid_groups
+	profiles.by_name[profile.name] = profile
+	profiles.names[#profiles.names + 1] = profile.name
+end
+
+-- Rows as the profiles above have them, as entries.
+profiles.entries = entries
+
+local table_of_profiles = {
+	{
+		name = "draft-saintandre-xmpp-tls-02",
 		title = "Use of TLS in XMPP, Internet-Draft, revision 02",
 		document = "draft-saintandre-xmpp-tls-02",
 		date = "2013",
 		entries = draft,
 	},
 	-- RFC 7590 takes in BCP 195: RFC 7525 when it was written, RFC 9325 since.
-	["rfc7590"] = {
+	{
+		name = "rfc7590",
 		title = "Use of TLS in XMPP (June 2015), with BCP 195 as of RFC 9325",
 		document = "RFC 7590",
 		date = "2022-11",
 		entries = joined(rfc7590, rfc9325),
 	},
-	["rfc9325"] = {
+	{
+		name = "rfc9325",
 		title = "Recommendations for Secure Use of TLS and DTLS (BCP 195)",
 		document = "RFC 9325",
 		date = "2022-11",
 		entries = rfc9325,
 	},
-	["bcp195-2026-07"] = {
+	{
+		name = "bcp195-2026-07",
 		title = "BCP 195 as of July 2026: RFC 9325, updated by RFC 10015",
 		document = "RFC 9325",
 		date = "2026-07",
 		entries = bcp195_2026_07,
 	},
-	["xmpp-2026-07"] = {
+	{
+		name = "xmpp-2026-07",
 		title = "Use of TLS in XMPP (RFC 7590), with BCP 195 as of July 2026",
 		document = "RFC 7590",
 		date = "2026-07",
-		entries = joined(rfc7590, bcp195_2026_07),
+		entries = joined(joined(rfc7590, bcp195_2026_07), joined(xep0178, our_advice)),
 	},
-	["mozilla-intermediate-6.0"] = {
+	{
+		name = "mozilla-intermediate-6.0",
 		title = "Mozilla's guidelines 6.0 for servers, intermediate, with RFC 7590 for XMPP",
 		document = "Mozilla Server Side TLS 6.0",
 		date = "2026-04",
 		entries = mozilla_intermediate,
 	},
-	["mozilla-modern-6.0"] = {
+	{
+		name = "mozilla-modern-6.0",
 		title = "Mozilla's guidelines 6.0 for servers, modern, with RFC 7590 for XMPP",
 		document = "Mozilla Server Side TLS 6.0",
 		date = "2026-04",
 		entries = mozilla_modern,
 	},
+	{
+		name = "nist-sp-800-52r2",
+		title = "NIST SP 800-52 revision 2 (August 2019), with RFC 7590 for XMPP",
+		document = "NIST SP 800-52r2",
+		date = "2019-08",
+		entries = nist,
+		hybrid_groups = {},
+	},
+	{
+		name = "bsi-tr-02102-2-2025",
+		title = "BSI TR-02102-2, version 2025-01, with RFC 7590 for XMPP",
+		document = "BSI TR-02102-2",
+		date = "2025-01",
+		entries = bsi,
+		hybrid_groups = {},
+	},
 }
-
-profiles.names = {
-	"draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07",
-	"mozilla-intermediate-6.0", "mozilla-modern-6.0",
-}
-profiles.default = profiles.names[1]
-for _, name in ipairs(profiles.names) do
-	profiles.by_name[name].name = name
-	profiles.by_name[name].hybrid_groups = hybrid_groups
+for _, profile in ipairs(table_of_profiles) do
+	profiles.publish(profile)
 end
+profiles.default = profiles.names[1]
 
 -- Retired name -> the name to write instead.
 profiles.superseded = {

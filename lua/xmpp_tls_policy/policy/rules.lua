@@ -64,9 +64,13 @@ function rules.is_no_static_rsa(suite)
 	return not tostring(suite.key_exchange):find("^RSA")
 end
 
+function rules.is_chacha20(suite)
+	return suite.encryption == "CHACHA20-POLY1305"
+end
+
 function rules.is_gcm_or_chacha20(suite)
 	local encryption = tostring(suite.encryption)
-	if encryption ~= "CHACHA20-POLY1305" and not encryption:find "^AES%-%d+%-GCM$" then
+	if not rules.is_chacha20(suite) and not encryption:find "^AES%-%d+%-GCM$" then
 		return false
 	end
 	-- Facts have a version, the records of suites a name.
@@ -74,10 +78,29 @@ function rules.is_gcm_or_chacha20(suite)
 	return tls13 or suite.key_exchange == "ECDHE" and rules.has_certificate(suite)
 end
 
-local of_four_groups = { x25519mlkem768 = true, x25519 = true, secp256r1 = true, secp384r1 = true }
+-- The suites of TLS 1.2 and older name their MAC, those of TLS 1.3 and AEAD need none.
+local function has_sha2(suite)
+	return suite.aead == true or tostring(suite.cipher_suite or suite.name):find "_SHA%d%d%d$" ~= nil
+end
 
-function rules.is_of_four_groups(group)
-	return of_four_groups[group.name:lower()] or false
+function rules.is_aes(suite)
+	local mode = tostring(suite.encryption):match "^AES%-%d+%-(%u+)$"
+	return (mode == "GCM" or mode == "CCM" or mode == "CBC") and rules.has_certificate(suite)
+end
+
+function rules.is_ephemeral_aes_with_sha2(suite)
+	return rules.is_aes(suite) and rules.is_forward_secret(suite) and has_sha2(suite)
+end
+
+-- A predicate on groups: one of these names.
+function rules.is_among(names)
+	local is_one = {}
+	for _, name in ipairs(names) do
+		is_one[name:lower()] = true
+	end
+	return function(group)
+		return is_one[tostring(group.name):lower()] or false
+	end
 end
 
 local without_certificate = { anonymous = true, PSK = true, SRP = true }
@@ -180,11 +203,13 @@ function rules.curve_judge(least, needed)
 	end
 end
 
-function rules.judge_four_groups(facts)
-	local group = facts.group
-	if group and facts.key_exchange ~= "RSA" and not of_four_groups[tostring(group):lower()] then
-		return ("the group %s was negotiated; X25519MLKEM768, X25519, P-256 or P-384 is needed"):format(
-			tostring(group))
+-- `kinds`: the groups, for the sentence.
+function rules.group_judge(fulfils, kinds)
+	return function(facts)
+		local group = facts.group
+		if group and facts.key_exchange ~= "RSA" and not fulfils({ name = group }) then
+			return ("the group %s was negotiated; %s is needed"):format(tostring(group), kinds)
+		end
 	end
 end
 
@@ -294,6 +319,23 @@ function rules.judge_signing_key(facts)
 	return fault and "the peer's certificate " .. fault
 end
 
+-- xep0178.1.server-auth-is-enough. The certificate by which a server authenticates itself, in both
+-- directions; without the extension it is good for all.
+function rules.judge_server_auth(facts, connection)
+	if type(connection) ~= "table" or connection.service ~= "xmpp-server" or not connection.authenticated
+		or facts.certificate == nil then
+		return nil
+	end
+	local usages = facts.certificate:facts().extended_key_usages
+	for _, usage in ipairs(usages or {}) do
+		if usage == "serverAuth" or usage == "anyExtendedKeyUsage" then
+			return nil
+		end
+	end
+	return usages and ("the extended key usages of the certificate shown for %s lack serverAuth; a server needs it, "
+		.. "and clientAuth is not needed"):format(text.printable(connection.domain or "an unknown domain")) or nil
+end
+
 -- RFC 9325 4.5: the signature of the handshake.
 function rules.judge_signature(facts)
 	for _, field in ipairs({ "signature_scheme", "client_signature_scheme" }) do
@@ -308,9 +350,30 @@ end
 
 local DAY = 24 * 60 * 60
 
-function rules.own_rsa_key(certificate)
-	if tostring(certificate.key_type):find "^RSA" and (certificate.key_bits or 0) < 2048 then
-		return ("has an RSA key of %s bits; at least 2048 are needed"):format(tostring(certificate.key_bits or "unknown"))
+-- `kind`: pattern of OpenSSL's names of keys; `noun`: its name.
+local function own_bits(kind, noun, least)
+	return function(certificate)
+		if tostring(certificate.key_type):find(kind) and (certificate.key_bits or 0) < least then
+			return ("has %s key of %s bits; at least %d are needed"):format(noun, tostring(certificate.key_bits or "unknown"),
+				least)
+		end
+	end
+end
+
+function rules.own_rsa_key(least)
+	return own_bits("^RSA", "an RSA", least)
+end
+
+function rules.own_ec_key(least)
+	return own_bits("^EC$", "an EC", least)
+end
+
+local signs_with_rsa_or_ecdsa = { RSA = true, ["RSA-PSS"] = true, EC = true }
+
+function rules.own_rsa_or_ecdsa_key(certificate)
+	if not signs_with_rsa_or_ecdsa[certificate.key_type or "unknown"] then
+		return ("has a key of type %s; one for RSA or ECDSA is needed"):format(
+			text.printable(certificate.key_type or "unknown"))
 	end
 end
 
@@ -341,6 +404,26 @@ function rules.own_signature(algorithms)
 		end
 		return certificate.subject ~= certificate.issuer and ("is signed with %s; %s is needed"):format(
 			text.printable(algorithm or "an unknown algorithm"), table.concat(algorithms, " or ")) or nil
+	end
+end
+
+local function is_pkcs1(certificate)
+	return certificate.subject ~= certificate.issuer
+		and tostring(certificate.signature_algorithm):find "WithRSAEncryption$" ~= nil
+end
+
+-- PKCS #1 v1.5, in the certificate or in those that are sent after it. A root that is sent, too, is
+-- trusted without its signature.
+function rules.own_pss(certificate, chain)
+	if is_pkcs1(certificate) then
+		return ("is signed with %s, which is PKCS #1 v1.5; RSASSA-PSS or ECDSA is wanted"):format(
+			text.printable(certificate.signature_algorithm))
+	end
+	for _, authority in ipairs(chain or {}) do
+		if is_pkcs1(authority) then
+			return ("is sent with the certificate of %s, which is signed with %s (PKCS #1 v1.5); RSASSA-PSS or ECDSA is wanted")
+				:format(text.printable(authority.subject or ""), text.printable(authority.signature_algorithm))
+		end
 	end
 end
 

@@ -7,8 +7,8 @@ local settings = {}
 
 -- The switches of a settings table: on if a clause asks for it.
 settings.switches = {
-	"server_preference", "client_preference", "no_compression", "no_renegotiation", "no_stateless_tickets",
-	"no_early_data",
+	"server_preference", "client_preference", "chacha20_preference", "no_compression", "no_renegotiation",
+	"no_stateless_tickets", "no_early_data",
 }
 
 -- The lists of a settings table.

@@ -18,6 +18,7 @@ demands.meanings = {
 	ciphersuite_order = "the order of the suites of TLS 1.3",
 	server_preference = "the server's order decides",
 	client_preference = "the client's order decides",
+	chacha20_preference = "ChaCha20 comes first for clients that put it first",
 	groups = "the groups of the key exchange",
 	dhe = "parameters for DHE",
 	dh_bits = "the shortest DH key",

@@ -79,6 +79,7 @@ return {
 		session_lifetime = "OpenSSL keeps a session for 5 minutes",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		groups = function (given)
 			return not permits_openssls_groups(given) and "ejabberd has no option for the groups; it offers OpenSSL's own"
 				or nil
@@ -93,6 +94,7 @@ return {
 		offer_starttls = "clients: `starttls: true` belongs to each listener of ejabberd_c2s",
 		direct_tls = "`tls: true` belongs to a listener",
 		no_renegotiation = "ejabberd has no option for it",
+		chacha20_preference = "ejabberd has no option for it",
 		session_ids = "ejabberd has no option for it",
 		dhe = function (given)
 			return given.uses_dhe and not given.dhparam and "DHE needs a file of parameters: give --dhparam" or nil

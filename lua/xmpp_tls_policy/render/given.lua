@@ -85,6 +85,14 @@ function given.dh_bits_of_openssl(of)
 		dh_bits_of_level[1]) or nil
 end
 
+--- The sentence about the parameters of DHE where OpenSSL's security level accepts shorter ones than the policy; nil
+-- if there is none.
+function given.dh_bits_of_parameters(of)
+	local level = of.settings.security_level or 1
+	return of.uses_dhe and of.dh_bits > dh_bits_of_level[level]
+		and ("the parameters of DHE need at least %d bits: make them so"):format(of.dh_bits) or nil
+end
+
 --- The strictest level of a policy's profile, which differs from its own; nil if there is none.
 function given.stricter_level(policy)
 	return policy.level ~= profiles.levels[1] and profiles.levels[1] or nil

@@ -3,8 +3,17 @@ local given_of = require "xmpp_tls_policy.render.given"
 
 local OF_THE_SERVER = "the XMPP server behind HAProxy has to"
 
--- HAProxy makes parameters of so many bits without a line.
-local OWN_DH_BITS = 2048
+-- The sizes of HAProxy's own groups; without a line it takes the first.
+local DH_BITS = { 2048, 3072, 4096 }
+
+local function bits_of_group(least)
+	for _, bits in ipairs(DH_BITS) do
+		if bits >= least then
+			return bits
+		end
+	end
+	return least
+end
 
 -- OpenSSL's names -> HAProxy's.
 local versions = { TLSv1 = "TLSv1.0" }
@@ -26,7 +35,7 @@ local function write_dhe(page, given)
 	elseif given.dhparam then
 		page:add({ "dhe", "dh_bits" }, ("\tssl-dh-param-file %s"):format(given.dhparam))
 	else
-		page:add({ "dhe", "dh_bits" }, ("\ttune.ssl.default-dh-param %d"):format(math.max(OWN_DH_BITS, given.dh_bits)))
+		page:add({ "dhe", "dh_bits" }, ("\ttune.ssl.default-dh-param %d"):format(bits_of_group(given.dh_bits)))
 	end
 end
 
@@ -58,6 +67,7 @@ return {
 	itself = {
 		require_starttls = "direct TLS has nothing before TLS",
 		server_preference = "HAProxy follows its own order",
+		chacha20_preference = "HAProxy does so",
 		dhe = given_of.dhe_not_needed,
 		dh_bits = given_of.dh_bits_of_openssl,
 		no_compression = "HAProxy never compresses TLS",
@@ -67,6 +77,9 @@ return {
 		session_lifetime = "a session lasts 5 minutes, HAProxy's default",
 	},
 	cannot = {
+		dh_bits = function (given)
+			return given.dhparam and given_of.dh_bits_of_parameters(given) or nil
+		end,
 		offer_starttls = OF_THE_SERVER .. " offer it",
 		check_certificates = "HAProxy does not know the domains of streams; " .. OF_THE_SERVER
 			.. " authenticate servers by dialback",

@@ -28,6 +28,7 @@ local function write(page, given)
 	page:add({ "groups" }, ("\tssl_ecdh_curve %s;"):format(table.concat(given.groups, ":")))
 	page:add({ "server_preference" }, "\tssl_prefer_server_ciphers on;")
 	page:add({ "client_preference" }, "\tssl_prefer_server_ciphers off;")
+	page:add({ "chacha20_preference" }, "\tssl_conf_command Options PrioritizeChaCha;")
 	if given.dhparam and given.uses_dhe then
 		page:add({ "dhe", "dh_bits" }, ("\tssl_dhparam %s;"):format(given.dhparam))
 	end
@@ -58,6 +59,7 @@ return {
 		session_lifetime = "a session lasts 5 minutes, nginx's default",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		offer_starttls = OF_THE_SERVER .. " offer it",
 		check_certificates = "nginx does not know the domains of streams; " .. OF_THE_SERVER
 			.. " authenticate servers by dialback",

@@ -7,6 +7,7 @@ local function option_list(page, given)
 	local names, options = {}, {}
 	for _, option in ipairs {
 		{ "server_preference", "ServerPreference" }, { "client_preference", "-ServerPreference" },
+		{ "chacha20_preference", "PrioritizeChaCha" },
 		{ "no_compression", "-Compression" },
 		{ "no_renegotiation", "NoRenegotiation" }, { "no_stateless_tickets", "-SessionTicket" },
 	} do
@@ -47,6 +48,7 @@ return {
 		no_early_data = "OpenSSL accepts early data only if a program asks for it",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		offer_starttls = OF_THE_PROGRAM,
 		require_starttls = OF_THE_PROGRAM,
 		direct_tls = OF_THE_PROGRAM,

@@ -29,6 +29,7 @@ local function write(page, given)
 	page:always("\toptions = {")
 	page:add({ "server_preference" }, "\t\tcipher_server_preference = true,")
 	page:add({ "client_preference" }, "\t\tcipher_server_preference = false,")
+	page:add({ "chacha20_preference" }, "\t\tprioritize_chacha = true,")
 	page:add({ "no_compression" }, "\t\tno_compression = true,")
 	page:add({ "no_renegotiation" }, "\t\tno_renegotiation = true,")
 	page:add({ "no_stateless_tickets" }, "\t\tno_ticket = true,")
@@ -53,6 +54,7 @@ return {
 		session_lifetime = "LuaSec keeps no sessions",
 	},
 	cannot = {
+		dh_bits = given_of.dh_bits_of_parameters,
 		dhe = function (given)
 			if given.uses_dhe then
 				return given.dhparam and "Prosody 0.12 has no DHE with direct TLS for clients that name the host"

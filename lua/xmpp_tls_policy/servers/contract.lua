@@ -97,6 +97,9 @@ contract.functions = {
 	ask = "(host, event, make) -> the first string that a handler of make() returns, or nil",
 	open_store = "(host, name, description) -> a store: get(key), set(key, table), keys()",
 	later = "(seconds, name, action): calls action() once from the main loop; a failure in it is logged under the name",
+	watch = "(descriptor, on_readable, on_writable) -> a watch { want_to_write(boolean), close() }, which calls "
+		.. "on_readable() while there are bytes and, if wanted, on_writable() while bytes are taken; or nil, message",
+	resolve = "(name, callback): calls callback(list of numeric addresses), or callback(nil, message), now or later",
 	monotonic = "() -> seconds of a clock that only goes forward",
 	turns = "() -> a function to call between steps of long work, which lets the server go on",
 	list = "(items) -> the same list, marked as one for encode_json",

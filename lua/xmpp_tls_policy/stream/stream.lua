@@ -35,7 +35,7 @@ local MOST_PAIRS = 1000
 --   role              "c2s", "s2sin" or "s2sout"
 --   contexts          the adopted contexts (see contexts/adopted_contexts.lua), its own among them
 --   connection        the LuaSec connection that facts belong to; nil before TLS
---   facts             see README.md; nil: unknown. Streams share them, so they are not to be changed
+--   facts             see doc/scripting.md; nil: unknown. Streams share them, so they are not to be changed
 --   judged            the pair that was judged last: { policy, host, domain, vouched }; nil if it was refused
 --   verdict           of that pair (see policy/verdict.lua); streams share it, too
 --   policy_name       of the policy behind the verdict
@@ -95,7 +95,7 @@ end
 local function forget_connection(self)
 	self.facts, self.verdict, self.policy_name, self.exception, self.objection = nil, nil, nil, nil, nil
 	self.judged, self.admitted, self.counted, self.cutoffs, self.identified = nil, nil, nil, nil, nil
-	self.addresses, self.named, self.reported = nil, nil, nil
+	self.addresses, self.named, self.reported, self.shape, self.shape_pairs = nil, nil, nil, nil, nil
 end
 
 --- Reads the facts of the connection beneath. Returns them; nil without TLS; nil, message, code (see

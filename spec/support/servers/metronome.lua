@@ -164,7 +164,7 @@ function Server:command()
 end
 
 -- Metronome names the two servers of an incoming stream in its header as the other server's header does.
-function Server:name_in_header(stream) -- luacheck: ignore 212/self
+function Server.name_in_header(_, stream)
 	local attribute = stream:find("xmlns='jabber:server'", 1, true) and "to" or "from"
 	return stream:match("<stream:stream[^>]-%s" .. attribute .. "=['\"]([^'\"]*)")
 end

@@ -233,7 +233,8 @@ describe("the probes of TLS", function ()
 						table.insert(arguments, argument)
 					end
 					local observed, endpoint = probe_run.on { port = openssl(arguments).port }
-					assert_seen({ ["suites.server_chooses"] = #prefers > 0, ["suites.complete"] = case[2] }, observed)
+					assert_seen({ ["suites.server_chooses"] = #prefers > 0, ["suites.complete"] = case[2],
+						["suites.chacha20_first"] = #prefers ~= 1 }, observed)
 					assert.is_true(endpoint.connections <= 40, endpoint.connections)
 				end)
 			end

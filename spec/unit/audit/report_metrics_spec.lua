@@ -96,6 +96,6 @@ describe("the metrics of a report", function ()
 			assert.is_true(status ~= 0)
 		end)
 	else
-		pending(sentence .. " (the package prometheus, with promtool, is not installed: make deps)")
+		pending(sentence .. " (the package prometheus, with promtool, is not installed: make deps-test)")
 	end
 end)

@@ -5,6 +5,7 @@ local unpack = table.unpack or unpack
 
 local without = { name = "status" }
 local with_one = { name = "show", argument = "filter" }
+local with_three = { name = "what_if", argument = "profile", further = "level", third = "host" }
 local with_two = { name = "accept", argument = "domain", further = "sha256" }
 
 describe("arguments", function ()
@@ -23,6 +24,9 @@ describe("arguments", function ()
 		{ with_two, { "a.test", "ab" }, { argument = "a.test", further = "ab" } },
 		{ with_two, { "a.test", "ab", "width=80", "json" },
 			{ argument = "a.test", further = "ab", width = 80, json = true } },
+		{ with_three, { "p", "must", "a.test", "json" },
+			{ argument = "p", further = "must", third = "a.test", json = true } },
+		{ with_three, { "p", nil, "a.test", n = 3 }, { argument = "p", third = "a.test" } },
 	} do
 		local command, given, expected = case[1], case[2], case[3]
 		local count, words = given.n or #given, {}
@@ -38,6 +42,8 @@ describe("arguments", function ()
 		{ without, { "a.test" }, [[status takes no argument, then "width=80" or "json"]] },
 		{ with_one, { "a", "b" }, [[show takes one argument (filter), then "width=80" or "json"]] },
 		{ with_two, { "a", "b", "c" }, [[accept takes two arguments (domain, sha256), then "width=80" or "json"]] },
+		{ with_three, { "a", "b", "c", "d" },
+			[[what_if takes three arguments (profile, level, host), then "width=80" or "json"]] },
 		{ with_one, { "json", "a", "b" }, [[show takes one argument (filter), then "width=80" or "json"]] },
 		{ with_one, { "width=80", "a" }, [[show takes one argument (filter), then "width=80" or "json"]] },
 		{ with_one, { "width=wide" }, [["wide" is not a width: give a number of at least 40]] },

@@ -13,16 +13,16 @@ describe("a command", function ()
 	end)
 
 	local command = {
-		name = "try", argument = "one", further = "two",
-		data = function (of, one, two)
-			called = { of, one, two }
+		name = "try", argument = "one", further = "two", third = "three",
+		data = function (of, one, two, three)
+			called = { of, one, two, three }
 			if one == "fail" then
 				return nil, "no\27"
 			end
 			return { one = one, two = two }
 		end,
-		show = function (out, of, one, two)
-			called = { of, one, two }
+		show = function (out, of, one, two, three)
+			called = { of, one, two, three }
 			if one == "fail" then
 				return nil, "no\27"
 			end
@@ -32,8 +32,8 @@ describe("a command", function ()
 	}
 
 	it("prints for people, in the width of the writer", function ()
-		assert.same({ true, "done\\010" }, { run(command, service, writer, "a", "b") })
-		assert.same({ service, "a", "b" }, called)
+		assert.same({ true, "done\\010" }, { run(command, service, writer, "a", "b", "c") })
+		assert.same({ service, "a", "b", "c" }, called)
 		assert.equal(80, #writer.text:match "\n([^\n]*)\n":gsub("\226\128\166", "."))
 	end)
 
@@ -43,8 +43,8 @@ describe("a command", function ()
 	end)
 
 	it("prints JSON", function ()
-		assert.same({ true, "4 lines of JSON" }, { run(command, service, writer, "a", "b", "json") })
-		assert.same({ service, "a", "b" }, called)
+		assert.same({ true, "4 lines of JSON" }, { run(command, service, writer, "a", "b", "c", "json") })
+		assert.same({ service, "a", "b", "c" }, called)
 		assert.equal('{\n"one":"a",\n"two":"b"\n}\n', writer.text)
 	end)
 
@@ -57,9 +57,9 @@ describe("a command", function ()
 
 	it("is not run with wrong arguments", function ()
 		called = nil
-		local done, message = run(command, service, writer, "a", "b", "\27")
+		local done, message = run(command, service, writer, "a", "b", "c", "\27")
 		assert.is_nil(done)
-		assert.matches("^try takes two arguments", message)
+		assert.matches("^try takes three arguments", message)
 		assert.is_nil(called)
 	end)
 end)
@@ -72,7 +72,7 @@ describe("the list of commands", function ()
 		end
 		for _, name in ipairs {
 			"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "peers", "accept", "forget",
-			"stats",
+			"stats", "what_if", "fleet",
 		} do
 			assert.equal(require("xmpp_tls_policy.commands." .. name), found[name])
 			found[name] = nil
@@ -80,13 +80,13 @@ describe("the list of commands", function ()
 		assert.same({}, found)
 	end)
 
-	it("is in the README", function ()
+	it("is in the manual", function ()
 		local expected = {}
 		for _, command in ipairs(commands.list) do
 			expected[("tlspolicy:%s(%s)"):format(command.name,
-				command.further and command.argument .. ", " .. command.further or command.argument or "")] = true
+				table.concat({ command.argument, command.further, command.third }, ", "))] = true
 		end
-		assert.same(expected, shell_commands.of_readme())
+		assert.same(expected, shell_commands.of_manual())
 	end)
 
 	for _, command in ipairs(commands.list) do

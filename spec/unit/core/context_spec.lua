@@ -324,6 +324,7 @@ describe("a context", function ()
 			dh_bits = 3072,
 			security_level = 1,
 			server_preference = true,
+			chacha20_preference = true,
 			no_compression = true,
 			no_renegotiation = true,
 			no_stateless_tickets = true,
@@ -355,6 +356,29 @@ describe("a context", function ()
 					assert(made:apply { [list] = names, [preference] = true })
 					assert.equal(preference == "server_preference", made:settings().server_preference)
 					assert.equal(expected, assert(handshake.between(other, made)):facts().cipher_suite)
+				end
+			end
+		end)
+
+		it("gives way to a client that puts ChaCha20 first, if it is told to (order.chacha20)", function ()
+			for version, case in pairs {
+				["TLSv1.2"] = { "ciphers", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" },
+				["TLSv1.3"] = { "ciphersuites", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256" },
+			} do
+				local list, names = case[1], { case[2], case[3] }
+				for preference, expected in pairs { [true] = names[2], [false] = names[1] } do
+					local made = server()
+					-- What was there before does not count.
+					assert(made:apply { [list] = names, server_preference = true, chacha20_preference = not preference })
+					assert(made:apply { [list] = names, server_preference = true, chacha20_preference = preference })
+					assert.equal(preference or nil, made:settings().chacha20_preference)
+					for first = 1, 2 do
+						local other = assert(core.context.new { role = "client", verify = "none" })
+						assert(other:apply { minimum_version = version, maximum_version = version,
+							[list] = { names[first], names[3 - first] } })
+						assert.equal(first == 2 and expected or names[1],
+							assert(handshake.between(other, made)):facts().cipher_suite)
+					end
 				end
 			end
 		end)

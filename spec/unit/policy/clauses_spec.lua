@@ -112,6 +112,14 @@ local enforced = {
 	["version.only-tls13"] = { minimum_version = "TLSv1.3" },
 	["cipher.gcm-chacha20"] = { removes = except(named("^TLS_ECDHE_E?C?[DR]SA_WITH_AES_%d+_GCM_",
 		"^TLS_ECDHE_E?C?[DR]SA_WITH_CHACHA20_", "^TLS_AES_%d+_GCM_SHA%d+$", "^TLS_CHACHA20_POLY1305_SHA256$")) },
+	["cipher.aes"] = { removes = except(named("^TLS_E?C?D?H?E?_?E?C?[DR]SA_WITH_AES_%d+_[GC]CM", "^TLS_AES_%d+_[GC]CM_",
+		"^TLS_E?C?D?H?E?_?E?C?[DR]SA_WITH_AES_%d+_CBC_")) },
+	["cipher.aes-sha2"] = { removes = except(named("^TLS_E?C?DHE_E?C?[DR]SA_WITH_AES_%d+_[GC]CM",
+		"^TLS_AES_%d+_[GC]CM_", "^TLS_E?C?DHE_E?C?[DR]SA_WITH_AES_%d+_CBC_SHA%d%d%d$")) },
+	["group.brainpool"] = { removes_groups = except(named("^secp256r1$", "^secp384r1$", "^secp521r1$",
+		"^brainpool", "^ffdhe3072$", "^ffdhe4096$")) },
+	["group.nist"] = { removes_groups = except(named("^secp256r1$", "^secp384r1$", "^secp521r1$", "^ffdhe")) },
+	["key.dh3000"] = { dh_bits = 3000, security_level = 2 },
 	["group.four"] = { removes_groups = except(named("^X25519MLKEM768$", "^x25519$", "^secp256r1$", "^secp384r1$")) },
 	["key.curve224"] = { removes_groups = named("^secp192r1$") },
 	["key.rsa2048"] = { security_level = 2 },
@@ -127,7 +135,9 @@ local always = {
 	["cipher.fs"] = { server_preference = true, first = except(named("^TLS_RSA_", "^TLS_PSK_")) },
 	["key.ecdhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
 	["key.dhe"] = { server_preference = true, first = except(named("^TLS_DHE_", "^TLS_DH_anon_")) },
+	["order.aead"] = { server_preference = true, first = has_aead },
 	["order.client"] = { client_preference = true },
+	["order.chacha20"] = { server_preference = true, chacha20_preference = true },
 	["resume.sealed"] = { no_stateless_tickets = true },
 	["resume.session-id"] = { no_stateless_tickets = true },
 	["renegotiation.secure"] = { no_renegotiation = true },
@@ -136,8 +146,8 @@ local always = {
 }
 
 local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level",
-	"server_preference", "client_preference", "no_compression", "no_renegotiation", "no_stateless_tickets",
-	"no_early_data" }
+	"server_preference", "client_preference", "chacha20_preference", "no_compression", "no_renegotiation",
+	"no_stateless_tickets", "no_early_data" }
 
 -- Clauses that stand alone change nothing but the fields of their case.
 local function compare_settings(settings, case)
@@ -291,6 +301,40 @@ local judged = {
 	{ "key.dhe", { key_exchange = "DHE" }, s .. "DHE key exchange; ECDHE is needed" },
 	{ "key.dhe", { key_exchange = "DHE", version = ABSENT }, s .. "DHE key exchange; ECDHE is needed" },
 	{ "key.dhe", { key_exchange = "DHE", version = "TLSv1.3" } },
+	{ "cipher.aes", { encryption = "CHACHA20-POLY1305" },
+		s .. "CHACHA20-POLY1305 encryption; AES with GCM, CCM or CBC is needed" },
+	{ "cipher.aes", { encryption = "AES-128-CCM8" }, s .. "AES-128-CCM8 encryption; AES with GCM, CCM or CBC is needed" },
+	{ "cipher.aes", { encryption = ABSENT }, s .. "unknown encryption; AES with GCM, CCM or CBC is needed" },
+	{ "cipher.aes", { authentication = "PSK" }, s .. "AES-256-GCM encryption; AES with GCM, CCM or CBC is needed" },
+	{ "cipher.aes", { encryption = "AES-256-CBC", key_exchange = "RSA", forward_secrecy = false, aead = false } },
+	{ "cipher.aes", { encryption = "AES-128-CCM", version = "TLSv1.3", key_exchange = "hybrid" } },
+	{ "cipher.aes-sha2", { forward_secrecy = false },
+		s .. "AES-256-GCM encryption; AES with GCM, CCM or CBC, SHA-2 and (EC)DHE is needed" },
+	{ "cipher.aes-sha2", { encryption = "ARIA-256-GCM" },
+		s .. "ARIA-256-GCM encryption; AES with GCM, CCM or CBC, SHA-2 and (EC)DHE is needed" },
+	{ "cipher.aes-sha2", { encryption = "AES-256-CBC", aead = false, cipher_suite = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA" },
+		"TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA was negotiated, with AES-256-CBC encryption; "
+			.. "AES with GCM, CCM or CBC, SHA-2 and (EC)DHE is needed" },
+	{ "cipher.aes-sha2", { encryption = "AES-256-CBC", aead = false, cipher_suite = ABSENT },
+		"ECDHE-RSA-AES256-GCM-SHA384 was negotiated, with AES-256-CBC encryption; "
+			.. "AES with GCM, CCM or CBC, SHA-2 and (EC)DHE is needed" },
+	{ "cipher.aes-sha2", { encryption = "AES-128-CBC", aead = false,
+		cipher_suite = "TLS_DHE_RSA_WITH_AES_128_CBC_SHA256" } },
+	{ "cipher.aes-sha2", { authentication = ABSENT, version = "TLSv1.3", resumed = true } },
+	{ "group.brainpool", {}, "the group x25519 was negotiated; one of P-256, P-384, P-521, Brainpool's curves of these "
+		.. "sizes, ffdhe3072 and ffdhe4096 is needed" },
+	{ "group.brainpool", { group = "X25519MLKEM768", key_exchange = "hybrid", version = "TLSv1.3" },
+		"the group X25519MLKEM768 was negotiated; one of P-256, P-384, P-521, Brainpool's curves of these "
+			.. "sizes, ffdhe3072 and ffdhe4096 is needed" },
+	{ "group.brainpool", { group = "brainpoolP384r1" } },
+	{ "group.brainpool", { group = ABSENT, key_exchange = "DHE" } },
+	{ "group.nist", {}, "the group x25519 was negotiated; one of P-256, P-384, P-521 and the groups ffdhe2048 to "
+		.. "ffdhe8192 is needed" },
+	{ "group.nist", { group = "secp521r1" } },
+	{ "group.nist", { group = "ffdhe2048", key_exchange = "DHE", version = "TLSv1.3" } },
+	{ "key.dh3000", { key_exchange = "DHE", group = ABSENT, group_bits = 2048 },
+		"an ephemeral DH key of 2048 bits was negotiated; at least 3000 are needed" },
+	{ "key.dh3000", { key_exchange = "DHE", group = ABSENT, group_bits = 3072 } },
 	{ "group.four", { group = "secp521r1", group_bits = 521 },
 		"the group secp521r1 was negotiated; X25519MLKEM768, X25519, P-256 or P-384 is needed" },
 	{ "group.four", { group = "ffdhe2048", key_exchange = "DHE", version = "TLSv1.3" },
@@ -379,6 +423,26 @@ for _, case in ipairs(identities) do
 	judged[#judged + 1] = { "cert.identity", case[1], case[3], case[2] }
 end
 
+-- usages of the peer's certificate, service, whether it authenticates, the sentence of the judge of cert.server-auth;
+-- xep0178.1.server-auth-is-enough
+for _, case in ipairs({
+	{ { "clientAuth" }, "xmpp-server", true, "the extended key usages of the certificate shown for \"peer.example\" lack "
+		.. "serverAuth; a server needs it, and clientAuth is not needed" },
+	{ {}, "xmpp-server", true, "the extended key usages of the certificate shown for \"peer.example\" lack "
+		.. "serverAuth; a server needs it, and clientAuth is not needed" },
+	{ { "serverAuth" }, "xmpp-server", true },
+	{ { "clientAuth", "serverAuth" }, "xmpp-server", true },
+	{ { "anyExtendedKeyUsage" }, "xmpp-server", true },
+	{ nil, "xmpp-server", true },
+	{ { "clientAuth" }, "xmpp-server", false },
+	{ { "clientAuth" }, "xmpp-client", true },
+}) do
+	local usages = case[1]
+	judged[#judged + 1] = { "cert.server-auth", {
+		certificate = { facts = function() return { extended_key_usages = usages } end },
+	}, case[4], known { service = case[2], authenticated = case[3], identity = true } }
+end
+
 local all_on = {
 	minimum_version = "TLSv1.2",
 	ciphers = {
@@ -403,6 +467,8 @@ local supported = {
 		"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" } },
 		"not offered: TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" },
 	{ "cipher.six", {} },
+	{ "group.nist", { groups = { "x25519", "secp384r1" } }, "not offered: secp256r1" },
+	{ "group.nist", { groups = { "secp384r1", "secp256r1" } } },
 	{ "group.four", { groups = { "x25519", "secp384r1" } }, "not offered: secp256r1" },
 	{ "group.four", { groups = { "x25519", "secp384r1", "secp256r1" } } },
 	{ "cipher.aead", { maximum_version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_CBC_SHA" } },
@@ -423,6 +489,9 @@ local supported = {
 	{ "cipher.ecdhe-gcm", { ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } },
 		"not offered: TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "
 			.. "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" },
+	-- rfc8446.9.1.secp256r1
+	{ "group.secp256r1", { groups = { "x25519" } }, "not offered: secp256r1" },
+	{ "group.secp256r1", { groups = { "secp256r1" } } },
 	{ "group.recommended", { groups = { "secp384r1" } }, "not offered: secp256r1, x25519" },
 	{ "group.recommended", { groups = ABSENT }, "not offered: secp256r1, x25519" },
 }
@@ -479,7 +548,8 @@ describe("the clause table", function()
 	end)
 end)
 
-local adding = { "cipher.ecdhe-gcm", "cipher.recommended", "cipher.six", "group.four", "group.recommended" }
+local adding = { "cipher.ecdhe-gcm", "cipher.recommended", "cipher.six", "group.four", "group.nist",
+	"group.recommended", "group.secp256r1" }
 
 describe("a clause that adds to the server's defaults", function()
 	-- As a server reads back whose defaults lack all of it.
@@ -557,8 +627,10 @@ describe("the judge of", function()
 		end)
 		if clauses[id].judge then
 			it(id .. " has nothing to say of a good connection", function()
+				local is_of_offices = id == "group.brainpool" or id == "group.nist"
 				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({
 					version = id == "version.only-tls13" and "TLSv1.3" or nil,
+					group = is_of_offices and "secp256r1" or nil,
 				})))
 				assert.are.same({ refuse = false, broken = {} }, alone(id):judge(facts({
 					version = "TLSv1.3",
@@ -566,7 +638,7 @@ describe("the judge of", function()
 					bits = 128,
 					encryption = "AES-128-GCM",
 					key_exchange = "hybrid",
-					group = "X25519MLKEM768",
+					group = is_of_offices and "secp384r1" or "X25519MLKEM768",
 					group_bits = ABSENT,
 				})))
 			end)
@@ -591,6 +663,29 @@ local own_certificates = {
 		"has an RSA key of unknown bits; at least 2048 are needed" },
 	{ "cert.rsa2048", { key_type = "RSA", key_bits = 2048 } },
 	{ "cert.rsa2048", {} },
+	{ "cert.rsa3000", { key_type = "RSA", key_bits = 2999 }, "has an RSA key of 2999 bits; at least 3000 are needed" },
+	{ "cert.rsa3000", { key_type = "RSA", key_bits = 3000 } },
+	{ "cert.rsa3000", {} },
+	{ "cert.ec250", { key_bits = 249 }, "has an EC key of 249 bits; at least 250 are needed" },
+	{ "cert.ec250", { key_bits = ABSENT }, "has an EC key of unknown bits; at least 250 are needed" },
+	{ "cert.ec250", {} },
+	{ "cert.ec250", { key_type = "ECX", key_bits = 1 } },
+	{ "cert.rsa-ecdsa", { key_type = "ED25519" }, 'has a key of type "ED25519"; one for RSA or ECDSA is needed' },
+	{ "cert.rsa-ecdsa", { key_type = ABSENT }, 'has a key of type "unknown"; one for RSA or ECDSA is needed' },
+	{ "cert.rsa-ecdsa", { key_type = "RSA-PSS" } },
+	{ "cert.rsa-ecdsa", {} },
+	{ "cert.pss", { signature_algorithm = "sha256WithRSAEncryption" },
+		'is signed with "sha256WithRSAEncryption", which is PKCS #1 v1.5; RSASSA-PSS or ECDSA is wanted' },
+	{ "cert.pss", {}, 'is sent with the certificate of "CN=B", which is signed with "sha384WithRSAEncryption" '
+		.. "(PKCS #1 v1.5); RSASSA-PSS or ECDSA is wanted", {
+			{ subject = "CN=A", issuer = "CN=B", signature_algorithm = "rsassaPss" },
+			{ subject = "CN=B", issuer = "CN=C", signature_algorithm = "sha384WithRSAEncryption" },
+		} },
+	{ "cert.pss", { signature_algorithm = "rsassaPss" }, nil,
+		{ { subject = "CN=C", issuer = "CN=C", signature_algorithm = "sha256WithRSAEncryption" } } },
+	{ "cert.pss", {} },
+	{ "cert.days1095", { not_after = 1095 * 86400 }, "is valid for 1096 days; at most 1095 are wanted" },
+	{ "cert.days1095", { not_after = 1095 * 86400 - 1 } },
 	{ "cert.curves", { curve = "secp521r1" }, 'has a key on the curve "secp521r1"; P-256 or P-384 is needed' },
 	{ "cert.curves", { curve = ABSENT }, "has a key on an unknown curve; P-256 or P-384 is needed" },
 	{ "cert.curves", { curve = "secp384r1" } },
@@ -615,9 +710,9 @@ local own_certificates = {
 describe("the demand on our own certificates of", function()
 	local seen = {}
 	for index, case in ipairs(own_certificates) do
-		local id, changes, expected = case[1], case[2], case[3]
+		local id, changes, expected, chain = case[1], case[2], case[3], case[4]
 		it(("%s, case %d: %s"):format(id, index, expected or "is met"), function()
-			assert.are.equal(expected, texts(alone(id):judge_own_certificate(own(changes))))
+			assert.are.equal(expected, texts(alone(id):judge_own_certificate(own(changes), chain)))
 		end)
 		seen[id] = seen[id] or expected and changes
 	end

@@ -136,6 +136,15 @@ describe("settings for a server's context", function()
 		})
 	end)
 
+	it("keep the server's own preference of ChaCha20 only where the policy has it, too (order.chacha20)", function ()
+		local theirs = copy(stock, { chacha20_preference = true, server_preference = true })
+		assert.is_nil(policy:settings_for(theirs).chacha20_preference)
+		for name, expected in pairs { ["xmpp-2026-07"] = true, ["rfc9325"] = false, ["mozilla-modern-6.0"] = false } do
+			local settings = tls_policy.policy { profile = name }:settings_for(theirs)
+			assert.equal(expected, settings.chacha20_preference or false, name)
+		end
+	end)
+
 	it("name only settings that a context takes", function()
 		assert.is_nil(policy:settings_for(stock).tickets)
 	end)

@@ -107,7 +107,7 @@ describe("a policy's verdict on a ClientHello", function ()
 				end
 				for number, suite in pairs(suites.by_number) do
 					local version = suite.authentication == "certificate" and 0x0304 or 0x0303
-					local hello = { versions = { version }, suites = { number }, groups = { 29 } }
+					local hello = { versions = { version }, suites = { number }, groups = { 29, 23 } }
 					if not suite.on_request then
 						assert.equal(allowed[number], select(2, policy:judge_client_hello(hello)) == nil or nil, suite.name)
 					end
@@ -177,6 +177,7 @@ describe("a verdict as if the policy were in force", function ()
 			"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
 		}
 		local clients_order = tls_policy.policy { profile = "mozilla-intermediate-6.0" }
+		local chacha20 = tls_policy.policy { profile = "xmpp-2026-07" }
 		for _, first in ipairs(names) do
 			local ordered = { first }
 			for _, name in ipairs(names) do
@@ -185,6 +186,7 @@ describe("a verdict as if the policy were in force", function ()
 			local hello = hello_numbers.of { suites = ordered }
 			assert.equal(first, clients_order:enforcement():of_hello(hello).chosen.suite.name)
 			assert.equal(names[3], should:enforcement():of_hello(hello).chosen.suite.name)
+			assert.equal(names[first == names[1] and 1 or 3], chacha20:enforcement():of_hello(hello).chosen.suite.name)
 		end
 	end)
 

@@ -17,6 +17,7 @@ end
 
 local GCM256, GCM128 = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 local DHE256, RSA256 = "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"
+local CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
 local CBC256 = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"
 local EC256, EC128 = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 local no_resumption = {
@@ -232,6 +233,10 @@ local cases = {
 		{ { ["certificate.key"] = { type = "RSA" } }, "not tested", "the key of the certificate is not known" },
 		{ { ["certificate.key"] = true }, "not tested", "the key of the certificate is not known" },
 	},
+	["group.secp256r1"] = {
+		{ {}, "holds", "secp256r1 is accepted" },
+		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
+	},
 	["group.recommended"] = {
 		{ {}, "holds", "secp256r1, x25519 are accepted" },
 		{ { ["groups.accepted"] = { "X25519" } }, "broken", "not accepted: secp256r1" },
@@ -328,6 +333,80 @@ local cases = {
 	["order.client"] = {
 		{ { ["suites.server_chooses"] = false }, "holds", "the client's order of suites decides" },
 		{ {}, "broken", "the server's order of suites decides" },
+	},
+	["cipher.aes"] = {
+		{ {}, "holds", "all accepted suites have AES with GCM, CCM or CBC" },
+		{ { ["suites.accepted"] = accepted({ GCM256, CBC256, RSA256 }) }, "holds",
+			"all accepted suites have AES with GCM, CCM or CBC" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }) }, "broken", "other suites are accepted: " .. CHACHA },
+	},
+	["cipher.aes-sha2"] = {
+		{ {}, "holds", "all accepted suites have AES, SHA-2 and (EC)DHE" },
+		{ { ["suites.accepted"] = accepted({ GCM256, CBC256, RSA256, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256" }) }, "broken",
+			"other suites are accepted: " .. CBC256 .. ", " .. RSA256 },
+	},
+	["group.brainpool"] = {
+		{ { ["groups.accepted"] = { "secp256r1", "ffdhe3072", "brainpoolP256r1tls13" } }, "holds",
+			"only groups of these are accepted: P-256, P-384, P-521, Brainpool's curves of these sizes, ffdhe3072 and "
+				.. "ffdhe4096" },
+		{ {}, "broken", "other groups are accepted: X25519MLKEM768, x25519" },
+	},
+	["group.nist"] = {
+		{ { ["groups.accepted"] = { "secp256r1", "secp521r1", "ffdhe2048" } }, "holds",
+			"only groups of these are accepted: P-256, P-384, P-521 and the groups ffdhe2048 to ffdhe8192" },
+		{ {}, "broken", "other groups are accepted: X25519MLKEM768, x25519" },
+		{ { ["groups.accepted"] = { "brainpoolP256r1" } }, "broken", "other groups are accepted: brainpoolP256r1" },
+	},
+	["key.dh3000"] = {
+		{ {}, "broken", "the DHE group has 2048 bits; at least 3000 are needed" },
+		{ { ["dhe.bits"] = 3072 }, "holds", "the DHE group has 3072 bits" },
+	},
+	["order.aead"] = {
+		{ {}, "holds", "all accepted suites are with authenticated encryption" },
+		{ { ["suites.accepted"] = accepted({ CBC256, GCM256 }) }, "broken",
+			("suites with authenticated encryption are not preferred: %s stands before %s in TLS 1.2"):format(CBC256, GCM256) },
+	},
+	["cert.rsa3000"] = {
+		{ {}, "broken", "the certificate has an RSA key of 2048 bits; at least 3000 are needed" },
+		{ { ["certificate.key"] = { type = "EC", bits = 256 } }, "holds", "the certificate is as it should be" },
+	},
+	["cert.ec250"] = {
+		{ {}, "holds", "the certificate is as it should be" },
+		{ { ["certificate.key"] = { type = "EC", bits = 224 } }, "broken",
+			"the certificate has an EC key of 224 bits; at least 250 are needed" },
+	},
+	["cert.rsa-ecdsa"] = {
+		{ {}, "holds", "the certificate is as it should be" },
+		{ { ["certificate.key"] = { type = "ED25519" } }, "broken",
+			'the certificate has a key of type "ED25519"; one for RSA or ECDSA is needed' },
+	},
+	["cert.pss"] = {
+		{ { ["certificate.signature"] = { "ecdsa-with-SHA256", "rsassaPss" } }, "holds",
+			"the certificate is as it should be" },
+		{ { ["certificate.signature"] = { "sha256WithRSAEncryption" } }, "broken", "the certificate is signed with "
+			.. '"sha256WithRSAEncryption", which is PKCS #1 v1.5; RSASSA-PSS or ECDSA is wanted' },
+		{ { ["certificate.signature"] = { "rsassaPss", "sha256WithRSAEncryption" } }, "broken", "the certificate is sent "
+			.. 'with the certificate of "certificate 2", which is signed with "sha256WithRSAEncryption" (PKCS #1 v1.5); '
+			.. "RSASSA-PSS or ECDSA is wanted" },
+	},
+	["cert.server-auth"] = {
+		{ {}, "holds", "the certificate is good for servers" },
+		{ { ["certificate.usages"] = false }, "broken", "the extended key usages of the certificate lack serverAuth" },
+	},
+	["cert.days1095"] = {
+		{ {}, "holds", "the certificate is valid for 90 days" },
+		{ { ["certificate.days_left"] = { days = 1, life = 1096, share = 0.1 } }, "broken",
+			"the certificate is valid for 1096 days; at most 1095 are wanted" },
+	},
+	["order.chacha20"] = {
+		{ {}, "not offered", "ChaCha20-Poly1305 is not accepted" },
+		{ { ["suites.complete"] = false }, "not tested", "not all accepted suites are known" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = true }, "holds",
+			"a client that puts ChaCha20-Poly1305 first gets it" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = false }, "broken",
+			"a client that puts ChaCha20-Poly1305 first does not get it" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }, { CHACHA }), ["suites.chacha20_first"] = "timed out" }, "not tested",
+			"timed out" },
 	},
 	["key.static-ffdh"] = {
 		{ {}, "holds", "static DH over a finite field is refused" },

@@ -2,6 +2,7 @@
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local compare = require "unit.golden.compare"
 local profiles = require "xmpp_tls_policy.policy.profiles"
+local suites = require "xmpp_tls_policy.policy.suites"
 local tls_policy = require "xmpp_tls_policy"
 
 -- Every normative or actionable statement of the draft.
@@ -47,6 +48,15 @@ local function has(name, clause)
 	end
 end
 
+-- Where an entry is enforced at another level than its word says.
+local other_levels = {
+	["draft-saintandre-xmpp-tls-02"] = { "version.tls12 at should" },
+	["mozilla-intermediate-6.0"] = {}, ["mozilla-modern-6.0"] = {},
+	["nist-sp-800-52r2"] = { "version.tls12 at should" },
+	["bsi-tr-02102-2-2025"] = { "version.sslv2 at must", "version.sslv3 at must", "version.tls10 at must",
+		"version.tls11 at must", "cipher.bits128 at must" },
+}
+
 describe("the profile", function()
 	it("draft-saintandre-xmpp-tls-02 has the draft's 31 clauses, in its order", function()
 		local actual = {}
@@ -89,6 +99,8 @@ describe("the profile", function()
 				assert.are.equal(entry, has("bcp195-2026-07", entry.clause))
 			end
 		end
+		local entry = has("bcp195-2026-07", "group.secp256r1")
+		assert.are.same({ "RFC 8446", "9.1", "MUST" }, { entry.document, entry.section, entry.level })
 	end)
 
 	it("xmpp-2026-07 has RFC 7590's statements, and the rest from bcp195-2026-07", function()
@@ -103,6 +115,42 @@ describe("the profile", function()
 		end
 	end)
 
+	it("of NIST or the BSI permits neither X25519, alone or in a hybrid, nor ChaCha20 to an operator", function()
+		for _, name in ipairs({ "nist-sp-800-52r2", "bsi-tr-02102-2-2025" }) do
+			local policy = tls_policy.policy({ profile = name })
+			local listed = { ciphers = {}, ciphersuites = { "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256" },
+				groups = { "x25519", "X25519MLKEM768", "secp384r1", "ffdhe3072" } }
+			for suite in pairs(suites.by_name) do
+				table.insert(listed.ciphers, suite:find "_WITH_" and suite or nil)
+			end
+			for _, settings in ipairs({ policy:settings(), (assert(policy:settings_for(listed, listed))) }) do
+				for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+					local names = table.concat(settings[list], " "):lower()
+					assert.is_nil(names:find "chacha20" or names:find "25519", names)
+				end
+			end
+			assert.are.same({ "secp384r1", "ffdhe3072" }, policy:settings_for(listed, listed).groups)
+		end
+	end)
+
+	it("of the BSI refuses the old versions at level must, too, and 2048 bits of DH at should", function()
+		for level, bits in pairs({ should = 3000, must = 2048 }) do
+			local settings = tls_policy.policy({ profile = "bsi-tr-02102-2-2025", level = level }):settings()
+			assert.are.same({ "TLSv1.2", bits }, { settings.minimum_version, settings.dh_bits })
+		end
+	end)
+
+	-- rfc8439.1.aes-without-hardware
+	it("xmpp-2026-07 alone has advice of our own, and says so", function()
+		local found = {}
+		for _, name in ipairs(profiles.names) do
+			for _, entry in ipairs(profiles.by_name[name].entries) do
+				found[#found + 1] = entry.level == "our advice" and name .. ": " .. entry.clause or nil
+			end
+		end
+		assert.are.same({ "xmpp-2026-07: order.chacha20" }, found)
+	end)
+
 	for _, name in ipairs(profiles.names) do
 		local profile = profiles.by_name[name]
 		it(name .. " has a name, a title, a date, and only known clauses, each once", function()
@@ -114,7 +162,9 @@ describe("the profile", function()
 				assert.is_truthy(clauses[entry.clause], entry.clause)
 				assert.is_nil(seen[entry.clause], entry.clause)
 				seen[entry.clause] = true
-				assert.is_truthy(entry.section:find "^%d+[%d.]*$" or entry.section:find "^%l+%.[%l_]+$", entry.section)
+				for section in (entry.section .. ", "):gmatch "(.-), " do
+					assert.is_truthy(section:find "^%d+[%d.]*$" or section:find "^%u$" or section:find "^%l+%.[%l_]+$", entry.section)
+				end
 				assert.is_truthy(profiles.enforced_at[entry.level], entry.level)
 				assert.is_truthy(entry.at == "must" or entry.at == "should" or entry.at == "never", entry.clause)
 			end
@@ -127,8 +177,7 @@ describe("the profile", function()
 					exceptions[#exceptions + 1] = entry.clause .. " at " .. entry.at
 				end
 			end
-			local expected = { name:find "^draft" and "version.tls12 at should" or "cipher.bits128 at must" }
-			assert.are.same(name:find "^mozilla" and {} or expected, exceptions)
+			assert.are.same(other_levels[name] or { "cipher.bits128 at must" }, exceptions)
 		end)
 
 		it(name .. " has the conformance table that is in spec/unit/golden", function()
@@ -158,7 +207,7 @@ describe("tls_policy.profile", function()
 	it("lists the names, the default first", function()
 		assert.are.same({
 			"draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", "xmpp-2026-07",
-			"mozilla-intermediate-6.0", "mozilla-modern-6.0",
+			"mozilla-intermediate-6.0", "mozilla-modern-6.0", "nist-sp-800-52r2", "bsi-tr-02102-2-2025",
 		}, tls_policy.profile_names)
 		assert.are.equal(tls_policy.profile_names[1], tls_policy.defaults().profile)
 	end)

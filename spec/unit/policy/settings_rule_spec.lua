@@ -33,6 +33,10 @@ recommended["mozilla-intermediate-6.0"] = { ciphersuites = {}, groups = four_gro
 	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 } }
 recommended["mozilla-modern-6.0"] = { ciphers = {}, ciphersuites = {}, groups = four_groups }
+recommended["nist-sp-800-52r2"] = { ciphers = {}, ciphersuites = {}, groups = { "secp256r1", "secp384r1" } }
+recommended["bsi-tr-02102-2-2025"] = { ciphers = {}, ciphersuites = {}, groups = { "secp256r1" } }
+oldest["nist-sp-800-52r2"] = { should = "TLSv1.2", must = "TLSv1" }
+oldest["bsi-tr-02102-2-2025"] = { should = "TLSv1.2", must = "TLSv1.2" }
 oldest["mozilla-intermediate-6.0"] = { should = "TLSv1.2", must = "TLSv1.2" }
 oldest["mozilla-modern-6.0"] = { should = "TLSv1.3", must = "TLSv1.3" }
 
@@ -103,7 +107,7 @@ local function permits(policy, list, record)
 		cipher_suite = suite.name, bits = suite.bits,
 		aead = suite.aead, encryption = suite.encryption, authentication = suite.authentication,
 		key_exchange = suite.key_exchange, forward_secrecy = suite.forward_secrecy,
-		group_bits = group_bits or suite.key_exchange == "DHE" and 2048 or nil,
+		group_bits = group_bits or suite.key_exchange == "DHE" and 3072 or nil,
 	}).refuse
 end
 
@@ -181,7 +185,9 @@ local function check(policy, in_force, operator)
 		assert.equal(policy.exception and true or nil, settings.insecure_versions)
 		-- Mozilla's have no DHE.
 		local draft, mozilla = policy.profile:find "^draft", policy.profile:find "^mozilla"
-		assert.equal(not mozilla and (draft and policy.level == "must" and 1024 or 2048) or nil, settings.dh_bits)
+		local bsi = policy.profile:find "^bsi" and policy.level == "should"
+		assert.equal(not mozilla and (draft and policy.level == "must" and 1024 or bsi and 3000 or 2048) or nil,
+			settings.dh_bits)
 		-- Without groups, the suites that need one are dropped.
 		compare(expected, settings, expected.groups[1] and lists or { "ciphersuites" })
 	else

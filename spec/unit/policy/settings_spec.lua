@@ -58,7 +58,7 @@ describe("the settings of", function()
 							key_exchange = suite.key_exchange,
 							authentication = suite.authentication,
 							forward_secrecy = suite.forward_secrecy,
-							group_bits = suite.key_exchange == "DHE" and 2048 or nil,
+							group_bits = suite.key_exchange == "DHE" and 3072 or nil,
 						})
 						assert.is_false(verdict.refuse, suite_name)
 					end

@@ -153,15 +153,22 @@ end
 
 -- ---- whose order -----------------------------------------------------------------
 
+-- A copy of an offer with other suites.
+local function with_suites(offer, suites)
+	local copy = {}
+	for field, value in pairs(offer) do
+		copy[field] = value
+	end
+	copy.suites = suites
+	return copy
+end
+
 -- Offers what the endpoint chose from in `versions`, in the opposite order, and notes both choices. A server that
 -- follows its client only where ChaCha20 comes first keeps its own order here, because other suites come before.
 local function ask_backwards(endpoint, observed, found, version)
 	local first = observed["version." .. version].value
-	local offer = {}
-	for field, value in pairs(versions.offers[version]) do
-		offer[field] = value
-	end
-	offer.suites, offer.groups = reversed(first.offered), offer.groups and reversed(offer.groups)
+	local offer = with_suites(versions.offers[version], reversed(first.offered))
+	offer.groups = offer.groups and reversed(offer.groups)
 	local answer, reason = question.ask(endpoint, offer)
 	if answer and not question.is_accepted(answer) then
 		answer, reason = nil, question.evidence(answer)
@@ -174,6 +181,27 @@ local function ask_backwards(endpoint, observed, found, version)
 	table.insert(found.orders, {
 		version = version, reason = reason, suite = { first.suite, answer.suite }, group = { first.group, answer.group },
 	})
+end
+
+-- Offers what the endpoint chose from in `versions`, with ChaCha20 in front.
+local function ask_chacha20(endpoint, observed, version)
+	local offered = observed["version." .. version].value.offered
+	local chacha20 = suite_classes.filter(offered, function (name)
+		return name:find "CHACHA20" ~= nil
+	end)
+	local others, suites = without(offered, chacha20), {}
+	for _, list in ipairs { chacha20, others } do
+		for _, name in ipairs(list) do
+			suites[#suites + 1] = name
+		end
+	end
+	local answer, reason = question.ask(endpoint, with_suites(versions.offers[version], suites))
+	if not answer or not question.is_accepted(answer) then
+		return observations.untested(reason or question.evidence(answer))
+	elseif answer.narrowed and not is_in(answer.narrowed, suites[1]) then
+		return observations.untested "the server answers with internal_error when it chooses ChaCha20"
+	end
+	return observations.made(is_in(chacha20, answer.suite), question.evidence(answer))
 end
 
 -- The lists of suites or groups -> the versions whose list has one entry alone.
@@ -214,6 +242,13 @@ local function newest_old_version(observed)
 			return version
 		end
 	end
+end
+
+-- In the newest version that is accepted.
+local function observe_chacha20(endpoint, observed)
+	local version = observed["version.TLSv1.3"].seen and "TLSv1.3" or observed["version.TLSv1.2"].seen and "TLSv1.2"
+	return version and ask_chacha20(endpoint, observed, version)
+		or observations.untested "no version of TLS with ChaCha20 was accepted"
 end
 
 -- Both fill `found.suites` and `found.groups` (version -> list) and `found.orders`.
@@ -286,6 +321,7 @@ end
 function preferences.run(endpoint, observed)
 	local found = { suites = {}, groups = {}, orders = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
+	observed["suites.chacha20_first"] = observe_chacha20(endpoint, observed)
 	tasks.all {
 		function () run_old(endpoint, observed, found) end,
 		function () run_tls13(endpoint, observed, found) end,

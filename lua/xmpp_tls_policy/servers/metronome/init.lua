@@ -56,6 +56,12 @@ function metronome_adapter.new(module)
 	server.turns = turns.new
 	server.monotonic = monotonic
 	server.encode_json = json.encode_ordered
+	function server.watch()
+		return nil, "Metronome cannot watch the connection to the engine"
+	end
+	function server.resolve(_, callback)
+		callback(nil, "Metronome resolves no name for shared sessions")
+	end
 	function server.list(items)
 		return array(items)
 	end

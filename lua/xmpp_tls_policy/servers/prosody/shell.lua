@@ -9,7 +9,7 @@ local takes_items = pcall(require, "prosody.util.stanza")
 
 local function argument_list(command)
 	local arguments = {}
-	for _, name in ipairs { command.argument or false, command.further or false, "format" } do
+	for _, name in ipairs { command.argument or false, command.further or false, command.third or false, "format" } do
 		arguments[#arguments + 1] = name and { name = name, type = "string" } or nil
 	end
 	return arguments

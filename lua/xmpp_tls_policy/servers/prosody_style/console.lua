@@ -80,7 +80,7 @@ end
 
 local function describe(command)
 	return ("%s:%s(%s) - %s"):format(console.SECTION, command.name,
-		command.further and ("%s, %s"):format(command.argument, command.further) or command.argument or "", command.help)
+		table.concat({ command.argument, command.further, command.third }, ", "), command.help)
 end
 
 -- The help knows only its own sections.

@@ -76,12 +76,13 @@ end
 function life.leave_host(service, host_module, is_reload)
 	local host = host_module.host
 	safe_hooks.call("storing the report of " .. host, service.reports.store, service.reports, host)
+	safe_hooks.call("storing the shapes of " .. host, service.fleets.store, service.fleets, host)
 	safe_hooks.call("closing the certificate memory of " .. host, service.certificates.close, service.certificates, host)
 	if is_reload then
 		return fail_closed.close(host)
 	end
 	safe_hooks.call("giving back the contexts of " .. host, service.tls_contexts.give_back, service.tls_contexts, host)
-	service.policies:remove(host)
+	service:remove_host(host)
 	fail_closed.release(host)
 end
 

@@ -216,7 +216,7 @@ function sessions.set_stream(session, stream)
 	session.tls_policy_stream = stream
 end
 
---- Publishes the TLS of a session to other modules: the table `session.tls_policy` that README.md
+--- Publishes the TLS of a session to other modules: the table `session.tls_policy` that doc/scripting.md
 -- documents.
 function sessions.publish(session, public)
 	session.tls_policy = public

@@ -1,0 +1,383 @@
+--- The shapes that the hosts of ours have seen (see shapes.lua), kept in stores of the server.
+local day_counts = require "xmpp_tls_policy.fleet.day_counts"
+local judgement = require "xmpp_tls_policy.fleet.judgement"
+local observer = require "xmpp_tls_policy.core".observer
+local shape = require "xmpp_tls_policy.fleet.shape"
+local shapes = require "xmpp_tls_policy.fleet.shapes"
+
+local fleets = {}
+
+local methods = {}
+local metatable = { __index = methods }
+
+local function clock()
+	return os.time()
+end
+
+-- Kind of record -> its store. That of clients has the account as its key, so that the server removes the
+-- record with the account.
+local STORES = {
+	state = "tls_policy_fleet", shape = "tls_policy_fleet", client = "tls_policy_fleet_clients",
+	server = "tls_policy_fleet_servers",
+}
+
+-- No account is called so.
+local STATE_KEY = "state of the host"
+
+-- Most storages write each record into a file.
+local STORE_EVERY = 3600 -- seconds
+local IN_A_TURN = 20 -- records, or shapes to judge
+
+-- In place of the account of clients that get a new one at each login. A space is in no account.
+local ANONYMOUS = "anonymous clients"
+
+fleets.DAYS = day_counts.DAYS
+
+--- For one load of the module. `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `queue`: a
+-- work_queue, in which records are read and written, and shapes are judged; `kept`: the fleets of the load
+-- before, or nil; `now`: function() -> UTC seconds, the system's by default.
+function fleets.new(options)
+	local kept, now = options.kept, options.now or clock
+	return setmetatable({
+		_server = options.server,
+		_adopted = options.adopted,
+		_queue = options.queue,
+		_now = now,
+		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, pending, is_judging }
+		_key_types = setmetatable({}, { __mode = "k" }), -- entry of a context -> type of its certificate's key
+		_stored_at = kept and kept._stored_at or now(),
+	}, metatable)
+end
+
+-- ---- records -----------------------------------------------------------------------
+
+local function open_stores(self, host)
+	local stores, by_name = {}, {}
+	for kind, name in pairs(STORES) do
+		by_name[name] = by_name[name] or self._server.open_store(host, name, "The shapes of ClientHellos that were seen")
+		stores[kind] = by_name[name]
+	end
+	return stores
+end
+
+-- "client user@host" -> "client", "user". No account has the key of a shape either, which is whole.
+local function store_key(key)
+	local kind, name = key:match "^(%l+) ?(.*)$"
+	if kind == "client" then
+		return kind, name:match "^([^@]+)@" or name
+	elseif kind == "state" then
+		return kind, STATE_KEY
+	end
+	return kind, kind == "server" and name or key
+end
+
+-- The opposite.
+local function key_of(host, kind, stored)
+	if kind == "client" then
+		return "client " .. (stored:find(" ", 1, true) and stored or stored .. "@" .. host)
+	end
+	return kind == "server" and "server " .. stored or kind == "state" and "state" or stored
+end
+
+-- Calls action(kind, key in the store) for each stored record in later turns, then finish(). The state comes
+-- first.
+local function each_stored_later(self, what, stores, action, finish)
+	local list = { { "state", STATE_KEY } }
+	for _, kind in ipairs { "shape", "client", "server" } do
+		for key in stores[kind]:keys() or function () end do
+			list[#list + 1] = key ~= "" and key ~= STATE_KEY and { kind, key } or nil
+		end
+	end
+	local index = 0
+	self._queue:add(what, function ()
+		for _ = 1, IN_A_TURN do
+			index = index + 1
+			if not list[index] then
+				finish()
+				return false
+			end
+			action(list[index][1], list[index][2])
+		end
+		return true
+	end)
+end
+
+local judge_later
+
+local function read(self, host, kept)
+	kept.is_reading = true
+	each_stored_later(self, "reading the shapes of " .. host, kept.stores, function (kind, key)
+		local record = self._hosts[host] == kept and kept.stores[kind]:get(key)
+		if record and not kept.shapes:take(key_of(host, kind, key), record) then
+			kept.stores[kind]:set(key, nil)
+			self._server.log(host, "warn", "A damaged record of %s is removed", STORES[kind])
+		end
+	end, function ()
+		kept.is_reading = nil
+		judge_later(self, host, kept)
+	end)
+end
+
+--- Prepares the shapes of a host: goes on with those of the load before, or with the stored ones. If the load
+-- before was still reading them, all are read again.
+function methods:open(host)
+	local kept = self._hosts[host]
+	if kept and not kept.is_reading then
+		kept.stores, kept.is_judging = open_stores(self, host), nil
+		return kept
+	end
+	kept = { shapes = shapes.new { now = self._now }, stores = open_stores(self, host), pending = {} }
+	self._hosts[host] = kept
+	read(self, host, kept)
+	return kept
+end
+
+-- Adds the changes to those that are to be written.
+local function gather(kept)
+	for key, record in pairs(kept.shapes:changes() or {}) do
+		kept.pending[key] = record
+	end
+end
+
+-- Writes as many changes. Returns whether there may be more. Those that fail are changes again.
+local function write(kept, most)
+	for _ = 1, most do
+		local key, record = next(kept.pending)
+		if not key then
+			return false
+		end
+		kept.pending[key] = nil
+		local kind, name = store_key(key)
+		if not kept.stores[kind]:set(name, record or nil) then
+			kept.shapes:restore(key)
+			return false
+		end
+	end
+	return true
+end
+
+--- Stores the changes of a host at once.
+function methods:store(host)
+	local kept = self._hosts[host]
+	-- A record that is not read yet must not be replaced.
+	if kept and not kept.is_reading then
+		gather(kept)
+		write(kept, math.huge)
+	end
+end
+
+--- The same for all hosts.
+function methods:store_all()
+	for host in pairs(self._hosts) do
+		self:store(host)
+	end
+end
+
+--- The same in later turns, if it was not done for an hour. Forgets what is old.
+function methods:store_hourly()
+	local now = self._now()
+	if math.abs(now - self._stored_at) < STORE_EVERY then
+		return
+	end
+	self._stored_at = now
+	for host, kept in pairs(self._hosts) do
+		if not kept.is_reading then
+			kept.shapes:sweep()
+			gather(kept)
+			self._queue:add("storing the shapes of " .. host, function ()
+				return write(kept, IN_A_TURN)
+			end)
+		end
+	end
+end
+
+--- A host has no policy any more. All that was not stored is lost.
+function methods:close(host)
+	self._hosts[host] = nil
+end
+
+--- Forgets an account of a host that was deleted.
+function methods:forget_account(host, jid)
+	local kept = self._hosts[host]
+	if kept then
+		kept.shapes:forget("client", jid)
+		self:store(host)
+	end
+end
+
+-- ---- judging -----------------------------------------------------------------------
+
+-- Whether a policy would cut off a shape in some role. Without a judgement, it counts as if it would.
+local function is_cut_off(judge, waiting)
+	for _, role in ipairs(waiting.roles) do
+		local verdict = judge:of(waiting.shape, role)
+		if not verdict or verdict.refuse then
+			return true
+		end
+	end
+	return false
+end
+
+-- A step judges some of the shapes that wait under one policy. It returns true while there is more.
+local function judging(self, host, kept)
+	local waiting, policies = kept.shapes:unjudged(), judgement.every_policy()
+	local at_policy, at_shape, judge, contexts = 1, 0, nil, {}
+	return function ()
+		for _ = 1, IN_A_TURN do
+			at_shape = at_shape + 1
+			local item = waiting[at_shape]
+			if not item then
+				at_policy, at_shape, judge = at_policy + 1, 0, nil
+				break
+			end
+			judge = judge or judgement.new {
+				server = self._server, adopted = self._adopted, host = host, policy = policies[at_policy],
+				contexts = contexts,
+			}
+			item.is_cut_off = item.is_cut_off or is_cut_off(judge, item)
+		end
+		if policies[at_policy] then
+			return true
+		end
+		for _, item in ipairs(waiting) do
+			kept.shapes:judged(item.shape, item.is_cut_off)
+		end
+		kept.is_judging = nil
+		judge_later(self, host, kept)
+		return false
+	end
+end
+
+-- Judges the shapes that wait, in later turns, one host after the other.
+function judge_later(self, host, kept)
+	if kept.is_judging or kept.is_reading or not kept.shapes:has_unjudged() then
+		return
+	end
+	kept.is_judging = true
+	local step
+	self._queue:add("judging the shapes of " .. host, function ()
+		step = step or judging(self, host, kept)
+		return step()
+	end)
+end
+
+--- All shapes are judged anew in later turns: the server's configuration may have changed.
+function methods:judge_again()
+	for host, kept in pairs(self._hosts) do
+		kept.shapes:judge_again()
+		kept.is_judging = nil
+		judge_later(self, host, kept)
+	end
+end
+
+-- ---- seeing ------------------------------------------------------------------------
+
+-- The type of the key of our certificate in a handshake, nil if it is not known.
+local function key_type_of(self, connection)
+	local label = observer.label(connection)
+	local entry = label and self._adopted:by_label(label)
+	if not entry or not entry.certificate then
+		return nil
+	end
+	local known = self._key_types[entry]
+	if not known then
+		known = entry.certificate:facts().key_type
+		self._key_types[entry] = known
+	end
+	return known
+end
+
+local function take_in(self, stream, host, packed, connection, name)
+	local kept = self._hosts[host] or self:open(host)
+	local key_type = connection and stream.role ~= "s2sout" and key_type_of(self, connection) or nil
+	kept.shapes:see(packed, stream.role, key_type, name)
+	judge_later(self, host, kept)
+end
+
+local function see_client(self, stream, host)
+	local server, session = self._server, stream.session
+	local connection = server.connection(session)
+	local packed
+	if connection then
+		-- Once for a connection.
+		packed = observer.take_shape(connection)
+	elseif not server.is_secure(session) and not stream.has_shape then
+		packed, stream.has_shape = shape.WITHOUT_TLS, true
+	end
+	if packed then
+		local name = server.is_anonymous(host) and ANONYMOUS or server.client_bare_jid(session)
+		take_in(self, stream, host, packed, connection, name)
+	end
+end
+
+-- The shape of a server's stream; nil if it is not known.
+local function shape_of_server(stream, connection)
+	if not connection then
+		return not stream:is_encrypted() and shape.WITHOUT_TLS or nil
+	elseif stream.role == "s2sout" then
+		return stream.facts and shape.of_answer(stream.facts)
+	end
+	return observer.take_shape(connection)
+end
+
+local function see_server(self, stream, host, domain)
+	local pairs_seen, pair = stream.shape_pairs or {}, host .. " " .. domain
+	if pairs_seen[pair] then
+		return
+	end
+	stream.shape_pairs, pairs_seen[pair] = pairs_seen, true
+	local connection = self._server.connection(stream.session)
+	stream.shape = stream.shape or shape_of_server(stream, connection)
+	if stream.shape then
+		take_in(self, stream, host, stream.shape, connection, domain)
+	end
+end
+
+-- A failure here closes no stream; it is logged.
+local function safely(self, see, ...)
+	local done, problem = pcall(see, self, ...)
+	if not done then
+		self._server.log_limited("A connection is missing among the shapes", tostring(problem))
+	end
+end
+
+--- A client of a host has authenticated. Harmless when it is called again for the same connection.
+function methods:see_client(stream, host)
+	safely(self, see_client, stream, host)
+end
+
+--- The same for a pair of servers.
+function methods:see_server(stream, host, domain)
+	safely(self, see_server, stream, host, domain)
+end
+
+-- ---- questions ---------------------------------------------------------------------
+
+--- The shapes of a host; nil if there are none.
+function methods:get(host)
+	local kept = self._hosts[host]
+	return kept and kept.shapes
+end
+
+--- Whether the stored shapes of a host are still being read.
+function methods:is_reading(host)
+	local kept = self._hosts[host]
+	return kept ~= nil and kept.is_reading == true
+end
+
+--- Hosts with shapes, sorted.
+function methods:hosts()
+	local names = {}
+	for host in pairs(self._hosts) do
+		names[#names + 1] = host
+	end
+	table.sort(names)
+	return names
+end
+
+--- The verdicts of a policy on the shapes of a host: see judgement.lua.
+function methods:judgement(host, policy)
+	return judgement.new { server = self._server, adopted = self._adopted, host = host, policy = policy }
+end
+
+return fleets

@@ -1,0 +1,54 @@
+-- The settings that each profile puts in force at each level on OpenSSL's own defaults, as OpenSSL itself tells them.
+-- What a release lacks is not there, and is named.
+local compare = require "unit.golden.compare"
+local core = require "xmpp_tls_policy.core"
+local settings = require "xmpp_tls_policy.policy.settings"
+local tls_policy = require "xmpp_tls_policy"
+local versions = require "support.versions"
+
+local lists = { "ciphers", "ciphersuites", "groups" }
+local scalars = { "minimum_version", "maximum_version", "dh_bits", "security_level", "tickets" }
+
+-- One value a line, and each list with one name a line.
+local function text_of(in_force, dropped)
+	local lines = {}
+	local function line(name, value)
+		lines[#lines + 1] = ("%s: %s"):format(name, tostring(value))
+	end
+	for _, field in ipairs(scalars) do
+		line(field, in_force[field])
+	end
+	for _, switch in ipairs(settings.switches) do
+		line(switch, in_force[switch] or false)
+	end
+	for _, list in ipairs(lists) do
+		lines[#lines + 1] = list .. ":\n\t" .. table.concat(in_force[list] or {}, "\n\t")
+	end
+	for _, list in ipairs(lists) do
+		for _, name in ipairs(dropped[list] or {}) do
+			line("unknown here", name)
+		end
+	end
+	return table.concat(lines, "\n") .. "\n"
+end
+
+local recorded = { ["3.0"] = true, ["3.5"] = true }
+
+describe("the settings in force on OpenSSL's defaults", function ()
+	local release = versions.openssl:match "^%d+%.%d+"
+
+	for _, profile in ipairs(tls_policy.profile_names) do
+		for _, level in ipairs { "should", "must" } do
+			it(("under %s, level %s, are those in spec/unit/golden"):format(profile, level), function ()
+				if not recorded[release] then
+					return pending(("no golden file for OpenSSL %s"):format(release))
+				end
+				local policy = assert(tls_policy.policy { profile = profile, level = level })
+				local context = assert(core.context.new { role = "server" })
+				local dropped = assert(context:apply((assert(policy:settings_for(context:settings(), {})))))
+				compare(("in-force-%s-%s-openssl-%s.txt"):format(profile, level, release), text_of(context:settings(), dropped))
+				context:close()
+			end)
+		end
+	end
+end)
