@@ -7,7 +7,7 @@ local metronome = require "support.servers.metronome"
 local shared = {
 	"certificate_change", "dhe_limit", "early_close", "early_data", "exceptions", "federation", "foreign_answer",
 	"foreign_element", "handshake",
-	"plaintext", "resumption", "shared_context", "shut_host", "stream", "unjudged_stream",
+	"plaintext", "report", "resumption", "shared_context", "stream", "unjudged_stream",
 }
 
 -- Words in the title of a spec -> the part of the contract (see servers/contract.lua) without which it cannot hold.
@@ -29,6 +29,9 @@ local of_prosody = {
 	["another domain that dialback vouches for on the same stream"] = "the key that it makes for dialback",
 	["is not remembered if the storage fails"] = "the option `storage` at the top; Metronome's belongs under a host",
 	["cert.identity: is not authenticated by a certificate of another domain"] = "a sentence of mod_s2s",
+	["plain text after <proceed/> ends the stream"] = "a sentence of mod_s2s",
+	["judges against the operator's own lists"] = "the name of the service",
+	["does not report a server with a Common Name alone"] = "its option s2s_secure_auth",
 	["and the log says why, if its TLS context cannot be brought under the policy"] = "the name of the service",
 }
 

@@ -3,6 +3,7 @@ local client_hello = require "support.client_hello"
 local json = require "dkjson"
 local offers = require "support.offers"
 local pki = require "support.pki"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local socket = require "socket"
 local xmpp = require "support.xmpp"
@@ -49,12 +50,10 @@ describe("a handshake that fails", function ()
 		local before = refused().total
 		action()
 		local found
-		for _ = 1, 100 do
+		process.poll(30, function ()
 			found = refused()
-			if found.total > before then
-				break
-			end
-		end
+			return found.total > before
+		end)
 		assert.equal(before + 1, found.total)
 		return found.refused[1]
 	end

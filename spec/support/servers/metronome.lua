@@ -188,7 +188,8 @@ end
 
 -- Makes an account, before the server starts.
 function Server:register(user, host, password)
-	local folder = ("%s/data/%s"):format(self.directory, encoded(host))
+	local data = (self.spec.options or {}).data_path or self.directory .. "/data"
+	local folder = ("%s/%s"):format(data, encoded(host))
 	lfs.mkdir(folder)
 	lfs.mkdir(folder .. "/accounts")
 	files.write(("%s/accounts/%s.dat"):format(folder, encoded(user)), ("return { password = %q }\n"):format(password))
