@@ -17,9 +17,11 @@ OPENSSL_LIBDIR ?=
 CFLAGS ?= -O2
 LIBFLAG ?= -shared
 CORE ?= c/core.so
+REDIS ?= c/redis.so
 
 SOURCES := $(sort $(wildcard c/*.c))
 HEADERS := $(sort $(wildcard c/*.h))
+REDIS_ALL := $(sort $(wildcard c/redis/*.c c/redis/*.h))
 SCRIPTS := $(sort $(wildcard lua/bin/* lua/*.lua lua/*/*.lua lua/*/*/*.lua lua/*/*/*/*.lua))
 
 # Where PKG_CONFIG_PATH leads comes before the directory that LuaRocks found.
@@ -37,14 +39,25 @@ HARDENING := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 # callbacks.
 LINKING := -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 
+# Whether a program compiles and links with these headers and libraries: 1 or nothing.
+links = $(shell echo 'int main(void) { return 0; }' \
+	| $(CC) -x c -o /dev/null $(addprefix -include ,$(1)) - $(2) 2>/dev/null && echo 1)
+# hiredis is optional (doc/shared-sessions.md). HIREDIS= builds without it.
+HIREDIS ?= $(call links,hiredis/hiredis.h,-lhiredis)
+HIREDIS_TLS ?= $(call links,hiredis/hiredis.h hiredis/hiredis_ssl.h,-lhiredis -lhiredis_ssl -lssl -lcrypto)
+REDIS_SOURCES = $(if $(HIREDIS),$(filter-out c/redis/absent.c,$(filter %.c,$(REDIS_ALL))),c/redis/absent.c)
+REDIS_LIBRARIES = $(if $(HIREDIS),-lhiredis $(if $(HIREDIS_TLS),-lhiredis_ssl -lssl -lcrypto))
+
 # Debian packages for building and for running the command; README.md has the same list.
 PACKAGES := gcc make libc6-dev libssl-dev pkgconf lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
 # For the specs.
-SPECS := lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
+SPECS := libhiredis-dev lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
 	testssl.sh nmap ca-certificates
+# The engine of shared sessions: Debian 13 has both, and the specs take Valkey there.
+ENGINE ?= $(if $(shell apt-cache show valkey-server 2>/dev/null),valkey-server,redis-server)
 # Servers that the specs run. Their packages would start them.
-SERVICES := prosody prometheus nginx libnginx-mod-stream haproxy
+SERVICES := prosody prometheus nginx libnginx-mod-stream haproxy $(ENGINE)
 LINTERS := lua-check clang-format clang-tidy valgrind
 # Opens the audit's page in a spec. `make deps-test BROWSER=` leaves it out.
 BROWSER := chromium
@@ -74,7 +87,7 @@ endef
 
 all: $(TREE)/.built ## build into the LuaRocks tree build/
 
-$(TREE)/.built: $(SOURCES) $(HEADERS) $(SCRIPTS) $(ROCKSPEC) Makefile
+$(TREE)/.built: $(SOURCES) $(HEADERS) $(REDIS_ALL) $(SCRIPTS) $(ROCKSPEC) Makefile
 	$(LUAROCKS) make --deps-mode none --tree $(TREE) $(ROCKSPEC) $(ROCK_VARIABLES)
 	@touch $@
 
@@ -83,11 +96,15 @@ core:
 	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
 		$(LIBFLAG) $(LINKING) -o $(CORE) $(SOURCES) \
 		$(OPENSSL_LIBS) $(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR))
+	$(CC) $(CFLAGS) -std=gnu11 -fPIC -fvisibility=hidden $(WARNINGS) $(HARDENING) $(INCLUDES) \
+		-DHAVE_REDIS_TLS=$(if $(HIREDIS_TLS),1,0) $(LIBFLAG) $(LINKING) -o $(REDIS) $(REDIS_SOURCES) \
+		$(if $(OPENSSL_LIBDIR),-L$(OPENSSL_LIBDIR)) $(REDIS_LIBRARIES)
 
 # LuaRocks calls this target after `core`, with folders of its own.
 rock-files:
 	install -d "$(LIBDIR)/xmpp_tls_policy" "$(BINDIR)"
 	install -m 755 $(CORE) "$(LIBDIR)/xmpp_tls_policy/core.so"
+	install -m 755 $(REDIS) "$(LIBDIR)/xmpp_tls_policy/redis.so"
 	install -m 755 lua/bin/xmpp-tls-policy "$(BINDIR)/xmpp-tls-policy"
 	@cd lua && find mod_xmpp_tls_policy.lua xmpp_tls_policy -name '*.lua' | while read -r file; do \
 		install -d "$(LUADIR)/$$(dirname "$$file")" && install -m 644 "$$file" "$(LUADIR)/$$file" || exit; \
@@ -230,8 +247,8 @@ $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 
 lint: ## check C, Lua and the rockspecs
 	luacheck -q lua spec doc/examples lua/bin/*
-	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) spec/fuzz/driver.c
-	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=gnu11 $(INCLUDES)
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) $(REDIS_ALL) spec/fuzz/driver.c
+	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) $(REDIS_SOURCES) -- -std=gnu11 $(INCLUDES)
 	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
 
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
@@ -270,7 +287,7 @@ install: ## install with LuaRocks, for the system or into TREE, readable for all
 	done
 
 clean: ## remove the built files
-	rm -rf build $(CORE)
+	rm -rf build $(CORE) $(REDIS)
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10

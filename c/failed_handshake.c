@@ -116,7 +116,7 @@ static void set_address(lua_State *L, const struct failed_handshake *failure)
 static void push_record(lua_State *L, const struct record *record)
 {
 	const struct failed_handshake *failure = &record->failure;
-	lua_createtable(L, 0, 10);
+	lua_createtable(L, 0, 11);
 	lua_pushnumber(L, (lua_Number)record->time.tv_sec +
 			      (lua_Number)record->time.tv_nsec / (lua_Number)1e9);
 	lua_setfield(L, -2, "time");
@@ -129,6 +129,8 @@ static void push_record(lua_State *L, const struct record *record)
 		set_string(L, "reason", ERR_reason_error_string(failure->error));
 	if (failure->dhe_limited)
 		set_string(L, "limit", "dhe");
+	if (failure->unanswered > 0)
+		set_integer(L, "unanswered", failure->unanswered);
 	if (record->server_name[0] != '\0')
 		set_string(L, "server_name", record->server_name);
 	if (record->has_hello) {

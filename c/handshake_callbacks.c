@@ -111,6 +111,24 @@ static void note_error(struct failed_handshake *failure)
 		failure->alert = alert;
 }
 
+/* Before the peer has answered, an alert is not encrypted (rfc8446.6.alert-numbers). */
+#define ALERT_RECORD_SIZE 7
+
+/* Notes what was sent without an answer, but for the alert that OpenSSL sends at the end. */
+static void note_bytes(struct handshake *handshake, SSL *connection)
+{
+	struct failed_handshake *failure = &handshake->failure;
+	handshake->received = BIO_number_read(SSL_get_rbio(connection)) > 0;
+	if (failure->server || handshake->received) {
+		failure->unanswered = 0;
+	} else if (failure->unanswered == 0) {
+		uint64_t sent = BIO_number_written(SSL_get_wbio(connection));
+		if (failure->alert_sent && sent >= ALERT_RECORD_SIZE)
+			sent -= ALERT_RECORD_SIZE;
+		failure->unanswered = sent > INT32_MAX ? INT32_MAX : (int32_t)sent;
+	}
+}
+
 /* OpenSSL returns to its caller: the handshake waits for the peer, or has ended. Until then
  * SSL_get_extms_support has no answer. */
 static void note_return(SSL *connection, int result)
@@ -124,7 +142,7 @@ static void note_return(SSL *connection, int result)
 			handshake->extms_support = support;
 		return;
 	}
-	handshake->received = BIO_number_read(SSL_get_rbio(connection)) > 0;
+	note_bytes(handshake, connection);
 	handshake->failure.label =
 	    (int32_t)(current_marks(connection, handshake) >> MARKS_LABEL_SHIFT);
 	switch (SSL_get_error(connection, result)) {

@@ -456,6 +456,7 @@ struct failed_handshake {
 	bool alert_sent;     /* by us */
 	bool dhe_limited;    /* dhe_limit.c refused its key exchange */
 	unsigned long error; /* OpenSSL's, or 0 */
+	int32_t unanswered;  /* bytes that a client sent, while not one came back; 0: none */
 };
 
 /* Keeps copies. `server_name`: of the other end, as far as it is known, or NULL; `hello`: that a
@@ -813,6 +814,11 @@ struct session_sharing *session_sharing_check(lua_State *L, int index);
 bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
+
+/* ---- secret_file.c ----------------------------------------------------- */
+
+/* Pushes the module `secret_file`. */
+void secret_file_open(lua_State *L);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 

@@ -3,6 +3,7 @@
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local core = require "xmpp_tls_policy.core"
 local counters = require "xmpp_tls_policy.counters"
+local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local metrics = {}
@@ -123,13 +124,14 @@ end
 -- The counts of the store without a reason.
 local store_events = { "hits", "insertions", "evictions", "removals" }
 
---- `adopted`: see contexts/adopted_contexts.lua; `server`: the adapter; `kept`: the metrics of the
--- load before, or nil: counting goes on from there.
+--- `adopted`: see contexts/adopted_contexts.lua; `shared_sessions`: see sessions/shared_sessions.lua, nil:
+-- none; `server`: the adapter; `kept`: the metrics of the load before, or nil: counting goes on from there.
 function metrics.new(options)
 	local kept = options.kept
 	return setmetatable({
 		_adopted = options.adopted,
 		_server = options.server,
+		_shared = options.shared_sessions or shared_sessions.new { server = options.server, now = os.time },
 		_counters = kept and kept._counters or new_counters(),
 		-- Facts -> role -> outcome -> series: most streams share their facts.
 		_handshakes = setmetatable({}, { __mode = "k" }),
@@ -207,6 +209,19 @@ end
 --- Counts a login that failed because the channel binding of a type did not match.
 function methods:binding_mismatch(name)
 	self._counters.binding_mismatches:add(1, name)
+end
+
+--- The fleets (see fleet/fleets.lua) whose shapes are counted.
+function methods:count_shapes_of(fleets)
+	self._fleets = fleets
+end
+
+local function shapes(self)
+	local list = {}
+	for index, host in ipairs(self._fleets and self._fleets:hosts() or {}) do
+		list[index] = { values = { host }, value = self._fleets:get(host):count() }
+	end
+	return list
 end
 
 ---- The session store ----------------------------------------------------------
@@ -357,6 +372,30 @@ local function dhe_refusals()
 	return { { values = {}, value = core.observer.dhe_refusals() } }
 end
 
+---- Shared sessions -------------------------------------------------------------
+
+local function shared_count(name)
+	return function (self)
+		return { { values = {}, value = self._shared:counts()[name] } }
+	end
+end
+
+local function shared_dropped(self)
+	local list, counts = {}, self._shared:counts()
+	for index, reason in ipairs(shared_sessions.reasons) do
+		list[index] = { values = { reason }, value = counts[reason] }
+	end
+	return list
+end
+
+-- No series while nothing is to be shared, so that an alert can tell.
+local function of_sharing(value)
+	return function (self)
+		local status = self._shared:status()
+		return { status and { values = {}, value = value(status) } }
+	end
+end
+
 -- Units and names as in OpenMetrics, which adds the unit, and "_total" for counters.
 local families = {
 	{
@@ -429,6 +468,40 @@ local families = {
 			return { { values = {}, value = store and not store:stats().locked and 1 or 0 } }
 		end,
 		labels = {}, description = "1 if the memory of the session store is not locked and may get into swap, else 0",
+	},
+	{
+		name = "shared_sessions_connected", type = "gauge", labels = {},
+		list = of_sharing(function (status)
+			return status.state == "connected" and 1 or 0
+		end),
+		description = "1 if sessions are shared with other processes, 0 if they are to be and the engine cannot be used. "
+			.. "No series without resumption.shared",
+	},
+	{
+		name = "shared_sessions_lag", type = "gauge", unit = "seconds", labels = {},
+		list = of_sharing(function (status)
+			return status.lag or 0
+		end),
+		description = "Time from sending a session to the engine until it came back to this process, measured last",
+	},
+	{
+		name = "shared_sessions_appended", type = "counter", list = shared_count "appended", labels = {},
+		description = "Records (sessions and their removals) that the engine took from this process",
+	},
+	{
+		name = "shared_sessions_received", type = "counter", list = shared_count "received", labels = {},
+		description = "Records of other processes that were put into the session store",
+	},
+	{
+		name = "shared_sessions_dropped", type = "counter", list = shared_dropped, labels = { "reason" },
+		description = "Records that were dropped. Of this process: queue (the engine took none and the queue was full), "
+			.. "refused (by the engine). Of others: not_opened (another key or name, or damaged), malformed (not ours), "
+			.. "expired, from_the_future (clocks differ by more than 60 s), replayed (known already), removed (ended by a "
+			.. "fatal alert), full (the store has only newer ones)",
+	},
+	{
+		name = "hello_shapes", type = "gauge", list = shapes, labels = { "host" },
+		description = "Shapes of ClientHellos that a host has seen in 30 days, each once (see the command fleet)",
 	},
 	{
 		name = "certificate_changes", type = "counter", list = of "certificate_changes", labels = { "kind" },

@@ -16,6 +16,7 @@ local ready_contexts = require "xmpp_tls_policy.stream.ready_contexts"
 local refusal_log = require "xmpp_tls_policy.stream.refusal_log"
 local refused_peers = require "xmpp_tls_policy.refused_peers"
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
+local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 local work_queue = require "xmpp_tls_policy.work_queue"
@@ -35,7 +36,7 @@ end
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
 -- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, fleets, binding_mismatches, admission.
+-- own_certificates, outages, reports, fleets, shared_sessions, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -44,7 +45,10 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
-	self.metrics = metrics.new { server = server, adopted = self.adopted, kept = kept.metrics }
+	self.shared_sessions = kept.shared_sessions or shared_sessions.new { server = server, now = clock }
+	self.metrics = metrics.new {
+		server = server, adopted = self.adopted, kept = kept.metrics, shared_sessions = self.shared_sessions,
+	}
 	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
 	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
 	self.failed_handshakes = failed_handshakes.new {
@@ -59,6 +63,7 @@ function service.new(server, kept)
 		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
 	}
 	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
+	self.metrics:count_shapes_of(self.fleets)
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,
@@ -100,6 +105,7 @@ function methods:load_policies()
 	if not done then
 		self.server.log("*", "error", "No session is resumed: %s", message)
 	end
+	self.shared_sessions:configure(self.policies:policy_for().resumption, self.adopted:sessions())
 	self.ready_contexts:forget()
 	warn_of_unlocked(self)
 end
@@ -199,6 +205,12 @@ function methods:report_client(session)
 	end
 end
 
+--- A host has no policy any more. What is stored of it stays.
+function methods:remove_host(host)
+	self.policies:remove(host)
+	self.fleets:close(host)
+end
+
 --- Forgets an account of a host that was deleted.
 function methods:forget_account(host, jid)
 	self.reports:forget_account(host, jid)
@@ -273,6 +285,7 @@ end
 --- Ends all of it, when the module is unloaded: gives back contexts and forgets policies.
 function methods:stop()
 	self.server.refuse_unknown_names()
+	self.shared_sessions:stop()
 	self.adopted:keep {}
 	self.tls_contexts:give_back()
 	dhe_limit.clear()

@@ -12,10 +12,13 @@ pair.names = { "stock", "module" }
 -- Nothing is throttled, no password is hashed, and connections stay though they are silent.
 local options = { limits = {}, authentication = "internal_plain", c2s_timeout = 86400 }
 
---- The specification (see support/prosody.lua) of one of the two.
+--- The specification (see support/prosody.lua) of one of the two. `fields.policy_on_both`: the stock one has the
+-- module, too, with its defaults; then the two differ by `policy`.
 function pair.specification(name, fields)
 	return configuration.merged({ log_level = "info" }, fields, {
-		with_policy = name == "module", options = configuration.merged(options, fields.options),
+		with_policy = name == "module" or fields.policy_on_both,
+		policy = name == "stock" and fields.policy_on_both and {} or fields.policy,
+		options = configuration.merged(options, fields.options),
 	})
 end
 

@@ -215,6 +215,14 @@ local function describe_pair(root, version)
 			assert_kept(our_host, { what = "stream", role = "s2sout", domain = their_host, text = why })
 		end)
 	end
+
+	if version == "23.01" or version == "24.12" then
+		it("is named in the fleet", function ()
+			local our_host, _, answered, said = special(directions[2], "dialback", "dialback")
+			assert.is_true(answered, said)
+			assert.matches("ejabberd " .. version .. " +s2sin", (ours:shell(("tlspolicy:fleet(%q)"):format(our_host))))
+		end)
+	end
 end
 
 local root, no_root = debian_tree.find()

@@ -516,13 +516,13 @@ describe("the metrics", function ()
 		local metric = found.result[1].metric
 		assert.same({ "2", "prosody", "c2s", "TLS_AES_256_GCM_SHA384", "false" },
 			{ found.result[1].value[2], metric.job, metric.role, metric.suite, metric.resumed })
-		assert.equal(10, #alerts.groups[1].rules)
+		assert.equal(11, #alerts.groups[1].rules)
 	end)
 
 	with_prometheus("have alert rules that fire as the rule tests demand", function ()
 		local output, status = process.run { "promtool", "check", "rules", rules }
 		assert.equal(0, status, output)
-		assert.matches("SUCCESS: 10 rules found", output)
+		assert.matches("SUCCESS: 11 rules found", output)
 		output, status = process.run { "promtool", "test", "rules", rules_test }
 		assert.equal(0, status, output)
 	end)

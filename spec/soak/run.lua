@@ -182,6 +182,8 @@ local function check_all(result)
 	local resumed = load.counts["resumed|resumed"] or 0
 	if not stock then
 		check(resumed > 0, "%d sessions were resumed", resumed)
+		local shared = subject:shared()
+		check(shared ~= 0, "%s records were shared", shared or "no engine is installed, so no")
 	end
 	for index = 1, math.min(10, #lost) do
 		print("  " .. lost[index])

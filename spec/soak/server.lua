@@ -1,10 +1,12 @@
 -- The server under load: the changes meanwhile, the lasting connections, and its memory and
 -- descriptors.
+local engine = require "support.engine"
 local files = require "support.files"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
+local sharing_servers = require "support.sharing_servers"
 local socket = require "socket"
 local xmpp = require "support.xmpp"
 
@@ -23,7 +25,20 @@ local policies = {
 	{ profile = "rfc9325", resumption = { memory = 1, lifetime = 1800 } },
 }
 
+-- Sessions are shared where an engine is installed. A change of policies begins the sharing anew.
+local function share(self)
+	if self.stock or engine.missing() then
+		return
+	end
+	self.engine = engine.start()
+	local shared = { url = self.engine.url, key_file = sharing_servers.new_key(), name = "soak" }
+	for _, policy in ipairs(policies) do
+		policy.resumption.shared = shared
+	end
+end
+
 local function start_servers(self)
+	share(self)
 	local root = pki.authority()
 	local authority = root:intermediate { common_name = "Test Intermediate" }
 	self.turns = {}
@@ -213,11 +228,19 @@ function Subject:lives()
 	return self.near:alive() and files.read(self.near.directory .. "/prosody.pid"):match "%d+" == self.pid
 end
 
+--- The number of records that the server shared; nil where no engine is installed.
+function Subject:shared()
+	return self.engine and tonumber(self.engine:cli("XLEN", "soak"):match "%d+")
+end
+
 function Subject:stop()
 	for _, resident in ipairs(self.residents or {}) do
 		resident.peer:close()
 	end
 	self.servers.stop()
+	if self.engine then
+		self.engine:stop()
+	end
 	pki.remove()
 end
 

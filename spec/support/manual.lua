@@ -81,6 +81,41 @@ function manual.links(page)
 	return links
 end
 
+--- The code blocks of a page: list of { text, language = of a fence, or nil, page, line }. Indented blocks may
+-- be in lists.
+function manual.code_blocks(page)
+	local blocks, number, block, fence, previous = {}, 0, nil, nil, ""
+	for line in (assert(files.read(page)) .. "\n"):gmatch "(.-)\n" do
+		number = number + 1
+		local mark, language = line:match "^%s*(```+)(%w*)"
+		if fence then
+			if mark then
+				fence, block = nil, nil
+			else
+				table.insert(block.lines, line)
+			end
+		elseif mark then
+			fence, block = mark, { lines = {}, language = language ~= "" and language or "text", page = page, line = number }
+			blocks[#blocks + 1] = block
+		elseif line:find "^    " and (block or previous == "") then
+			if not block then
+				block = { lines = {}, indent = line:match "^ +", page = page, line = number }
+				blocks[#blocks + 1] = block
+			end
+			table.insert(block.lines, line:sub(#block.indent + 1))
+		elseif line ~= "" then
+			block = nil
+		elseif block then
+			table.insert(block.lines, "")
+		end
+		previous = line
+	end
+	for _, made in ipairs(blocks) do
+		made.text = table.concat(made.lines, "\n"):gsub("%s*$", "") .. "\n"
+	end
+	return blocks
+end
+
 --- Asserts that the part of a page between two lines is as expected. With UPDATE_GOLDEN=1 writes it anew.
 function manual.has_between(page, before, after, expected)
 	local text = assert(files.read(page))

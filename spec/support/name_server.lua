@@ -152,6 +152,8 @@ function name_server.start(zones, options)
 	server.anchor = server.key and server.key.anchor
 	function server.stop()
 		handle:close()
+		-- With a handle that is not freed yet, luv crashes when the Lua state is closed.
+		uv.run "nowait"
 	end
 	return server
 end

@@ -45,6 +45,8 @@ function xmpp.connect(target, options)
 	options = options or {}
 	local connection = assert(socket.tcp())
 	connection:settimeout(options.timeout or default_timeout)
+	-- The address that the server sees.
+	assert(not options.address or connection:bind(options.address, 0))
 	assert(connection:connect("127.0.0.1", target.port))
 	return new_peer(connection, {
 		kind = target.kind,

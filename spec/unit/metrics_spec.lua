@@ -108,6 +108,17 @@ describe("the metrics", function ()
 		assert.same({ [""] = 9 }, counted "session_store_hits_total")
 	end)
 
+	it("have the number of shapes of each host", function ()
+		assert.same({}, counted "hello_shapes")
+		made:count_shapes_of {
+			hosts = function () return { "a.test", "b.test" } end,
+			get = function (_, host)
+				return { count = function () return host == "a.test" and 7 or 0 end }
+			end,
+		}
+		assert.same({ ["a.test"] = 7 }, counted "hello_shapes")
+	end)
+
 	it("of two processes of the module are apart", function ()
 		local other = metrics.new { adopted = adopted, server = adapter.new() }
 		other:lost_handshakes(3)

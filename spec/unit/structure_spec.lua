@@ -56,6 +56,7 @@ local layers = {
 	-- The library as scripts load it.
 	["xmpp_tls_policy"] = 3,
 	["xmpp_tls_policy.certificates."] = 3, ["xmpp_tls_policy.contexts."] = 3, ["xmpp_tls_policy.handshakes."] = 3,
+	["xmpp_tls_policy.sessions."] = 3,
 	["xmpp_tls_policy.metrics"] = 3, ["xmpp_tls_policy.metrics_text"] = 3,
 	["xmpp_tls_policy.stream."] = 4, ["xmpp_tls_policy.fleet."] = 4,
 	["xmpp_tls_policy.audit."] = 5,

@@ -16,8 +16,8 @@ local version = require "xmpp_tls_policy.version"
 
 local command_line = {}
 
---- The names of the commands, in the order of the help.
-command_line.names = { "audit", "check", "render", "policy" }
+--- The files of the commands, in the order of the help.
+command_line.names = { "audit", "check", "render", "policy", "new_key" }
 
 -- EX_USAGE, EX_SOFTWARE and EX_IOERR of sysexits.h: no command's own exit status.
 local WRONG_USE, FAULT, NOT_WRITTEN = 64, 70, 74

@@ -121,7 +121,7 @@ end
 
 -- Whether a row may name the domain of an exception: the header of a stream only claims it.
 local function may_name(row, domain, domains)
-	if row.role == "s2sout" then
+	if row.role == "s2sout" or row.role == "c2s" then
 		return true
 	end
 	for _, known in ipairs(domains) do
@@ -151,7 +151,7 @@ end
 -- The verdict for one domain (nil: a client, or a server that names none) if the policy were
 -- enforced.
 local function judge_as_enforced(service, row, stream, domain)
-	local policy = service.policies:policy_for(row.host, domain)
+	local policy = service.policies:policy_for(row.host, domain, row.role == "c2s" and row.address or nil)
 	return {
 		verdict = cutoff_verdict.of(policy, stream, domain), exception = policy.exception, policy = policy:name(),
 	}

@@ -7,7 +7,7 @@ local function shown(metric, series)
 	elseif metric.name:find("timestamp", 1, true) then
 		return os.date("!%Y-%m-%d %H:%M", math.floor(series.value))
 	end
-	return ("%.0f"):format(series.value)
+	return (series.value % 1 == 0 and "%.0f" or "%.3f"):format(series.value)
 end
 
 local function title_of(label)
@@ -65,7 +65,7 @@ return {
 		for _, metric in ipairs(list) do
 			if metric.labels[1] then
 				print_labelled(out, metric)
-			else
+			elseif metric.series[1] then
 				rows[#rows + 1] = { metric.name, shown(metric, metric.series[1]) }
 			end
 		end

@@ -3,6 +3,7 @@
 local core = require "xmpp_tls_policy.core"
 local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
+local grants = require "xmpp_tls_policy.policy.exceptions".grants
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local opened_by_exceptions = require "xmpp_tls_policy.contexts.opened_by_exceptions"
 local options = require "xmpp_tls_policy.policy.options"
@@ -66,6 +67,15 @@ local function policies(service, wanted)
 	return list
 end
 
+-- Resumption without the engine, whose URL may contain a password; `sharing` has it.
+local function without_engine(resumption)
+	local shown = {}
+	for name, value in pairs(resumption) do
+		shown[name] = name ~= "shared" and value or nil
+	end
+	return shown
+end
+
 -- The values of all options but exceptions, which have a list of their own.
 local function options_in_force(service, wanted)
 	local list, add = shared_list(service.server)
@@ -73,7 +83,7 @@ local function options_in_force(service, wanted)
 		local item, key = {}, {}
 		for _, name in ipairs(options.names) do
 			if name ~= "exceptions" then
-				item[name] = policy[name]
+				item[name] = name == "resumption" and without_engine(policy[name]) or policy[name]
 			end
 			key[#key + 1] = type(item[name]) ~= "table" and tostring(item[name]) or nil
 		end
@@ -95,10 +105,11 @@ local function exceptions(service, wanted, now)
 	local list, add = shared_list(service.server)
 	each_policy(service, wanted, function (host, policy)
 		for domain, exception in pairs(policy.exceptions) do
-			local key = table.concat({ domain, exception.expires, exception.reason, exception.level or "",
-				exception.unauthenticated_s2s or "" }, "\0")
+			local granted = table.concat(grants(exception), ", ")
+			local key = table.concat({ domain, exception.expires, exception.reason, granted }, "\0")
 			add(key, host, {
 				domain = domain, level = exception.level, unauthenticated_s2s = exception.unauthenticated_s2s,
+				groups = exception.groups,
 				expires = exception.expires, reason = exception.reason, ended = now >= exception.ends,
 				days_left = math.max(0, math.floor((exception.ends - now) / DAY)),
 			})
@@ -164,6 +175,15 @@ local function sessions(service)
 	}
 end
 
+-- Nil if nothing is to be shared; a forecast shares nothing either.
+local function sharing(service)
+	local status = service.shared_sessions and service.shared_sessions:status()
+	return status and {
+		engine = status.engine, name = status.name, state = status.state, reason = status.reason, keys = status.keys,
+		lag = status.lag, queued = status.queued,
+	}
+end
+
 ---- Overridden settings -------------------------------------------------------
 
 local options_of_server = {
@@ -211,7 +231,7 @@ local function data(service, wanted)
 		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
 		exceptions = exceptions(service, wanted, now), opened = opened(service, wanted, now),
 		warnings = warnings(service, wanted, now),
-		sessions = sessions(service),
+		sessions = sessions(service), sharing = sharing(service),
 	}
 end
 
@@ -247,11 +267,11 @@ end
 local function print_exceptions(out, found)
 	local rows = {}
 	for index, row in ipairs(found.exceptions) do
-		rows[index] = { row.domain, row.level or "", row.unauthenticated_s2s or "", row.expires,
+		rows[index] = { row.domain, table.concat(grants(row), ", "), row.expires,
 			row.ended and "ended" or ("%d"):format(row.days_left), row.reason, host_names(row.hosts) }
 	end
 	if rows[1] then
-		out:table({ "Exception for", "Level", "Unauthenticated s2s", "Until", "Days", "Reason", "On" }, rows, 6)
+		out:table({ "Exception for", "Grants", "Until", "Days", "Reason", "On" }, rows, 5)
 	end
 end
 
@@ -260,6 +280,14 @@ local function print_sessions(out, found)
 	if row then
 		out:print("Sessions to resume: %d of at most %d, %s", row.count, row.capacity,
 			row.locked and "locked in memory" or "not locked in memory")
+	end
+end
+
+local function print_sharing(out, found)
+	local row = found.sharing
+	if row then
+		out:wrapped("Sharing sessions through %s as %s: %s%s, key %s, lag %.3f s, %d waiting", row.engine, row.name,
+			row.state, row.reason and (" (%s)"):format(row.reason) or "", row.keys or "none", row.lag or 0, row.queued or 0)
 	end
 end
 
@@ -275,6 +303,7 @@ local function print_found(out, found)
 			table.concat(row.roles, ", "), row.text)
 	end
 	print_sessions(out, found)
+	print_sharing(out, found)
 	for _, row in ipairs(found.overridden) do
 		out:print("Overridden: %s%s: %s", host_names(row.hosts),
 			row.roles and (" (%s)"):format(table.concat(row.roles, ", ")) or "", row.message)

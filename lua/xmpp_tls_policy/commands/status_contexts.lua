@@ -50,7 +50,8 @@ local function row_of(server, entry, context, now)
 	local settings = context and context:settings()
 	local row = {
 		host = entry.given.host, role = entry.given.role, service = entry.service or "STARTTLS",
-		policy = entry.policy:name(), mode = entry.policy.mode, domain = entry.policy.exception and entry.given.domain,
+		policy = entry.policy:name(), mode = entry.policy.mode,
+		domain = entry.policy.exception and entry.policy.exception.domain,
 		failure = entry.failure, resumption = entry.session_name ~= nil,
 		ports = server.list(not entry.service and server.starttls_ports(entry.given.role) or {}),
 	}

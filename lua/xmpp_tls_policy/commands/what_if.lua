@@ -88,8 +88,11 @@ local function sentences(answer)
 	if kept > 0 then
 		list[#list + 1] = ('level = "%s" would keep %s of them.'):format(answer.level, counted(kept, "shape"))
 	end
+	if answer.is_reading then
+		list[#list + 1] = "The shapes of before the start are still being read: ask again in a few seconds."
+	end
 	if answer.missed > 0 then
-		list[#list + 1] = ("%s in this time are not among them, because there was no room for their shapes."):format(
+		list[#list + 1] = ("Not among them: %s in this time, because there was no room for the shape."):format(
 			counted(answer.missed, "login"))
 	end
 	if answer.unnamed then

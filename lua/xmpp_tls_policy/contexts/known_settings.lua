@@ -1,13 +1,14 @@
 --- The settings that policies make for contexts, remembered: a server makes most of its contexts
 -- alike.
 local core = require "xmpp_tls_policy.core"
+local suites = require "xmpp_tls_policy.policy.suites"
 
 local known_settings = {}
 
 local methods = {}
 local metatable = { __index = methods }
 
-local lists = { "ciphers", "ciphersuites", "groups" }
+local lists = { "ciphers", "ciphersuites" }
 
 function known_settings.new()
 	local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
@@ -48,7 +49,18 @@ function methods:of(policy, in_force, operator, marks)
 	return by_marks[marks][1], by_marks[marks][2]
 end
 
---- A short string that tells the versions and lists of some settings apart.
+-- Without the hybrid groups, which only newer versions of OpenSSL have: machines that differ in nothing else share
+-- their sessions. A list of hybrid groups alone stays as it is, because nobody may get around it.
+local function without_hybrids(groups)
+	local kept = {}
+	for _, name in ipairs(groups) do
+		local group = suites.groups_by_name[name:lower()]
+		kept[#kept + 1] = not (group and group.kind == "hybrid") and name or nil
+	end
+	return kept[1] and kept or groups
+end
+
+--- A short string that tells the versions and lists of some settings apart. It is the same in each process.
 function methods:text(settings)
 	local text = self._texts[settings]
 	if not text then
@@ -56,6 +68,7 @@ function methods:text(settings)
 		for _, list in ipairs(lists) do
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
+		parts[#parts + 1] = table.concat(without_hybrids(settings.groups or {}), ":")
 		-- It is part of a name that each context has.
 		text = core.digest("SHA256", table.concat(parts, "\0"))
 		self._texts[settings] = text

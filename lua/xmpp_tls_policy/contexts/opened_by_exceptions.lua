@@ -65,13 +65,21 @@ local function settings_under(adopted, luasec, policy, given)
 	return foreseen and foreseen.settings
 end
 
+-- The policy that an exception makes for the streams of a role; nil if it is not about them.
+local function excepted_policy(policy, exception, role, now)
+	if exception.network then
+		return role == "c2s" and policy:for_client(exception.domain:match "^[^/]+", now) or nil
+	end
+	return role ~= "c2s" and policy:for_peer(exception.domain, now) or nil
+end
+
 -- Adds what each exception opens on the context of a role to a list. Where it opens the same in another role, the
 -- role is added to that item.
 local function add_role(list, adopted, luasec, policy, given, now)
 	local strict = settings_under(adopted, luasec, policy, given)
-	for domain in pairs(strict and policy.exceptions or {}) do
-		local excepted = policy:for_peer(domain, now)
-		local opened = excepted.opens and settings_under(adopted, luasec, excepted, given)
+	for domain, exception in pairs(strict and policy.exceptions or {}) do
+		local excepted = excepted_policy(policy, exception, given.role, now)
+		local opened = excepted and excepted.opens and settings_under(adopted, luasec, excepted, given)
 		local more = opened and opened_by_exceptions.beyond(opened, strict)
 		local text_of_more = more and words(more)
 		for _, known in ipairs(more and list or {}) do
@@ -88,11 +96,12 @@ local function add_role(list, adopted, luasec, policy, given, now)
 end
 
 --- What each exception with a level opens on the contexts that a host of ours has for servers that connect to it
--- ("s2sin") and for those that it connects to ("s2sout"): a list of the tables of `beyond`, each with domain,
--- text, the same in words, and roles, a list. Empty if the host has no such context.
+-- ("s2sin"), for those that it connects to ("s2sout") and for clients ("c2s", of networks): a list of the tables of
+-- `beyond`, each with domain (or the network), text, the same in words, and roles, a list.
+-- Empty if the host has no such context.
 function opened_by_exceptions.on_host(server, adopted, host, policy, now)
 	local list = {}
-	for _, role in ipairs { "s2sin", "s2sout" } do
+	for _, role in ipairs { "s2sin", "s2sout", "c2s" } do
 		local context = server.own_context(host, role)
 		if context then
 			add_role(list, adopted, server.luasec_context(context), policy,

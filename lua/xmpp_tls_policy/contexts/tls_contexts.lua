@@ -17,7 +17,7 @@ function tls_contexts.new(options)
 		_policies = options.policies,
 		_adopted = options.adopted,
 		_demands = {}, -- see demand_of
-		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> the peer's domain
+		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> its domain or network
 		_search_is_due = false,
 		_log = configuration_log.new(options.server),
 	}, metatable)
@@ -25,9 +25,10 @@ end
 
 ---- One context -----------------------------------------------------------------
 
-local function new_demand(self, host, role, option, domain, policy)
+local function new_demand(self, host, role, option, domain, policy, address)
 	return {
 		policy = policy, host = host, role = role, option = option, domain = policy.exception and domain,
+		address = policy.exception and address,
 		operator = self._server.operator_lists(host, role, option), another = nil,
 	}
 end
@@ -35,8 +36,8 @@ end
 -- The demand on a context (see adopted:enforce): the same table for the same host, role,
 -- option and policy until the configuration is loaded again. The table that leads to it is nested,
 -- because this is asked for each stream; demands with other options hang on `another`.
-local function demand_of(self, host, role, option, domain)
-	local policy = self._policies:policy_for(host, domain)
+local function demand_of(self, host, role, option, domain, address)
+	local policy = self._policies:policy_for(host, domain, address)
 	local by_role = self._demands[host or "*"]
 	if not by_role then
 		by_role = {}
@@ -53,7 +54,7 @@ local function demand_of(self, host, role, option, domain)
 		demand = demand.another
 	end
 	if not demand then
-		demand = new_demand(self, host, role, option, domain, policy)
+		demand = new_demand(self, host, role, option, domain, policy, address)
 		demand.another = first
 		by_policy[policy] = demand
 	end
@@ -181,7 +182,7 @@ end
 
 local function enforce_all(self)
 	self._adopted:enforce_again(function (given)
-		return demand_of(self, given.host, given.role, given.option, given.domain)
+		return demand_of(self, given.host, given.role, given.option, given.domain, given.address)
 	end, function (entry)
 		log(self, entry)
 	end)
@@ -275,7 +276,7 @@ function methods:starttls(stream)
 		return nil
 	end
 	local host = stream:host()
-	local demand = demand_of(self, host, role, nil, stream:peer())
+	local demand = demand_of(self, host, role, nil, stream:peer(), role == "c2s" and server.address(session) or nil)
 	local exception = demand.policy.exception
 	if exception and self._apart[context] ~= exception.domain then
 		-- In report mode the context stays as the server made it, for all peers.

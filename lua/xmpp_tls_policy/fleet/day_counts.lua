@@ -1,7 +1,9 @@
--- How often something happened on each of the last 30 days: { day = the number of the last day on which it
--- did (days since 1970, in UTC), count = how often on that day, past = the counts of the days before it,
--- the latest first, as text: "12 0 5" }. Such a table takes little memory and is stored as it is.
+-- How often something happened on each of the last 30 days. As there are many of them, each is a short list: the
+-- last day on which it happened (days since 1970, in UTC); how often on that day; and the counts of the days
+-- before it, the latest first, as text: "12 0 5".
 local day_counts = {}
+
+local DAY, COUNT, PAST = 1, 2, 3
 
 -- Days that count, today among them.
 local DAYS = 30
@@ -12,22 +14,22 @@ day_counts.DAYS = DAYS
 local MOST = 9999999
 
 function day_counts.new(today)
-	return { day = today, count = 0, past = "" }
+	return { today, 0, "" }
 end
 
 -- The counts of the days before `today`, as a list, the latest first.
 local function past_of(counts, today)
 	local list = {}
-	for day = today - 1, counts.day + 1, -1 do
+	for day = today - 1, counts[DAY] + 1, -1 do
 		if today - day >= DAYS then
 			return list
 		end
 		list[#list + 1] = 0
 	end
-	if today > counts.day then
-		list[#list + 1] = counts.count
+	if today > counts[DAY] then
+		list[#list + 1] = counts[COUNT]
 	end
-	for count in counts.past:gmatch "%d+" do
+	for count in counts[PAST]:gmatch "%d+" do
 		list[#list + 1] = tonumber(count)
 	end
 	for index = #list, DAYS, -1 do
@@ -50,33 +52,69 @@ end
 
 --- Counts one more. After a clock was set back, it counts for the last day that was seen.
 function day_counts.add(counts, today)
-	if today > counts.day then
-		counts.past = as_text(past_of(counts, today))
-		counts.day, counts.count = today, 0
+	if today > counts[DAY] then
+		counts[PAST] = as_text(past_of(counts, today))
+		counts[DAY], counts[COUNT] = today, 0
 	end
-	if counts.count < MOST then
-		counts.count = counts.count + 1
+	if counts[COUNT] < MOST then
+		counts[COUNT] = counts[COUNT] + 1
 	end
+end
+
+-- All counts up to a day, as a list, the latest first.
+local function counts_until(counts, today)
+	local list = past_of(counts, today)
+	table.insert(list, 1, today == counts[DAY] and counts[COUNT] or 0)
+	return list
+end
+
+--- Adds other counts.
+function day_counts.merge(counts, other)
+	local today = math.max(counts[DAY], other[DAY])
+	local list, more = counts_until(counts, today), counts_until(other, today)
+	for index = 1, math.max(#list, #more) do
+		list[index] = math.min((list[index] or 0) + (more[index] or 0), MOST)
+	end
+	counts[DAY], counts[COUNT] = today, table.remove(list, 1)
+	counts[PAST] = as_text(list)
 end
 
 --- The sum of the last 30 days.
 function day_counts.sum(counts, today)
-	if today <= counts.day then
-		today = counts.day
-	end
-	local sum = today == counts.day and counts.count or 0
+	today = math.max(today, counts[DAY])
+	local sum = today == counts[DAY] and counts[COUNT] or 0
 	for _, count in ipairs(past_of(counts, today)) do
 		sum = sum + count
 	end
 	return sum
 end
 
---- Whether a value from a storage is such a table.
-function day_counts.is(value)
-	return type(value) == "table" and type(value.day) == "number" and value.day % 1 == 0 and math.abs(value.day) < 1e7
-		and type(value.count) == "number" and value.count >= 0 and value.count <= MOST and value.count % 1 == 0
-		and type(value.past) == "string" and #value.past <= DAYS * 8 and not value.past:find "[^%d ]"
-		and not value.past:find "%d%d%d%d%d%d%d%d"
+--- The last day, and how often it happened on it.
+function day_counts.last(counts)
+	return counts[DAY], counts[COUNT]
+end
+
+--- Whether it happened on more days than the last one.
+function day_counts.has_past(counts)
+	return counts[PAST]:find "[1-9]" ~= nil
+end
+
+--- As a table for a storage, { day, count, past }, and back; nil if that is damaged.
+function day_counts.to_store(counts)
+	return { day = counts[DAY], count = counts[COUNT], past = counts[PAST] }
+end
+
+local function is_whole(number, most)
+	return type(number) == "number" and number % 1 == 0 and number >= 0 and number <= most
+end
+
+function day_counts.from_store(stored)
+	if type(stored) ~= "table" or not is_whole(stored.day, 1e7) or not is_whole(stored.count, MOST)
+		or type(stored.past) ~= "string" or #stored.past > DAYS * 8 or stored.past:find "[^%d ]"
+		or stored.past:find "%d%d%d%d%d%d%d%d" then
+		return nil
+	end
+	return { stored.day, stored.count, stored.past }
 end
 
 return day_counts

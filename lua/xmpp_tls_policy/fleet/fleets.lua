@@ -79,8 +79,9 @@ local function key_of(host, kind, stored)
 	return kind == "server" and "server " .. stored or kind == "state" and "state" or stored
 end
 
--- Calls action(kind, key in the store) for each stored record in later turns. The state comes first.
-local function each_stored_later(self, what, stores, action)
+-- Calls action(kind, key in the store) for each stored record in later turns, then finish(). The state comes
+-- first.
+local function each_stored_later(self, what, stores, action, finish)
 	local list = { { "state", STATE_KEY } }
 	for _, kind in ipairs { "shape", "client", "server" } do
 		for key in stores[kind]:keys() or function () end do
@@ -92,6 +93,7 @@ local function each_stored_later(self, what, stores, action)
 		for _ = 1, IN_A_TURN do
 			index = index + 1
 			if not list[index] then
+				finish()
 				return false
 			end
 			action(list[index][1], list[index][2])
@@ -103,20 +105,24 @@ end
 local judge_later
 
 local function read(self, host, kept)
+	kept.is_reading = true
 	each_stored_later(self, "reading the shapes of " .. host, kept.stores, function (kind, key)
 		local record = self._hosts[host] == kept and kept.stores[kind]:get(key)
 		if record and not kept.shapes:take(key_of(host, kind, key), record) then
 			kept.stores[kind]:set(key, nil)
 			self._server.log(host, "warn", "A damaged record of %s is removed", STORES[kind])
 		end
+	end, function ()
+		kept.is_reading = nil
 		judge_later(self, host, kept)
 	end)
 end
 
---- Prepares the shapes of a host: goes on with those of the load before, or with the stored ones.
+--- Prepares the shapes of a host: goes on with those of the load before, or with the stored ones. If the load
+-- before was still reading them, all are read again.
 function methods:open(host)
 	local kept = self._hosts[host]
-	if kept then
+	if kept and not kept.is_reading then
 		kept.stores, kept.is_judging = open_stores(self, host), nil
 		return kept
 	end
@@ -153,7 +159,8 @@ end
 --- Stores the changes of a host at once.
 function methods:store(host)
 	local kept = self._hosts[host]
-	if kept then
+	-- A record that is not read yet must not be replaced.
+	if kept and not kept.is_reading then
 		gather(kept)
 		write(kept, math.huge)
 	end
@@ -174,12 +181,19 @@ function methods:store_hourly()
 	end
 	self._stored_at = now
 	for host, kept in pairs(self._hosts) do
-		kept.shapes:sweep()
-		gather(kept)
-		self._queue:add("storing the shapes of " .. host, function ()
-			return write(kept, IN_A_TURN)
-		end)
+		if not kept.is_reading then
+			kept.shapes:sweep()
+			gather(kept)
+			self._queue:add("storing the shapes of " .. host, function ()
+				return write(kept, IN_A_TURN)
+			end)
+		end
 	end
+end
+
+--- A host has no policy any more. All that was not stored is lost.
+function methods:close(host)
+	self._hosts[host] = nil
 end
 
 --- Forgets an account of a host that was deleted.
@@ -207,7 +221,7 @@ end
 -- A step judges some of the shapes that wait under one policy. It returns true while there is more.
 local function judging(self, host, kept)
 	local waiting, policies = kept.shapes:unjudged(), judgement.every_policy()
-	local at_policy, at_shape, judge = 1, 0, nil
+	local at_policy, at_shape, judge, contexts = 1, 0, nil, {}
 	return function ()
 		for _ = 1, IN_A_TURN do
 			at_shape = at_shape + 1
@@ -218,6 +232,7 @@ local function judging(self, host, kept)
 			end
 			judge = judge or judgement.new {
 				server = self._server, adopted = self._adopted, host = host, policy = policies[at_policy],
+				contexts = contexts,
 			}
 			item.is_cut_off = item.is_cut_off or is_cut_off(judge, item)
 		end
@@ -235,7 +250,7 @@ end
 
 -- Judges the shapes that wait, in later turns, one host after the other.
 function judge_later(self, host, kept)
-	if kept.is_judging or not kept.shapes:has_unjudged() then
+	if kept.is_judging or kept.is_reading or not kept.shapes:has_unjudged() then
 		return
 	end
 	kept.is_judging = true
@@ -342,6 +357,12 @@ end
 function methods:get(host)
 	local kept = self._hosts[host]
 	return kept and kept.shapes
+end
+
+--- Whether the stored shapes of a host are still being read.
+function methods:is_reading(host)
+	local kept = self._hosts[host]
+	return kept ~= nil and kept.is_reading == true
 end
 
 --- Hosts with shapes, sorted.

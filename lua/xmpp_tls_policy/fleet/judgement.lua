@@ -11,10 +11,12 @@ local judgement = {}
 local methods = {}
 local metatable = { __index = methods }
 
---- `given`: server, the adapter; adopted, see contexts/adopted_contexts.lua; host; policy.
+--- `given`: server, the adapter; adopted, see contexts/adopted_contexts.lua; host; policy; contexts, a table in
+-- which the contexts of the server are kept, so that several policies share them (nil: its own).
 function judgement.new(given)
 	return setmetatable({
 		_server = given.server, _adopted = given.adopted, _host = given.host, _policy = given.policy,
+		_contexts = given.contexts or {}, -- role -> { context, message }
 		_enforcements = {}, -- role -> see enforcement
 	}, metatable)
 end
@@ -40,7 +42,8 @@ local function enforcement(self, role)
 	local known = self._enforcements[role]
 	if not known then
 		local server, made = self._server, nil
-		local context, message = server.own_context(self._host, role)
+		self._contexts[role] = self._contexts[role] or { server.own_context(self._host, role) }
+		local context, message = self._contexts[role][1], self._contexts[role][2]
 		if context then
 			made, message = self._adopted:foresee(server.luasec_context(context), {
 				policy = self._policy, host = self._host, role = role, operator = server.operator_lists(self._host, role),

@@ -12,7 +12,7 @@ local shape = {}
 shape.WITHOUT_TLS = " no TLS"
 
 -- Longer ones are not kept: a shape takes 1 KiB of memory at most.
-shape.LONGEST = 512
+shape.LONGEST = 320
 
 local function is_offer(packed)
 	return packed:byte() ~= 32
@@ -90,6 +90,23 @@ function shape.offer(packed)
 	return hello, { extended_master_secret = has_bit(bits, 5), secure_renegotiation = has_bit(bits, 6) }
 end
 
+-- The place behind the lists of an offer, where the names of ALPN begin.
+local function end_of_lists(packed)
+	local at = 2
+	for _ = 1, #fields do
+		at = at + 1 + 2 * packed:byte(at)
+	end
+	return at
+end
+
+--- The same shape without ALPN: with direct TLS a client has another one than with STARTTLS.
+function shape.without_alpn(packed)
+	if not is_offer(packed) or not has_bit(packed:byte(), 4) then
+		return packed
+	end
+	return string.char(packed:byte() - 16) .. packed:sub(2, end_of_lists(packed) - 1)
+end
+
 --- Whether a shape may be kept: nothing of it was cut, and it is not too long.
 function shape.is_whole(packed)
 	return #packed <= shape.LONGEST and not (is_offer(packed) and has_bit(packed:byte(), 7))
@@ -97,42 +114,50 @@ end
 
 -- ---- answers -----------------------------------------------------------------------
 
--- The facts of a connection (doc/scripting.md) that are the server's choice, and their types.
+-- The facts of a connection (doc/scripting.md) that are the server's choice, and their types. The text has their
+-- values in this order; more can come at its end.
 local chosen = {
-	aead = "boolean", authentication = "string", bits = "number", cipher = "string", cipher_suite = "string",
-	compression = "string", encryption = "string", extended_master_secret = "boolean", forward_secrecy = "boolean",
-	group = "string", group_bits = "number", key_exchange = "string", secure_renegotiation = "boolean",
-	signature_scheme = "string", version = "string",
+	{ "version", "string" }, { "cipher_suite", "string" }, { "key_exchange", "string" }, { "encryption", "string" },
+	{ "bits", "number" }, { "aead", "boolean" }, { "forward_secrecy", "boolean" }, { "authentication", "string" },
+	{ "group", "string" }, { "group_bits", "number" }, { "signature_scheme", "string" }, { "compression", "string" },
+	{ "extended_master_secret", "boolean" }, { "secure_renegotiation", "boolean" },
 }
-local names = {}
-for name in pairs(chosen) do
-	names[#names + 1] = name
-end
-table.sort(names)
 
--- The parts of a server's certificate that clauses judge.
-local of_certificate = { "key_type", "key_bits" }
+-- The same of the server's certificate, as far as clauses judge it.
+local of_certificate = { { "key_type", "string" }, { "key_bits", "number" } }
+
+local function add_values(words, fields_of_it, facts)
+	for _, field in ipairs(fields_of_it) do
+		local value = facts[field[1]]
+		words[#words + 1] = type(value) == field[2] and tostring(value):gsub(";", "") or ""
+	end
+end
 
 --- The shape of the answer of a server, by the facts of our connection to it.
 function shape.of_answer(facts)
-	local words, certificate = {}, facts.certificate and facts.certificate:facts() or {}
-	for _, name in ipairs(names) do
-		local value = facts[name]
-		if type(value) == chosen[name] then
-			words[#words + 1] = ("%s=%s"):format(name, tostring(value))
-		end
-	end
-	for _, name in ipairs(of_certificate) do
-		words[#words + 1] = certificate[name] and ("%s=%s"):format(name, tostring(certificate[name])) or nil
-	end
+	local words = {}
+	add_values(words, chosen, facts)
+	add_values(words, of_certificate, facts.certificate and facts.certificate:facts() or {})
 	return " " .. table.concat(words, ";")
 end
 
 local function value_of(kind, word)
-	if kind == "boolean" then
+	if word == "" then
+		return nil
+	elseif kind == "boolean" then
 		return word == "true"
+	elseif kind == "number" then
+		return tonumber(word)
 	end
-	return kind == "number" and tonumber(word) or word
+	return word
+end
+
+-- Sets fields to the words that `next_word` returns.
+local function read_values(facts, fields_of_it, next_word)
+	for _, field in ipairs(fields_of_it) do
+		facts[field[1]] = value_of(field[2], next_word() or "")
+	end
+	return facts
 end
 
 --- The facts of such a shape, as far as it has them; nil if it is no answer.
@@ -140,13 +165,10 @@ function shape.answer(packed)
 	if is_offer(packed) or packed == shape.WITHOUT_TLS then
 		return nil
 	end
-	local facts, certificate = { role = "client", resumed = false, compression = false }, {}
-	for name, word in packed:gmatch "([%l%d_]+)=([^;]*)" do
-		if chosen[name] then
-			facts[name] = value_of(chosen[name], word)
-		end
-	end
-	certificate.key_type, certificate.key_bits = packed:match "key_type=([^;]*)", tonumber(packed:match "key_bits=(%d+)")
+	local next_word = (packed:sub(2) .. ";"):gmatch "([^;]*);"
+	local facts = read_values({ role = "client", resumed = false }, chosen, next_word)
+	local certificate = read_values({}, of_certificate, next_word)
+	facts.compression = facts.compression or false
 	facts.certificate = certificate.key_type and { facts = function ()
 		return certificate
 	end } or nil

@@ -155,7 +155,17 @@ function methods:to_store(kind, name, is_wanted)
 	return next(wanted) and { first = peer.first, last = peer.last, shapes = wanted } or nil
 end
 
---- Takes in a peer that was stored; not where it is known by now. Returns whether it was whole.
+-- A peer may come again before its record is read.
+local function merge(peer, first, of_shapes)
+	peer.first = math.min(peer.first, first)
+	for id, day in pairs(of_shapes) do
+		if not peer.shapes[id] and not is_longer(peer.shapes, MOST_SHAPES - 1) then
+			peer.shapes[id] = day
+		end
+	end
+end
+
+--- Takes in a peer that was stored. What was seen since is added. Returns whether it was whole.
 function methods:take(kind, name, stored)
 	if type(stored.first) ~= "number" or type(stored.last) ~= "number" or type(stored.shapes) ~= "table"
 		or is_longer(stored.shapes, MOST_SHAPES) then
@@ -168,8 +178,15 @@ function methods:take(kind, name, stored)
 		end
 		of_shapes[id] = day
 	end
-	if not self._peers[kind][name] and self._count[kind] < MOST[kind] then
+	local known = self._peers[kind][name]
+	if known then
+		merge(known, stored.first, of_shapes)
+		self._changed(kind, name)
+	elseif (has_room(self, kind)) then
 		insert(self, kind, name, { first = stored.first, last = stored.last, shapes = of_shapes })
+	else
+		-- Its stored record goes.
+		self._changed(kind, name)
 	end
 	return true
 end

@@ -31,18 +31,20 @@ local function today_of(self)
 	return math.floor(self._now() / date.DAY)
 end
 
---- `now`: function() -> UTC seconds.
+--- `now`: function() -> UTC seconds; `most`: { client, server }, how many shapes are kept of each (nil:
+-- MOST_SHAPES).
 function shapes.new(options)
 	local self = setmetatable({
 		_now = options.now,
+		_most = options.most or MOST_SHAPES,
 		_shapes = {}, -- packed shape -> record, see new_record
-		_by_id = {},
+		_by_id = {}, -- id -> packed shape
 		_count = { client = 0, server = 0 },
 		_missed = {}, -- kind -> see day_counts.lua: connections whose shape is not kept
 		_unnamed = {}, -- kind -> last day on which a peer was not listed for want of room
 		_bringers = {}, -- kind -> { day, count, shapes = name -> number } of today
-		_changed = {}, -- key of a record (see changes) -> true
-		_unjudged = false,
+		_changed = {}, -- key of a record (see changes), or the record of a shape -> true
+		_waiting = {}, -- packed shape -> true: it is not judged under the profiles and the configuration of now
 	}, metatable)
 	self._since = today_of(self)
 	self._peers = shape_peers.new {
@@ -55,40 +57,46 @@ end
 
 -- ---- records -----------------------------------------------------------------------
 
--- `is_cut_off`: whether some profile would cut it off; nil: not known yet. `is_judged`: whether that holds for
--- the profiles and the configuration of now. `is_back`: whether it came on another day than the first.
+-- `is_cut_off`: whether some profile would cut it off; nil: not known yet. A table of four fields is half as large
+-- as one of five.
 local function new_record(packed, kind)
-	return {
-		shape = packed, id = shape.id(packed), kind = kind, is_cut_off = nil, is_judged = nil, is_back = nil, series = {},
-	}
+	return { id = shape.id(packed), kind = kind, series = {}, is_cut_off = nil }
 end
 
 local function last_day(record)
 	local last = 0
 	for _, counts in pairs(record.series) do
-		last = math.max(last, counts.day)
+		last = math.max(last, (day_counts.last(counts)))
 	end
 	return last
+end
+
+-- Whether a shape came on more days than one.
+local function came_back(record)
+	local first
+	for _, counts in pairs(record.series) do
+		local day = day_counts.last(counts)
+		if day_counts.has_past(counts) or first and first ~= day then
+			return true
+		end
+		first = day
+	end
+	return false
 end
 
 local function mark(self, key)
 	self._changed[key] = true
 end
 
-local function shape_key(record)
-	return "shape " .. record.id
-end
-
-local function insert(self, record)
-	self._shapes[record.shape], self._by_id[record.id] = record, record
+local function insert(self, packed, record)
+	self._shapes[packed], self._by_id[record.id], self._waiting[packed] = record, packed, true
 	self._count[record.kind] = self._count[record.kind] + 1
-	self._unjudged = true
 end
 
-local function remove(self, record)
-	self._shapes[record.shape], self._by_id[record.id] = nil, nil
+local function remove(self, packed, record)
+	self._shapes[packed], self._by_id[record.id], self._waiting[packed] = nil, nil, nil
 	self._count[record.kind] = self._count[record.kind] - 1
-	mark(self, shape_key(record))
+	mark(self, record)
 end
 
 -- ---- bounds ------------------------------------------------------------------------
@@ -109,38 +117,36 @@ local function may_bring(self, kind, name, today)
 	return true
 end
 
--- The records of a kind that came on one day only: of those that came least, the oldest first.
+-- The shapes of a kind that came on one day only: of those that came least, the oldest first.
 local function newcomers(self, kind)
-	local list, counts = {}, {}
-	for _, record in pairs(self._shapes) do
-		if record.kind == kind and not record.is_back then
-			list[#list + 1], counts[record] = record, 0
+	local list, counts, last = {}, {}, {}
+	for packed, record in pairs(self._shapes) do
+		if record.kind == kind and not came_back(record) then
+			list[#list + 1], counts[packed], last[packed] = packed, 0, last_day(record)
 			for _, series in pairs(record.series) do
-				counts[record] = counts[record] + series.count
+				counts[packed] = counts[packed] + select(2, day_counts.last(series))
 			end
 		end
 	end
 	table.sort(list, function (a, b)
 		if counts[a] ~= counts[b] then
 			return counts[a] < counts[b]
+		elseif last[a] ~= last[b] then
+			return last[a] < last[b]
 		end
-		local last_of_a, last_of_b = last_day(a), last_day(b)
-		if last_of_a ~= last_of_b then
-			return last_of_a < last_of_b
-		end
-		return a.id < b.id
+		return a < b
 	end)
 	return list
 end
 
 -- Makes room for a shape of a kind: a tenth of the newcomers goes. Whether there is room.
 local function has_room(self, kind)
-	if self._count[kind] < MOST_SHAPES[kind] then
+	if self._count[kind] < self._most[kind] then
 		return true
 	end
 	local list = newcomers(self, kind)
 	for index = 1, math.ceil(#list / 10) do
-		remove(self, list[index])
+		remove(self, list[index], self._shapes[list[index]])
 	end
 	return list[1] ~= nil
 end
@@ -161,9 +167,9 @@ local function length_of(map)
 	return length
 end
 
-local function add_peer(self, record, name, today)
-	if not self._peers:add(record.kind, name, record.id, today) then
-		self._unnamed[record.kind] = today
+local function add_peer(self, record, kind, name, today)
+	if not self._peers:add(kind, name, record.id, today) then
+		self._unnamed[kind] = today
 		mark(self, "state")
 	end
 end
@@ -178,7 +184,7 @@ local function begin(self, packed, kind, name, today)
 	if self._by_id[record.id] then
 		return nil
 	end
-	insert(self, record)
+	insert(self, packed, record)
 	-- The first day is known over a restart.
 	mark(self, "state")
 	return record
@@ -189,12 +195,7 @@ end
 -- is kept.
 function methods:see(packed, role, key_type, name)
 	local today, kind = today_of(self), kind_of_role[role]
-	local record = self._shapes[packed]
-	if record and record.kind ~= kind then
-		-- The same software as a client and as a server: the shape keeps its place.
-		kind = record.kind
-	end
-	record = record or begin(self, packed, kind, name, today)
+	local record = self._shapes[packed] or begin(self, packed, kind, name, today)
 	if not record then
 		miss(self, kind, today)
 		return false
@@ -209,16 +210,10 @@ function methods:see(packed, role, key_type, name)
 		counts = day_counts.new(today)
 		record.series[of_role] = counts
 	end
-	if counts.day ~= today and counts.count > 0 then
-		record.is_back = true
-	end
 	day_counts.add(counts, today)
-	if not record.is_changed then
-		record.is_changed = true
-		mark(self, shape_key(record))
-	end
+	mark(self, record)
 	if record.is_cut_off ~= false then
-		add_peer(self, record, name, today)
+		add_peer(self, record, kind, name, today)
 	end
 	return true
 end
@@ -227,22 +222,20 @@ end
 
 --- Whether a shape waits for a judgement (see judged).
 function methods:has_unjudged()
-	return self._unjudged
+	return next(self._waiting) ~= nil
 end
 
---- The records that wait for one: a list of { shape, roles = list }.
+--- The shapes that wait for one: a list of { shape, roles = list }. They wait no longer.
 function methods:unjudged()
 	local list = {}
-	for packed, record in pairs(self._shapes) do
-		if not record.is_judged then
-			local roles = {}
-			for of_role in pairs(record.series) do
-				roles[#roles + 1] = of_role:match "^%S+"
-			end
-			list[#list + 1] = { shape = packed, roles = roles }
+	for packed in pairs(self._waiting) do
+		local roles = {}
+		for of_role in pairs(self._shapes[packed].series) do
+			roles[#roles + 1] = of_role:match "^%S+"
 		end
+		list[#list + 1] = { shape = packed, roles = roles }
 	end
-	self._unjudged = false
+	self._waiting = {}
 	return list
 end
 
@@ -253,21 +246,21 @@ function methods:judged(packed, is_cut_off)
 		return
 	end
 	local was_cut_off = record.is_cut_off
-	record.is_cut_off, record.is_judged = is_cut_off, true
+	record.is_cut_off = is_cut_off
 	if not is_cut_off then
 		self._peers:drop_shape(record.id)
 	elseif not was_cut_off then
 		self._peers:keep_shape(record.id)
 	end
 	if was_cut_off ~= is_cut_off then
-		mark(self, shape_key(record))
+		mark(self, record)
 	end
 end
 
 --- All shapes have to be judged anew: profiles, or the configuration of the server, have changed.
 function methods:judge_again()
-	for _, record in pairs(self._shapes) do
-		record.is_judged, self._unjudged = nil, true
+	for packed in pairs(self._shapes) do
+		self._waiting[packed] = true
 	end
 end
 
@@ -281,9 +274,9 @@ end
 --- Forgets all that was not seen for 30 days.
 function methods:sweep()
 	local oldest = today_of(self) - day_counts.DAYS
-	for _, record in pairs(self._shapes) do
+	for packed, record in pairs(self._shapes) do
 		if last_day(record) <= oldest then
-			remove(self, record)
+			remove(self, packed, record)
 		end
 	end
 	self._peers:sweep(oldest + 1, function (id)
@@ -293,19 +286,28 @@ end
 
 -- ---- storing -----------------------------------------------------------------------
 
-local function stored_record(record)
+local function stored_record(packed, record)
 	local series = {}
 	for of_role, counts in pairs(record.series) do
-		series[of_role] = { day = counts.day, count = counts.count, past = counts.past }
+		series[of_role] = day_counts.to_store(counts)
 	end
 	return {
-		shape = shape.to_text(record.shape), kind = record.kind, back = record.is_back or nil,
-		cut_off = record.is_cut_off or nil, series = series,
+		shape = shape.to_text(packed), kind = record.kind, cut_off = record.is_cut_off or nil, series = series,
 	}
 end
 
 local function state_of(self)
-	return { since = self._since, missed = self._missed, unnamed = self._unnamed }
+	local missed, unnamed = {}, {}
+	for kind in pairs(MOST_SHAPES) do
+		missed[kind] = self._missed[kind] and day_counts.to_store(self._missed[kind])
+		unnamed[kind] = self._unnamed[kind]
+	end
+	return { since = self._since, missed = missed, unnamed = unnamed }
+end
+
+local function is_cut_off(self, id)
+	local record = self._shapes[self._by_id[id] or ""]
+	return record ~= nil and record.is_cut_off == true
 end
 
 -- The record under a key, to be stored; nil: there is none.
@@ -314,15 +316,12 @@ local function to_store(self, key)
 	if kind == "state" then
 		return state_of(self)
 	elseif kind == "shape" then
-		local record = self._by_id[name]
-		if record then
-			record.is_changed = nil
-		end
-		return record and stored_record(record)
+		local packed = self._by_id[name]
+		return packed and stored_record(packed, self._shapes[packed])
 	end
 	-- Of peers of shapes that are not judged yet, nothing is stored.
 	return self._peers:to_store(kind, name, function (id)
-		return self._by_id[id] ~= nil and self._by_id[id].is_cut_off == true
+		return is_cut_off(self, id)
 	end)
 end
 
@@ -335,6 +334,7 @@ function methods:changes()
 	end
 	local changes = {}
 	for key in pairs(self._changed) do
+		key = type(key) == "table" and "shape " .. key.id or key
 		changes[key] = to_store(self, key) or false
 	end
 	self._changed = {}
@@ -358,16 +358,19 @@ local function is_map_to_numbers(map)
 	return true
 end
 
-local function is_series(series)
-	if type(series) ~= "table" or next(series) == nil or length_of(series) > MOST_SERIES then
-		return false
+-- The series of a stored record; nil if they are damaged.
+local function series_of(stored)
+	if type(stored) ~= "table" or next(stored) == nil or length_of(stored) > MOST_SERIES then
+		return nil
 	end
-	for of_role, counts in pairs(series) do
-		if type(of_role) ~= "string" or not kind_of_role[of_role:match "^%S*"] or not day_counts.is(counts) then
-			return false
+	local series = {}
+	for of_role, counts in pairs(stored) do
+		series[of_role] = day_counts.from_store(counts)
+		if type(of_role) ~= "string" or not kind_of_role[of_role:match "^%S*"] or not series[of_role] then
+			return nil
 		end
 	end
-	return true
+	return series
 end
 
 local take = {}
@@ -378,23 +381,46 @@ function take.state(self, _, stored)
 	end
 	self._since = math.min(self._since, stored.since)
 	for kind in pairs(MOST_SHAPES) do
-		local missed = stored.missed[kind]
-		self._missed[kind] = self._missed[kind] or day_counts.is(missed) and missed or nil
+		local missed = day_counts.from_store(stored.missed[kind])
+		if missed and self._missed[kind] then
+			day_counts.merge(self._missed[kind], missed)
+		else
+			self._missed[kind] = self._missed[kind] or missed
+		end
 		self._unnamed[kind] = self._unnamed[kind] or stored.unnamed[kind]
 	end
 	return true
 end
 
+-- A shape may be seen again before its record is read.
+local function merge_series(series, stored)
+	for of_role, counts in pairs(stored) do
+		if series[of_role] then
+			day_counts.merge(series[of_role], counts)
+		elseif length_of(series) < MOST_SERIES then
+			series[of_role] = counts
+		end
+	end
+end
+
 function take.shape(self, id, stored)
-	local packed = shape.from_text(stored.shape)
-	if not packed or shape.id(packed) ~= id or not MOST_SHAPES[stored.kind] or not is_series(stored.series) then
+	local packed, series = shape.from_text(stored.shape), series_of(stored.series)
+	if not packed or shape.id(packed) ~= id or not MOST_SHAPES[stored.kind] or not series then
 		return false
 	end
-	if not self._shapes[packed] and self._count[stored.kind] < MOST_SHAPES[stored.kind] then
-		local record = new_record(packed, stored.kind)
-		record.series, record.is_back = stored.series, stored.back == true or nil
-		record.is_cut_off = stored.cut_off == true or nil
-		insert(self, record)
+	local known = self._shapes[packed]
+	if known then
+		merge_series(known.series, series)
+		mark(self, known)
+		return true
+	end
+	local record = new_record(packed, stored.kind)
+	record.series, record.is_cut_off = series, stored.cut_off == true or nil
+	if has_room(self, stored.kind) then
+		insert(self, packed, record)
+	else
+		-- Its stored record goes.
+		mark(self, record)
 	end
 	return true
 end
@@ -407,7 +433,8 @@ function take.server(self, name, stored)
 	return self._peers:take("server", name, stored)
 end
 
---- Takes in a record that was stored under a key; not where it is known by now. Returns whether it was whole.
+--- Takes in a record that was stored under a key, once for each. What was seen since is added. Returns whether it
+-- was whole.
 function methods:take(key, stored)
 	local kind, name = key:match "^(%l+) ?(.*)$"
 	return type(stored) == "table" and take[kind] ~= nil and take[kind](self, name, stored)
@@ -415,9 +442,9 @@ end
 
 -- ---- questions ---------------------------------------------------------------------
 
-local function entry_of(record, today)
+local function entry_of(packed, record, today)
 	local entry = {
-		shape = record.shape, id = record.id, is_cut_off = record.is_cut_off, logins = 0, roles = {}, keys = {},
+		shape = packed, id = record.id, is_cut_off = record.is_cut_off, logins = 0, roles = {}, keys = {},
 	}
 	for of_role, counts in pairs(record.series) do
 		local role, key_type = of_role:match "^(%S+) ?(.*)$"
@@ -436,8 +463,8 @@ end
 -- (nil: not judged yet) }.
 function methods:list()
 	local list, today = {}, today_of(self)
-	for _, record in pairs(self._shapes) do
-		local entry = entry_of(record, today)
+	for packed, record in pairs(self._shapes) do
+		local entry = entry_of(packed, record, today)
 		list[#list + 1] = entry.logins > 0 and entry or nil
 	end
 	table.sort(list, function (a, b)

@@ -38,12 +38,16 @@ local function cut_off(entry, judgement, milder, problems)
 	return found.roles[1] and found or nil
 end
 
---- `fleets`: see fleets.lua; `next_turn`: function() that is called between steps of the work. Returns {
--- shapes, logins = how many there were in 30 days; since, missed, unnamed: see shapes:limits; problems = role ->
--- message, where shapes could not be judged; level = the milder one of the policy, or nil; cut_off = list of {
--- shape, id, logins, roles, clauses = list of { clause, text }, peers = list of accounts and domains that are
--- known, kept_by_level = whether the milder level would keep it }, the most frequent first }. Or nil: nothing is
--- known of the host.
+--- The answer for a host. `fleets`: see fleets.lua; `next_turn`: function() that is called between steps of the
+-- work. Nil: nothing is known of the host. Else a table:
+--   shapes, logins          how many there were in 30 days
+--   since, missed, unnamed  see shapes:limits
+--   is_reading              whether stored shapes are still missing
+--   problems                role -> message: its shapes could not be judged
+--   level                   the milder one of the policy, or nil
+--   cut_off                 list of { shape, id, logins, roles, clauses = list of { clause, text }, peers = list of
+--                           accounts and domains that are known, kept_by_level = whether the milder level would
+--                           keep it }, the most frequent first
 function what_if.of(fleets, host, policy, next_turn)
 	local shapes = fleets:get(host)
 	if not shapes then
@@ -53,6 +57,7 @@ function what_if.of(fleets, host, policy, next_turn)
 	local judgement = fleets:judgement(host, policy)
 	local milder = milder_policy and fleets:judgement(host, milder_policy)
 	answer.shapes, answer.logins, answer.problems, answer.cut_off = 0, 0, {}, {}
+	answer.is_reading = fleets:is_reading(host)
 	answer.level = milder_policy and milder_policy.level
 	for _, entry in ipairs(shapes:list()) do
 		answer.shapes, answer.logins = answer.shapes + 1, answer.logins + entry.logins

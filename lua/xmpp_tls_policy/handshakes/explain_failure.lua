@@ -192,6 +192,18 @@ local own_certificate = {
 	["ca md too weak"] = "a signature in the chain of the server's certificate is too weak for OpenSSL's security level",
 }
 
+-- A long ClientHello of ours went out, and not a byte came back.
+local function explain_silence(record, given)
+	local is_closed = record.reason == "unexpected eof while reading"
+	local fault = ("%s our ClientHello of %d bytes, which has a hybrid key share"):format(
+		is_closed and "closed the connection at" or "did not answer", record.unanswered)
+	if given.policy.mode == "report" then
+		return fault
+	end
+	return ("%s; if a middlebox before it drops long ones, an exception with groups = \"classical\" helps%s"):format(fault,
+		is_closed and server_choices.exception_offers_more(given) and '; else one with level = "must" may' or "")
+end
+
 local function explain_reason(record, given)
 	local reason = record.reason
 	if given.role == "s2sout" then
@@ -237,6 +249,9 @@ local function explain_failure(record, given)
 		if sentence then
 			return sentence, ids
 		end
+	end
+	if given.role == "s2sout" and record.unanswered and server_choices.sends_hybrid_share(given.settings) then
+		return explain_silence(record, given), {}
 	end
 	return explain_reason(record, given)
 end

@@ -128,6 +128,21 @@ function server_choices.explain(reason, given)
 	return sentence, clauses_behind(fault[1], value, given)
 end
 
+-- ---- middleboxes ------------------------------------------------------------------
+
+-- Whether a client with these settings sends a key share for a hybrid group, which makes its ClientHello longer than
+-- one packet (rfc8446.4.2.8.key-shares).
+function server_choices.sends_hybrid_share(settings)
+	local has_tls13 = (settings.maximum_version or "TLSv1.3") == "TLSv1.3" and (settings.ciphersuites or { true })[1]
+	for place = 1, has_tls13 and settings.key_shares or has_tls13 and 1 or 0 do
+		local record = suites.groups_by_name[((settings.groups or {})[place] or ""):lower()]
+		if record and record.kind == "hybrid" then
+			return true
+		end
+	end
+	return false
+end
+
 -- ---- servers that do not say what they lack ----------------------------------------
 
 local function has_more(names, others)

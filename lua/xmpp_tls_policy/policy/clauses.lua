@@ -623,7 +623,7 @@ local table_of_clauses = {
 			probes.seen("sni.wrong", "a handshake with another server name is refused", "another server name is accepted")),
 	},
 	{
-		-- State in the memory of the process needs no seal.
+		-- State in the memory of the process needs no seal. Sessions that are shared have one (c/sealing.c).
 		id = "resume.sealed",
 		statement = "resumption state is authenticated and encrypted wherever it leaves the process's memory",
 		settings = { always = { no_stateless_tickets = true } },

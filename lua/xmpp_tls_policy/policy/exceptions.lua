@@ -1,6 +1,7 @@
--- Exceptions: a milder policy for one peer's domain, until a day, with a reason.
+-- Exceptions: a milder policy for one peer's domain, or for the clients of one network, until a day, with a reason.
 local date = require "xmpp_tls_policy.date"
 local domain_name = require "xmpp_tls_policy.core".domain_name
+local ip_network = require "xmpp_tls_policy.policy.ip_network"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
 local validators = require "xmpp_tls_policy.policy.validators"
@@ -36,14 +37,24 @@ end
 local fields = validators.table_of({
 	level = validators.one_of(milder_levels),
 	unauthenticated_s2s = validators.one_of({ "dialback" }),
+	groups = validators.one_of({ "classical" }),
 	expires = day,
 	reason = words,
 }, example)
 
+local fields_of_network = validators.table_of({
+	level = validators.one_of(milder_levels),
+	expires = day,
+	reason = words,
+}, example)
+
+-- The fields of which an exception needs at least one.
+local granted = { "level", "unauthenticated_s2s", "groups" }
+
 -- An exception is valid as a whole, or not at all.
-local function validate_one(value, path, errors)
+local function validate_one(value, path, errors, is_network)
 	local before = #errors
-	local valid = fields(value, path, errors)
+	local valid = (is_network and fields_of_network or fields)(value, path, errors)
 	if #errors > before then
 		return
 	end
@@ -52,47 +63,84 @@ local function validate_one(value, path, errors)
 			report(errors, path, nil, ("%s has no %s; a complete one is %s"):format(path, key, example))
 		end
 	end
-	if rawget(value, "level") == nil and rawget(value, "unauthenticated_s2s") == nil then
-		report(errors, path, nil, ('%s excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"'):format(
-			path))
+	local grants_something = false
+	for _, key in ipairs(granted) do
+		grants_something = grants_something or rawget(value, key) ~= nil
+	end
+	if is_network and not grants_something then
+		report(errors, path, nil, ('%s excepts nothing; it needs level = "must"'):format(path))
+	elseif not grants_something then
+		report(errors, path, nil, ('%s excepts nothing; it needs level = "must", unauthenticated_s2s = "dialback" or '
+			.. 'groups = "classical"'):format(path))
 	end
 	return #errors == before and valid or nil
 end
 
+-- The subject of an exception: "domain" and its normal form, or "network" and the network, by the key of the
+-- option; or nil and what is wrong with the key.
+local function subject_of(key)
+	if type(key) == "string" and key:find("/", 1, true) and not key:find("@", 1, true) then
+		local network, problem = ip_network.parse(key)
+		return network and "network", network or problem
+	end
+	local domain = type(key) == "string" and domain_name(key)
+	return domain and "domain", domain or 'is no domain; an exception is for one peer, named as in ["old.example"], or '
+		.. 'for the clients of one network, as in ["192.0.2.0/24"]'
+end
+
+-- The place of an earlier exception for the same peers, in words, or nil.
+local function clash_of(kind, subject, domains, networks)
+	if kind == "domain" then
+		return domains[subject] and "is the same domain as " .. domains[subject]
+	end
+	for _, known in ipairs(networks) do
+		if ip_network.overlap(subject, known.network) then
+			return ("overlaps %s; clients of both networks need one exception"):format(known.place)
+		end
+	end
+end
+
 -- The validator of the option (see validators.lua): a table of exceptions by domain, in
--- any form that core.domain_name takes.
+-- any form that core.domain_name takes, or by network.
 function exceptions.validate(value, path, errors)
 	if type(value) ~= "table" then
 		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }'):format(
 			path, text.printable(value), example))
 	end
-	local path_of_domain, valid = {}, {}
+	local domains, networks, valid = {}, {}, {}
 	for _, key in ipairs(validators.sorted_keys(value)) do
 		local place = validators.path_of(path, key)
-		local domain = type(key) == "string" and domain_name(key)
-		if not domain then
-			report(errors, place, rawget(value, key),
-				('%s is no domain; an exception is for one peer, named as in ["old.example"]'):format(place))
-		elseif path_of_domain[domain] then
-			report(errors, place, rawget(value, key), ("%s is the same domain as %s"):format(place, path_of_domain[domain]))
+		local kind, subject = subject_of(key)
+		local problem = not kind and subject or clash_of(kind, subject, domains, networks)
+		if problem then
+			report(errors, place, rawget(value, key), ("%s %s"):format(place, problem))
 		else
-			path_of_domain[domain] = place
-			valid[key] = validate_one(rawget(value, key), place, errors)
+			valid[key] = validate_one(rawget(value, key), place, errors, kind == "network")
+			if kind == "domain" then
+				domains[subject] = place
+			else
+				networks[#networks + 1] = { network = subject, place = place }
+			end
 		end
 	end
 	return valid
 end
 
--- A valid option as a new table: domain, as core.domain_name returns it -> { domain,
--- level, unauthenticated_s2s, expires, reason, ends = UTC seconds }.
+-- A valid option as a new table: domain, as core.domain_name returns it, or network in CIDR notation ->
+-- { domain (or the network, as text), network (see ip_network.parse; nil: a domain), level, unauthenticated_s2s,
+-- groups, expires, reason, ends = UTC seconds }.
 function exceptions.normal(given)
 	local normal = {}
 	for key, value in next, given or {} do
-		local domain = domain_name(key)
-		normal[domain] = {
-			domain = domain,
+		local kind, subject = subject_of(key)
+		local network = kind == "network" and subject or nil
+		local name = network and network.text or subject
+		normal[name] = {
+			domain = name,
+			network = network,
 			level = rawget(value, "level"),
 			unauthenticated_s2s = rawget(value, "unauthenticated_s2s"),
+			groups = rawget(value, "groups"),
 			expires = rawget(value, "expires"),
 			reason = rawget(value, "reason"),
 			ends = date.ends(rawget(value, "expires")),
@@ -101,12 +149,21 @@ function exceptions.normal(given)
 	return normal
 end
 
+-- The options that an exception grants, as an operator writes them: a list.
+function exceptions.grants(exception)
+	local list = {}
+	for _, field in ipairs(granted) do
+		list[#list + 1] = exception[field] and ("%s = %s"):format(field, text.quote(exception[field])) or nil
+	end
+	return list
+end
+
 -- ---- use -------------------------------------------------------------------------
 
 -- Whether an exception has an effect beside a policy. A level opens contexts beyond the server's own
 -- settings, also if it is the policy's.
 local function has_effect(policy, exception)
-	return exception.level ~= nil
+	return exception.level ~= nil or exception.groups ~= nil and policy:offers_hybrid_groups()
 		or exception.unauthenticated_s2s ~= nil and exception.unauthenticated_s2s ~= policy.unauthenticated_s2s
 end
 
@@ -116,6 +173,26 @@ function exceptions.find(policy, domain, now)
 	local exception = domain and next(policy.exceptions) and policy.exceptions[domain_name(domain)]
 	if exception and now < exception.ends and has_effect(policy, exception) then
 		return exception
+	end
+end
+
+-- The exceptions of a policy that are for networks: a list.
+function exceptions.of_networks(policy)
+	local list = {}
+	for _, exception in pairs(policy.exceptions) do
+		list[#list + 1] = exception.network and exception or nil
+	end
+	return list
+end
+
+-- The one of a list from of_networks that holds for the address of a client at a time in UTC seconds; nil if there
+-- is none, or it has ended. Networks do not overlap.
+function exceptions.find_network(list, address, now)
+	local bytes = list[1] and ip_network.bytes(address)
+	for _, exception in ipairs(bytes and list or {}) do
+		if ip_network.contains(exception.network, bytes) then
+			return now < exception.ends and exception or nil
+		end
 	end
 end
 
@@ -156,8 +233,8 @@ local function warning(policy, exception, now)
 		return ("the exception for %s (%s) ended with %s and no longer applies"):format(
 			exception.domain, reason, exception.expires), "ended"
 	elseif not has_effect(policy, exception) then
-		return ("the exception for %s (%s) has no effect: %s has it already"):format(
-			exception.domain, reason, policy:name()), "idle"
+		return ("the exception for %s (%s) has no effect: %s"):format(exception.domain, reason, exception.groups
+			and "no hybrid group is offered here" or policy:name() .. " has it already"), "idle"
 	elseif exception.ends - now <= NOTICE then
 		return ("the exception for %s (%s) ends with %s, in %s"):format(exception.domain, reason,
 			exception.expires, text.counted(math.floor((exception.ends - now) / date.DAY), "day")), "ending"

@@ -1,5 +1,6 @@
 -- A policy: a profile at a level, and the operator's other options. It knows no clause by
 -- name; it loops over them.
+local available = require "xmpp_tls_policy.policy.available"
 local clauses_by_id = require "xmpp_tls_policy.policy.clauses"
 local context_settings = require "xmpp_tls_policy.policy.context_settings"
 local copy = require "xmpp_tls_policy.copy"
@@ -20,8 +21,9 @@ local metatable = { __index = methods }
 
 -- The policy of a profile (see profiles.lua) at a level, with a table of clauses. Fields:
 -- profile and document, their names; level; clauses, a list in the profile's order of { id,
--- document, section, level, at, enforced }.
-function policy.compose(profile, level, clauses)
+-- document, section, level, at, enforced }. `more`: nil, or a further restriction, whose `settings`
+-- are those of a clause.
+function policy.compose(profile, level, clauses, more)
 	local allowed, entries = settings.unrestricted(), {}
 	for index, entry in ipairs(profile.entries) do
 		local enforced = entry.at == "must" or entry.at == level
@@ -38,6 +40,7 @@ function policy.compose(profile, level, clauses)
 			settings.add(allowed, clauses[entry.clause].adds)
 		end
 	end
+	settings.restrict(allowed, more or {})
 	settings.add(allowed, { groups = profile.hybrid_groups })
 	settings.sort(allowed)
 	return setmetatable({
@@ -90,10 +93,18 @@ function policy.of(checked)
 	return made
 end
 
+-- Value of an exception's groups -> its restriction, see policy.compose.
+local group_restrictions = {
+	classical = { settings = { always = { group = function (record)
+		return record.kind ~= "hybrid"
+	end } } },
+}
+
 -- A new policy of the same profile at another level, with the same options, without
--- exceptions.
-local function at_level(self, level)
-	return with_options(policy.compose(profiles.by_name[self.profile], level, self._clauses), self)
+-- exceptions. `groups`: of an exception, or nil.
+local function at_level(self, level, groups)
+	return with_options(policy.compose(profiles.by_name[self.profile], level, self._clauses, group_restrictions[groups]),
+		self)
 end
 
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, also its peer and
@@ -142,21 +153,36 @@ function methods:mildest_exception()
 	return self._mildest
 end
 
+-- The policy of an exception: the same object at each call.
+local function excepted_by(self, exception)
+	local excepted = self._excepted[exception.domain]
+	if not excepted then
+		excepted = at_level(self, exception.level or self.level, exception.groups)
+		excepted.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
+		excepted.exception, excepted.opens = exception, exception.level ~= nil
+		self._excepted[exception.domain] = excepted
+	end
+	return excepted
+end
+
 -- The policy for a peer's domain (in any form; nil: a client) at a time in UTC seconds: if there is
 -- an exception with an effect, another policy, with the field `exception`, and `opens` if the
 -- exception has a level (see context_settings.of); else this one. The same object at each call.
 function methods:for_peer(domain, now)
 	local exception = exceptions.find(self, domain, now)
+	return exception and excepted_by(self, exception) or self
+end
+
+-- The same for a client's address (nil: unknown). A client needs TLS also where the milder level alone would not
+-- ask for it: `strict` is this policy.
+function methods:for_client(address, now)
+	self._networks = self._networks or exceptions.of_networks(self)
+	local exception = exceptions.find_network(self._networks, address, now)
 	if not exception then
 		return self
 	end
-	local excepted = self._excepted[exception.domain]
-	if not excepted then
-		excepted = at_level(self, exception.level or self.level)
-		excepted.unauthenticated_s2s = exception.unauthenticated_s2s or self.unauthenticated_s2s
-		excepted.exception, excepted.opens = exception, exception.level ~= nil
-		self._excepted[exception.domain] = excepted
-	end
+	local excepted = excepted_by(self, exception)
+	excepted.strict = self
 	return excepted
 end
 
@@ -168,6 +194,18 @@ methods.warnings = exceptions.warnings
 -- The settings of a context, as a new table; see settings.of.
 function methods:settings()
 	return copy(self._settings)
+end
+
+-- Whether the policy allows a hybrid group that OpenSSL has here.
+function methods:offers_hybrid_groups()
+	if self._offers_hybrid_groups == nil then
+		local names = {}
+		for _, record in ipairs(self._allowed.groups) do
+			names[#names + 1] = record.kind == "hybrid" and record.name or nil
+		end
+		self._offers_hybrid_groups = available.only({ groups = names }).groups[1] ~= nil
+	end
+	return self._offers_hybrid_groups
 end
 
 -- Whether the policy allows TLS 1.3 alone.

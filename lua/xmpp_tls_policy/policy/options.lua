@@ -1,5 +1,6 @@
 -- The options of an operator: validation, defaults, and a host's own over the global ones.
 local core = require "xmpp_tls_policy.core"
+local engine_url = require "xmpp_tls_policy.policy.engine_url"
 local exceptions = require "xmpp_tls_policy.policy.exceptions"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
@@ -52,6 +53,56 @@ local function check_memory(value, path, errors)
 		:format(path, text.printable(value), quarter))
 end
 
+-- The URL may contain a password, so no message shows it.
+local function check_url(value, path, errors)
+	local place, reason = nil, "no string"
+	if type(value) == "string" then
+		place, reason = engine_url.parse(value)
+	end
+	if place then
+		return value
+	end
+	validators.report(errors, path, "(not shown)", ("%s is malformed (%s); accepted: redis://host:6379/0, rediss://host "
+		.. "(TLS), unix:/path, each with user:password@ before the host"):format(path, reason))
+end
+
+-- An absolute path; the server may change its directory.
+local function check_path(value, path, errors)
+	if type(value) == "string" and value:find "^/[^%z]*$" then
+		return value
+	end
+	validators.report(errors, path, value, ("%s is %s; accepted: an absolute path"):format(path, text.printable(value)))
+end
+
+local function check_name(value, path, errors)
+	if type(value) == "string" and #value <= 64 and value:find "^[%w._:-]+$" then
+		return value
+	end
+	validators.report(errors, path, value, ("%s is %s; accepted: up to 64 letters, digits and . _ : -"):format(path,
+		text.printable(value)))
+end
+
+local of_shared = { ca_file = check_path, key_file = check_path, name = check_name, url = check_url }
+
+-- Without a URL and a key nothing is shared; a wrong option among these shares nothing.
+local function check_shared(value, path, errors)
+	local before = #errors
+	if type(value) ~= "table" then
+		return validators.report(errors, path, "(not shown)",
+			('%s is a %s; accepted: a table such as { url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }')
+				:format(path, type(value)))
+	end
+	local valid = validators.table_of(of_shared)(value, path, errors)
+	for _, name in ipairs { "key_file", "url" } do
+		if rawget(value, name) == nil then
+			validators.report(errors, validators.path_of(path, name), nil, ("%s is missing"):format(
+				validators.path_of(path, name)))
+		end
+	end
+	valid.name = valid.name or "xmpp-tls-policy"
+	return #errors == before and valid or nil
+end
+
 local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	channel_binding = validators.boolean,
@@ -66,6 +117,7 @@ local validators_of = {
 		enabled = validators.boolean,
 		lifetime = validators.number_of("seconds", 1, 604800), -- rfc8446.4.6.1.lifetime-seven-days
 		memory = check_memory,
+		shared = check_shared,
 	}, "{ lifetime = 3600 }"),
 	unauthenticated_s2s = one_of({ "dialback", "refuse" }),
 }
@@ -115,6 +167,7 @@ end
 
 local function complete(valid)
 	local options_in_force = with_defaults(valid, defaults)
+	options_in_force.resumption.shared = (valid.resumption or {}).shared
 	options_in_force.exceptions = exceptions.normal(valid.exceptions)
 	return options_in_force
 end

@@ -254,11 +254,14 @@ function methods:covers(host)
 end
 
 --- The policy for a host of ours (nil, or without one: the policy for all) and a domain of a peer,
--- which may have an exception (nil: a client).
-function methods:policy_for(host, domain)
+-- which may have an exception (nil: a client). `address`: of a client, whose network may have one, too; nil: none
+-- counts.
+function methods:policy_for(host, domain, address)
 	local policy = host and self._policies[host] or self._policies["*"]
-	if not domain or next(policy.exceptions) == nil then
+	if not domain and not address or next(policy.exceptions) == nil then
 		return policy
+	elseif not domain then
+		return policy:for_client(address, os.time())
 	end
 	return policy:for_peer(domain, os.time())
 end

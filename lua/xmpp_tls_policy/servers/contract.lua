@@ -97,6 +97,9 @@ contract.functions = {
 	ask = "(host, event, make) -> the first string that a handler of make() returns, or nil",
 	open_store = "(host, name, description) -> a store: get(key), set(key, table), keys()",
 	later = "(seconds, name, action): calls action() once from the main loop; a failure in it is logged under the name",
+	watch = "(descriptor, on_readable, on_writable) -> a watch { want_to_write(boolean), close() }, which calls "
+		.. "on_readable() while there are bytes and, if wanted, on_writable() while bytes are taken; or nil, message",
+	resolve = "(name, callback): calls callback(list of numeric addresses), or callback(nil, message), now or later",
 	monotonic = "() -> seconds of a clock that only goes forward",
 	turns = "() -> a function to call between steps of long work, which lets the server go on",
 	list = "(items) -> the same list, marked as one for encode_json",
@@ -104,6 +107,60 @@ contract.functions = {
 	encode_json = "(value) -> text, keys sorted",
 	versions = "() -> the software that the module runs on, for the log",
 }
+
+-- What a server may not have, and an adapter then cannot give: name -> what it is, for operators. The file lacks.lua
+-- of an adapter's folder says which of these are missing there, and why; doc/servers.md has a table of them.
+contract.parts = {
+	["command check"] = "The configuration is checked before a restart (`xmpp-tls-policy check`)",
+	["channel-binding offer"] = "Channel bindings that the server does not offer by itself are offered to clients",
+	["statistics"] = "The metrics are among the server's own statistics, which a page of its own shows",
+	["sni.contexts"] = "On direct TLS, a host's own policy and certificate hold from the handshake on, by server name",
+	["certificates.reload"] = "A renewed certificate of a port for direct TLS is shown after a reload",
+	["groups.list"] = "The operator can allow several groups for key exchange",
+	["sni.outgoing"] = "Outgoing direct TLS names the server that it asks for (SNI)",
+	["handlers.wait"] = "A module's handler of `tls-policy/verdict` may wait before it answers",
+	["dane"] = "A certificate may be vouched for by DANE (RFC 6698)",
+	["stanza.limit"] = "The server bounds the size of a stanza before authentication",
+	["peers.gone"] = "A peer that closes its connection right after its stream header is counted",
+	["starttls.timeout"] = "A peer that is silent once STARTTLS is agreed on is closed within `s2s_timeout`",
+	["roles"] = "Administrators are known by their role, too, not only by the option `admins`",
+}
+
+-- The servers that have an adapter: folder, name.
+contract.servers = { { folder = "prosody", name = "Prosody 0.12, 13" }, { folder = "metronome", name = "Metronome 4" } }
+
+--- What the adapters declare missing: a function(folder) -> table of lacks.lua. Returns the table of doc/servers.md:
+-- clauses, commands and parts × servers. `clauses`, `commands`: sorted lists of names; all servers have those that no
+-- adapter declares missing.
+function contract.documentation(clauses, commands, lacks_of)
+	local titles, marks, rows = { "" }, { "---" }, {}
+	for _, server in ipairs(contract.servers) do
+		titles[#titles + 1], marks[#marks + 1] = server.name, "---"
+	end
+	local function add(title, name)
+		local cells = { title }
+		for _, server in ipairs(contract.servers) do
+			local reason = lacks_of(server.folder)[name]
+			cells[#cells + 1] = reason and "no: " .. reason or "yes"
+		end
+		rows[#rows + 1] = "| " .. table.concat(cells, " | ") .. " |\n"
+	end
+	for _, id in ipairs(clauses) do
+		add(("clause `%s`"):format(id), id)
+	end
+	for _, command in ipairs(commands) do
+		add(("command `%s`"):format(command), "command " .. command)
+	end
+	local names = {}
+	for name in pairs(contract.parts) do
+		names[#names + 1] = name
+	end
+	table.sort(names)
+	for _, name in ipairs(names) do
+		add(contract.parts[name], name)
+	end
+	return ("| %s |\n| %s |\n%s"):format(table.concat(titles, " | "), table.concat(marks, " | "), table.concat(rows))
+end
 
 --- The names that an adapter lacks: a sorted list.
 function contract.missing(adapter)

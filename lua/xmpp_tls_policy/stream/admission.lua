@@ -57,10 +57,10 @@ function methods:stream(session)
 end
 
 -- The policy for a pair on streams of a role; nil if there is none. The header of a server's
--- stream may name no host: the policy for all others holds then.
-local function policy_for(self, role, host, domain)
+-- stream may name no host: the policy for all others holds then. `session`: where it may be a client's.
+local function policy_for(self, role, host, domain, session)
 	if self._policies:covers(host) or not host and role == "s2sin" then
-		return self._policies:policy_for(host, domain)
+		return self._policies:policy_for(host, domain, role == "c2s" and session and self._server.address(session) or nil)
 	end
 end
 
@@ -71,7 +71,7 @@ end
 --- Whether a policy is enforced on a session, as its header names the pair.
 function methods:is_enforced_on(session)
 	local server = self._server
-	local policy = policy_for(self, server.role(session), server.host(session), server.peer(session))
+	local policy = policy_for(self, server.role(session), server.host(session), server.peer(session), session)
 	return is_enforced(policy)
 end
 
@@ -209,7 +209,7 @@ function methods:opened(session)
 	end
 	local stream = self:stream(session)
 	local host, domain = stream:host(), stream:peer()
-	local policy = policy_for(self, stream.role, host, domain)
+	local policy = policy_for(self, stream.role, host, domain, session)
 	return policy ~= nil and judge(self, "opened", stream, { host = host, domain = domain, policy = policy })
 end
 
@@ -226,7 +226,7 @@ end
 --- The policy that holds for a session, as its header names the pair; nil if there is none.
 function methods:policy_of(session)
 	local server = self._server
-	return policy_for(self, server.role(session), server.host(session), server.peer(session))
+	return policy_for(self, server.role(session), server.host(session), server.peer(session), session)
 end
 
 --- The server has checked the certificate that a server showed. Returns true if the stream was
@@ -340,7 +340,7 @@ end
 
 -- Rule 2. The refusal of an element for `target`, a host of ours.
 local function refusal_of_foreign(self, stream, own, target)
-	local other = policy_for(self, stream.role, target, stream:peer())
+	local other = policy_for(self, stream.role, target, stream:peer(), stream.session)
 	local policy = is_enforced(own) and own or is_enforced(other) and other or nil
 	if not policy then
 		return nil
@@ -398,7 +398,7 @@ local function before_authentication(self, session, element)
 		return true
 	end
 	local host = stream:host()
-	local own = policy_for(self, role, host, stream:peer())
+	local own = policy_for(self, role, host, stream:peer(), session)
 	local target = self._domain_of(element.attr.to)
 	target = target and server.is_host(target) and target or nil
 	local is_dialback = element.attr.xmlns == xmlns_dialback
@@ -554,12 +554,30 @@ local function judge_again_safely(self, session)
 	end
 end
 
+-- A client that was accepted under an exception is judged again where that no longer holds. One that hibernates is
+-- judged when it comes back.
+local function judge_client_again(self, session)
+	local server = self._server
+	local stream = server.stream(session)
+	if not stream or not stream.exception or server.is_hibernating(session) then
+		return
+	end
+	local host = stream:host()
+	local policy = policy_for(self, "c2s", host, nil, session)
+	if policy and policy.exception ~= stream.exception then
+		judge(self, "opened", self:stream(session), { host = host, domain = nil, policy = policy })
+	end
+end
+
 --- Policies have changed, or an exception has ended: each pair of each server's stream is judged
--- anew, and streams that were accepted under the older policy end.
+-- anew, and streams that were accepted under the older policy end. Of clients, only those count that were accepted
+-- under an exception.
 function methods:policies_changed()
 	local server = self._server
 	for _, session in ipairs(server.sessions()) do
-		if server.role(session) ~= "c2s" and server.is_authenticated(session) then
+		if server.role(session) == "c2s" then
+			judge_client_again(self, session)
+		elseif server.is_authenticated(session) then
 			if is_asked_of_others_for(self, self:stream(session)) then
 				server.in_order(session, function ()
 					judge_again_safely(self, session)

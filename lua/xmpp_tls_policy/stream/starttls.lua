@@ -6,8 +6,10 @@ local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
--- The clause by which the policy requires TLS, or nil.
+-- The clause by which the policy requires TLS, or nil. An exception for clients opens handshakes alone: see
+-- policy:for_client.
 local function wants_tls(policy)
+	policy = policy.strict or policy
 	return policy:enforces "support.required" and "support.required"
 		or policy:enforces "support.strict" and "support.strict" or nil
 end

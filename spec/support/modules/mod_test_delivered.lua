@@ -6,7 +6,8 @@ for _, kind in ipairs { "message", "iq", "presence" } do
 	for _, to in ipairs { "host", "bare", "full" } do
 		module:hook(kind .. "/" .. to, function (event)
 			local attr = event.stanza.attr
-			module:log("info", "Delivered: %s %s from %s to %s", kind, attr.id, attr.from, attr.to)
+			module:log("info", "Delivered: %s %s from %s to %s", kind, tostring(attr.id), tostring(attr.from),
+				tostring(attr.to))
 			return kind == "message" and to == "host" or nil
 		end, 1000)
 	end

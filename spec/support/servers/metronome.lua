@@ -4,6 +4,7 @@
 local configuration = require "support.configuration"
 local files = require "support.files"
 local lfs = require "lfs"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local socket = require "socket"
 
@@ -23,8 +24,9 @@ local tree = checkout .. (package.cpath:match "%./(build[^;]-)/lib/lua/" or "bui
 
 ---- Configuration -----------------------------------------------------------------
 
--- Metronome's names of Prosody's modules.
-local module_names = { smacks = "stream_management" }
+-- Metronome's names of Prosody's modules; false: it has none.
+local module_names = { smacks = "stream_management", s2s_bidi = "bidi", legacyauth = false,
+	test_wait = false }
 
 local default_modules = { "disco", "dialback", "ping", "posix", "roster", "saslauth", "tls", "admin_telnet" }
 
@@ -32,11 +34,13 @@ local function modules_of(spec)
 	local list, seen = {}, {}
 	for _, names in ipairs {
 		spec.only_modules or default_modules, spec.modules or {}, spec.with_policy and { "xmpp_tls_policy" } or {},
-		spec.routes and { "test_routes" } or {},
+		spec.routes and { "test_routes", "test_ping" } or {},
 	} do
 		for _, name in ipairs(names) do
-			name = module_names[name] or name
-			list[#list + 1] = not seen[name] and name or nil
+			if module_names[name] ~= nil then
+				name = module_names[name]
+			end
+			list[#list + 1] = name and not seen[name] and name or nil
 			seen[name] = true
 		end
 	end
@@ -103,7 +107,7 @@ local function global_options(server)
 	local options = {
 		run_as_root = true, daemonize = false,
 		data_path = server.directory .. "/data",
-		pidfile = server.directory .. "/metronome.pid",
+		pidfile = server.directory .. "/prosody.pid",
 		log = { [spec.log_level or "debug"] = server.log_path },
 		interfaces = { "127.0.0.1" },
 		console_ports = { server.ports.console },
@@ -200,17 +204,46 @@ local function read_console(connection)
 	return table.concat(bytes)
 end
 
+-- Sends a ping from a host to a domain. An answer that is addressed to us is logged by mod_test_ping.
+local PING = [[> metronome.events.fire_event("route/post", metronome.hosts[%q],
+	require "util.stanza".iq { from = %q, to = %q, type = "get", id = %q }:tag("ping", { xmlns = "urn:xmpp:ping" }))]]
+
+local pings = 0
+
+-- The only command of Prosody's shell that is begun without waiting, or that we stand in for, is a ping.
+function Server:begin_shell(command)
+	assert(command:find "^xmpp:ping", command)
+	local from, to, seconds = command:match 'xmpp:ping%("(.-)", "(.-)",? ?(%d*)'
+	pings = pings + 1
+	local id, mark = ("harness%d"):format(pings), self:mark()
+	self:console((PING:format(from, from, to, id):gsub("%s*\n%s*", " ")))
+	return { close = function ()
+		return process.poll(tonumber(seconds) or 20, function ()
+			return self:log(mark):match("Answer to " .. id .. ": ([^\n]*)")
+		end) or "No answer"
+	end }
+end
+
 -- Runs a command of the console. Returns its output, and 1 if it failed, otherwise 0.
-function Server:shell(command)
+function Server:console(command)
 	local connection = assert(socket.connect("127.0.0.1", self.ports.console))
 	connection:settimeout(60)
 	read_console(connection)
 	assert(connection:send(command .. "\n"))
-	local output = read_console(connection):gsub("\r", ""):gsub("^| ", ""):gsub("\n| ", "\n")
+	local output = ("\n" .. read_console(connection)):gsub("\r", ""):gsub("\n| ", "\n"):sub(2)
 	connection:close()
-	local failed = output:find "^Sorry, I couldn't" or output:find "Fatal error while running" or output:find
-		"Command completed with a problem"
+	local failed = false
+	for _, sign in ipairs { "Sorry, I couldn't", "Fatal error while running", "Command completed with a problem" } do
+		failed = failed or output:find(sign, 1, true) ~= nil
+	end
 	return output, failed and 1 or 0
+end
+
+function Server:shell(command)
+	if command:find "^xmpp:ping" then
+		return self:begin_shell(command):close(), 0
+	end
+	return self:console(command)
 end
 
 function Server:tell(signal)
@@ -227,6 +260,6 @@ function metronome.group()
 	return prosody.group(metronome.start)
 end
 
-metronome.free_ports = prosody.free_ports
+metronome.free_ports, metronome.tree = prosody.free_ports, tree
 
 return metronome

@@ -52,8 +52,9 @@ describe("the command status", function ()
 		return { entry, luasec }
 	end
 
-	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store.
-	local function service_of(by_host, list, set, current, stats)
+	-- `current`: host -> what server.current_contexts returns; `stats`: of the session store; `sharing`: what
+	-- the status of shared sessions is.
+	local function service_of(by_host, list, set, current, stats, sharing)
 		local hosts = {}
 		for host in pairs(by_host) do
 			hosts[#hosts + 1] = host ~= "*" and host or nil
@@ -63,6 +64,11 @@ describe("the command status", function ()
 			server = command_service.server { options = set, hosts = hosts, current_contexts = current },
 			policies = command_service.policies(by_host),
 			outages = command_service.outages {},
+			shared_sessions = {
+				status = function ()
+					return sharing
+				end,
+			},
 			adopted = {
 				sessions = function ()
 					return stats and { stats = function () return stats end }
@@ -89,6 +95,26 @@ describe("the command status", function ()
 		local text = command_service.run(service_of { ["*"] = usual }, "status")
 		assert.matches("^Version " .. version:gsub("%p", "%%%0") .. " on a server, OpenSSL 3%.", text)
 		assert.equal(version, command_service.json(service_of { ["*"] = usual }, "status").version)
+	end)
+
+	it("shows how sessions are shared, and no password", function ()
+		local shared = assert(tls_policy.policy {
+			resumption = { shared = { url = "redis://:secret@engine.test/1", key_file = "/etc/sessions.key" } },
+		})
+		local status = {
+			engine = "redis://engine.test/1", name = "xmpp-tls-policy", state = "disconnected", reason = "Connection refused",
+			keys = "0011223344556677", lag = 0.0042, queued = 3,
+		}
+		local service = service_of({ ["*"] = shared }, nil, nil, nil, nil, status)
+		local text = command_service.run(service, "status")
+		assert.matches("Sharing sessions through redis://engine.test/1 as xmpp-tls-policy: disconnected "
+			.. "(Connection refused), key 0011223344556677, lag 0.004 s, 3 waiting\n", text, 1, true)
+		local found = command_service.json(service, "status")
+		assert.same(status, found.sharing)
+		assert.not_matches("secret", text)
+		assert.is_nil(found.options[1].resumption.shared)
+		assert.equal(3600, found.options[1].resumption.lifetime)
+		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sharing)
 	end)
 
 	it("names the policy of each host", function ()
@@ -290,9 +316,19 @@ describe("the command status", function ()
 		assert.same({ true, 0 }, { found.exceptions[1].ended, found.exceptions[1].days_left })
 		assert.same({ "ended", "ending" }, { found.warnings[1].kind, found.warnings[2].kind })
 		local text = command_service.run(service, "status", "width=200")
-		assert.matches("\ngone.test +must +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
+		assert.matches("\ngone.test +level = \"must\" +2020%-01%-01 +ended +\\027was +all other hosts, a.test\n", text)
 		assert.matches("\nWarning: all other hosts, a.test: the exception for gone.test ", text)
 		assert.is_nil(text:find("\27", 1, true))
+	end)
+
+	it("shows each thing that an exception grants", function ()
+		local excepting = assert(tls_policy.policy { unauthenticated_s2s = "refuse", exceptions = { ["old.test"] = {
+			level = "must", unauthenticated_s2s = "dialback", groups = "classical", expires = "2999-01-01", reason = "old" } } })
+		local service = service_of { ["*"] = excepting }
+		local row = command_service.json(service, "status").exceptions[1]
+		assert.same({ "must", "dialback", "classical" }, { row.level, row.unauthenticated_s2s, row.groups })
+		assert.matches('\nold.test +level = "must", unauthenticated_s2s = "dialback", groups = "classical" +2999%-01%-01 ',
+			(command_service.run(service, "status", "width=200")))
 	end)
 
 	it("shows what exceptions open, not in report mode", function ()

@@ -10,6 +10,9 @@ describe("the command what_if", function ()
 	-- Whether a policy refuses the old shape.
 	local refuses
 
+	-- Whether the stored shapes are still being read.
+	local reading
+
 	local function judgement(_, _, policy)
 		return { of = function (_, packed, role)
 			judged[policy:name() .. " " .. role] = true
@@ -27,7 +30,7 @@ describe("the command what_if", function ()
 
 	before_each(function ()
 		now, judged = 1800000000, {}
-		refuses = function () return true end
+		refuses, reading = function () return true end, false
 		of_host = shapes.new { now = function () return now end }
 		for _ = 1, 3 do
 			of_host:see(NEW, "c2s", "RSA", "new@a.test")
@@ -47,6 +50,7 @@ describe("the command what_if", function ()
 				hosts = function () return { "a.test" } end,
 				get = function (_, host) return host == "a.test" and of_host or nil end,
 				judgement = judgement,
+				is_reading = function () return reading end,
 			},
 		}
 	end)
@@ -104,14 +108,15 @@ describe("the command what_if", function ()
 			of_host:see(OLD, "c2s", "RSA", ("user%d@a.test"):format(index))
 		end
 		of_host:see("\129\1\3\3\0\0\0", "c2s", "RSA", "a@a.test")
-		refuses = function () return nil end
+		refuses, reading = function () return nil end, true
 		local estimate = command_service.json(service, "what_if", "rfc9325").what_if[1].estimate
 		table.sort(estimate)
 		assert.same({
-			"1 login in this time are not among them, because there was no room for their shapes.",
 			"4006 logins with 2 shapes were seen since 2027-01-15. Of these, 0 shapes with 0 logins (0.0 %) would be cut off; "
 				.. "0 peers are known by name.",
+			"Not among them: 1 login in this time, because there was no room for the shape.",
 			"Peers are missing in the lists, because there was no room for all, on 2027-01-15 last.",
+			"The shapes of before the start are still being read: ask again in a few seconds.",
 			"c2s could not be judged: no certificate.", "s2sin could not be judged: no certificate.",
 		}, estimate)
 	end)

@@ -1,7 +1,9 @@
 local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
+local lfs = require "lfs"
 local pki = require "support.pki"
+local process = require "support.process"
 local socket = require "socket"
 local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
@@ -367,6 +369,43 @@ describe("a server's contexts", function ()
 					assert.is_nil(contexts:enforce(another, given(more)).failure)
 					assert.equal(expected, (meet(another, session)), tostring(index))
 				end
+			end
+		end)
+
+		-- Sessions that are shared resume in another process if this name is the same there.
+		it("have a name for their sessions of host, role, policy and certificate, the same in each process", function ()
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			local code = ([[
+				local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
+				local tls_policy = require "xmpp_tls_policy"
+				local contexts = adopted_contexts.new()
+				assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+				for _ = 1, 3 do -- others come first
+					contexts:enforce(require "ssl".newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0",
+						options = { "no_sslv3" }, certificate = %q, key = %q }, {
+						policy = tls_policy.policy { profile = "rfc9325" }, host = "other.test", role = "s2sin", operator = {} })
+				end
+				local entry = contexts:enforce(require "ssl".newcontext { mode = "server", protocol = "any", verify = "none",
+					options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0", certificate = %q, key = %q }, {
+					policy = tls_policy.policy(), host = "example.test", role = "c2s", operator = {} })
+				io.write((entry.session_name:gsub(".", function (byte) return ("%%02x"):format(byte:byte()) end)))
+			]]):format(files.certificate, files.key, files.certificate, files.key)
+			local there = process.check {
+				"env", "LUA_PATH=./lua/?.lua;./lua/?/init.lua;;", "LUA_CPATH=" .. package.cpath,
+				lfs.symlinkattributes("/proc/self/exe").target, "-e", code,
+			}
+			local function name(more, changed)
+				local entry = contexts:enforce(luasec(changed), given(more))
+				return (entry.session_name:gsub(".", function (byte) return ("%02x"):format(byte:byte()) end))
+			end
+			assert.equal(there, name())
+			local renewed = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
+			for _, case in ipairs {
+				{ { host = "other.test" } }, { { host = false } }, { { role = "s2sin" } }, { { policy = other_policy } },
+				{ {}, { certificate = renewed.certificate, key = renewed.key } },
+				{ { operator = { ciphers = true } }, { ciphers = "ECDHE+AESGCM" } },
+			} do
+				assert.not_equal(there, name(case[1], case[2]))
 			end
 		end)
 

@@ -103,4 +103,20 @@ describe("the known settings of contexts", function ()
 			assert.equal(text, known:text(settings))
 		end
 	end)
+
+	it("have the same text with hybrid groups, which older versions of OpenSSL lack, and without", function ()
+		local known = known_settings.new()
+		local function text(...)
+			return known:text { groups = { ... } }
+		end
+		local without = text("x25519", "secp256r1")
+		assert.equal(without, text("X25519MLKEM768", "x25519", "secp256r1"))
+		assert.equal(without, text("x25519", "SecP256r1MLKEM768", "secp256r1"))
+		assert.not_equal(without, text("X25519MLKEM768", "x25519"))
+		assert.not_equal(without, text("secp256r1", "x25519"))
+		-- Hybrid groups alone are another matter.
+		assert.not_equal(text(), text "X25519MLKEM768")
+		assert.not_equal(text "SecP256r1MLKEM768", text "X25519MLKEM768")
+		assert.not_equal(without, text "X25519MLKEM768")
+	end)
 end)

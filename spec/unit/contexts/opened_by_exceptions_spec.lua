@@ -122,6 +122,18 @@ describe("an exception opens", function ()
 		assert.equal(outgoing[1].text, list[2].text)
 	end)
 
+	it("to clients what one for their network opens, and to no servers", function ()
+		local server = server_with()
+		local incoming = opened(policy_with { ["old.test"] = exception() }, server)[1]
+		local of_all = command_service.server { own_context = function (host, role)
+			return role ~= "s2sout" and server.own_context(host, "s2sin") or nil
+		end }
+		local list = opened(policy_with { ["192.0.2.0/24"] = exception() }, of_all)
+		assert.same({ 1, { "c2s" }, "192.0.2.0/24", incoming.text },
+			{ #list, list[1].roles, list[1].domain, list[1].text })
+		assert.same({ "s2sin" }, opened(policy_with { ["old.test"] = exception() }, of_all)[1].roles)
+	end)
+
 	it("nothing on a host without a context", function ()
 		assert.same({}, opened(policy_with { ["old.test"] = exception() }, command_service.server {}))
 	end)

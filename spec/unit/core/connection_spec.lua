@@ -1,6 +1,8 @@
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
+local ssl = require "ssl"
+local ssl_context = require "ssl.context"
 local tls_policy = require "xmpp_tls_policy"
 local versions = require "support.versions"
 
@@ -174,7 +176,6 @@ describe("a connection", function ()
 	end)
 
 	it("needs to be told its role where the context has none", function ()
-		local ssl = require "ssl"
 		local adopted = core.context.adopt(assert(ssl.newcontext { mode = "client", protocol = "any" }))
 		local ok, message = pcall(core.connection.new, adopted)
 		assert.is_false(ok)
@@ -347,6 +348,38 @@ describe("a connection", function ()
 					end
 					local one = handshake.between(client { groups = { "x25519", "secp256r1" } }, context)
 					assert.equal(is_permitted and "x25519" or "secp256r1", one:facts().group)
+				end
+			end
+		end)
+
+		it("of a peer's chain with SHA-1, which is not valid where a clause asks for security level 2", function ()
+			local leaf = { names = { "example.test" }, key = "p256" }
+			-- The signature of a root is not looked at.
+			local old_root = pki.authority { digest = "sha1" }
+			local chains = {
+				sha256 = authority:intermediate {}:issue(leaf), sha1 = authority:intermediate { digest = "sha1" }:issue(leaf),
+				root = old_root:issue(leaf),
+			}
+			for _, name in ipairs(tls_policy.profile_names) do
+				local policy = assert(tls_policy.policy { profile = name })
+				assert.is_true(not policy:explain "signature.sha1" or policy:settings().security_level == 2)
+				for kind, files in pairs(chains) do
+					-- OpenSSL would not load the chain at the usual level.
+					local luasec = assert(ssl.newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0",
+						options = {} })
+					assert(ssl_context.loadcert(luasec, files.certificate))
+					assert(ssl_context.loadkey(luasec, files.key, nil))
+					local from = assert(core.context.adopt(luasec))
+					local to = assert(core.context.new { role = "client", verify = "none",
+						ca_file = kind == "root" and old_root.certificate or authority.certificate })
+					assert(to:apply { security_level = 0 })
+					assert(to:apply((assert(policy:settings_for(to:settings())))))
+					local one = assert(handshake.between(to, from, nil, { role = "server" }))
+					local facts = one:facts()
+					local expected = kind ~= "sha1" or policy:settings().security_level == nil
+					assert.equal(expected, facts.verified, name .. " " .. kind .. " " .. tostring(facts.verify_error))
+					local verdict = policy:judge(facts, { domain = "example.test", service = "xmpp-server", identity = true })
+					assert.equal(not expected, verdict.refuse, name)
 				end
 			end
 		end)

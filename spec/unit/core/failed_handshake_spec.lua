@@ -231,8 +231,16 @@ describe("a refused handshake", function ()
 			}, refused_client(alert_record(2, 70)))
 		end)
 
-		it("if the server says nothing", function ()
-			assert.same({ role = "client", label = 8, server_name = "example.test" }, refused_client())
+		it("if the server says nothing, with the number of bytes that it was sent", function ()
+			local connection = core.connection.new(client(), { server_name = "example.test" })
+			feed(connection)
+			local sent = #connection:take()
+			connection:close()
+			assert.same({ { role = "client", label = 8, server_name = "example.test", unanswered = sent } }, recorded())
+		end)
+
+		it("if the server says one byte, as answered", function ()
+			assert.same({ role = "client", label = 8, server_name = "example.test" }, refused_client "\22")
 		end)
 
 		it("if the server talks something else", function ()

@@ -171,6 +171,45 @@ describe("the fleets of hosts", function ()
 		assert.same({}, server.failures)
 	end)
 
+	it("replace no stored record that is not read yet", function ()
+		see("old@a.test", old)
+		server.run_timers()
+		seen:store_all()
+		seen = new()
+		seen:open "a.test"
+		assert.is_true(seen:is_reading "a.test")
+		see("old@a.test", old)
+		seen:store_all()
+		now = now + 3600
+		seen:store_hourly()
+		-- The module is loaded again before all is read: its work is gone.
+		server.timers = {}
+		seen = new(seen)
+		seen:open "a.test"
+		see("old@a.test", old)
+		server.run_timers()
+		assert.is_false(seen:is_reading "a.test")
+		assert.equal(2, seen:get "a.test":list()[1].logins)
+		seen:store_all()
+		seen = new()
+		seen:open "a.test"
+		server.run_timers()
+		assert.equal(2, seen:get "a.test":list()[1].logins)
+	end)
+
+	it("forget a host that is closed, but not its records", function ()
+		see("old@a.test", old)
+		server.run_timers()
+		seen:store "a.test"
+		seen:close "a.test"
+		assert.same({ {}, nil }, { seen:hosts(), seen:get "a.test" })
+		seen:judge_again()
+		seen:store_all()
+		seen:open "a.test"
+		server.run_timers()
+		assert.same({ { "a.test" }, 1 }, { seen:hosts(), seen:get "a.test":list()[1].logins })
+	end)
+
 	it("forget an account", function ()
 		see("old@a.test", old)
 		see("other@a.test", old)

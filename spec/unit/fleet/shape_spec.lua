@@ -53,6 +53,9 @@ describe("a shape", function ()
 		assert.not_equal(packed[1], packed[3])
 		assert.same({ "xmpp-client" }, shape.offer(packed[3]).alpn)
 		assert.is_nil(shape.offer(packed[1]).alpn)
+		assert.equal(packed[1], shape.without_alpn(packed[3]))
+		assert.equal(packed[1], shape.without_alpn(packed[1]))
+		assert.equal(shape.WITHOUT_TLS, shape.without_alpn(shape.WITHOUT_TLS))
 	end)
 
 	it("can be taken once, after the handshake", function ()
@@ -92,7 +95,7 @@ describe("a shape", function ()
 
 	it("is the same as text", function ()
 		local packed = assert(connect():take_shape())
-		for _, one in ipairs { packed, shape.WITHOUT_TLS, " version=TLSv1.2;aead=true" } do
+		for _, one in ipairs { packed, shape.WITHOUT_TLS, shape.of_answer { version = "TLSv1.2", aead = true } } do
 			assert.equal(one, shape.from_text(shape.to_text(one)))
 			assert.matches("^%x%x%x%x%x%x%x%x%x%x%x%x$", shape.id(one))
 		end
@@ -106,6 +109,26 @@ describe("a shape", function ()
 		end
 	end)
 
+	it("is read from damaged text without an error, and is whole or nil", function ()
+		local packed, seed, read = assert(connect():take_shape()), 11, 0
+		local function random(most)
+			seed = (seed * 16807) % 2147483647
+			return seed % most
+		end
+		for _ = 1, 300 do
+			local at = 1 + random(#packed)
+			local damaged = packed:sub(1, at - 1) .. string.char(random(256)) .. packed:sub(at + 1 + random(3))
+			local one = shape.from_text(shape.to_text(damaged))
+			if one then
+				read = read + 1
+				assert.equal(damaged, one)
+				assert.is_table(shape.best(one))
+				assert.is_string(shape.id(shape.without_alpn(one)))
+			end
+		end
+		assert.is_true(read > 0 and read < 300, tostring(read))
+	end)
+
 	it("is not whole if it was cut, or is too long", function ()
 		assert.is_true(shape.is_whole "\1\1\3\3\0\0\0")
 		assert.is_false(shape.is_whole "\129\1\3\3\0\0\0")
@@ -115,17 +138,24 @@ describe("a shape", function ()
 
 	it("of an answer has the facts that clauses judge", function ()
 		local facts = {
-			role = "client", version = "TLSv1.2", cipher_suite = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", aead = true,
-			bits = 128, group = "x25519", group_bits = 253, server_name = "far.test", compression = false,
+			role = "client", version = "TLSv1.2", cipher_suite = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", aead = true,
+			key_exchange = "ECDHE", encryption = "CHACHA20-POLY1305", forward_secrecy = true, authentication = "ECDSA",
+			signature_scheme = "ecdsa_secp256r1_sha256", extended_master_secret = false, bits = 256,
+			group = "x25519", group_bits = 253, server_name = "far.test", compression = false,
 			secure_renegotiation = true, certificate = { facts = function ()
 				return { key_type = "RSA", key_bits = 2048, subject = "CN=far.test" }
 			end },
 		}
 		local packed = shape.of_answer(facts)
 		assert.is_nil(packed:find("far.test", 1, true))
+		assert.is_true(shape.is_whole(packed))
 		local answer = shape.answer(packed)
 		assert.same({ key_type = "RSA", key_bits = 2048 }, answer.certificate.facts())
-		for _, name in ipairs { "version", "cipher_suite", "aead", "bits", "group", "group_bits", "compression", "role" } do
+		for _, name in ipairs {
+			"version", "cipher_suite", "aead", "bits", "group", "group_bits", "compression", "role", "key_exchange",
+			"encryption", "forward_secrecy", "authentication", "signature_scheme", "extended_master_secret",
+			"secure_renegotiation",
+		} do
 			assert.equal(facts[name], answer[name], name)
 		end
 		assert.is_nil(answer.server_name)

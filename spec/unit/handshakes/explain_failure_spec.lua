@@ -3,6 +3,7 @@ local explain_failure = require "xmpp_tls_policy.handshakes.explain_failure"
 local hello_numbers = require "support.hello_numbers"
 local offers = require "support.offers"
 local tls_policy = require "xmpp_tls_policy"
+local versions = require "support.versions"
 
 local should, must = tls_policy.policy(), tls_policy.policy { level = "must" }
 
@@ -193,6 +194,32 @@ describe("the explanation of a failed handshake", function ()
 			role = "s2sout", policy = tls_policy.policy { mode = "report" }, settings = free,
 		})))
 	end)
+
+	-- Silence, a reset and an end of the connection, with and without a hybrid share, an answer and report mode.
+	for _, reason in ipairs { false, "unexpected eof while reading" } do
+		for _, unanswered in ipairs { false, 1563 } do
+			for _, groups in ipairs { { "X25519MLKEM768", "x25519" }, { "x25519", "X25519MLKEM768" }, { "x25519" } } do
+				for _, mode in ipairs { "enforce", "report" } do
+					it(("%s classical groups: %s, %s, %s, %s"):format(unanswered and groups[1] ~= "x25519" and "proposes"
+						or "does not propose", reason or "silence", unanswered or "answered", groups[1], mode), function ()
+						local settings = { minimum_version = "TLSv1.2", ciphersuites = { "TLS_AES_256_GCM_SHA384" }, groups = groups,
+							key_shares = groups[1] ~= "x25519" and 2 or nil }
+						local sentence = explained({ reason = reason or nil, unanswered = unanswered or nil }, {
+							role = "s2sout", policy = tls_policy.policy { mode = mode }, settings = settings, before = free,
+						})
+						local is_long = unanswered and groups[1] ~= "x25519" and versions.has_group "X25519MLKEM768"
+						local expected = (reason and "closed the connection at our" or "did not answer our")
+							.. " ClientHello of 1563 bytes, which has a hybrid key share"
+						assert.equal(is_long and expected or nil, sentence:match "^[^;]*hybrid key share")
+						assert.equal(is_long and mode == "enforce",
+							sentence:find('an exception with groups = "classical" helps', 1, true) ~= nil)
+						assert.equal(is_long and mode == "enforce" and reason ~= false,
+							sentence:find('; else one with level = "must" may', 1, true) ~= nil)
+					end)
+				end
+			end
+		end
+	end
 
 	it("proposes no exception that would offer a server no more", function ()
 		local same = of_server(should)

@@ -25,12 +25,16 @@ local NOW = date.begins "2026-12-24"
 local OLD = 'xmpp_tls_policy.exceptions["old.example"]'
 local COMPLETE = '{ level = "must"; expires = "2027-03-01"; reason = "old server" }'
 
+local FOR_NETWORK = 'or for the clients of one network, as in ["192.0.2.0/24"]'
+local PATH = "xmpp_tls_policy.exceptions"
+
 local wrong = {
 	{ "yes", 'xmpp_tls_policy.exceptions is "yes"; accepted: a table such as { ["old.example"] = ' .. COMPLETE .. " }" },
 	{ { ["old.example"] = true }, OLD .. " is true; accepted: a table such as " .. COMPLETE },
 	{ { ["old.example"] = exception { level = "should" } }, OLD .. '.level is "should"; accepted: "must"' },
 	{ { ["old.example"] = exception { level = "none" } },
-		OLD .. ' excepts nothing; it needs level = "must" or unauthenticated_s2s = "dialback"' },
+		OLD .. ' excepts nothing; it needs level = "must", unauthenticated_s2s = "dialback" or groups = "classical"' },
+	{ { ["old.example"] = exception { groups = "x25519" } }, OLD .. '.groups is "x25519"; accepted: "classical"' },
 	{ { ["old.example"] = exception { unauthenticated_s2s = "refuse" } },
 		OLD .. '.unauthenticated_s2s is "refuse"; accepted: "dialback"' },
 	{ { ["old.example"] = exception { expires = "none" } }, OLD .. " has no expires; a complete one is " .. COMPLETE },
@@ -39,22 +43,59 @@ local wrong = {
 		OLD .. '.reason is " \\009"; accepted: a few words for the log' },
 	{ { ["old.example"] = exception { reason = 7 } }, OLD .. ".reason is 7; accepted: a few words for the log" },
 	{ { ["old.example"] = exception { until_ = "2027-03-01" } },
-		OLD .. '.until_ is no option; known: "expires", "level", "reason", "unauthenticated_s2s"' },
+		OLD .. '.until_ is no option; known: "expires", "groups", "level", "reason", "unauthenticated_s2s"' },
 	{ { ["*"] = exception() },
-		'xmpp_tls_policy.exceptions["*"] is no domain; an exception is for one peer, named as in ["old.example"]' },
+		'xmpp_tls_policy.exceptions["*"] is no domain; an exception is for one peer, named as in ["old.example"], '
+		.. FOR_NETWORK },
 	{ { ["*.example"] = exception() }, 'xmpp_tls_policy.exceptions["*.example"] is no domain; '
-		.. 'an exception is for one peer, named as in ["old.example"]' },
+		.. 'an exception is for one peer, named as in ["old.example"], ' .. FOR_NETWORK },
 	{ { ["user@old.example"] = exception() },
 		'xmpp_tls_policy.exceptions["user@old.example"] is no domain; an exception is for one peer, '
-		.. 'named as in ["old.example"]' },
+		.. 'named as in ["old.example"], ' .. FOR_NETWORK },
 	{ { exception() },
-		'xmpp_tls_policy.exceptions[1] is no domain; an exception is for one peer, named as in ["old.example"]' },
+		'xmpp_tls_policy.exceptions[1] is no domain; an exception is for one peer, named as in ["old.example"], '
+		.. FOR_NETWORK },
 	{ { ["Old.Example"] = exception(), ["old.example"] = exception() },
 		'xmpp_tls_policy.exceptions["old.example"] is the same domain as xmpp_tls_policy.exceptions["Old.Example"]' },
 	{ { ["b\195\188cher.example"] = exception(), ["xn--bcher-kva.example"] = exception() },
 		'xmpp_tls_policy.exceptions["xn--bcher-kva.example"] is the same domain as '
 		.. 'xmpp_tls_policy.exceptions["b\195\188cher.example"]' },
 }
+-- rfc4632.3.1.prefix-notation
+for key, message in pairs {
+	["192.0.2.1/24"] =
+		'has bits beyond its prefix length; the network is "192.0.2.0/24", the address alone "192.0.2.1/32"',
+	["192.0.2.0/33"] = "has the prefix length 33; accepted for IPv4: 1 to 32",
+	["0.0.0.0/0"] = "has the prefix length 0; accepted for IPv4: 1 to 32",
+	["2001:db8::1/32"] =
+		'has bits beyond its prefix length; the network is "2001:db8::/32", the address alone "2001:db8:0:0:0:0:0:1/128"',
+	["2001:db8::/129"] = "has the prefix length 129; accepted for IPv6: 1 to 128",
+	["::ffff:192.0.2.0/120"] = 'is an IPv4 network inside IPv6; write it as IPv4, such as "192.0.2.0/24"',
+	["192.0.2/24"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
+	["192.0.256.0/24"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
+	["2001:db8:::/32"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
+	["192.0.2.0/"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
+} do
+	wrong[#wrong + 1] = { { [key] = exception() }, ('%s["%s"] %s'):format(PATH, key, message) }
+end
+local NETWORK = PATH .. '["192.0.2.0/24"]'
+for _, case in ipairs {
+	{ { ["10.0.0.0/8"] = exception(), ["10.1.0.0/16"] = exception() },
+		('%s["10.1.0.0/16"] overlaps %s["10.0.0.0/8"]; clients of both networks need one exception'):format(PATH, PATH) },
+	{ { ["2001:db8:0::/48"] = exception(), ["2001:db8::/48"] = exception() },
+		('%s["2001:db8::/48"] overlaps %s["2001:db8:0::/48"]; clients of both networks need one exception'):format(PATH,
+			PATH) },
+	{ { ["192.0.2.0/24"] = exception { unauthenticated_s2s = "dialback" } },
+		NETWORK .. '.unauthenticated_s2s is no option; known: "expires", "level", "reason"' },
+	{ { ["192.0.2.0/24"] = exception { levl = "must" } },
+		NETWORK .. '.levl is no option; known: "expires", "level", "reason"; did you mean "level"?' },
+	{ { ["192.0.2.0/24"] = exception { level = "none" } }, NETWORK .. ' excepts nothing; it needs level = "must"' },
+	{ { ["192.0.2.0/24"] = exception { expires = "none" } },
+		NETWORK .. " has no expires; a complete one is " .. COMPLETE },
+	{ { ["192.0.2.0/24"] = exception { reason = "none" } }, NETWORK .. " has no reason; a complete one is " .. COMPLETE },
+} do
+	wrong[#wrong + 1] = case
+end
 for _, day in ipairs {
 	"2027-02-29", "2027-13-01", "2027-00-10", "2027-1-1", "01.03.2027", "tomorrow", "", "2027-03-01 12:00",
 } do
@@ -138,6 +179,81 @@ describe("an exception", function ()
 			assert.is_false(policy:for_peer("dialback.example", NOW).opens)
 			assert.is_nil(policy.opens)
 			assert.same({}, policy:warnings(NOW))
+		end
+	end)
+
+	local versions = require "support.versions"
+
+	-- Without hybrid groups in OpenSSL, the exception applies to nobody.
+	for _, level in ipairs { "none", "must" } do
+		for _, is_written in ipairs { false, true } do
+			it(('with groups = "classical" leaves out the hybrids alone, level %s%s'):format(level,
+				is_written and ", with the operator's own list" or ""), function ()
+				local policy = policy_with { ["old.example"] = exception { level = level, groups = "classical" } }
+				local before = { minimum_version = "TLSv1.2", groups = { "X25519MLKEM768", "x25519", "SecP256r1MLKEM768",
+					"secp256r1" } }
+				local operator = { groups = is_written }
+				local strict = policy:settings_for(before, operator)
+				local milder = policy:for_peer("old.example", NOW)
+				local has_effect = level == "must" or versions.has_group "X25519MLKEM768"
+				assert.equal(has_effect, milder ~= policy)
+				assert.equal("X25519MLKEM768", strict.groups[1])
+				assert.equal(strict.key_shares, 2)
+				local made = milder:settings_for(before, operator)
+				local count = 0
+				for _, name in ipairs(made.groups) do
+					count = count + (name:find "MLKEM" and 1 or 0)
+				end
+				assert.equal(has_effect, count == 0)
+				if has_effect then
+					assert.is_nil(made.key_shares)
+					assert.equal("x25519", made.groups[1])
+				end
+				if level == "none" then
+					assert.equal(strict.minimum_version, made.minimum_version)
+					assert.same(strict.ciphers, made.ciphers)
+					assert.is_falsy(milder.opens)
+				end
+				assert.equal(not has_effect and 1 or 0, #policy:warnings(NOW))
+				assert.equal("X25519MLKEM768", policy:for_peer("other.example", NOW):settings_for(before, operator).groups[1])
+			end)
+		end
+	end
+
+	-- Every address, and the exceptions whose networks contain it.
+	for address, network in pairs {
+		["192.0.2.1"] = "192.0.2.0/25", ["192.0.2.127"] = "192.0.2.0/25", ["192.0.2.128"] = false, ["192.0.3.1"] = false,
+		["::ffff:192.0.2.1"] = "192.0.2.0/25", ["198.51.100.7"] = "198.51.100.7/32", ["198.51.100.6"] = false,
+		["2001:db8:1:2:3:4:5:6"] = false, ["2001:db8:0:ffff::"] = "2001:db8::/48",
+		["2001:DB8:0000::9%eth0"] = "2001:db8::/48",
+		["2001:db8::1"] = "2001:db8::/48", ["none"] = false, ["::"] = false, ["2001:db8:2:8000::"] = "2001:db8:2:8000::/49",
+		["2001:db8:2:7fff::"] = false,
+	} do
+		for _, is_over in ipairs { false, true } do
+			it(("of networks gives %s %s"):format(address, is_over and "nothing after its end" or network or "nothing"),
+				function ()
+				local list = { ["192.0.2.0/25"] = exception(), ["198.51.100.7/32"] = exception(),
+					["2001:db8::/48"] = exception(), ["2001:db8:2:8000::/49"] = exception(), ["old.example"] = exception() }
+				local policy = policy_with(list)
+				local given = policy:for_client(address, date.begins(is_over and "2027-03-02" or "2027-03-01"))
+				assert.equal(network and not is_over or false, given ~= policy)
+				if given ~= policy then
+					assert.equal(network, given.exception.domain)
+					assert.same({ "must", true }, { given.level, given.opens })
+					assert.equal(given, policy:for_client(address, NOW))
+					assert.equal(policy, policy:for_peer(network, NOW))
+				end
+				assert.equal(policy, policy:for_client(nil, NOW))
+				assert.equal(policy, policy:for_client("old.example", NOW))
+			end)
+		end
+	end
+
+	it("of a network asks for TLS as the policy itself does", function ()
+		local starttls = require "xmpp_tls_policy.stream.starttls"
+		for _, level in ipairs { "should", "must" } do
+			local policy = policy_with({ ["192.0.2.0/24"] = exception() }, { level = level })
+			assert.equal(starttls.requires_tls(policy), starttls.requires_tls(policy:for_client("192.0.2.9", NOW)))
 		end
 	end)
 

@@ -90,7 +90,25 @@ local cases = {
 		'xmpp_tls_policy.resumption.enabled is "yes"; accepted: true, false',
 		"xmpp_tls_policy.resumption.lifetime is 0; accepted: a whole number of seconds, from 1 to 604800",
 		"xmpp_tls_policy.resumption.memory is 1.5; accepted: a whole number of MiB, from 1 to 4096",
-		'xmpp_tls_policy.resumption.size is no option; known: "address_share", "enabled", "lifetime", "memory"',
+		'xmpp_tls_policy.resumption.size is no option; known: "address_share", "enabled", "lifetime", "memory", "shared"',
+	} },
+	{ { resumption = { shared = "redis://:secret@engine.test" } }, {
+		"xmpp_tls_policy.resumption.shared is a string; accepted: a table such as "
+			.. '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }',
+	} },
+	{ { resumption = { shared = { name = "a b", nmae = "x", url = "redis://:secret@engine.test:http" } } }, {
+		'xmpp_tls_policy.resumption.shared.name is "a b"; accepted: up to 64 letters, digits and . _ : -',
+		'xmpp_tls_policy.resumption.shared.nmae is no option; known: "ca_file", "key_file", "name", "url"; '
+			.. 'did you mean "name"?',
+		"xmpp_tls_policy.resumption.shared.url is malformed (malformed host or port); accepted: redis://host:6379/0, "
+			.. "rediss://host (TLS), unix:/path, each with user:password@ before the host",
+		"xmpp_tls_policy.resumption.shared.key_file is missing",
+	} },
+	{ { resumption = { shared = { url = 5, key_file = "sessions.key", ca_file = "" } } }, {
+		'xmpp_tls_policy.resumption.shared.ca_file is ""; accepted: an absolute path',
+		'xmpp_tls_policy.resumption.shared.key_file is "sessions.key"; accepted: an absolute path',
+		"xmpp_tls_policy.resumption.shared.url is malformed (no string); accepted: redis://host:6379/0, "
+			.. "rediss://host (TLS), unix:/path, each with user:password@ before the host",
 	} },
 	-- rfc8446.4.6.1.lifetime-seven-days
 	{ { resumption = { lifetime = 604801 } }, {
@@ -114,6 +132,47 @@ local cases = {
 		"xmpp_tls_policy[a table] is no option; " .. KNOWN,
 	} },
 }
+
+describe("shared sessions", function ()
+	local function shared_of(option)
+		return options.repair { resumption = { shared = option } }.resumption
+	end
+
+	it("are off by default", function ()
+		assert.is_nil(options.repair(nil).resumption.shared)
+		assert.is_nil(options.repair({ resumption = {} }).resumption.shared)
+	end)
+
+	it("have a name, and sessions live an hour at most by default", function ()
+		local given = { url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }
+		local resumption = shared_of(given)
+		assert.same({ url = given.url, key_file = given.key_file, name = "xmpp-tls-policy" }, resumption.shared)
+		assert.is_true(resumption.lifetime <= 3600)
+		assert.is_nil(given.name)
+	end)
+
+	it("are off if anything about them is wrong, and the rest stays", function ()
+		for _, wrong in ipairs {
+			"redis://localhost", {}, { url = "redis://localhost" }, { key_file = "/etc/prosody/sessions.key" },
+			{ url = "localhost", key_file = "/etc/prosody/sessions.key" },
+			{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key", colour = "red" },
+		} do
+			local resumption = shared_of(wrong)
+			assert.is_nil(resumption.shared)
+			assert.is_true(resumption.enabled)
+		end
+	end)
+
+	it("show a password in no message", function ()
+		for _, wrong in ipairs { "redis://:secret@e", { url = "redis://:secret@e:x" }, { url = "redis:secret@e" } } do
+			local _, errors = options.repair { resumption = { shared = wrong } }
+			assert.is_truthy(errors[1])
+			for _, problem in ipairs(errors) do
+				assert.not_matches("secret", problem.message .. problem.value .. problem.option)
+			end
+		end
+	end)
+end)
 
 describe("options that are wrong", function()
 	for _, case in ipairs(cases) do

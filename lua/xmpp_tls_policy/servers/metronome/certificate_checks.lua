@@ -61,4 +61,15 @@ function methods:opened(session)
 	return self._admission:certificate_checked(session, sessions.peer(session)) or nil
 end
 
+--- The admission for a filter of elements, which see them before all handlers: the certificate is checked before the
+-- first element of a secured stream is judged.
+function methods:before_elements()
+	local admission, checks = self._admission, self
+	return setmetatable({
+		may_pass = function (_, session, element)
+			return not checks:opened(session) and admission:may_pass(session, element)
+		end,
+	}, { __index = admission })
+end
+
 return certificate_checks

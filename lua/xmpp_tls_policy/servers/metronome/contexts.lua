@@ -154,10 +154,19 @@ end
 -- Session -> the context that set_starttls_context gave it.
 local given = setmetatable({}, { __mode = "k" })
 
+-- A server's stream without version='1.0' gets no features, so it was offered no STARTTLS
+-- (rfc6120.4.7.5.no-version-no-features).
+local function has_no_features(session, role)
+	return role == "s2sin" and (session.version or 0) < 1
+end
+
 --- The context for TLS on a session, or nil.
 function contexts.starttls_context(session)
-	local host = sessions.host(session)
-	return given[session] or host and context_of(host, sessions.role(session)) or nil
+	local host, role = sessions.host(session), sessions.role(session)
+	if not host or has_no_features(session, role) then
+		return nil
+	end
+	return given[session] or context_of(host, role)
 end
 
 --- Gives a session another context for STARTTLS.
@@ -189,7 +198,7 @@ local active = false
 
 --- To be called for each new session: its connection will start TLS with starttls_context(session), be it after
 -- STARTTLS, or because it is an outgoing one for direct TLS, for which Metronome would make a context of its own.
--- Without such a context the connection is closed.
+-- TLS on another context is not observed, so the stream is refused where a policy is enforced.
 function contexts.take_over(session)
 	local connection = session.conn
 	if not sessions.role(session) or not connection or not connection.starttls or rawget(connection, "starttls") then
@@ -197,12 +206,7 @@ function contexts.take_over(session)
 	end
 	local original = connection.starttls
 	function connection.starttls(self, context, ...)
-		local ours = active and contexts.starttls_context(session)
-		if active and not ours then
-			session.log("error", "No TLS: there is no context for %s", tostring(sessions.host(session)))
-			return self:close()
-		end
-		return original(self, ours or context, ...)
+		return original(self, active and contexts.starttls_context(session) or context, ...)
 	end
 end
 

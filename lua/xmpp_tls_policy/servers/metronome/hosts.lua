@@ -24,6 +24,12 @@ local hosts = require "xmpp_tls_policy.servers.prosody_style.hosts" {
 	root = metronome, get = option, rawget = own_option, options = options_of,
 }
 
+--- Whether clients can log in to a host; nil where there is no such host. mod_c2s is one for all hosts.
+function hosts.serves_clients(host)
+	local present = metronome.hosts[host]
+	return present and present.type == "local" and modulemanager.is_loaded("*", "c2s") == true
+end
+
 --- Whether the server itself accepts no dialback alone from a domain: there is no dialback.
 function hosts.demands_certificate(host)
 	return not modulemanager.is_loaded(host, "dialback")

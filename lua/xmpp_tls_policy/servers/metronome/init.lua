@@ -4,9 +4,12 @@ local array = require "util.array"
 local contract = require "xmpp_tls_policy.servers.contract"
 local json = require "util.json"
 local now = require "socket".gettime
+local text = require "xmpp_tls_policy.text"
 local turns = require "xmpp_tls_policy.servers.metronome.turns"
 
 local metronome_adapter = {}
+
+local unpack = table.unpack or unpack
 
 local parts = {}
 for _, name in ipairs {
@@ -27,9 +30,25 @@ local function monotonic()
 	return time + offset
 end
 
+-- A line of the log. Metronome's log takes only strings and numbers with Lua 5.1.
+local function formatted(format, ...)
+	local arguments = { text.all_shown(...) }
+	for index = 1, select("#", ...) do
+		local argument = arguments[index]
+		arguments[index] = type(argument) == "number" and argument or tostring(argument)
+	end
+	return format:format(unpack(arguments, 1, select("#", ...)))
+end
+
 --- The adapter for a load of the module. `module`: the global one, ours.
 function metronome_adapter.new(module)
 	local server = adapter.new(module, parts)
+	function server.log(host, level, format, ...)
+		server.module_of(host):log(level, "%s", formatted(format, ...))
+	end
+	function server.log_session(session, level, format, ...)
+		parts.sessions.log(session, level, "%s", formatted(format, ...))
+	end
 	--- The client's session on a connection of the server, or nil.
 	function server.session_on(connection)
 		return module:shared("/*/c2s/sessions")[connection]
@@ -37,6 +56,12 @@ function metronome_adapter.new(module)
 	server.turns = turns.new
 	server.monotonic = monotonic
 	server.encode_json = json.encode_ordered
+	function server.watch()
+		return nil, "Metronome cannot watch the connection to the engine"
+	end
+	function server.resolve(_, callback)
+		callback(nil, "Metronome resolves no name for shared sessions")
+	end
 	function server.list(items)
 		return array(items)
 	end

@@ -204,7 +204,7 @@ local function hook_streams(service, hooks, module)
 		return server.is_destroyed(session) or nil
 	end, FIRST, true)
 	hooks:hook_decision(module, "stream-features", function (session, features)
-		return moment:offered(session, features)
+		return service.policies:covers(server.host(session)) and moment:offered(session, features) or nil
 	end, LAST, true)
 	-- Elements may be left of the data in which the one came that ended the stream.
 	hooks:hook_decision(module, "route/process", function (session)
@@ -218,13 +218,36 @@ local function hook_streams(service, hooks, module)
 	end
 end
 
--- Gives each connection its context. An outgoing session gets its connection, and this hook, before it connects.
-local function follow_connections(service)
+-- There is no event for the header of an incoming server's stream without version='1.0', which gets no features
+-- (rfc6120.4.7.5.no-version-no-features). But a header is sent. Returns a filter of what is sent on a session.
+local function header_watch(service, checks)
 	local server, moment = service.server, moments.new(service)
+	local seen = setmetatable({}, { __mode = "k" }) -- session -> the stream's ID
+	return function (data, session)
+		if session.version == 0 and seen[session] ~= session.streamid then
+			seen[session] = session.streamid
+			server.later(0, "a stream without features", function ()
+				if not server.is_destroyed(session) and not checks:opened(session) then
+					moment:opened(session)
+				end
+			end)
+		end
+		return data
+	end
+end
+
+-- Gives each connection its context. An outgoing session gets its connection, and this hook, before it connects.
+local function follow_connections(service, checks)
+	local server, moment = service.server, moments.new(service)
+	local watch, watched = header_watch(service, checks), setmetatable({}, { __mode = "k" })
 	local function made(session)
+		local role = server.role(session)
 		contexts.take_over(session)
-		if server.role(session) == "s2sout" and session.conn then
+		if role == "s2sout" and session.conn and service.policies:covers(server.host(session)) then
 			moment:outgoing_made(session)
+		elseif role == "s2sin" then
+			filters.add(session, "bytes/out", watch)
+			watched[session] = true
 		end
 	end
 	local function add(session)
@@ -236,6 +259,9 @@ local function follow_connections(service)
 	end
 	return function ()
 		filters.remove_hook(add)
+		for session in pairs(watched) do
+			filters.remove(session, "bytes/out", watch)
+		end
 	end
 end
 
@@ -255,7 +281,7 @@ local function hook_life(service, module)
 		service:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
 	end)
 	safe_hooks.hook(module, "host-deactivated", function (host)
-		service.policies:remove(host)
+		service:remove_host(host)
 		server.remove_host(host)
 	end)
 	safe_hooks.hook(module, "server-stopping", function ()
@@ -282,6 +308,7 @@ local function start_timers(service, module)
 	-- Metronome has no event for a handshake that fails.
 	local second = module:add_timer(1, function ()
 		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
+		safe_hooks.call("sharing sessions", service.shared_sessions.each_second, service.shared_sessions)
 		return 1
 	end)
 	safe_hooks.call("writing the metrics", write_metrics)
@@ -306,11 +333,12 @@ function plugin.start(module)
 	service:load_policies()
 	channel_binding.start()
 	local remove_commands = shell.add(module, commands.list, service)
-	local end_filter = stanza_filter.start(service.admission, hooks, routes.reroute(service.admission), server.sessions())
+	local end_filter = stanza_filter.start(checks:before_elements(), hooks, routes.reroute(service.admission),
+		server.sessions())
 	hook_streams(service, hooks, module)
 	hook_all_hosts(service, hooks, checks, module)
 	hook_life(service, module)
-	local stop_following = follow_connections(service)
+	local stop_following = follow_connections(service, checks)
 
 	local stop_timers = function () end
 	local function begin()

@@ -104,8 +104,21 @@ function sessions.vouched_by(session)
 	return sessions.has_trusted_chain(session) and "PKIX" or "other"
 end
 
+local connection_of = sessions.connection
+
+--- The LuaSec connection of a session whose TLS is XMPP's own, else nil. A connection of Metronome calls itself
+-- encrypted once STARTTLS is agreed on.
+function sessions.connection(session)
+	local connection = connection_of(session)
+	return connection and connection.dohandshake and connection or nil
+end
+
 local function close(session, reason, text)
 	local silence = filters.silencer(session)
+	-- Before authentication the header was sent whenever we are asked. Metronome may note that later.
+	if session.direction and not sessions.is_authenticated(session) then
+		session.notopen = nil
+	end
 	session:close(reason, text)
 	silence()
 end
@@ -117,8 +130,7 @@ end
 
 --- Ends a stream without an error, so that nothing but the end is sent. `text`: for the log.
 function sessions.close_silently(session, text)
-	session.log("info", "%s", text)
-	close(session)
+	close(session, nil, sessions.role(session) ~= "c2s" and text or nil)
 end
 
 --- Metronome handles each element when it comes, so action() is called at once.

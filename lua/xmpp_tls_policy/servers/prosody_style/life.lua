@@ -82,7 +82,7 @@ function life.leave_host(service, host_module, is_reload)
 		return fail_closed.close(host)
 	end
 	safe_hooks.call("giving back the contexts of " .. host, service.tls_contexts.give_back, service.tls_contexts, host)
-	service.policies:remove(host)
+	service:remove_host(host)
 	fail_closed.release(host)
 end
 

@@ -12,11 +12,13 @@ local metatable = { __index = methods }
 function moments.new(service)
 	return setmetatable({
 		_server = service.server, _admission = service.admission, _contexts = service.ready_contexts,
+		_shared_sessions = service.shared_sessions,
 	}, metatable)
 end
 
---- Before any feature is offered.
+--- Before any feature is offered. A handshake may have ended: its session is to be shared.
 function methods:opened(session)
+	self._shared_sessions:drain()
 	return self._admission:opened(session) or nil
 end
 

@@ -1,0 +1,2 @@
+--- What cannot be had on Prosody, and why: nothing; see servers/contract.lua.
+return {}

@@ -1,0 +1,87 @@
+--- Reads what the stream has, newest first, in small parts: each is handled in one turn of the
+-- server's loop, and between two of them the loop serves others.
+local entry_id = require "xmpp_tls_policy.sessions.entry_id"
+local stream_entry = require "xmpp_tls_policy.sessions.stream_entry"
+
+local stream_replay = {}
+
+-- A part takes about a millisecond. A login waits for several turns.
+local ENTRIES = 50
+
+-- Asks for the next part before this one is handled, so that the engine works meanwhile.
+local function ask(self, newest)
+	self.connection:command({
+		"XREVRANGE", self.name, newest, self.oldest, "COUNT", ("%d"):format(ENTRIES),
+	}, function (entries, problem)
+		self.handle(entries, problem)
+	end)
+end
+
+-- The ID of the oldest entry of a part, nil if it is the last one or makes no sense.
+local function last_of(entries, newest)
+	local id = #entries == ENTRIES and stream_entry.read(entries[ENTRIES])
+	local is_older = id and (newest == "+" or not entry_id.is_less(newest, id))
+	return is_older and id or nil
+end
+
+-- Whether the stream goes on after the place that was read before. If it was made anew, its newest
+-- entry may be older.
+local function goes_on(self, newest)
+	return self.known and not entry_id.is_less(newest, self.known)
+end
+
+local function take_all(self, entries)
+	for _, entry in ipairs(entries) do
+		local id, record = stream_entry.read(entry)
+		if id and self.known and not entry_id.is_less(self.known, id) then
+			return true
+		end
+		self.count = self.count + 1
+		if self.take(record) then
+			return true
+		end
+	end
+	return false
+end
+
+--- `options`: connection; name, of the stream; oldest, the least ID to read; known, the ID up to
+-- which all was read before, or nil; take(record) is called for each entry (nil: not ours) and returns
+-- true to stop; on_newest(id) once, before the entries: what comes after it is not replayed;
+-- on_done(count); on_broken(problem).
+function stream_replay.start(options)
+	local self, newest, is_first, is_over = { count = 0 }, "+", true, false
+	for _, field in ipairs { "connection", "name", "oldest", "known", "take" } do
+		self[field] = options[field]
+	end
+	function self.handle(entries, problem)
+		if is_over then
+			return
+		elseif type(entries) ~= "table" then
+			return options.on_broken(problem or "malformed answer")
+		end
+		if is_first then
+			is_first = false
+			local first = stream_entry.read(entries[1])
+			if not first or not goes_on(self, first) then
+				self.known = nil
+			end
+			options.on_newest(first or options.oldest)
+		end
+		local last = last_of(entries, newest)
+		local following = last and entry_id.before(last)
+		if following and not entry_id.is_less(following, self.oldest) then
+			newest = following
+			ask(self, following)
+			self.connection:flush()
+		else
+			following = nil
+		end
+		if take_all(self, entries) or not following then
+			is_over = true
+			options.on_done(self.count)
+		end
+	end
+	ask(self, newest)
+end
+
+return stream_replay

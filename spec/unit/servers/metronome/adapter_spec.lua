@@ -1,0 +1,169 @@
+-- Metronome's adapter against the recorded interface.
+local contract = require "xmpp_tls_policy.servers.contract"
+local recorded = require "support.servers.recorded_metronome"
+
+local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
+
+local function ours(name)
+	return require("xmpp_tls_policy.servers.metronome" .. (name and "." .. name or ""))
+end
+
+describe("Metronome's adapter", function ()
+	local remove
+
+	before_each(function ()
+		remove = recorded.install {
+			["*"] = { modules_enabled = { "xmpp_tls_policy" }, ssl = { certificate = "none.crt" }, speed = 1 },
+			["own.test"] = { speed = 2, ssl = { ciphers = "HIGH" } },
+			["a.own.test"] = { modules_disabled = { "xmpp_tls_policy" } },
+		}
+		for _, host in ipairs { "own.test", "a.own.test", "b.test" } do
+			rawget(_G, "metronome").hosts[host] = { type = "local", s2sout = {}, events = { _handlers = {} } }
+		end
+	end)
+
+	after_each(function ()
+		remove()
+	end)
+
+	it("keeps the contract", function ()
+		assert.same({}, contract.missing(ours().new {}))
+	end)
+
+	it("logs strings and numbers alone, which is all that Metronome's log takes with Lua 5.1", function ()
+		local lines = {}
+		local module = {}
+		function module:context()
+			return self
+		end
+		function module.log(_, _, format, ...)
+			lines[#lines + 1] = format:format(...)
+		end
+		ours().new(module).log("*", "info", "%s %s %s %d", nil, true, "a\nb", 5)
+		assert.same({ "nil true a\\010b 5" }, lines)
+	end)
+
+	it("takes an option from the host, then from the top, as Metronome's API of modules does", function ()
+		local hosts = ours "hosts"
+		assert.equal(2, hosts.option("own.test", "speed"))
+		assert.equal(1, hosts.option("b.test", "speed"))
+		assert.equal(1, hosts.option("*", "speed"))
+		assert.is_true(hosts.wants_module("b.test", "xmpp_tls_policy"))
+		assert.is_false(hosts.wants_module("a.own.test", "xmpp_tls_policy"))
+	end)
+
+	it("marks the lists of a host's own TLS options, or of its parent domain's", function ()
+		local contexts = ours "contexts"
+		assert.is_true(contexts.operator_lists("a.own.test", "c2s").ciphers)
+		assert.is_falsy(contexts.operator_lists("b.test", "c2s").ciphers)
+	end)
+
+	it("gives servers another context than clients", function ()
+		local contexts = ours "contexts"
+		rawget(_G, "metronome").hosts["own.test"].ssl_ctx_in = { of = "Metronome" }
+		local by_role = {}
+		for _, entry in ipairs(contexts.current_contexts "own.test") do
+			by_role[entry.role] = entry.context
+		end
+		assert.equal("Metronome", by_role.c2s.of)
+		assert.same({ host = "own.test", mode = "server" }, by_role.s2sin)
+		assert.equal(by_role.s2sin, contexts.current_contexts("own.test")[2].context)
+		assert.is_nil(contexts.current_contexts "b.test")
+	end)
+
+	it("offers no context to a server's stream without version 1.0", function ()
+		local contexts = ours "contexts"
+		rawget(_G, "metronome").hosts["own.test"].ssl_ctx_in = {}
+		local session = { type = "s2sin_unauthed", direction = "incoming", to_host = "own.test", version = 0 }
+		assert.is_nil(contexts.starttls_context(session))
+		session.version = 1
+		assert.is_table(contexts.starttls_context(session))
+	end)
+
+	it("starts TLS with the session's own context, as long as it is active", function ()
+		local contexts, given = ours "contexts", {}
+		local connection = setmetatable({}, { __index = { starttls = function (_, context)
+			given[#given + 1] = context
+		end } })
+		local session = { type = "s2sout_unauthed", direction = "outgoing", from_host = "own.test", conn = connection }
+		rawget(_G, "metronome").hosts["own.test"].ssl_ctx = "the host's"
+		contexts.take_over(session)
+		contexts.take_over(session)
+		connection:starttls { certificate = "options" }
+		contexts.set_active(true)
+		connection:starttls { certificate = "options" }
+		contexts.set_starttls_context(session, "the exception's")
+		connection:starttls "another"
+		assert.same({ { certificate = "options" }, "the host's", "the exception's" }, given)
+	end)
+
+	it("calls filters of a higher priority first, and adds each once", function ()
+		local filters, session = ours "filters", {}
+		local function first() end
+		local function last() end
+		filters.add(session, "stanzas/in", last, 1)
+		filters.add(session, "stanzas/in", first, 2)
+		filters.add(session, "stanzas/in", first, 2)
+		assert.same({ first, last }, { session.filters["stanzas/in"][1], session.filters["stanzas/in"][2] })
+		assert.is_nil(session.filters["stanzas/in"][3])
+	end)
+
+	it("sends nothing more on a stream that it closed, through whatever function", function ()
+		local sent, session = {}, { type = "c2s_unauthed", log = function () end }
+		ours "filters".add(session, "stanzas/out", function (element) return element end, 0)
+		local of_session = session.filters
+		local function send(element)
+			for _, filter in ipairs(of_session["stanzas/out"]) do
+				element = element and filter(element)
+			end
+			sent[#sent + 1] = element
+		end
+		function session:close(reason)
+			send(reason.condition)
+			self.filters = nil
+		end
+		ours "sessions".close(session, "policy-violation", "no")
+		send "features"
+		assert.same({ "policy-violation" }, sent)
+	end)
+
+	it("leaves STARTTLS alone in the features, as mandatory, wherever it stood", function ()
+		local offer = recorded.element("starttls", { xmlns = xmlns_tls })
+		for position = 1, 3 do
+			local features = recorded.element "features"
+			for index = 1, 3 do
+				features:add_child(index == position and offer or recorded.element("other", { xmlns = "urn:other" }))
+			end
+			ours "elements".offer_only_starttls(features)
+			assert.same({ 1, 1 }, { #features, #features.tags })
+			assert.is_table(features.tags[1]:get_child "required")
+		end
+		assert.is_nil(offer:get_child "required")
+	end)
+
+	it("takes a certificate for the header's domain alone, whatever domain was checked last", function ()
+		local sessions = ours "sessions"
+		local socket = { dohandshake = function () end, getpeercertificate = function ()
+			return { names = { ["other.test"] = true } }
+		end }
+		local session = {
+			type = "s2sin_unauthed", direction = "incoming", from_host = "far.test", cert_chain_status = "valid",
+			cert_identity_status = "valid", conn = { ssl = function () return true end, socket = function () return socket end },
+		}
+		assert.is_false(sessions.has_valid_certificate(session))
+		session.from_host = "other.test"
+		assert.is_true(sessions.has_valid_certificate(session))
+		sessions.set_identity_invalid(session)
+		assert.is_false(sessions.has_valid_certificate(session))
+	end)
+
+	it("knows no connection that is not encrypted yet, though Metronome calls it so", function ()
+		local socket = {}
+		local session = { type = "c2s_unauthed", conn = {
+			ssl = function () return true end, socket = function () return socket end,
+		} }
+		assert.is_nil(ours "sessions".connection(session))
+		socket.dohandshake = function () end
+		assert.equal(socket, ours "sessions".connection(session))
+	end)
+end)
