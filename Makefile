@@ -69,7 +69,7 @@ FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
 PAGES := pandoc
 # Beside build-essential: what debian/control names in Build-Depends, and lintian.
-PACKAGING := build-essential debhelper dh-lua libssl-dev pandoc pkgconf lintian
+PACKAGING := build-essential debhelper dh-lua libhiredis-dev libssl-dev pandoc pkgconf lintian
 # Servers of other projects that the specs federate with, or audit.
 PEERS := ejabberd jabberd2
 
