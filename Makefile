@@ -49,7 +49,7 @@ REDIS_SOURCES = $(if $(HIREDIS),$(filter-out c/redis/absent.c,$(filter %.c,$(RED
 REDIS_LIBRARIES = $(if $(HIREDIS),-lhiredis $(if $(HIREDIS_TLS),-lhiredis_ssl -lssl -lcrypto))
 
 # Debian packages for building and for running the command; README.md has the same list.
-PACKAGES := gcc make libc6-dev libssl-dev pkg-config lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
+PACKAGES := gcc make libc6-dev libssl-dev pkgconf lua$(LUA_VERSION) liblua$(LUA_VERSION)-dev luarocks \
 	lua-argparse lua-dkjson lua-expat lua-luv lua-unbound
 # For the specs.
 SPECS := libhiredis-dev lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
@@ -68,6 +68,8 @@ SANITIZE := lua5.4 liblua5.4-dev patchelf
 FUZZ_PACKAGES := clang libclang-rt-dev llvm liblua5.4-dev
 DEBIAN_TREE := debootstrap
 PAGES := pandoc
+# Beside build-essential: what debian/control names in Build-Depends, and lintian.
+PACKAGING := build-essential debhelper dh-lua libhiredis-dev libssl-dev pandoc pkgconf lintian
 # Servers of other projects that the specs federate with, or audit.
 PEERS := ejabberd jabberd2
 
@@ -135,6 +137,19 @@ dist: ## pack the last commit as the source archive of a release, and as a sourc
 		touch -d @$$(git log -1 --format=%ct) $(RELEASE)-1.rockspec $(RELEASE).tar.gz && \
 		zip -q -X -0 $(RELEASE)-1.src.rock $(RELEASE)-1.rockspec $(RELEASE).tar.gz
 
+DEB := build/deb
+
+# debian/ stands at the top because debhelper wants it there; it is no part of the source archive.
+deb: dist ## build the Debian packages of the last commit, and check them with lintian; in build/deb
+	$(call install,$(PACKAGING))
+	git -c tar.umask=0022 archive --format=tar --output=$(DIST)/debian.tar --prefix=debian/ HEAD:debian
+	spec/deb.sh $(DIST)/$(RELEASE).tar.gz $(DIST)/debian.tar $(DEB)
+
+deb-test: deb ## install the packages on a bare Debian, serve, upgrade under load, remove; as root
+	$(call install,$(DEBIAN_TREE))
+	spec/deb.sh $(DIST)/$(RELEASE).tar.gz $(DIST)/debian.tar $(DEB)-previous 0.0.1
+	spec/deb_test.sh $(DEB)-tree $(DEB)-previous $(DEB)
+
 deps: ## install the Debian packages that building and running take
 	$(call install,$(PACKAGES))
 
@@ -143,7 +158,7 @@ deps-test: deps ## install what `make test` takes; no service is started or enab
 	spec/install_idle.sh $(SERVICES)
 
 deps-dev: deps-test ## install the packages that any target takes
-	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE) $(PAGES) musl-tools)
+	$(call install,$(LUAS) $(SANITIZE) $(FUZZ_PACKAGES) $(DEBIAN_TREE) $(PAGES) $(PACKAGING) musl-tools)
 
 demo: deps-test all ## connect real clients to a real server under the policy (KEEP=1 leaves it running)
 	@LUA_CPATH="$(CPATH)" LUA_PATH="./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;" KEEP="$(KEEP)" \
@@ -277,4 +292,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deps deps-test deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help

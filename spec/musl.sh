@@ -19,7 +19,7 @@ ln -s /usr/include/openssl/* "/usr/include/$triplet/openssl"/* "$folder/include/
 ln -s "/usr/include/lua$lua" "$folder/include/lua$lua"
 ln -s "/usr/include/$triplet/lua$lua-deb-multiarch.h" "$folder/include"
 
-make -s core CC=musl-gcc WERROR=-Werror CORE="$folder/core.so" OPENSSL_CFLAGS= OPENSSL_LIBS= \
+make -s core CC=musl-gcc WERROR=-Werror CORE="$folder/core.so" REDIS="$folder/redis.so" HIREDIS= OPENSSL_CFLAGS= OPENSSL_LIBS= \
 	OPENSSL_INCDIR="$folder/include" LUA_INCDIR="$folder/include/lua$lua" "$@"
 
 defined() {

@@ -19,22 +19,11 @@ if [ -z "${IN_NAMESPACES:-}" ]; then
 		unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
-mirror() {
-	apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "main" && $3 !~ /-/ && !found { print $4; found = 1 }'
-}
+. "$checkout/spec/debian_mirror.sh"
 
 make_tree() {
 	local from
-	from=$(mirror)
-	if [ -z "$from" ]; then
-		apt-get update -q
-		from=$(mirror)
-	fi
-	if [ -z "$from" ]; then
-		echo "no mirror of Debian in the configuration of apt" >&2
-		return 1
-	fi
+	from=$(debian_mirror)
 	debootstrap --variant=minbase --include=make "$codename" "$1" "$from"
 	echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
 	# The package of a server starts the server if it can.

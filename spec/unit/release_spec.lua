@@ -43,6 +43,10 @@ describe("the version of the release", function ()
 		assert.same(current, release)
 	end)
 
+	it("has the newest entry of Debian's changelog", function ()
+		assert.equal(version .. "-1", files.read "debian/changelog":match "^xmpp%-tls%-policy %((.-)%)")
+	end)
+
 	it("is printed by the command", function ()
 		local interpreter = lfs.symlinkattributes("/proc/self/exe").target
 		assert.equal(version .. "\n", process.check {
