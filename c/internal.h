@@ -711,9 +711,10 @@ enum session_result {
 /* How a session of another process is taken in. */
 enum session_sharing_result {
 	SESSION_TAKEN,
-	SESSION_KNOWN, /* it is there already */
-	SESSION_ENDED, /* session_store_remove_shared came first */
-	SESSION_NO_ROOM,
+	SESSION_KNOWN,   /* it is there already */
+	SESSION_ENDED,   /* session_store_remove_shared came first */
+	SESSION_NO_ROOM, /* nor for an older one */
+	SESSION_OVER_SHARE,
 };
 
 struct session_statistics {

@@ -251,7 +251,7 @@ static const char *open_record(struct session_sharing *sharing, const struct sea
 	if (!opened)
 		return "not_opened";
 	if (writer == NULL)
-		return "full";
+		return "writers";
 	return record_writer_note(writer, header->counter, header->time) ? NULL : "replayed";
 }
 
@@ -297,6 +297,7 @@ static const char *take_session(struct session_store *store, const struct shared
 		[SESSION_KNOWN] = "replayed",
 		[SESSION_ENDED] = "removed",
 		[SESSION_NO_ROOM] = "full",
+		[SESSION_OVER_SHARE] = "over_share",
 	};
 	return reasons[result];
 }
@@ -336,7 +337,8 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
  * Takes a record of another process into the store. `now`: seconds since 1970; nil: by the store's
  * clock. Returns "session" or "removal", or nil and a reason: "own" (of this process start),
  * "malformed", "not_opened" (another key or name, or damaged), "expired", "from_the_future" (by
- * more than 60 s), "replayed", "removed" (the session had ended), "full". */
+ * more than 60 s), "replayed", "removed" (the session had ended), "full" (for this one and older
+ * ones), "over_share" (its network has its share), "writers" (too many process starts). */
 static int sharing_insert(lua_State *L)
 {
 	struct session_sharing *sharing = session_sharing_check(L, 1);

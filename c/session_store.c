@@ -310,10 +310,10 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 							struct session *session,
 							const unsigned char *earlier_id)
 {
-	uint32_t known = find(store, session->id);
-	if (known != 0)
-		return record_of(store, known)->secret_length == ENDED ? SESSION_ENDED
-								       : SESSION_KNOWN;
+	if (find_session(store, session->id) != 0)
+		return SESSION_KNOWN;
+	if (find(store, session->id) != 0)
+		return SESSION_ENDED;
 	uint32_t earlier = earlier_id == NULL ? 0 : find_session(store, earlier_id);
 	if (earlier != 0) {
 		/* rfc8446.4.6.1.lifetime-from-the-first */
@@ -323,8 +323,9 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 		return SESSION_TAKEN;
 	}
 	drop_expired(store, 2);
-	if (!session_shares_have_room(&store->shares, session->share) ||
-	    is_older_than_the_oldest(store, session->created))
+	if (!session_shares_have_room(&store->shares, session->share))
+		return SESSION_OVER_SHARE;
+	if (is_older_than_the_oldest(store, session->created))
 		return SESSION_NO_ROOM;
 	write_record(store, take_place(store), session, session->share);
 	return SESSION_TAKEN;

@@ -33,7 +33,8 @@ local LEAST_DELAY, MOST_DELAY, GOOD_AFTER = 1, 30, 30
 -- Reasons for which a record is dropped: see docs of the core's sharing:insert. queue: the engine took none,
 -- and the queue was full; refused: the engine took it not.
 shared_sessions.reasons = {
-	"expired", "from_the_future", "full", "malformed", "not_opened", "queue", "refused", "removed", "replayed",
+	"expired", "from_the_future", "full", "malformed", "not_opened", "over_share", "queue", "refused", "removed",
+	"replayed", "writers",
 }
 
 local MINUTE = 60
@@ -47,7 +48,8 @@ local meanings = {
 	full = "without room in the session store", malformed = "not ours",
 	not_opened = "sealed with another key or for another name, or damaged",
 	queue = "waited too long for the engine", refused = "refused by the engine",
-	removed = "ended by a fatal alert", replayed = "known already",
+	over_share = "of a network that has its share", removed = "ended by a fatal alert", replayed = "known already",
+	writers = "of too many process starts",
 }
 
 local function zeros()
@@ -131,7 +133,7 @@ local function count(self, what)
 end
 
 -- What a replay finds: sessions that this process has by now, or that are over. They are not dropped.
-local usual_in_replay = { expired = true, full = true, removed = true, replayed = true }
+local usual_in_replay = { expired = true, full = true, over_share = true, removed = true, replayed = true }
 
 -- Puts a record into the store. Returns true if the store has no room for older ones.
 local function take(self, record, in_replay)

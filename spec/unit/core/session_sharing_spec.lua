@@ -253,7 +253,7 @@ describe("sharing of sessions", function ()
 		for number = 1, 256 do
 			assert.equal("session", taken(to, sealed_at(1000, { id = id(("%d "):format(number)) })), number)
 		end
-		assert.equal("full", taken(to, sealed_at(1000, { id = id "one more" })))
+		assert.equal("writers", taken(to, sealed_at(1000, { id = id "one more" })))
 		to.clock(1000 + LIFETIME)
 		assert.equal("session", taken(to, sealed_at(1000 + LIFETIME, { id = id "later", created = 1000 + LIFETIME })))
 	end)
@@ -362,7 +362,7 @@ describe("sharing of sessions", function ()
 		to.clock(1000)
 		local most = math.floor(to.store:stats().capacity / 1024)
 		for number = 1, most + 1 do
-			assert.equal(number <= most and "session" or "full", taken(to, trial.seal(from.sharing, shared_record.plain {
+			assert.equal(number <= most and "session" or "over_share", taken(to, trial.seal(from.sharing, shared_record.plain {
 				id = id(("%d "):format(number)), network = "\192\0\2\1\0\0",
 			}, 1000)))
 		end

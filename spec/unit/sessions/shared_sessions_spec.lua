@@ -205,6 +205,18 @@ describe("shared sessions", function ()
 		assert.equal("x:new", a.taken[11])
 	end)
 
+	it("are replayed past those of a network with its share, and of too many process starts", function ()
+		for index = 1, 300 do
+			engine:append("x:" .. index)
+		end
+		local a = machine "a"
+		a.results["x:290"], a.results["x:280"] = "over_share", "writers"
+		seconds()
+		assert.equal(298, #a.taken)
+		assert.equal(0, a.shared:counts().over_share)
+		assert.equal(1, a.shared:counts().writers)
+	end)
+
 	it("go on after a lost connection, without a gap and without a second replay", function ()
 		for index = 1, 60 do
 			engine:append("x:" .. index)
