@@ -760,13 +760,16 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 							const unsigned char *earlier_id);
 
 /* Removes a session of which another process says that it has ended. If it is not there, the store
- * keeps its ID, so that it is not inserted later. */
-void session_store_remove_shared(struct session_store *store, const unsigned char *id);
+ * keeps its ID, so that it is not inserted later, unless its share has no room: then it is not
+ * inserted for this reason. */
+void session_store_remove_shared(struct session_store *store, const unsigned char *id,
+				 uint32_t share);
 
+/* The caller counts the result. */
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
-/* Counts the result of a look-up; finding counts nothing by itself. */
-void session_store_count(struct session_store *store, enum session_result result);
+
+/* Wipes the secret. The ID keeps its place, and counts to its share, until the lifetime is over. */
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
 /* Wipes the sessions that have expired among the next `most` places. */
@@ -868,7 +871,7 @@ struct handshake {
 					* not the cache; NULL: it never was on */
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
 	unsigned char offered_id[SESSION_ID_SIZE];
-	bool looked_up, offered_session, extended_master_secret;
+	bool looked_up, offered_session, kept_session, extended_master_secret;
 	bool received; /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */

@@ -268,16 +268,15 @@ static uint32_t created_here(const struct shared_session *shared, uint32_t now, 
 }
 
 static const char *take_session(struct session_store *store, const struct shared_session *shared,
-				uint32_t now)
+				uint32_t share, uint32_t now)
 {
-	struct failed_handshake peer = shared_session_peer(shared);
 	uint32_t lifetime = session_store_lifetime(store);
 	if (shared->created > now && shared->created - now > CLOCK_DIFFERENCE)
 		return "from_the_future";
 	struct session session = {
 		.secret_length = shared->secret_length,
 		.created = created_here(shared, now, lifetime),
-		.share = session_store_share_of(store, &peer),
+		.share = share,
 	};
 	if (is_over(session.created, now, lifetime))
 		return "expired";
@@ -322,11 +321,13 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
 	if (reason == NULL && !shared_session_read(&shared, plain))
 		reason = "malformed";
 	if (reason == NULL) {
+		struct failed_handshake peer = shared_session_peer(&shared);
+		uint32_t share = session_store_share_of(store, &peer);
 		*is_removal = shared.is_removal;
 		if (shared.is_removal)
-			session_store_remove_shared(store, shared.id);
+			session_store_remove_shared(store, shared.id, share);
 		else
-			reason = take_session(store, &shared, now);
+			reason = take_session(store, &shared, share, now);
 	}
 	OPENSSL_cleanse(plain, sizeof plain);
 	OPENSSL_cleanse(&shared, sizeof shared);
