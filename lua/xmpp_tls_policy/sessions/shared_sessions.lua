@@ -27,6 +27,9 @@ local MOST_AT_ONCE = 50
 -- Clocks may differ by so many seconds.
 local TOLERANCE = 60
 
+-- Seconds that a shared session should last at most: as long as the engine and the key file open it.
+local LONGEST_LIFETIME = 3600
+
 -- Seconds between two attempts to connect, and after which a connection counts as good.
 local LEAST_DELAY, MOST_DELAY, GOOD_AFTER = 1, 30, 30
 
@@ -150,11 +153,13 @@ local function take(self, record, in_replay)
 	return reason == "full"
 end
 
--- One line when the engine begins to refuse records, and one when it takes them again.
+-- One line when the engine begins to refuse records, and one when it takes them again. An engine that is nearly full
+-- does both by turns: then these two once a minute, and log_dropped has the number.
 local function refused(self, problem)
+	local now = self._server.monotonic()
 	count(self, "refused")
-	if not self._refuses then
-		self._refuses = true
+	if not self._refuses and now >= (self._refusal_logged_at or -MINUTE) + MINUTE then
+		self._refuses, self._refusal_logged_at = true, now
 		self._server.log("*", "warn", "The engine refuses new sessions: %s", engine_connection.shown_error(problem))
 	end
 end
@@ -178,8 +183,11 @@ function methods:drain()
 	end
 	local writer, connection, sent = self._writer, self._append_connection, 0
 	while sent < MOST_AT_ONCE and writer:takes_more() do
-		local record = self._sharing:seal_next()
+		local record, message = self._sharing:seal_next()
 		if not record then
+			if message then
+				self._server.log_limited("Internal error of the TLS policy in shared sessions", message)
+			end
 			break
 		end
 		writer:append(record)
@@ -334,6 +342,10 @@ local function start(self)
 	}
 	self._key_ids = key_ids(self, keys)
 	self._queue_dropped, self._refuses, self._last_read = 0, false, nil
+	if settings.lifetime > LONGEST_LIFETIME then
+		self._server.log("*", "warn", "Shared sessions last %d s. Whoever gets the key file and what was in the engine opens "
+			.. "them: set resumption.lifetime to %d or less", settings.lifetime, LONGEST_LIFETIME)
+	end
 	change(self, "connecting")
 	-- At once: after a restart clients come as soon as they can.
 	connect(self)
