@@ -4,6 +4,8 @@
 #include "redis.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -144,6 +146,9 @@ static int redis_connect(lua_State *L)
 	if (connection->context->err != 0)
 		return fail_as_hiredis(L, connection);
 	bound_lists(connection);
+	/* Programs that the server starts have no business with the engine. */
+	if (fcntl(connection->context->fd, F_SETFD, FD_CLOEXEC) != 0)
+		return fail(L, strerror(errno));
 	if (name != NULL) {
 		connection->tls = redis_tls_start(connection->context, name, ca_file, failure);
 		if (connection->tls == NULL)

@@ -183,6 +183,17 @@ describe("a connection to the engine", function ()
 		assert.is_false(connection:wants_to_write())
 	end)
 
+	it("is not inherited by programs that the server starts", function ()
+		local info = io.open(("/proc/self/fdinfo/%d"):format(connection:fd()))
+		if not info then
+			pending "this system has no /proc/self/fdinfo"
+			return
+		end
+		local flags = tonumber(info:read "*a":match "flags:%s*(%d+)", 8)
+		info:close()
+		assert.is_true(math.floor(flags / tonumber("2000000", 8)) % 2 == 1) -- O_CLOEXEC
+	end)
+
 	it("can be closed twice, and is of no use then", function ()
 		connection:close()
 		connection:close()
