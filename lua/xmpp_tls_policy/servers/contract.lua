@@ -81,7 +81,8 @@ contract.functions = {
 	option = "(host, name) -> value of an option of the server, or nil",
 	preset = "() -> the option with which the operator chose the server's own lists and versions, as text, or nil",
 	option_names = "(host) -> sorted list of the names of options that the configuration has for a host itself",
-	policy_option = "(host) -> value of our option for a host, exceptions' domains prepared as the server prepares them; "
+	policy_option = "(host) -> value of our option for a host, exceptions read from their file, and their domains "
+		.. "prepared as the server prepares them; "
 		.. "the very value of \"*\" where the host has none of its own",
 	administrators = "(host) -> sorted list of JIDs",
 	send_message = "(host, jid, subject, body)",
