@@ -67,8 +67,13 @@ describe("a session", function ()
 	end)
 
 	it("is shown in the status, and counted", function ()
-		assert.matches("Sharing sessions through unix:/[^\n]*sock as cluster: connected, key %x+, lag 0%.%d+ s, 0 waiting",
-			(a:shell "tlspolicy:status()":gsub("\n%s*", " ")))
+		local status
+		process.poll(sharing_servers.PATIENCE, function ()
+			status = a:shell "tlspolicy:status()":gsub("\n%s*", " ")
+			return status:find " 0 waiting"
+		end)
+		assert.matches("Sharing sessions through unix:/[^\n]*sock as cluster: connected, key %x+, lag %d+%.%d+ s, 0 waiting",
+			status)
 		assert.equal(1, cluster:metric(a, "connected"))
 		assert.is_true(cluster:metric(a, "appended_total") > 0)
 		assert.is_true(cluster:metric(b, "received_total") > 0)
