@@ -114,6 +114,8 @@ local function read(self, host, kept)
 		end
 	end, function ()
 		kept.is_reading = nil
+		-- The server may have been down for weeks.
+		kept.shapes:sweep()
 		judge_later(self, host, kept)
 	end)
 end

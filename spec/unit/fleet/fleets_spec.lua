@@ -210,6 +210,22 @@ describe("the fleets of hosts", function ()
 		assert.same({ { "a.test" }, 1 }, { seen:hosts(), seen:get "a.test":list()[1].logins })
 	end)
 
+	it("forget after a long break what came more than 30 days ago", function ()
+		see("left@a.test", old)
+		see("old@a.test", old)
+		server.run_timers()
+		now = now + 20 * 86400
+		see("old@a.test", old)
+		seen:store "a.test"
+		now = now + 20 * 86400
+		seen = new()
+		seen:open "a.test"
+		server.run_timers()
+		assert.same({ "old@a.test" }, seen:get "a.test":peers(ids()[1]))
+		seen:store "a.test"
+		assert.is_nil(server.stores[CLIENTS].left)
+	end)
+
 	it("forget an account", function ()
 		see("old@a.test", old)
 		see("other@a.test", old)
