@@ -118,6 +118,7 @@ contract.parts = {
 	["certificates.reload"] = "A renewed certificate of a port for direct TLS is shown after a reload",
 	["groups.list"] = "The operator can allow several groups for key exchange",
 	["sni.outgoing"] = "Outgoing direct TLS names the server that it asks for (SNI)",
+	["sessions.shared"] = "Servers share sessions for resumption through Redis or Valkey",
 	["handlers.wait"] = "A module's handler of `tls-policy/verdict` may wait before it answers",
 	["dane"] = "A certificate may be vouched for by DANE (RFC 6698)",
 	["stanza.limit"] = "The server bounds the size of a stanza before authentication",
