@@ -119,6 +119,7 @@ contract.parts = {
 	["certificates.reload"] = "After a reload, direct TLS shows a renewed certificate to all that name the host",
 	["groups.list"] = "The operator can allow several groups for key exchange",
 	["sni.outgoing"] = "Outgoing direct TLS names the server that it asks for (SNI)",
+	["sessions.shared"] = "Servers share sessions for resumption through Redis or Valkey",
 	["handlers.wait"] = "A module's handler of `tls-policy/verdict` may wait before it answers",
 	["dane"] = "A certificate may be vouched for by DANE (RFC 6698)",
 	["stanza.limit"] = "The server bounds the size of a stanza before authentication",
