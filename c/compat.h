@@ -7,7 +7,14 @@
 #include <lua.h>
 #include <openssl/opensslv.h>
 
-#if OPENSSL_VERSION_NUMBER < 0x30000000L
+/* The forks have numbers of OpenSSL's versions too, which tell nothing about their interfaces. */
+#if defined(LIBRESSL_VERSION_NUMBER)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of LibreSSL"
+#elif defined(OPENSSL_IS_BORINGSSL)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of BoringSSL"
+#elif defined(OPENSSL_IS_AWSLC)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of AWS-LC"
+#elif OPENSSL_VERSION_NUMBER < 0x30000000L
 #error "xmpp-tls-policy needs OpenSSL 3.0 or newer"
 #endif
 #if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
