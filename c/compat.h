@@ -27,6 +27,9 @@
 /* OpenSSL: raw public keys of RFC 7250 (3.2). */
 #define HAVE_RAW_PUBLIC_KEYS (OPENSSL_VERSION_NUMBER >= 0x30200000L)
 
+/* OpenSSL: answers hellos of SSLv2's form, if it was built so (before 4.0). */
+#define HAVE_SSLV2_HELLO (OPENSSL_VERSION_NUMBER < 0x40000000L)
+
 /* Lua: integers are a type of their own (5.3). */
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
 /* Lua: to-be-closed variables, the __close metamethod (5.4). */
