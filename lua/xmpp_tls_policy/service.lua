@@ -45,7 +45,7 @@ function service.new(server, kept)
 	self._judged = kept._judged or { generation = self.policies:generation(), time = clock() }
 	self.adopted = kept.adopted or adopted_contexts.new()
 	self._unlocked = kept._unlocked or setmetatable({}, { __mode = "k" }) -- stores that were warned of
-	self.shared_sessions = kept.shared_sessions or shared_sessions.new { server = server, now = clock }
+	self.shared_sessions = shared_sessions.new { server = server, now = clock, kept = kept.shared_sessions }
 	self.metrics = metrics.new {
 		server = server, adopted = self.adopted, kept = kept.metrics, shared_sessions = self.shared_sessions,
 	}

@@ -58,16 +58,23 @@ local function zeros()
 	return counts
 end
 
---- `options`: server, the adapter; now, function() -> UTC seconds; for specs: redis, the module; random (see
+--- For one load of the module. `options`: server, the adapter; now, function() -> UTC seconds; kept, the object of
+-- the load before, or nil: it is ended, and its counts go on; for specs: redis, the module; random (see
 -- back_off.new); read_keys, new_sharing and key_id instead of those of key_file and the core.
 function shared_sessions.new(options)
+	local kept = options.kept
+	if kept then
+		kept:drain()
+		kept:stop()
+	end
 	return setmetatable({
 		_server = options.server, _now = options.now, _given_redis = options.redis, _random = options.random,
 		_read_keys = options.read_keys or key_file.read, _new_sharing = options.new_sharing or core.session_sharing,
 		_key_id = options.key_id or core.sharing_key_id,
 		_settings = nil, -- what is in force: { url, key_file, name, ca_file, lifetime, store }
 		_sharing = nil, -- the core's
-		_counts = zeros(), _logged = zeros(), _logged_at = nil, _queue_dropped = 0,
+		_counts = kept and kept._counts or zeros(), _logged = kept and kept._logged or zeros(),
+		_logged_at = kept and kept._logged_at, _queue_dropped = 0,
 		_state = "off", _reason = nil, _attempts = 0,
 	}, metatable)
 end

@@ -131,6 +131,17 @@ describe("shared sessions", function ()
 		end
 	end)
 
+	it("go on with the next load of the module: what waits is sent, the old sharing ends, counts stay", function ()
+		local a = machine "a"
+		seconds()
+		a.queue = { "a:1" }
+		local after = shared_sessions.new { server = a.server, kept = a.shared }
+		assert.same({}, a.queue)
+		assert.is_true(a.is_closed)
+		assert.is_nil(a.shared:status())
+		assert.equal(a.shared:counts(), after:counts())
+	end)
+
 	it("give the core what the option says", function ()
 		local a = machine "a"
 		assert.same({ store = STORE, name = "sessions", keys = { "key" }, queue_limit = 4 * 1024 * 1024 }, a.given)
