@@ -17,8 +17,8 @@
 #elif OPENSSL_VERSION_NUMBER < 0x30000000L
 #error "xmpp-tls-policy needs OpenSSL 3.0 or newer"
 #endif
-#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
-#error "xmpp-tls-policy needs Lua 5.1 to 5.4"
+#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 505
+#error "xmpp-tls-policy needs Lua 5.1 to 5.5"
 #endif
 
 /* OpenSSL: times of sessions beyond 2038 (3.3). */

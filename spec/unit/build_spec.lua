@@ -80,15 +80,15 @@ describe("the core's headers", function ()
 		end)
 	end
 
-	for _, number in ipairs { 500, 505 } do
+	for _, number in ipairs { 500, 506 } do
 		it("refuse a Lua of version number " .. number, function ()
-			refuses("xmpp-tls-policy needs Lua 5.1 to 5.4", "#define OPENSSL_VERSION_NUMBER 0x30000000L", number)
+			refuses("xmpp-tls-policy needs Lua 5.1 to 5.5", "#define OPENSSL_VERSION_NUMBER 0x30000000L", number)
 		end)
 	end
 
-	it("take OpenSSL 3.0 to 4.0 and Lua 5.1 to 5.4", function ()
+	it("take OpenSSL 3.0 to 4.0 and Lua 5.1 to 5.5", function ()
 		for _, openssl in ipairs { "0x30000000L", "0x30500000L", "0x40000000L" } do
-			for _, number in ipairs { 501, 502, 503, 504 } do
+			for _, number in ipairs { 501, 502, 503, 504, 505 } do
 				local output, status = read("c/compat.h", "#define OPENSSL_VERSION_NUMBER " .. openssl, number)
 				assert.equal(0, status, output)
 			end

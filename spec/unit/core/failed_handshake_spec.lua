@@ -1,4 +1,5 @@
 local client_hello = require "support.client_hello"
+local collector_pace = require "support.collector_pace"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local offers = require "support.offers"
@@ -687,10 +688,10 @@ describe("a refused handshake", function ()
 			collectgarbage "stop"
 			refuse(128)
 			open(200)
-			collectgarbage("setstepmul", 1000000)
+			local pause, multiplier = collector_pace.set(200, 1000000)
 			collectgarbage "restart"
 			local told, lost = take()
-			collectgarbage("setstepmul", 200)
+			collector_pace.set(pause, multiplier)
 			assert.is_true(told < 128 and lost > 0, "no finaliser ran")
 			collectgarbage()
 			collectgarbage()
@@ -710,10 +711,10 @@ describe("a refused handshake", function ()
 			collectgarbage()
 			collectgarbage "stop"
 			leave_garbage()
-			collectgarbage("setstepmul", 1000000)
+			local pause, multiplier = collector_pace.set(200, 1000000)
 			collectgarbage "restart"
 			local told, lost = take()
-			collectgarbage("setstepmul", 200)
+			collector_pace.set(pause, multiplier)
 			assert.is_true(told >= 28 and told < 128, "no finaliser ran")
 			assert.equal(128, told + lost)
 			take()
