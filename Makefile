@@ -212,6 +212,18 @@ lua55: # `make forky` calls this target
 		-o $(LUA55_TREE)/lib/lua/5.5/luv.so $(LUV)/src/luv.c -luv
 	$(MAKE) unit LUA_VERSION=5.5 TREE=$(LUA55_TREE) UNIT_OPTIONS=--exclude-tags=comparison
 
+# Set EXPERIMENTAL to keep the tree elsewhere.
+EXPERIMENTAL ?= build/experimental
+
+experimental: ## compile with OpenSSL 4.0 of Debian experimental, and run the unit specs that do not compare
+	$(call install,$(DEBIAN_TREE))
+	spec/on_debian.sh forky $(EXPERIMENTAL) experimental-specs
+
+# Debian's hiredis has TLS of OpenSSL 3, which knows no objects of OpenSSL 4.
+experimental-specs: # `make experimental` calls this target
+	spec/next_openssl.sh $(TREE)/luasec
+	$(MAKE) unit HIREDIS_TLS= UNIT_OPTIONS=--exclude-tags=comparison
+
 federation: deps-test peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers all'
@@ -311,4 +323,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
