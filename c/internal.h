@@ -5,6 +5,9 @@
 #ifndef XMPP_TLS_POLICY_INTERNAL_H
 #define XMPP_TLS_POLICY_INTERNAL_H
 
+/* First, so that its errors come before those of other headers. */
+#include "compat.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +19,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-
-#include "compat.h"
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */

@@ -345,8 +345,8 @@ function methods:changes()
 		return nil
 	end
 	local changes = {}
-	for key in pairs(self._changed) do
-		key = type(key) == "table" and "shape " .. key.id or key
+	for changed in pairs(self._changed) do
+		local key = type(changed) == "table" and "shape " .. changed.id or changed
 		changes[key] = to_store(self, key) or false
 	end
 	self._changed = {}
