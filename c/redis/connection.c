@@ -132,9 +132,10 @@ static int redis_connect(lua_State *L)
 	const char *name = string_field(L, "tls"), *ca_file = string_field(L, "ca_file");
 	lua_getfield(L, 1, "port");
 	lua_Integer port = luaL_optinteger(L, -1, 6379);
-	luaL_argcheck(L, path != NULL || (host != NULL && is_numeric(host)), 1,
-		      "neither a path nor a numeric address");
+	luaL_argcheck(L, path != NULL || host != NULL, 1, "neither a path nor a host");
 	luaL_argcheck(L, port > 0 && port < 65536, 1, "port out of range");
+	if (path == NULL && !is_numeric(host))
+		return fail(L, "the host is no numeric address");
 
 	struct connection *connection = lua_newuserdata(L, sizeof *connection);
 	memset(connection, 0, sizeof *connection);

@@ -14,10 +14,11 @@ end
 
 -- Fields that a spec may set: password, refuses_appends and wrong_type (error texts), has_minid (false:
 -- as before Redis 6.2), fails_after (a number: that write fails), is_stopped (answers nothing), is_down (takes no
--- connection).
+-- connection), answers (command -> answer to it, { value, error }).
 function fake_engine.new()
 	return setmetatable({
 		entries = {}, commands = {}, connections = {}, clock = 1000000, number = 0, has_minid = true, addresses = {},
+		answers = {},
 	}, Engine)
 end
 
@@ -172,7 +173,7 @@ function Engine:turn(watches)
 		while connection and not self.is_stopped and connection.sent[1] do
 			local command = connection.sent[1]
 			local waited = self.clock - connection.since >= 1000 * 5 and { false }
-			local reply = commands[command[1]](self, command) or waited
+			local reply = self.answers[command[1]] or commands[command[1]](self, command) or waited
 			if not reply then
 				break
 			end

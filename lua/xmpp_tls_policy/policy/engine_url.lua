@@ -53,6 +53,16 @@ local function parse_unix(rest)
 	return place
 end
 
+-- Whether a host that looks like an IPv4 address is none.
+local function is_wrong_address(host)
+	for number in (host:match "^%d+%.%d+%.%d+%.%d+$" or ""):gmatch "%d+" do
+		if #number > 3 or tonumber(number) > 255 then
+			return true
+		end
+	end
+	return false
+end
+
 local function parse_tcp(rest, tls)
 	local authority, tail = rest:match "^//([^/?#]+)(.*)$"
 	local place = { tls = tls, database = database_of(tail and tail:match "^/?(%d*)$" or "none") }
@@ -72,7 +82,7 @@ local function parse_tcp(rest, tls)
 		host, port = (address or authority):match "^([%w.-]+)(.*)$"
 	end
 	local number = port == "" and PORT or tonumber((port or ""):match "^:(%d%d?%d?%d?%d?)$")
-	if not host or not number or number < 1 or number > 65535 then
+	if not host or is_wrong_address(host) or not number or number < 1 or number > 65535 then
 		return nil, "malformed host or port"
 	end
 	place.host, place.port = host, number

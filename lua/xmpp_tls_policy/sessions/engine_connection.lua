@@ -142,7 +142,8 @@ local function introduce(self)
 	local function accepted(what)
 		return function (value, problem)
 			if not value then
-				fail(self, ("the engine refuses %s (%s)"):format(what, text.shown(problem:match "^%u+" or "error")))
+				local kind = (problem or ""):match "^%u+" or "error"
+				fail(self, ("the engine refuses %s (%s)"):format(what, engine_connection.shown_error(kind)))
 			end
 		end
 	end

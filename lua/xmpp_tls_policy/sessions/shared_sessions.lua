@@ -205,6 +205,7 @@ local function start_tail(self, from)
 	self._last_read = from
 	stream_tail.start {
 		connection = self._tail_connection, name = self._settings.name, from = from, on_broken = broken(self),
+		now = self._server.monotonic,
 		take = function (record)
 			take(self, record)
 		end,

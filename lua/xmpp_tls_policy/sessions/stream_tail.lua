@@ -18,11 +18,12 @@ local function entries_in(answer)
 end
 
 --- `options`: connection, of its own; name; from, the ID after which to read; take(record); on_read(id)
--- after each part; on_broken(problem).
+-- after each part; on_broken(problem); now() -> seconds of a clock that only goes forward.
 function stream_tail.start(options)
 	local connection, last = options.connection, options.from
-	local handle
+	local handle, asked
 	local function ask()
+		asked = options.now()
 		connection:command({
 			"XREAD", "COUNT", ENTRIES, "BLOCK", ("%d"):format(BLOCK * 1000), "STREAMS", options.name, last,
 		}, handle, BLOCK)
@@ -32,6 +33,10 @@ function stream_tail.start(options)
 		if problem then
 			return options.on_broken(problem)
 		elseif answer == false then
+			-- To ask again at once would never end.
+			if options.now() - asked < BLOCK / 2 then
+				return options.on_broken "the engine does not wait for entries"
+			end
 			return ask()
 		end
 		local entries = entries_in(answer)

@@ -71,7 +71,7 @@ local function send(self, record)
 		if id then
 			self._on_appended(id, sent)
 		else
-			self._on_refused(problem)
+			self._on_refused(problem or "no ID")
 		end
 	end)
 end

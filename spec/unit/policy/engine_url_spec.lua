@@ -39,6 +39,8 @@ describe("the URL of the engine", function ()
 		["redis://"] = "no host",
 		["redis:localhost"] = "no host",
 		["redis://local host"] = "malformed host or port",
+		["redis://999.0.0.1"] = "malformed host or port",
+		["redis://10.0.0.0005"] = "malformed host or port",
 		["redis://localhost:0"] = "malformed host or port",
 		["redis://localhost:65536"] = "malformed host or port",
 		["redis://localhost:http"] = "malformed host or port",

@@ -418,6 +418,38 @@ describe("shared sessions", function ()
 		end
 	end)
 
+	-- A value without sense, and an error of any length.
+	for _, command in ipairs { "AUTH", "SELECT", "PING", "XTRIM", "XADD", "XREVRANGE", "XREAD", "EXPIRE" } do
+		for name, answer in pairs {
+			["no value"] = { false }, ["a list"] = { {} }, ["a number"] = { 7 }, ["a long error"] = { nil, ("A"):rep(100000) },
+			["an empty error"] = { nil, "" },
+		} do
+			it(("outlive %s as the answer to %s"):format(name, command), function ()
+				engine.password = "secret"
+				engine.answers = { [command] = answer }
+				local a = machine("a", { url = "redis://:secret@127.0.0.1/1" })
+				for index = 1, 3 do
+					a.queue = { "a:" .. index }
+					seconds(2)
+				end
+				assert.same({}, a.server.failures)
+				for _, line in ipairs(lines_of(a)) do
+					assert.is_true(#line < 400, line:sub(1, 400))
+				end
+				engine.answers = {}
+				seconds(60)
+				assert.equal("connected", a.shared:status().state)
+			end)
+		end
+	end
+
+	it("that are for a host without an address stay here", function ()
+		local a = machine("a", { url = "redis://[::::]", redis = { connect = function ()
+			return nil, "the host is no numeric address", "system"
+		end } })
+		assert.equal(1, line_with(a, "^warn: No session is shared through redis://%[::::%]: the host is no numeric address"))
+	end)
+
 	it("that cannot be sealed wait, with a line", function ()
 		local a = machine "a"
 		seconds()
