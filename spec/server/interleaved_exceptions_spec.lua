@@ -1,9 +1,11 @@
 --- The context of an exception serves nobody else: in every order of the steps of two connections, after a reload
 -- between any two of them, and with the sessions of those that it serves.
+local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
+local socket = require "socket"
 local tls_socket = require "support.tls_socket"
 local xmpp = require "support.xmpp"
 
@@ -18,6 +20,9 @@ local function client_context(settings)
 	assert(context:apply(settings))
 	return context
 end
+
+-- A suite that level "should" does not offer.
+local old_suite = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
 
 -- All orders of so many steps of two clients: a list of lists of 1 and 2.
 local function orders_of(first, second)
@@ -79,11 +84,11 @@ describe("the context of an exception", function ()
 	end
 
 	function steps.begins_its_hello(client)
-		local socket = client.peer.socket
-		client.tls = tls_socket.wrap(socket, client.context, { server_name = client.host, session = client.session })
+		local plain = client.peer.socket
+		client.tls = tls_socket.wrap(plain, client.context, { server_name = client.host, session = client.session })
 		client.tls.connection:handshake()
 		local hello = client.tls.connection:take()
-		assert(socket:send(hello:sub(1, 20)))
+		assert(plain:send(hello:sub(1, 20)))
 		client.rest = hello:sub(21)
 	end
 
@@ -154,6 +159,54 @@ describe("the context of an exception", function ()
 			end)
 		end
 	end
+
+	-- Reads the ClientHello that comes on a connection.
+	local function read_hello(peer)
+		local bytes = ""
+		repeat
+			bytes = bytes .. assert(peer:receive(socket.gettime() + 30))
+		until #bytes >= 5 and #bytes >= 5 + bytes:byte(4) * 256 + bytes:byte(5)
+		return assert(client_hello.parse(bytes), bytes)
+	end
+
+	it("serves no other server that ours connects to", function ()
+		local orders, listeners, routes, exceptions = orders_of(2, 2), { xmpp.listen "s2s", xmpp.listen "s2s" }, {}, {}
+		for number in ipairs(orders) do
+			for index, kind in ipairs { "old", "new" } do
+				routes[("%s%d.test"):format(kind, number)] = { s2s = listeners[index].port }
+			end
+			exceptions[("old%d.test"):format(number)] = exception()
+		end
+		server:configure { routes = routes }
+		configure(exceptions)
+		for number, order in ipairs(orders) do
+			local peers, pings, done, offers = {}, {}, { 0, 0 }, {}
+			for index, kind in ipairs { "old", "new" } do
+				pings[index] = server:begin_shell(("xmpp:ping(%q, %q)"):format("one.test", ("%s%d.test"):format(kind, number)))
+				peers[index] = assert(listeners[index]:accept())
+			end
+			for _, index in ipairs(order) do
+				done[index] = done[index] + 1
+				if done[index] == 1 then
+					assert(peers[index]:answer(xmpp.starttls_required_feature))
+				else
+					assert(peers[index]:proceed())
+					for _, suite in ipairs(read_hello(peers[index]).suites) do
+						offers[index] = offers[index] or suite == old_suite
+					end
+				end
+				assert(server:round_trip(30))
+			end
+			assert.same({ true, false }, { offers[1], offers[2] }, table.concat(order, " "))
+			for index, peer in ipairs(peers) do
+				peer:close()
+				pings[index]:close()
+			end
+		end
+		for _, listener in ipairs(listeners) do
+			listener:close()
+		end
+	end)
 
 	-- Reloads while a client with an exception for 127.0.0.8/29 is on its way.
 	local reloads = {
