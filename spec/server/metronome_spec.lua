@@ -5,9 +5,9 @@ local metronome = require "support.servers.metronome"
 
 -- Specs that know no server but by the interface of support/prosody.lua.
 local shared = {
-	"certificate_change", "dhe_limit", "early_close", "early_data", "exceptions", "federation", "foreign_answer",
-	"foreign_element", "handshake",
-	"plaintext", "report", "resumption", "shared_context", "stream", "unjudged_stream",
+	"certificate_change", "certificate_identity", "dhe_limit", "early_close", "early_data", "exceptions", "federation",
+	"foreign_answer", "foreign_element", "handshake", "own_certificate", "plaintext", "refused", "report", "resumption",
+	"shared_context", "status", "stream", "unjudged_stream",
 }
 
 -- Words in the title of a spec -> the part of the contract (see servers/contract.lua) without which it cannot hold.
@@ -18,9 +18,13 @@ local needs = {
 	["a stanza of megabytes"] = "stanza.limit",
 	["does not outlive a change of the certificate"] = "certificates.reload",
 	["direct with suite"] = "sni.contexts",
+	["is looked at for direct TLS, too, and the service and port are named"] = "sni.contexts",
+	["is still reported if it was renewed on disk only"] = "sni.contexts",
+	["of an internationalised host is found by its A-labels"] = "sni.contexts",
 	["offers only what the policy allows"] = "groups.list",
 	["is authenticated by a certificate that names the domain"] = "groups.list",
 	["prefers X25519MLKEM768"] = "groups.list",
+	["shows the settings of each context"] = "groups.list",
 }
 
 -- Words in the title of a spec that looks for a sentence of Prosody's own log, or for a name of its service.
@@ -33,6 +37,14 @@ local of_prosody = {
 	["judges against the operator's own lists"] = "the name of the service",
 	["does not report a server with a Common Name alone"] = "its option s2s_secure_auth",
 	["and the log says why, if its TLS context cannot be brought under the policy"] = "the name of the service",
+	["counted and published: an outgoing stream"] = "its option s2s_secure_auth",
+	["an incoming stream that the server closes"] = "its option s2s_secure_auth",
+	["as in its header: a DNS-ID"] = "a sentence of mod_dialback",
+	["as in its header: an XmppAddr"] = "a check that does not take this name; Metronome's does",
+	["is checked in c2s_ssl and s2s_ssl, too"] = "its options c2s_ssl and s2s_ssl",
+	["of a component need not cover it for clients"] = "the services of a component",
+	["shows contexts that could not be brought under the policy"] = "its option c2s_ssl",
+	["shows options of the configuration that have no effect"] = "its option s2s_ssl",
 }
 
 if not metronome.path then

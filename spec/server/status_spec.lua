@@ -177,7 +177,7 @@ describe("the status in the shell", function ()
 		end
 		local output, exit_status = server:shell [[tlspolicy:status("nowhere.test")]]
 		assert.equal(1, exit_status)
-		assert.is_truthy(output:find('Error: "nowhere.test" is no host of this server', 1, true), output)
+		assert.is_truthy(output:find('"nowhere.test" is no host of this server', 1, true), output)
 	end)
 
 	it("shows the certificate that is served now, also while streams hold the one of before", function ()

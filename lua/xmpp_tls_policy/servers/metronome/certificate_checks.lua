@@ -2,6 +2,7 @@
 -- authenticates, and that of an outgoing one when the stream is opened anew: here each is checked once the stream is
 -- secured, before anything is offered or asked.
 local moments = require "xmpp_tls_policy.servers.prosody_style.moments"
+local safe_hooks = require "xmpp_tls_policy.servers.metronome.safe_hooks"
 local sessions = require "xmpp_tls_policy.servers.metronome.sessions"
 
 local certificate_checks = {}
@@ -14,7 +15,33 @@ function certificate_checks.new(service)
 	return setmetatable({
 		_admission = service.admission, _moments = moments.new(service),
 		_checked = setmetatable({}, { __mode = "k" }), -- session -> connection
+		_followed = setmetatable({}, { __mode = "k" }), -- the same
 	}, metatable)
+end
+
+-- Metronome has events for the end of authenticated streams alone. Calls the admission before Metronome strips the
+-- session.
+local function follow_end(self, session)
+	local connection, admission = session.conn, self._admission
+	if self._followed[session] == connection then
+		return
+	end
+	self._followed[session] = connection
+	local close, ondisconnect, has_ended = session.close, connection.ondisconnect, false
+	local function ended()
+		if not has_ended then
+			has_ended = true
+			safe_hooks.call("the end of a stream", admission.ended, admission, session)
+		end
+	end
+	function session.close(...)
+		ended()
+		return close(...)
+	end
+	function connection.ondisconnect(...)
+		ended()
+		return ondisconnect(...)
+	end
 end
 
 --- Metronome has compared a certificate with a domain: `from` of an incoming stream, `to` of an outgoing one; nil: that
@@ -26,6 +53,7 @@ function methods:looked_at(session, from, to)
 		return
 	elseif domain == header then
 		self._moments:certificate_named(session, domain)
+		follow_end(self, session)
 	end
 	if not sessions.took_identity(session) then
 		return

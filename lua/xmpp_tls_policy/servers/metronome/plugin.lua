@@ -210,12 +210,6 @@ local function hook_streams(service, hooks, module)
 	hooks:hook_decision(module, "route/process", function (session)
 		return session and server.is_destroyed(session) or nil
 	end, 1e6, true)
-	-- Before the server strips the session.
-	for _, event in ipairs { "s2sin-destroyed", "s2sout-destroyed" } do
-		safe_hooks.hook(module, event, function (data)
-			service.admission:ended(data.session)
-		end)
-	end
 end
 
 -- There is no event for the header of an incoming server's stream without version='1.0', which gets no features
