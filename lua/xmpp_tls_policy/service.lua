@@ -19,6 +19,7 @@ local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+local weekly_digest = require "xmpp_tls_policy.digest.weekly_digest"
 local work_queue = require "xmpp_tls_policy.work_queue"
 
 local service = {}
@@ -33,10 +34,20 @@ local function clock()
 	return os.time()
 end
 
+-- Adds each refusal to both.
+local function both(first, second)
+	return {
+		add = function (_, entry)
+			first:add(entry)
+			second:add(entry)
+		end,
+	}
+end
+
 --- `server`: an adapter (see servers/contract.lua); `kept`: the service of the load before, or nil: a
 -- reload forgets no session, no context and no count. Fields: server, policies, adopted,
 -- tls_contexts, ready_contexts, metrics, refused_peers, refusal_log, failed_handshakes, closing, certificates,
--- own_certificates, outages, reports, fleets, shared_sessions, binding_mismatches, admission.
+-- own_certificates, outages, reports, fleets, digests, shared_sessions, binding_mismatches, admission.
 function service.new(server, kept)
 	local self = setmetatable({ server = server }, metatable)
 	kept = kept or {}
@@ -50,9 +61,11 @@ function service.new(server, kept)
 		server = server, adopted = self.adopted, kept = kept.metrics, shared_sessions = self.shared_sessions,
 	}
 	self.refused_peers = kept.refused_peers or refused_peers.new { now = clock }
-	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self.refused_peers }
+	self.digests = kept.digests or weekly_digest.new { now = clock }
+	self._refusals = kept._refusals or both(self.refused_peers, self.digests)
+	self.refusal_log = kept.refusal_log or refusal_log.new { now = clock, peers = self._refusals }
 	self.failed_handshakes = failed_handshakes.new {
-		server = server, adopted = self.adopted, metrics = self.metrics, peers = self.refused_peers,
+		server = server, adopted = self.adopted, metrics = self.metrics, peers = self._refusals,
 		kept = kept.failed_handshakes,
 	}
 	self.certificates = peer_certificates.new { server = server, metrics = self.metrics, kept = kept.certificates }
@@ -68,6 +81,10 @@ function service.new(server, kept)
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 		kept = kept.own_certificates,
 	}
+	self.digests:use {
+		server = server, policies = self.policies, queue = self._queue, fleets = self.fleets,
+		own_certificates = self.own_certificates,
+	}
 	self.outages = foreseen_outages.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,
 	}
@@ -80,6 +97,9 @@ function service.new(server, kept)
 		metrics = self.metrics, contexts = self.adopted,
 		on_unobserved = function ()
 			self.tls_contexts:search_direct_tls()
+		end,
+		on_excepted = function (host, exception)
+			self.digests:excepted(host, exception)
 		end,
 	}
 	return self
@@ -160,6 +180,7 @@ function methods:check_hosts()
 	self.own_certificates:check_all(self.policies:hosts())
 	self.outages:check(self.policies:hosts())
 	self.fleets:judge_again()
+	self.digests:send_weekly()
 end
 
 --- A server has authenticated: the shapes and the reports of the hosts of ours for which that counts take in its
@@ -278,6 +299,9 @@ function methods:minutely()
 		end },
 		{ what = "checking our own certificates", action = function ()
 			self.own_certificates:check_daily(self.policies:hosts())
+		end },
+		{ what = "sending the weekly digest", action = function ()
+			self.digests:send_weekly()
 		end },
 	}
 end

@@ -95,7 +95,7 @@ describe("the manual page of the module", function ()
 				first, checked = false, checked + 1
 			end
 		end
-		assert.equal(12 + #tls_policy.profile_names, checked)
+		assert.equal(14 + #tls_policy.profile_names, checked)
 		assert.truthy(options:find("**profile**\n:   " .. quoted(tls_policy.profile_names) .. ".", 1, true))
 	end)
 end)

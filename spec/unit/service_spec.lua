@@ -57,6 +57,20 @@ describe("the service", function ()
 		assert.equal(2, #warnings(server))
 	end)
 
+	it("counts refusals and exceptions for the digest, from load to load", function ()
+		local server = adapter.new { certificate_source = function () end, own_context = function () end }
+		server.options["*"], server.options["a.test"] = {}, {}
+		local kept
+		for count = 1, 3 do
+			kept = service.new(server, kept)
+			kept:load_policies()
+			kept.policies:load_host "a.test"
+			kept._refusals:add { role = "s2sin", host = "a.test", domain = "far.test", clauses = {} }
+			assert.equal(count, kept.digests:of("a.test").refused.servers)
+			assert.equal(count, kept.refused_peers:list()[1].count)
+		end
+	end)
+
 	it("warns of no store that is locked, such as the default one in a service of systemd", function ()
 		limit_memory(8)
 		local server = adapter.new()

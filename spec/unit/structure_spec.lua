@@ -58,7 +58,7 @@ local layers = {
 	["xmpp_tls_policy.certificates."] = 3, ["xmpp_tls_policy.contexts."] = 3, ["xmpp_tls_policy.handshakes."] = 3,
 	["xmpp_tls_policy.sessions."] = 3,
 	["xmpp_tls_policy.metrics"] = 3, ["xmpp_tls_policy.metrics_text"] = 3,
-	["xmpp_tls_policy.stream."] = 4, ["xmpp_tls_policy.fleet."] = 4,
+	["xmpp_tls_policy.stream."] = 4, ["xmpp_tls_policy.fleet."] = 4, ["xmpp_tls_policy.digest."] = 4,
 	["xmpp_tls_policy.audit."] = 5,
 	["xmpp_tls_policy.forecast"] = 5,
 	["xmpp_tls_policy.render"] = 5, ["xmpp_tls_policy.render."] = 5,

@@ -3,6 +3,8 @@ local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local own_certificate = require "xmpp_tls_policy.certificates.own_certificate"
 
+local unpack = table.unpack or unpack
+
 local own_certificate_check = {}
 
 local methods = {}
@@ -286,6 +288,17 @@ function methods:faults(hosts)
 	local found = self._found
 	self._found = {}
 	return found
+end
+
+--- The certificates that a host shows: a list of { services = list of names, not_after (UTC seconds) }; none of a
+-- host to which nobody but this machine connects.
+function methods:ends(host)
+	local list = {}
+	for _, shown in ipairs(own_certificate_check.is_local(host) and {} or shown_by(self, host)) do
+		local not_after = shown.inspected.certificate:facts().not_after
+		list[#list + 1] = not_after and { services = { unpack(shown.services) }, not_after = not_after } or nil
+	end
+	return list
 end
 
 --- Logs the faults of a host's certificate, in a later turn.

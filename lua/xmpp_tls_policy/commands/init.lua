@@ -3,7 +3,7 @@ local commands = { list = {} }
 
 for index, name in ipairs {
 	"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "what_if",
-	"fleet", "peers", "accept", "forget", "stats",
+	"fleet", "digest", "peers", "accept", "forget", "stats",
 } do
 	commands.list[index] = require("xmpp_tls_policy.commands." .. name)
 end

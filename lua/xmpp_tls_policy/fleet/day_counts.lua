@@ -79,12 +79,12 @@ function day_counts.merge(counts, other)
 	counts[PAST] = as_text(list)
 end
 
---- The sum of the last 30 days.
-function day_counts.sum(counts, today)
+--- The sum of the last 30 days, or of so many of them.
+function day_counts.sum(counts, today, days)
 	today = math.max(today, counts[DAY])
 	local sum = today == counts[DAY] and counts[COUNT] or 0
-	for _, count in ipairs(past_of(counts, today)) do
-		sum = sum + count
+	for back, count in ipairs(past_of(counts, today)) do
+		sum = sum + (back < (days or DAYS) and count or 0)
 	end
 	return sum
 end

@@ -454,13 +454,13 @@ end
 
 -- ---- questions ---------------------------------------------------------------------
 
-local function entry_of(packed, record, today)
+local function entry_of(packed, record, today, days)
 	local entry = {
 		shape = packed, id = record.id, is_cut_off = record.is_cut_off, logins = 0, roles = {}, keys = {},
 	}
 	for of_role, counts in pairs(record.series) do
 		local role, key_type = of_role:match "^(%S+) ?(.*)$"
-		local sum = day_counts.sum(counts, today)
+		local sum = day_counts.sum(counts, today, days)
 		entry.logins = entry.logins + sum
 		entry.roles[role] = (entry.roles[role] or 0) + sum
 		if key_type ~= "" then
@@ -470,13 +470,13 @@ local function entry_of(packed, record, today)
 	return entry
 end
 
---- The shapes of the last 30 days, the most frequent first: a list of { shape, id, logins, roles = role ->
--- logins, keys = type of our certificate's key -> logins, is_cut_off = whether some profile would cut it off
--- (nil: not judged yet) }.
-function methods:list()
+--- The shapes of the last 30 days, or of so many of them, the most frequent first: a list of { shape, id, logins,
+-- roles = role -> logins, keys = type of our certificate's key -> logins, is_cut_off = whether some profile would cut
+-- it off (nil: not judged yet) }.
+function methods:list(days)
 	local list, today = {}, today_of(self)
 	for packed, record in pairs(self._shapes) do
-		local entry = entry_of(packed, record, today)
+		local entry = entry_of(packed, record, today, days)
 		list[#list + 1] = entry.logins > 0 and entry or nil
 	end
 	table.sort(list, function (a, b)

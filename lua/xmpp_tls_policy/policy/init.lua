@@ -62,8 +62,8 @@ end
 
 -- The options that hold whatever the clauses say; each is a field of the policy.
 local beside_clauses = {
-	"certificate_change", "channel_binding", "dhe_per_second", "mode", "notify_admins", "resumption",
-	"unauthenticated_s2s",
+	"certificate_change", "channel_binding", "dhe_per_second", "digest", "mode", "notify_admins",
+	"resumption", "unauthenticated_s2s",
 }
 
 local function with_options(made, from)
@@ -74,7 +74,7 @@ local function with_options(made, from)
 end
 
 -- The policy of an operator's options, nil for the defaults. More fields: mode, "enforce"
--- or "report"; certificate_change, "warn" or "refuse"; channel_binding and notify_admins, booleans;
+-- or "report"; certificate_change, "warn" or "refuse"; channel_binding, digest and notify_admins, booleans;
 -- dhe_per_second, a number; resumption, { enabled, lifetime (seconds), memory (MiB) };
 -- unauthenticated_s2s, "dialback" or "refuse"; exceptions, see exceptions.normal. Or nil, and the list of errors
 -- of options.check.

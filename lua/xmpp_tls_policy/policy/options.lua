@@ -16,6 +16,7 @@ options.name = "xmpp_tls_policy"
 local defaults = {
 	certificate_change = "warn",
 	channel_binding = true,
+	digest = false,
 	dhe_per_second = 10,
 	level = profiles.levels[1],
 	mode = "enforce",
@@ -106,6 +107,7 @@ end
 local validators_of = {
 	certificate_change = one_of({ "warn", "refuse" }),
 	channel_binding = validators.boolean,
+	digest = validators.boolean,
 	dhe_per_second = validators.number_of("handshakes", 1, 10000),
 	exceptions = exceptions.validate,
 	level = one_of(profiles.levels),

@@ -28,7 +28,8 @@ local MOST_ADDRESSES = 200
 local LONGEST_ADDRESS = 256 -- bytes
 
 --- `server`: the adapter; `policies`, `closing`, `metrics`: see there; `certificates`,
--- `on_unobserved`: see checks.lua; `contexts`: see stream.lua.
+-- `on_unobserved`: see checks.lua; `contexts`: see stream.lua; `on_excepted`: function(host, exception), called for
+-- each connection that is accepted under one, nil: nobody is told.
 function admission.new(options)
 	return setmetatable({
 		_server = options.server,
@@ -36,6 +37,7 @@ function admission.new(options)
 		_closing = options.closing,
 		_metrics = options.metrics,
 		_contexts = options.contexts,
+		_on_excepted = options.on_excepted,
 		_checks = new_checks(options),
 		_domain_of = address_domains.new(options.server.split_jid),
 	}, metatable)
@@ -90,7 +92,11 @@ end
 local function count_handshake(self, stream, pair, refusal)
 	if stream.facts and not stream.counted then
 		stream.counted = true
-		self._metrics:handshake(stream.role, stream.facts, outcome(stream, pair, refusal))
+		local ended = outcome(stream, pair, refusal)
+		self._metrics:handshake(stream.role, stream.facts, ended)
+		if ended == "exception" and self._on_excepted then
+			self._on_excepted(pair.host, stream.exception)
+		end
 	end
 end
 

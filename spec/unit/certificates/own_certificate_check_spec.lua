@@ -87,6 +87,21 @@ describe("the check of our own certificates", function ()
 		assert.same({}, check:faults { "a.test" })
 	end)
 
+	it("knows when the certificates of a host end", function ()
+		configured = { c2s = "soon", s2sin = "good" }
+		local function ending(name)
+			local context = core.context.adopt(luasec(name))
+			return context:inspect().certificate:facts().not_after
+		end
+		assert.same({
+			{ services = { "c2s" }, not_after = ending "soon" }, { services = { "s2s" }, not_after = ending "good" },
+		}, check:ends "a.test")
+		configured = { c2s = "soon", s2sin = "soon" }
+		assert.same({ { services = { "c2s", "s2s" }, not_after = ending "soon" } }, check:ends "b.test")
+		assert.same({}, check:ends "localhost")
+		assert.same({}, lines())
+	end)
+
 	it("says nothing of a certificate that is as it should be", function ()
 		check:check "a.test"
 		assert.equal("", said())

@@ -72,7 +72,7 @@ describe("the list of commands", function ()
 		end
 		for _, name in ipairs {
 			"show", "cert", "status", "explain", "refused", "would_refuse", "forget_report", "peers", "accept", "forget",
-			"stats", "what_if", "fleet",
+			"stats", "what_if", "fleet", "digest",
 		} do
 			assert.equal(require("xmpp_tls_policy.commands." .. name), found[name])
 			found[name] = nil

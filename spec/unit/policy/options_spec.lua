@@ -16,8 +16,8 @@ end
 local LEVELS = 'accepted: "should", "must"'
 local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325", "bcp195-2026-07", '
 	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0", "nist-sp-800-52r2", "bsi-tr-02102-2-2025"'
-local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "exceptions", "level", "mode", '
-	.. '"notify_admins", "profile", "resumption", "unauthenticated_s2s"'
+local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "digest", "exceptions", "level", '
+	.. '"mode", "notify_admins", "profile", "resumption", "unauthenticated_s2s"'
 
 local function cycle()
 	local table_of_itself = {}
@@ -77,8 +77,9 @@ local cases = {
 	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
 	{ { unauthenticated_s2s = "dialbcak" }, {
 		'xmpp_tls_policy.unauthenticated_s2s is "dialbcak"; accepted: "dialback", "refuse"; did you mean "dialback"?' } },
-	{ { certificate_change = "ignore", notify_admins = 1 }, {
+	{ { certificate_change = "ignore", digest = "weekly", notify_admins = 1 }, {
 		'xmpp_tls_policy.certificate_change is "ignore"; accepted: "warn", "refuse"',
+		'xmpp_tls_policy.digest is "weekly"; accepted: true, false',
 		"xmpp_tls_policy.notify_admins is 1; accepted: true, false",
 	} },
 	{ { dhe_per_second = 0 }, {
@@ -257,8 +258,8 @@ describe("options that are right", function()
 			__pairs = function() error("called") end,
 		})
 		assert.are.same({
-			certificate_change = "warn", channel_binding = true, dhe_per_second = 10, exceptions = {}, level = "must",
-			mode = "enforce",
+			certificate_change = "warn", channel_binding = true, dhe_per_second = 10, digest = false, exceptions = {},
+			level = "must", mode = "enforce",
 			notify_admins = false, profile = "draft-saintandre-xmpp-tls-02",
 			resumption = { enabled = true, lifetime = 3600, memory = 4, address_share = 16 }, unauthenticated_s2s = "dialback",
 		}, options.check(given))

@@ -105,9 +105,9 @@ local ABSENT = {}
 -- Options with every field, no default among them. `changes`: path -> value.
 local function options(changes)
 	local made = {
-		certificate_change = "refuse", dhe_per_second = 5, level = "must", mode = "report", notify_admins = true,
-		profile = "rfc9325", resumption = { enabled = false, lifetime = 60, memory = 1 }, unauthenticated_s2s = "refuse",
-		exceptions = {
+		certificate_change = "refuse", dhe_per_second = 5, digest = true, level = "must", mode = "report",
+		notify_admins = true, profile = "rfc9325", resumption = { enabled = false, lifetime = 60, memory = 1 },
+		unauthenticated_s2s = "refuse", exceptions = {
 			["old.example"] = { level = "must", expires = "2027-03-01", reason = "old" },
 			["older.example"] = { unauthenticated_s2s = "dialback", expires = "2028-03-01", reason = "older" },
 		},
@@ -160,8 +160,8 @@ describe("a policy and the options", function()
 	end)
 
 	for path, value in pairs({
-		certificate_change = "warn", dhe_per_second = 6, level = "should", mode = "enforce", notify_admins = false,
-		profile = "rfc7590",
+		certificate_change = "warn", dhe_per_second = 6, digest = false, level = "should", mode = "enforce",
+		notify_admins = false, profile = "rfc7590",
 		["resumption/enabled"] = true, ["resumption/lifetime"] = 61, ["resumption/memory"] = 2,
 		unauthenticated_s2s = "dialback", exceptions = ABSENT,
 		["exceptions/old.example"] = ABSENT,
