@@ -175,7 +175,7 @@ suite: all
 unit: all ## run only the unit specs
 	$(BUSTED) --run=unit $(UNIT_OPTIONS)
 
-matrix: luas trixie federation ## run the specs on all other supported Luas, Debian releases and servers
+matrix: luas trixie federation forky ## run the specs on all other supported Luas, Debian releases and servers
 
 # Specs with the tag #comparison compare thousands of handshakes. They are about OpenSSL, not about Lua.
 # LuaJIT runs without its compiler. With it, LuaJIT of Debian 12 crashes now and then in admission_spec,
@@ -194,6 +194,37 @@ TRIXIE ?= build/trixie
 trixie: ## run all specs on Debian 13, in a tree below build/
 	$(call install,$(DEBIAN_TREE))
 	spec/on_debian.sh trixie $(TRIXIE) 'peers suite'
+
+# Set FORKY to keep the tree elsewhere.
+FORKY ?= build/forky
+
+forky: ## run the unit specs on Debian testing, with its Lua 5.4 and 5.5, in a tree below build/
+	$(call install,$(DEBIAN_TREE))
+	spec/on_debian.sh forky $(FORKY) 'unit lua55'
+
+LUV := $(TREE)/luv
+LUA55_TREE := build/lua5.5
+
+# Debian's lua-luv is for Lua 5.4 at most.
+lua55: # `make forky` calls this target
+	$(call install,lua5.5 liblua5.5-dev libuv1-dev xz-utils)
+	spec/source_package.sh lua-luv $(LUV)
+	@mkdir -p $(LUA55_TREE)/lib/lua/5.5
+	$(CC) -O2 -fPIC -shared -I/usr/include/lua5.5 \
+		-o $(LUA55_TREE)/lib/lua/5.5/luv.so $(LUV)/src/luv.c -luv
+	$(MAKE) unit LUA_VERSION=5.5 TREE=$(LUA55_TREE) UNIT_OPTIONS=--exclude-tags=comparison
+
+# Set EXPERIMENTAL to keep the tree elsewhere.
+EXPERIMENTAL ?= build/experimental
+
+experimental: ## compile with OpenSSL 4.0 of Debian experimental, and run the unit specs that do not compare
+	$(call install,$(DEBIAN_TREE))
+	spec/on_debian.sh forky $(EXPERIMENTAL) experimental-specs
+
+# Debian's hiredis has TLS of OpenSSL 3, which knows no objects of OpenSSL 4.
+experimental-specs: # `make experimental` calls this target
+	spec/next_openssl.sh $(TREE)/luasec
+	$(MAKE) unit HIREDIS_TLS= UNIT_OPTIONS=--exclude-tags=comparison
 
 federation: deps-test peers all ## run the specs of federation with Debian 13's Prosody and with ejabberd, as root
 	$(call install,$(DEBIAN_TREE))
@@ -223,7 +254,8 @@ sanitize: deps-test ## run all specs under sanitizers
 # The specs that test the C core; the others use it only as these do. Comparisons would take most of an
 # hour under Valgrind. With RSA certificates Valgrind also reports a branch inside libcrypto on stack
 # memory of libcrypto that was not set.
-CORE_SPECS := spec/unit/core spec/unit/library_spec.lua spec/unit/contexts spec/unit/handshakes
+CORE_SPECS := spec/unit/core spec/unit/library_spec.lua spec/unit/contexts spec/unit/handshakes \
+	spec/unit/sessions/redis_spec.lua
 
 memory: all ## run the specs of the core under Valgrind
 	$(call install,valgrind)
@@ -250,7 +282,8 @@ $(FUZZ)/driver: spec/fuzz/driver.c $(SOURCES) $(HEADERS)
 lint: ## check C, Lua and the rockspecs
 	luacheck -q lua spec doc/examples lua/bin/*
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS) $(REDIS_ALL) spec/fuzz/driver.c
-	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) $(REDIS_SOURCES) -- -std=gnu11 $(INCLUDES)
+	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) c/redis/absent.c $(filter-out c/redis/absent.c,$(REDIS_SOURCES)) \
+		-- -std=gnu11 $(INCLUDES) -DHAVE_REDIS_TLS=$(if $(HIREDIS_TLS),1,0)
 	for rockspec in rockspec/*.rockspec; do $(LUAROCKS) lint $$rockspec || exit; done
 
 conformance: ## list which code and which spec holds each rule of an RFC and each clause, and the gaps
@@ -294,4 +327,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl sanitize memory fuzz lint conformance bench soak install clean help

@@ -126,11 +126,16 @@ static void set_digests(lua_State *L, X509 *certificate)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int length = 0;
+	unsigned char *key = NULL;
 
 	if (X509_digest(certificate, EVP_sha256(), digest, &length) == 1)
 		set_hex(L, "sha256", digest, length);
-	if (ASN1_item_digest(ASN1_ITEM_rptr(X509_PUBKEY), EVP_sha256(),
-			     X509_get_X509_PUBKEY(certificate), digest, &length) == 1)
+	int key_length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key);
+	bool known = key_length > 0 &&
+		     EVP_Digest(key, (size_t)key_length, digest, &length, EVP_sha256(), NULL) == 1;
+	/* Before Lua can throw. */
+	OPENSSL_free(key);
+	if (known)
 		set_hex(L, "spki_sha256", digest, length);
 }
 

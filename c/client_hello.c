@@ -95,7 +95,12 @@ static void read_suites(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *bytes;
 	size_t length = SSL_client_hello_get0_ciphers(connection, &bytes);
-	read_numbers(hello, SUITES, bytes, length, SSL_client_hello_isv2(connection) ? 3 : 2);
+	size_t size = 2;
+#if HAVE_SSLV2_HELLO
+	if (SSL_client_hello_isv2(connection))
+		size = 3;
+#endif
+	read_numbers(hello, SUITES, bytes, length, size);
 }
 
 static void read_legacy_version(struct client_hello *hello, SSL *connection)

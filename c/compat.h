@@ -7,11 +7,18 @@
 #include <lua.h>
 #include <openssl/opensslv.h>
 
-#if OPENSSL_VERSION_NUMBER < 0x30000000L
+/* The forks have numbers of OpenSSL's versions too, which tell nothing about their interfaces. */
+#if defined(LIBRESSL_VERSION_NUMBER)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of LibreSSL"
+#elif defined(OPENSSL_IS_BORINGSSL)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of BoringSSL"
+#elif defined(OPENSSL_IS_AWSLC)
+#error "xmpp-tls-policy needs OpenSSL 3.0 or newer, and these are the headers of AWS-LC"
+#elif OPENSSL_VERSION_NUMBER < 0x30000000L
 #error "xmpp-tls-policy needs OpenSSL 3.0 or newer"
 #endif
-#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
-#error "xmpp-tls-policy needs Lua 5.1 to 5.4"
+#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 505
+#error "xmpp-tls-policy needs Lua 5.1 to 5.5"
 #endif
 
 /* OpenSSL: times of sessions beyond 2038 (3.3). */
@@ -19,6 +26,9 @@
 
 /* OpenSSL: raw public keys of RFC 7250 (3.2). */
 #define HAVE_RAW_PUBLIC_KEYS (OPENSSL_VERSION_NUMBER >= 0x30200000L)
+
+/* OpenSSL: answers hellos of SSLv2's form, if it was built so (before 4.0). */
+#define HAVE_SSLV2_HELLO (OPENSSL_VERSION_NUMBER < 0x40000000L)
 
 /* Lua: integers are a type of their own (5.3). */
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)

@@ -147,7 +147,11 @@ static void note_return(SSL *connection, int result)
 	    (int32_t)(current_marks(connection, handshake) >> MARKS_LABEL_SHIFT);
 	switch (SSL_get_error(connection, result)) {
 	case SSL_ERROR_ZERO_RETURN:
-		handshake->failure.alert = SSL_AD_CLOSE_NOTIFY;
+		/* Until it returns, OpenSSL 4.0 has this result for all alerts of the peer. Only
+		 * after close_notify there is no error. */
+		note_error(&handshake->failure);
+		if (handshake->failure.error == 0)
+			handshake->failure.alert = SSL_AD_CLOSE_NOTIFY;
 		handshake_fail(handshake);
 		break;
 	case SSL_ERROR_SSL:

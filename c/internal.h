@@ -5,6 +5,9 @@
 #ifndef XMPP_TLS_POLICY_INTERNAL_H
 #define XMPP_TLS_POLICY_INTERNAL_H
 
+/* First, so that its errors come before those of other headers. */
+#include "compat.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +19,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-
-#include "compat.h"
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
@@ -711,9 +712,10 @@ enum session_result {
 /* How a session of another process is taken in. */
 enum session_sharing_result {
 	SESSION_TAKEN,
-	SESSION_KNOWN, /* it is there already */
-	SESSION_ENDED, /* session_store_remove_shared came first */
-	SESSION_NO_ROOM,
+	SESSION_KNOWN,   /* it is there already */
+	SESSION_ENDED,   /* session_store_remove_shared came first */
+	SESSION_NO_ROOM, /* nor for an older one */
+	SESSION_OVER_SHARE,
 };
 
 struct session_statistics {
@@ -759,13 +761,16 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 							const unsigned char *earlier_id);
 
 /* Removes a session of which another process says that it has ended. If it is not there, the store
- * keeps its ID, so that it is not inserted later. */
-void session_store_remove_shared(struct session_store *store, const unsigned char *id);
+ * keeps its ID, so that it is not inserted later, unless its share has no room: then it is not
+ * inserted for this reason. */
+void session_store_remove_shared(struct session_store *store, const unsigned char *id,
+				 uint32_t share);
 
+/* The caller counts the result. */
 enum session_result session_store_find(struct session_store *store, const unsigned char *id,
 				       const unsigned char *id_context, struct session *session);
-/* Counts the result of a look-up; finding counts nothing by itself. */
-void session_store_count(struct session_store *store, enum session_result result);
+
+/* Wipes the secret. The ID keeps its place, and counts to its share, until the lifetime is over. */
 void session_store_remove(struct session_store *store, const unsigned char *id);
 
 /* Wipes the sessions that have expired among the next `most` places. */
@@ -867,7 +872,7 @@ struct handshake {
 					* not the cache; NULL: it never was on */
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
 	unsigned char offered_id[SESSION_ID_SIZE];
-	bool looked_up, offered_session, extended_master_secret;
+	bool looked_up, offered_session, kept_session, extended_master_secret;
 	bool received; /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */

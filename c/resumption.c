@@ -93,34 +93,37 @@ static void share(const struct handshake *handshake, struct session_store *store
 }
 
 /* Ends a session here and in other processes. */
-static void end(struct session_store *store, const unsigned char *id)
+static void end(const struct handshake *handshake, const unsigned char *id)
 {
+	struct session_store *store = handshake->resumption->store;
 	struct sharing_queue *queue = session_store_queue(store);
 	struct shared_session shared = { .is_removal = true, .created = session_store_now(store) };
 	session_store_remove(store, id);
 	if (queue == NULL)
 		return;
+	shared_session_set_network(&shared, &handshake->failure);
 	memcpy(shared.id, id, sizeof shared.id);
 	sharing_queue_add(queue, &shared);
 }
 
 /* In TLS 1.3 a resumed session gets another ID. One that was resumed from elsewhere is not ours to
  * keep. */
-static void keep(const struct handshake *handshake, SSL *connection, struct session *made)
+static void keep(struct handshake *handshake, SSL *connection, struct session *made)
 {
 	struct session_store *store = handshake->resumption->store;
 	made->share = session_store_share_of(store, &handshake->failure);
 	const unsigned char *earlier =
 	    SSL_session_reused(connection) ? handshake->offered_id : NULL;
-	if (earlier == NULL
-		? session_store_insert(store, made)
-		: handshake->offered_session && session_store_renew(store, earlier, made))
+	handshake->kept_session = earlier == NULL ? session_store_insert(store, made)
+						  : handshake->offered_session &&
+							session_store_renew(store, earlier, made);
+	if (handshake->kept_session)
 		share(handshake, store, made, earlier);
 }
 
 static int new_session(SSL *connection, SSL_SESSION *session)
 {
-	const struct handshake *handshake = resumable_handshake(connection);
+	struct handshake *handshake = resumable_handshake(connection);
 	struct session made;
 	unsigned int id_length = 0;
 	const unsigned char *id = SSL_SESSION_get_id(session, &id_length);
@@ -172,6 +175,18 @@ static SSL_SESSION *make_session(struct session_store *store, const struct sessi
 	return NULL;
 }
 
+static void count(struct session_store *store, enum session_result result)
+{
+	struct session_statistics *statistics = session_store_statistics(store);
+	unsigned long *const counts[] = {
+		[SESSION_FOUND] = &statistics->hits,
+		[SESSION_UNKNOWN] = &statistics->unknown,
+		[SESSION_EXPIRED] = &statistics->expired,
+		[SESSION_OTHER_CONTEXT] = &statistics->other_context,
+	};
+	++*counts[result];
+}
+
 static SSL_SESSION *get_session(SSL *connection, const unsigned char *id, int length, int *copy)
 {
 	struct handshake *handshake = resumable_handshake(connection);
@@ -186,7 +201,7 @@ static SSL_SESSION *get_session(SSL *connection, const unsigned char *id, int le
 	    session_store_find(store, id, handshake->session_id_context, &found);
 	/* OpenSSL may ask twice for one handshake. */
 	if (!handshake->looked_up)
-		session_store_count(store, result);
+		count(store, result);
 	handshake->looked_up = true;
 	if (result == SESSION_FOUND) {
 		session = make_session(store, &found);
@@ -207,12 +222,13 @@ void resumption_end_session(SSL *connection)
 	const unsigned char *id = session == NULL ? NULL : SSL_SESSION_get_id(session, &length);
 	if (handshake == NULL)
 		return;
-	if (length == SESSION_ID_SIZE)
-		end(handshake->resumption->store, id);
+	/* Other processes know only of sessions that were kept. */
+	if (length == SESSION_ID_SIZE && handshake->kept_session)
+		end(handshake, id);
 	/* In TLS 1.3 a resumed connection has a new session beside the resumed one
 	 * (rfc8446.6.2.fatal-alert-discards-tickets). */
 	if (handshake->offered_session && SSL_session_reused(connection))
-		end(handshake->resumption->store, handshake->offered_id);
+		end(handshake, handshake->offered_id);
 }
 
 void resumption_count_refused(SSL *connection)

@@ -251,7 +251,7 @@ static const char *open_record(struct session_sharing *sharing, const struct sea
 	if (!opened)
 		return "not_opened";
 	if (writer == NULL)
-		return "full";
+		return "writers";
 	return record_writer_note(writer, header->counter, header->time) ? NULL : "replayed";
 }
 
@@ -268,16 +268,15 @@ static uint32_t created_here(const struct shared_session *shared, uint32_t now, 
 }
 
 static const char *take_session(struct session_store *store, const struct shared_session *shared,
-				uint32_t now)
+				uint32_t share, uint32_t now)
 {
-	struct failed_handshake peer = shared_session_peer(shared);
 	uint32_t lifetime = session_store_lifetime(store);
 	if (shared->created > now && shared->created - now > CLOCK_DIFFERENCE)
 		return "from_the_future";
 	struct session session = {
 		.secret_length = shared->secret_length,
 		.created = created_here(shared, now, lifetime),
-		.share = session_store_share_of(store, &peer),
+		.share = share,
 	};
 	if (is_over(session.created, now, lifetime))
 		return "expired";
@@ -297,6 +296,7 @@ static const char *take_session(struct session_store *store, const struct shared
 		[SESSION_KNOWN] = "replayed",
 		[SESSION_ENDED] = "removed",
 		[SESSION_NO_ROOM] = "full",
+		[SESSION_OVER_SHARE] = "over_share",
 	};
 	return reasons[result];
 }
@@ -321,11 +321,13 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
 	if (reason == NULL && !shared_session_read(&shared, plain))
 		reason = "malformed";
 	if (reason == NULL) {
+		struct failed_handshake peer = shared_session_peer(&shared);
+		uint32_t share = session_store_share_of(store, &peer);
 		*is_removal = shared.is_removal;
 		if (shared.is_removal)
-			session_store_remove_shared(store, shared.id);
+			session_store_remove_shared(store, shared.id, share);
 		else
-			reason = take_session(store, &shared, now);
+			reason = take_session(store, &shared, share, now);
 	}
 	OPENSSL_cleanse(plain, sizeof plain);
 	OPENSSL_cleanse(&shared, sizeof shared);
@@ -336,7 +338,8 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
  * Takes a record of another process into the store. `now`: seconds since 1970; nil: by the store's
  * clock. Returns "session" or "removal", or nil and a reason: "own" (of this process start),
  * "malformed", "not_opened" (another key or name, or damaged), "expired", "from_the_future" (by
- * more than 60 s), "replayed", "removed" (the session had ended), "full". */
+ * more than 60 s), "replayed", "removed" (the session had ended), "full" (for this one and older
+ * ones), "over_share" (its network has its share), "writers" (too many process starts). */
 static int sharing_insert(lua_State *L)
 {
 	struct session_sharing *sharing = session_sharing_check(L, 1);

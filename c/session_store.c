@@ -25,7 +25,7 @@ struct record {
 	uint8_t secret_length; /* 0: the record is free */
 };
 
-/* A secret_length: the record has only the ID of a session that has ended elsewhere. */
+/* A secret_length: the session has ended. Its record has only the ID. */
 #define ENDED UINT8_MAX
 
 struct session_store {
@@ -171,8 +171,8 @@ static uint32_t take_place(struct session_store *store)
 {
 	uint32_t number = store->newest == 0 ? 1 : after(store, store->newest);
 	if (is_used(record_of(store, number))) {
+		store->statistics.evictions += record_of(store, number)->secret_length != ENDED;
 		unlink_record(store, number);
-		store->statistics.evictions++;
 	}
 	if (store->oldest == number && store->newest != 0)
 		store->oldest = after(store, number);
@@ -275,16 +275,16 @@ enum session_result session_store_find(struct session_store *store, const unsign
 	return SESSION_FOUND;
 }
 
-void session_store_count(struct session_store *store, enum session_result result)
+/* It is not taken in again, and a client that ends its sessions gets no further places. */
+static void end_session(struct session_store *store, uint32_t number)
 {
-	struct session_statistics *statistics = &store->statistics;
-	unsigned long *const counts[] = {
-		[SESSION_FOUND] = &statistics->hits,
-		[SESSION_UNKNOWN] = &statistics->unknown,
-		[SESSION_EXPIRED] = &statistics->expired,
-		[SESSION_OTHER_CONTEXT] = &statistics->other_context,
-	};
-	++*counts[result];
+	struct record *record = record_of(store, number);
+	if (record->partner != 0)
+		record_of(store, record->partner)->partner = 0;
+	record->partner = 0;
+	OPENSSL_cleanse(record->secret, sizeof record->secret);
+	record->secret_length = ENDED;
+	store->statistics.sessions--;
 }
 
 void session_store_remove(struct session_store *store, const unsigned char *id)
@@ -292,7 +292,7 @@ void session_store_remove(struct session_store *store, const unsigned char *id)
 	uint32_t number = find_session(store, id);
 	if (number == 0)
 		return;
-	unlink_record(store, number);
+	end_session(store, number);
 	store->statistics.removals++;
 }
 
@@ -310,10 +310,10 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 							struct session *session,
 							const unsigned char *earlier_id)
 {
-	uint32_t known = find(store, session->id);
-	if (known != 0)
-		return record_of(store, known)->secret_length == ENDED ? SESSION_ENDED
-								       : SESSION_KNOWN;
+	if (find_session(store, session->id) != 0)
+		return SESSION_KNOWN;
+	if (find(store, session->id) != 0)
+		return SESSION_ENDED;
 	uint32_t earlier = earlier_id == NULL ? 0 : find_session(store, earlier_id);
 	if (earlier != 0) {
 		/* rfc8446.4.6.1.lifetime-from-the-first */
@@ -323,26 +323,26 @@ enum session_sharing_result session_store_insert_shared(struct session_store *st
 		return SESSION_TAKEN;
 	}
 	drop_expired(store, 2);
-	if (!session_shares_have_room(&store->shares, session->share) ||
-	    is_older_than_the_oldest(store, session->created))
+	if (!session_shares_have_room(&store->shares, session->share))
+		return SESSION_OVER_SHARE;
+	if (is_older_than_the_oldest(store, session->created))
 		return SESSION_NO_ROOM;
 	write_record(store, take_place(store), session, session->share);
 	return SESSION_TAKEN;
 }
 
-void session_store_remove_shared(struct session_store *store, const unsigned char *id)
+void session_store_remove_shared(struct session_store *store, const unsigned char *id,
+				 uint32_t share)
 {
 	struct session ended = { .secret_length = 0, .created = session_store_now(store) };
-	if (find_session(store, id) != 0) {
-		session_store_remove(store, id);
-	} else if (find(store, id) == 0) {
-		uint32_t number = take_place(store);
-		memcpy(ended.id, id, sizeof ended.id);
-		write_record(store, number, &ended, 0);
-		record_of(store, number)->secret_length = ENDED;
-		store->statistics.insertions--;
-		store->statistics.sessions--;
-	}
+	session_store_remove(store, id);
+	if (find(store, id) != 0 || !session_shares_have_room(&store->shares, share))
+		return;
+	memcpy(ended.id, id, sizeof ended.id);
+	uint32_t number = take_place(store);
+	write_record(store, number, &ended, share);
+	end_session(store, number);
+	store->statistics.insertions--;
 }
 
 void session_store_set_queue(struct session_store *store, struct sharing_queue *queue)

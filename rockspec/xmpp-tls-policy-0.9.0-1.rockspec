@@ -17,7 +17,7 @@ description = {
 	labels = { "xmpp", "tls", "prosody", "openssl" };
 }
 supported_platforms = { "unix" }
-dependencies = { "lua >= 5.1, < 5.5" }
+dependencies = { "lua >= 5.1, < 5.6" }
 external_dependencies = {
 	OPENSSL = { header = "openssl/ssl.h"; library = "ssl" };
 }

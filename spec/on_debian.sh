@@ -22,9 +22,11 @@ fi
 . "$checkout/spec/debian_mirror.sh"
 
 make_tree() {
-	local from
+	local from script=/usr/share/debootstrap/scripts/$codename
 	from=$(debian_mirror)
-	debootstrap --variant=minbase --include=make "$codename" "$1" "$from"
+	# A release that is newer than this machine's debootstrap is made like sid.
+	[ -e "$script" ] || script=sid
+	debootstrap --variant=minbase --include=make "$codename" "$1" "$from" "$script"
 	echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
 	# The package of a server starts the server if it can.
 	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"

@@ -45,10 +45,11 @@ if [[ $suites == *" unit "* ]]; then
 	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" \
 		spec/unit/{core,contexts,handshakes,certificates} spec/unit/library_spec.lua |
 		grep -v certificates/memory)
+	of_core+=(spec/unit/sessions/redis_spec.lua) # the other library
 	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector \
 		--exclude-tags=comparison,large "${of_core[@]}"
 	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison,large "${of_core[@]}" \
-		spec/unit/{stream,audit,servers}
+		spec/unit/{stream,audit,servers} spec/unit/sessions/key_file_spec.lua
 fi
 if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server

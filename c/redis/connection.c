@@ -4,6 +4,8 @@
 #include "redis.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,10 @@
 /* Each read takes 16 KiB at most, so that a reply takes 16 MiB at most. */
 #define MOST_READS_FOR_A_REPLY 1024
 
+/* Elements of all lists of a reply. Ours have 253; entries of another program may have more fields.
+ * hiredis makes place for as many as a list announces, before any of them has come. */
+#define MOST_ELEMENTS 32768
+
 /* XREAD nests four deep. hiredis frees a reply by recursion. */
 #define DEEPEST 7
 
@@ -26,6 +32,10 @@ struct connection {
 	void *tls;             /* hiredis'; NULL: without TLS */
 	redisReply *reply;     /* while it is turned into Lua values */
 	unsigned int reads;    /* since the last reply was complete */
+	size_t elements;       /* in the lists of the reply that is being read */
+	const redisReplyObjectFunctions *standard; /* hiredis' */
+	redisReplyObjectFunctions functions;       /* the same, with a bound on lists */
+	bool is_too_long;                          /* the bound was reached */
 	bool has_output;
 };
 
@@ -75,6 +85,28 @@ static bool is_numeric(const char *host)
 	return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
+static void *create_list(const redisReadTask *task, redis_count elements)
+{
+	struct connection *connection = task->privdata;
+	size_t count = (size_t)elements; /* a negative number is a large one then */
+	connection->is_too_long = count > MOST_ELEMENTS - connection->elements;
+	if (connection->is_too_long)
+		return NULL;
+	connection->elements += count;
+	return connection->standard->createArray(task, elements);
+}
+
+/* The connection has its place in memory until hiredis' context is freed. */
+static void bound_lists(struct connection *connection)
+{
+	redisReader *reader = connection->context->reader;
+	connection->standard = reader->fn;
+	connection->functions = *reader->fn;
+	connection->functions.createArray = create_list;
+	reader->fn = &connection->functions;
+	reader->privdata = connection;
+}
+
 static redisContext *begin(const char *path, const char *host, int port)
 {
 	if (path != NULL)
@@ -113,6 +145,10 @@ static int redis_connect(lua_State *L)
 		return fail(L, "memory is short");
 	if (connection->context->err != 0)
 		return fail_as_hiredis(L, connection);
+	bound_lists(connection);
+	/* Programs that the server starts have no business with the engine. */
+	if (fcntl(connection->context->fd, F_SETFD, FD_CLOEXEC) != 0)
+		return fail(L, strerror(errno));
 	if (name != NULL) {
 		connection->tls = redis_tls_start(connection->context, name, ca_file, failure);
 		if (connection->tls == NULL)
@@ -209,7 +245,8 @@ static int connection_reply(lua_State *L)
 	void *reply = NULL;
 	free_reply(connection); /* of a call that raised an error */
 	if (redisGetReplyFromReader(connection->context, &reply) != REDIS_OK)
-		return fail_as_hiredis(L, connection);
+		return connection->is_too_long ? fail(L, "a reply is too long")
+					       : fail_as_hiredis(L, connection);
 	connection->reply = reply;
 	if (is_deep(connection, reply))
 		return fail(L, "a reply nests too deep");
@@ -217,6 +254,7 @@ static int connection_reply(lua_State *L)
 	if (reply == NULL)
 		return 1;
 	connection->reads = 0;
+	connection->elements = 0;
 	int values = redis_reply_push(L, connection->reply);
 	free_reply(connection);
 	return 1 + values;

@@ -16,6 +16,13 @@
 #define HAVE_REDIS_TLS 0
 #endif
 
+/* hiredis' type for the number of elements of a list; it may be negative before 1.0. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t redis_count;
+#else
+typedef int redis_count;
+#endif
+
 #define REDIS_FAILURE_SIZE 256
 
 /* ---- reply.c ----------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "redis.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #if HAVE_REDIS_TLS
 
@@ -19,9 +20,10 @@ static bool is_address(const char *host)
 
 static bool set_name(SSL *connection, const char *host)
 {
+	X509_VERIFY_PARAM *expected = SSL_get0_param(connection);
 	if (is_address(host))
-		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), host) == 1;
-	return SSL_set1_host(connection, host) == 1 &&
+		return X509_VERIFY_PARAM_set1_ip_asc(expected, host) == 1;
+	return X509_VERIFY_PARAM_set1_host(expected, host, strlen(host)) == 1 &&
 	       SSL_set_tlsext_host_name(connection, host) == 1;
 }
 

@@ -138,7 +138,8 @@ function text.wrapped(string, width, indent)
 	local function end_line()
 		lines[#lines + 1], line = line:gsub(" +$", ""), indent
 	end
-	for word, gap in string:gmatch "([^ ]+)( *)" do
+	for whole, gap in string:gmatch "([^ ]+)( *)" do
+		local word = whole
 		local first = #lines == 0 and "" or indent
 		if line ~= first and text.columns(line) + text.columns(word) > width then
 			end_line()

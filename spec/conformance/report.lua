@@ -17,8 +17,8 @@ local function index_of(texts)
 	local index = {}
 	for path, text in pairs(texts) do
 		local seen = {}
-		for name in text:gmatch "%w[%w._%-]*" do
-			name = name:gsub("[._%-]+$", "")
+		for word in text:gmatch "%w[%w._%-]*" do
+			local name = word:gsub("[._%-]+$", "")
 			if not seen[name] then
 				seen[name] = true
 				index[name] = index[name] or {}

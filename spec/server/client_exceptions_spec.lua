@@ -1,5 +1,6 @@
 --- Exceptions for the clients of a network, against a real server: network × host × end × STARTTLS or direct TLS.
 local date = require "xmpp_tls_policy.date"
+local json = require "dkjson"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -77,6 +78,23 @@ describe("an exception for a network", function ()
 			end
 		end
 	end
+
+	it("gives its clients a context of their own, beside the one for all others", function ()
+		configure { exceptions = { ["127.0.0.9/32"] = exception(100) } }
+		local strange = assert(open("one.test", "c2s", { protocol = "any" }))
+		local member = assert(open("one.test", "c2s", old_tls, "127.0.0.9"))
+		local output = server:shell [[tlspolicy:status("json")]]
+		member:close()
+		strange:close()
+		local policies = {}
+		for _, row in ipairs(json.decode((output:gsub("OK: %d+ lines of JSON%s*$", ""))).contexts) do
+			if row.host == "one.test" and row.role == "c2s" and row.service == "STARTTLS" then
+				policies[row.domain or "all others"] = row.policy
+			end
+		end
+		assert.equal("draft-saintandre-xmpp-tls-02, level should", policies["all others"])
+		assert.matches("level must, by exception for 127.0.0.9/32 until ", policies["127.0.0.9/32"])
+	end)
 
 	it("asks its clients for TLS all the same", function ()
 		configure { exceptions = { ["127.0.0.0/8"] = exception(100) } }

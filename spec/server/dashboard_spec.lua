@@ -91,7 +91,7 @@ describe("the dashboard", function ()
 
 	local sentence = "has no query without a result"
 	if not prometheus.is_installed then
-		pending(sentence .. " (the package prometheus is not installed: make deps)")
+		pending(sentence .. " (the package prometheus is not installed: make deps-test)")
 		return
 	end
 

@@ -22,18 +22,28 @@ local expected = {
 		source = "s2sin", level = "warn", pattern = "^No stream features to offer, giving up$",
 		reason = "mod_tls was away",
 	},
+	{
+		server = "metronome", source = "s2sin", level = "warn", pattern = "^Received invalid XML: </stream:stream>$",
+		reason = "the end of a stream that was not begun",
+	},
+	{
+		server = "metronome", source = "s2sin", level = "warn", pattern = "^Problem was: not well%-formed %(invalid token%)$",
+		reason = "the end of a stream that was not begun",
+	},
 }
 
---- Follows a log from now on.
-function log.follow(path)
-	local file = assert(io.open(path, "rb"))
+--- Follows the log of a server (see support/prosody.lua) from now on.
+function log.follow(server)
+	local file = assert(io.open(server.log_path, "rb"))
 	file:seek "end"
-	return setmetatable({ file = file, rest = "", lines = 0, by_source = {}, wrong = {}, expected = {} }, Log)
+	return setmetatable({
+		name = server.name, file = file, rest = "", lines = 0, by_source = {}, wrong = {}, expected = {},
+	}, Log)
 end
 
-local function find_expected(source, level, text)
+local function find_expected(name, source, level, text)
 	for _, item in ipairs(expected) do
-		if item.source == source and item.level == level and text:find(item.pattern) then
+		if (item.server or name) == name and item.source == source and item.level == level and text:find(item.pattern) then
 			return item
 		end
 	end
@@ -57,7 +67,7 @@ local function take(self, line)
 	if level == "info" or level == "debug" then
 		return
 	end
-	local item = find_expected(source, level, text)
+	local item = find_expected(self.name, source, level, text)
 	add(item and self.expected or self.wrong, item and item.reason or ("%s %s: %s"):format(source, level, text))
 end
 

@@ -1,7 +1,7 @@
 -- `make soak`: handshakes of all kinds against a live server, while its configuration is
 -- reloaded, its certificates change, and modules are unloaded and loaded. Arguments: the interpreter,
 -- and the module made of malloc.c. From the environment: HANDSHAKES, SECONDS (the time limit of the
--- load), SEED, STOCK (not empty: without the policy, to compare).
+-- load), SEED, STOCK (not empty: without the policy, to compare), METRONOME (see server.lua).
 local crew = require "soak.crew"
 local lfs = require "lfs"
 local log = require "soak.log"
@@ -94,8 +94,9 @@ end
 
 local function soak()
 	subject:ping()
-	local streams, descriptors = subject:streams(), subject:descriptors()
-	local followed = log.follow(subject.near.log_path)
+	-- The connection to the console, by which the streams are asked for, has a descriptor for a while.
+	local descriptors, streams = subject:descriptors(), subject:streams()
+	local followed = log.follow(subject.near)
 	local load = crew.start(interpreter, subject, seed, seconds + 600)
 	local start = socket.gettime()
 	local measured, worked = {}, 0
@@ -183,7 +184,7 @@ local function check_all(result)
 	if not stock then
 		check(resumed > 0, "%d sessions were resumed", resumed)
 		local shared = subject:shared()
-		check(shared ~= 0, "%s records were shared", shared or "no engine is installed, so no")
+		check(shared ~= 0, "%s records were shared", shared or "no engine was used, so no")
 	end
 	for index = 1, math.min(10, #lost) do
 		print("  " .. lost[index])

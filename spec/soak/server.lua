@@ -1,8 +1,9 @@
 -- The server under load: the changes meanwhile, the lasting connections, and its memory and
--- descriptors.
+-- descriptors. It is a Metronome if the environment variable METRONOME names an installed one.
 local engine = require "support.engine"
 local files = require "support.files"
 local lfs = require "lfs"
+local metronome = require "support.servers.metronome"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
@@ -14,8 +15,8 @@ local Subject = {}
 Subject.__index = Subject
 
 -- After this time, in seconds, Prosody closes connections without a login. Until then its timers
--- also refer to the sessions of the others.
-local TIMEOUT = 10
+-- also refer to the sessions of the others. Metronome makes more of less than its least.
+local TIMEOUT, METRONOMES_LEAST = 10, 60
 
 local USER, PASSWORD = "juliet", "secret"
 
@@ -25,9 +26,10 @@ local policies = {
 	{ profile = "rfc9325", resumption = { memory = 1, lifetime = 1800 } },
 }
 
--- Sessions are shared where an engine is installed. A change of policies begins the sharing anew.
+-- Sessions are shared where an engine is installed, unless the server cannot. A change of policies begins the
+-- sharing anew.
 local function share(self)
-	if self.stock or engine.missing() then
+	if self.stock or self.lacks["sessions.shared"] or engine.missing() then
 		return
 	end
 	self.engine = engine.start()
@@ -125,16 +127,16 @@ function Subject:ping()
 	return longest, lost
 end
 
---- The ids of the streams between the two servers, as one text.
+--- The sessions of the streams between the two servers, as one text.
 function Subject:streams()
-	local output = self:evaluate [[
-		local ids = { prosody.hosts["near.test"].s2sout["far.test"].id }
-		for session in pairs(prosody.incoming_s2s) do
-			ids[#ids + 1] = session.from_host == "far.test" and session.id or nil
+	return self:evaluate(([[
+		local server = %s
+		local ids = { tostring(server.hosts["near.test"].s2sout["far.test"]) }
+		for session in pairs(server.incoming_s2s) do
+			ids[#ids + 1] = session.from_host == "far.test" and tostring(session) or nil
 		end
 		return table.concat(ids, " ")
-	]]
-	return output
+	]]):format(self.near.name))
 end
 
 ---- Changes ------------------------------------------------------------------
@@ -201,7 +203,7 @@ end
 
 --- Waits until it has at most that many descriptors. Returns their number, also if it stays higher.
 function Subject:settled_descriptors(expected)
-	process.poll(3 * TIMEOUT, function ()
+	process.poll(3 * self.longest, function ()
 		return self:descriptors() <= expected
 	end)
 	return self:descriptors()
@@ -211,7 +213,7 @@ end
 -- freed), lua (of that, Lua's) }, in bytes.
 function Subject:memory()
 	-- Its timers have to end.
-	socket.sleep(TIMEOUT + 1)
+	socket.sleep(self.longest + 1)
 	local allocated, lua = self:evaluate(([[
 		local malloc = assert(package.loadlib(%q, "luaopen_malloc"))()
 		collectgarbage()
@@ -246,11 +248,18 @@ end
 
 local server = {}
 
+local kind = metronome.path and {
+	start = metronome.start, lacks = require "xmpp_tls_policy.servers.metronome.lacks", longest = METRONOMES_LEAST,
+} or {
+	start = prosody.start, lacks = require "xmpp_tls_policy.servers.prosody.lacks", longest = TIMEOUT,
+}
+
 --- Starts it, and one that it federates with, and connects the residents. options: stock
 -- (true: without the policy), malloc (path of the module made of malloc.c).
 function server.start(options)
 	local self = setmetatable({
-		stock = options.stock, malloc = options.malloc, servers = prosody.group(), shakes = 0, upheavals = {},
+		stock = options.stock, malloc = options.malloc, shakes = 0, upheavals = {}, lacks = kind.lacks,
+		longest = kind.longest, servers = prosody.group(kind.start),
 	}, Subject)
 	local done, problem = pcall(function ()
 		start_servers(self)

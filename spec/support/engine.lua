@@ -27,7 +27,7 @@ function engine.missing()
 		return "xmpp-tls-policy was built without hiredis: libhiredis-dev is missing"
 	end
 	server, client = programs()
-	return not server and "neither valkey-server nor redis-server is installed: run `make deps`" or nil
+	return not server and "neither valkey-server nor redis-server is installed: run `make deps-test`" or nil
 end
 
 local function launch(self)

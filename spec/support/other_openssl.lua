@@ -1,4 +1,5 @@
 -- Other versions of OpenSSL, simulated with the one of this machine.
+local core = require "xmpp_tls_policy.core"
 local files = require "support.files"
 local lfs = require "lfs"
 local process = require "support.process"
@@ -47,7 +48,7 @@ function other_openssl.newer_headers()
 end
 
 local function rename(from, to)
-	local text, count = assert(files.read(from)):gsub("libssl%.so%.3", "libssl.so.x")
+	local text, count = assert(files.read(from)):gsub("libssl%.so%.%d", "libssl.so.x")
 	assert(count > 0, from)
 	files.write(to, text)
 end
@@ -57,8 +58,10 @@ end
 function other_openssl.with_own_libssl(from, to)
 	local directory = process.scratch "libraries"
 	assert(lfs.mkdir(directory))
-	-- This process has loaded the core, too.
-	rename(files.read "/proc/self/maps":match "(/%S+/libssl%.so%.3)", directory .. "/libssl.so.x")
+	-- This process has loaded the core, too. Its other libraries may use an older libssl.
+	local name = "libssl.so." .. core.compiled_for:match "^OpenSSL (%d+)%."
+	rename(assert(files.read "/proc/self/maps":match("(/%S+/" .. name:gsub("%p", "%%%0") .. ")"), name),
+		directory .. "/libssl.so.x")
 	rename(from, to)
 	return directory
 end

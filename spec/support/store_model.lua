@@ -39,7 +39,7 @@ end
 
 local function forget(self, session)
 	self.slots[session.slot] = nil
-	self.present = self.present - 1
+	self.present = self.present - (session.ended and 0 or 1)
 	if session.id then
 		self.by_id[session.id] = nil
 	end
@@ -54,8 +54,8 @@ local function take_slot(self)
 	self.newest = self.newest % self.capacity + 1
 	local victim = self.slots[self.newest]
 	if victim then
-		self.most_evictions = self.most_evictions + 1
-		self.least_evictions = self.least_evictions + (victim.doubtful and 0 or 1)
+		self.most_evictions = self.most_evictions + (victim.ended and 0 or 1)
+		self.least_evictions = self.least_evictions + ((victim.ended or victim.doubtful) and 0 or 1)
 		forget(self, victim)
 	end
 	return self.newest
@@ -182,14 +182,24 @@ local function find_none(self)
 	check(self, not age and reason == "unknown", "a session is found that never was")
 end
 
+-- It keeps its slot and its share.
+local function end_session(self, session)
+	self.by_id[session.id] = nil
+	if session.partner then
+		session.partner.partner = nil
+	end
+	session.id, session.partner, session.ended = nil, nil, true
+	self.present = self.present - 1
+end
+
 local function remove(self)
 	local session, before = any(self), self.store:stats().removals
 	if session then
 		trial.remove(self.store, session.id)
 		local removed = self.store:stats().removals - before
 		check(self, removed == 1 or removed == 0 and session.doubtful, "%d sessions are removed", removed)
-		forget(self, session)
 		check(self, select(2, trial.find(self.store, session.id)) == "unknown", "a removed session is found")
+		end_session(self, session)
 	end
 end
 
@@ -227,7 +237,7 @@ end
 local function count(self)
 	local stats, certain = self.store:stats(), 0
 	for _, session in pairs(self.slots) do
-		certain = certain + (session.doubtful and 0 or 1)
+		certain = certain + ((session.doubtful or session.ended) and 0 or 1)
 	end
 	check(self, stats.sessions >= certain and stats.sessions <= self.present, "%d sessions instead of %d to %d",
 		stats.sessions, certain, self.present)

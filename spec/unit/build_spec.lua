@@ -39,6 +39,63 @@ describe("make core", function ()
 	end)
 end)
 
+describe("the core's headers", function ()
+	local OPENSSL = "xmpp-tls-policy needs OpenSSL 3.0 or newer"
+
+	-- Reads a header of ours with headers of such versions in place of all others. Returns the messages of
+	-- the compiler and its exit status.
+	local function read(header, openssl, lua_number)
+		local folder = process.scratch "headers"
+		assert(lfs.mkdir(folder))
+		assert(lfs.mkdir(folder .. "/openssl"))
+		files.write(folder .. "/openssl/opensslv.h", openssl .. "\n")
+		files.write(folder .. "/lua.h", ("#define LUA_VERSION_NUM %d\n"):format(lua_number))
+		files.write(folder .. "/lauxlib.h", "")
+		return process.run { "sh", "-c", 'LC_ALL=C cc -E -nostdinc -I "$0" "$1" 2>&1 >/dev/null', folder, header }
+	end
+
+	local function refuses(message, openssl, lua_number)
+		local output = read("c/compat.h", openssl, lua_number)
+		local _, count = output:gsub("error: ", "")
+		assert.equal(1, count, output)
+		-- Files of the core start with internal.h, which includes others too.
+		assert.equal(('#error "%s"'):format(message),
+			read("c/internal.h", openssl, lua_number):match "error: ([^\n]*)")
+	end
+
+	for _, case in ipairs {
+		{ "LibreSSL", "#define LIBRESSL_VERSION_NUMBER 0x4020000fL\n#define OPENSSL_VERSION_NUMBER 0x20000000L",
+			OPENSSL .. ", and these are the headers of LibreSSL" },
+		{ "BoringSSL", "#define OPENSSL_IS_BORINGSSL\n#define OPENSSL_VERSION_NUMBER 0x1010107f",
+			OPENSSL .. ", and these are the headers of BoringSSL" },
+		{ "AWS-LC", "#define OPENSSL_IS_AWSLC\n#define OPENSSL_VERSION_NUMBER 0x1010107f",
+			OPENSSL .. ", and these are the headers of AWS-LC" },
+		-- A fork is named whichever version of OpenSSL it claims.
+		{ "a fork of a new version", "#define OPENSSL_IS_BORINGSSL\n#define OPENSSL_VERSION_NUMBER 0x30500000L",
+			OPENSSL .. ", and these are the headers of BoringSSL" },
+		{ "OpenSSL 1.1", "#define OPENSSL_VERSION_NUMBER 0x101010ffL", OPENSSL },
+	} do
+		it("refuse " .. case[1] .. " with one message", function ()
+			refuses(case[3], case[2], 504)
+		end)
+	end
+
+	for _, number in ipairs { 500, 506 } do
+		it("refuse a Lua of version number " .. number, function ()
+			refuses("xmpp-tls-policy needs Lua 5.1 to 5.5", "#define OPENSSL_VERSION_NUMBER 0x30000000L", number)
+		end)
+	end
+
+	it("take OpenSSL 3.0 to 4.0 and Lua 5.1 to 5.5", function ()
+		for _, openssl in ipairs { "0x30000000L", "0x30500000L", "0x40000000L" } do
+			for _, number in ipairs { 501, 502, 503, 504, 505 } do
+				local output, status = read("c/compat.h", "#define OPENSSL_VERSION_NUMBER " .. openssl, number)
+				assert.equal(0, status, output)
+			end
+		end
+	end)
+end)
+
 describe("make deps", function ()
 	it("installs the packages that README.md lists", function ()
 		local packages = process.check { "make", "-s", "LUA_VERSION=5.4", "--eval=packages: ; @echo $(PACKAGES)", "packages" }

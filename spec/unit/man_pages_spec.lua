@@ -59,7 +59,7 @@ describe("the manual page of the module", function ()
 	it("has the commands of the shell as the code has them", function ()
 		local items = {}
 		for index, command in ipairs(commands.list) do
-			local words = { command.argument, command.further }
+			local words = { command.argument, command.further, command.third }
 			items[index] = ("`tlspolicy:%s(%s)`\n:   %s.\n"):format(command.name, table.concat(words, ", "), command.help)
 		end
 		has_between(MODULE, "<!-- shell commands -->", "<!-- end of shell commands -->",

@@ -4,6 +4,7 @@ local lfs = require "lfs"
 local manual = require "support.manual"
 local metrics = require "xmpp_tls_policy.metrics"
 local pictures = require "support.pictures"
+local process = require "support.process"
 local tls_policy = require "xmpp_tls_policy"
 
 local sources = {}
@@ -49,6 +50,29 @@ describe("the manual", function ()
 		for _, path in ipairs(manual.files_of_doc()) do
 			assert.is_true(linked[path], path .. " is linked from no page")
 		end
+	end)
+
+	it("lists every page in README.md", function ()
+		local listed = {}
+		for _, link in ipairs(manual.links "README.md") do
+			listed[link.page] = true
+		end
+		for _, page in ipairs(manual.pages()) do
+			assert.is_true(listed[page] or page == "README.md", page)
+		end
+	end)
+
+	it("names each store of the module: what stays after an uninstallation, and what is known of people", function ()
+		local count = 0
+		for path in process.check({ "find", "lua", "-name", "*.lua" }):gmatch "[^\n]+" do
+			for name in files.read(path):gmatch '"(tls_policy_[%l%d_]+)"' do
+				for _, page in ipairs { "doc/install.md", "SECURITY.md" } do
+					assert.truthy(files.read(page):find("`" .. name .. "`", 1, true), ("%s: %s"):format(page, name))
+				end
+				count = count + 1
+			end
+		end
+		assert.is_true(count >= 6)
 	end)
 
 	it("has the conformance table of the default profile as the code renders it", function ()

@@ -25,8 +25,8 @@ local MOST_PARAMETERS = 16
 
 local function read_parameters(list)
 	local parameters, count = {}, 0
-	for part in (list .. ";"):gmatch "([^;]*);" do
-		part = trimmed(part)
+	for parameter in (list .. ";"):gmatch "([^;]*);" do
+		local part = trimmed(parameter)
 		local name, value = part:match "^([%w][%w-]*)[ \t]*=[ \t]*([\33-\126]*)$"
 		count = count + 1
 		if name and count <= MOST_PARAMETERS and name:sub(-1) ~= "-" then

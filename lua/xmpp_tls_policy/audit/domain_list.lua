@@ -30,9 +30,9 @@ local function each_line(path, add)
 		return nil, problem
 	end
 	local number = 0
-	for line in contents:gsub("^\239\187\191", ""):gmatch "([^\n]*)\n?" do
+	for whole in contents:gsub("^\239\187\191", ""):gmatch "([^\n]*)\n?" do
 		number = number + 1
-		line = line:gsub("#.*", ""):gsub("^%s+", ""):gsub("%s+$", "")
+		local line = whole:gsub("#.*", ""):gsub("^%s+", ""):gsub("%s+$", "")
 		if line ~= "" then
 			local added, message = add(line:sub(1, LONGEST_LINE))
 			if not added then

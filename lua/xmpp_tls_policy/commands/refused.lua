@@ -6,8 +6,21 @@ local time = require "xmpp_tls_policy.commands.output".time
 -- Peers that are shown beside the latest refusals.
 local MOST_PEERS = 20
 
-local function latest_first(a, b)
-	return a.time > b.time
+-- Two lists, the latest first each, as one. Of the same second, entries of one list keep their order, and streams
+-- come before handshakes, which are collected later than they fail.
+local function merged(handshakes, streams)
+	local list, next_stream = {}, 1
+	for _, handshake in ipairs(handshakes) do
+		while streams[next_stream] and streams[next_stream].time >= handshake.time do
+			list[#list + 1] = streams[next_stream]
+			next_stream = next_stream + 1
+		end
+		list[#list + 1] = handshake
+	end
+	for index = next_stream, #streams do
+		list[#list + 1] = streams[index]
+	end
+	return list
 end
 
 -- Entries of failed_handshakes.lua and of refusal_log.lua in one list, and the peers that were refused
@@ -18,12 +31,9 @@ local function found_by(service, wanted)
 		return nil, message
 	end
 	local list, peers = {}, {}
-	for _, entries in ipairs { service.failed_handshakes:list(), service.refusal_log:list() } do
-		for _, entry in ipairs(entries) do
-			list[#list + 1] = is_wanted(entry) and entry or nil
-		end
+	for _, entry in ipairs(merged(service.failed_handshakes:list(), service.refusal_log:list())) do
+		list[#list + 1] = is_wanted(entry) and entry or nil
 	end
-	table.sort(list, latest_first)
 	for _, peer in ipairs(service.refused_peers:list()) do
 		peers[#peers + 1] = is_wanted(peer) and peer or nil
 	end

@@ -180,9 +180,20 @@ end
 
 ---- All of them -------------------------------------------------------------------
 
+-- The demand on a context that had one before. A context of an exception stays with that exception: streams
+-- for which another one holds now may be fewer than those that have the context.
+local function demand_again(self, given)
+	local demand = demand_of(self, given.host, given.role, given.option, given.domain, given.address)
+	local exception, earlier = demand.policy.exception, given.policy.exception
+	if exception and not (earlier and earlier.domain == exception.domain) then
+		return demand_of(self, given.host, given.role, given.option)
+	end
+	return demand
+end
+
 local function enforce_all(self)
 	self._adopted:enforce_again(function (given)
-		return demand_of(self, given.host, given.role, given.option, given.domain, given.address)
+		return demand_again(self, given)
 	end, function (entry)
 		log(self, entry)
 	end)
@@ -250,14 +261,19 @@ end
 -- Gives a stream a context of its own for the exception of its peer. The one for all peers stays
 -- as strict as it is. Returns it; nil if there is none.
 local function set_apart(self, stream, exception)
-	local context, message = self._server.context_like(stream.session, exception.domain)
+	local server, session = self._server, stream.session
+	local context, message = server.context_like(session, exception.domain)
+	-- A milder policy on the shared context would be one for everybody.
+	if context and server.luasec_context(context) == server.luasec_context(server.starttls_context(session)) then
+		context, message = nil, "the server gave the context of all others again"
+	end
 	if not context then
-		self._server.log("*", "error", "%s: the exception for %s has no effect, because there is no context for it: %s",
+		server.log("*", "error", "%s: the exception for %s has no effect, because there is no context for it: %s",
 			stream:host() or "any host", exception.domain, message)
 		return nil
 	end
 	self._apart[context] = exception.domain
-	self._server.set_starttls_context(stream.session, context)
+	server.set_starttls_context(session, context)
 	return context
 end
 

@@ -114,6 +114,8 @@ local function read(self, host, kept)
 		end
 	end, function ()
 		kept.is_reading = nil
+		-- The server may have been down for weeks.
+		kept.shapes:sweep()
 		judge_later(self, host, kept)
 	end)
 end
@@ -124,6 +126,9 @@ function methods:open(host)
 	local kept = self._hosts[host]
 	if kept and not kept.is_reading then
 		kept.stores, kept.is_judging = open_stores(self, host), nil
+		-- The work of the load before is gone, and with it what it was judging.
+		kept.shapes:judge_again()
+		judge_later(self, host, kept)
 		return kept
 	end
 	kept = { shapes = shapes.new { now = self._now }, stores = open_stores(self, host), pending = {} }
@@ -207,11 +212,15 @@ end
 
 -- ---- judging -----------------------------------------------------------------------
 
--- Whether a policy would cut off a shape in some role. Without a judgement, it counts as if it would.
-local function is_cut_off(judge, waiting)
+-- Whether a policy would cut off a shape in some role. Without a judgement, it counts as if it would. A failure is
+-- logged and ends the judgement of this shape alone: a peer chooses its shape.
+local function is_cut_off(self, judge, waiting)
 	for _, role in ipairs(waiting.roles) do
-		local verdict = judge:of(waiting.shape, role)
-		if not verdict or verdict.refuse then
+		local done, verdict = pcall(judge.of, judge, waiting.shape, role)
+		if not done then
+			self._server.log_limited("Internal error of the TLS policy in judging a shape", tostring(verdict))
+		end
+		if not done or not verdict or verdict.refuse then
 			return true
 		end
 	end
@@ -234,14 +243,16 @@ local function judging(self, host, kept)
 				server = self._server, adopted = self._adopted, host = host, policy = policies[at_policy],
 				contexts = contexts,
 			}
-			item.is_cut_off = item.is_cut_off or is_cut_off(judge, item)
+			item.is_cut_off = item.is_cut_off or is_cut_off(self, judge, item)
 		end
 		if policies[at_policy] then
 			return true
 		end
+		local verdicts = {}
 		for _, item in ipairs(waiting) do
-			kept.shapes:judged(item.shape, item.is_cut_off)
+			verdicts[item.shape] = item.is_cut_off
 		end
+		kept.shapes:judged(verdicts)
 		kept.is_judging = nil
 		judge_later(self, host, kept)
 		return false

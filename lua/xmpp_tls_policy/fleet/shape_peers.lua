@@ -19,12 +19,25 @@ function shape_peers.new(options)
 		_changed = options.changed,
 		_peers = { client = {}, server = {} }, -- name -> { first, last (days), shapes = id -> last day }
 		_count = { client = 0, server = 0 },
+		-- Those that came on one day only: a large host has none, and then a login must not search for one.
+		_newcomers = { client = {}, server = {} }, -- name -> true
+		_newcomer_count = { client = 0, server = 0 },
 	}, metatable)
+end
+
+-- Notes whether a peer is a newcomer; nil: it is forgotten.
+local function note_newcomer(self, kind, name, peer)
+	local known, is_newcomer = self._newcomers[kind], peer ~= nil and peer.first == peer.last
+	if (known[name] or false) ~= is_newcomer then
+		known[name] = is_newcomer or nil
+		self._newcomer_count[kind] = self._newcomer_count[kind] + (is_newcomer and 1 or -1)
+	end
 end
 
 local function insert(self, kind, name, peer)
 	self._peers[kind][name] = peer
 	self._count[kind] = self._count[kind] + 1
+	note_newcomer(self, kind, name, peer)
 end
 
 --- Forgets a peer: "client" and its bare JID, or "server" and its domain.
@@ -32,15 +45,16 @@ function methods:forget(kind, name)
 	if self._peers[kind][name] then
 		self._peers[kind][name] = nil
 		self._count[kind] = self._count[kind] - 1
+		note_newcomer(self, kind, name, nil)
 		self._changed(kind, name)
 	end
 end
 
--- Those that came on one day only: a list of names, the oldest first.
-local function newcomers(peers)
-	local list = {}
-	for name, peer in pairs(peers) do
-		list[#list + 1] = peer.first == peer.last and name or nil
+-- The newcomers of a kind: a list of names, the oldest first.
+local function newcomers(self, kind)
+	local list, peers = {}, self._peers[kind]
+	for name in pairs(self._newcomers[kind]) do
+		list[#list + 1] = name
 	end
 	table.sort(list, function (a, b)
 		if peers[a].last ~= peers[b].last then
@@ -55,12 +69,14 @@ end
 local function has_room(self, kind)
 	if self._count[kind] < MOST[kind] then
 		return true, false
+	elseif self._newcomer_count[kind] == 0 then
+		return false, true
 	end
-	local list = newcomers(self._peers[kind])
+	local list = newcomers(self, kind)
 	for index = 1, math.ceil(#list / 10) do
 		self:forget(kind, list[index])
 	end
-	return list[1] ~= nil, true
+	return true, true
 end
 
 local function is_longer(map, most)
@@ -88,6 +104,7 @@ function methods:add(kind, name, id, today)
 		return false
 	end
 	peer.shapes[id], peer.last = today, today
+	note_newcomer(self, kind, name, peer)
 	self._changed(kind, name)
 	return not made_room
 end
@@ -109,22 +126,21 @@ local function drop(self, is_old)
 	end
 end
 
---- Forgets who came with a shape.
-function methods:drop_shape(id)
-	drop(self, function (other)
-		return other == id
-	end)
-end
-
---- The peers that came with a shape have to be stored.
-function methods:keep_shape(id)
+--- Shapes were judged. `is_cut_off`: id -> boolean. Who came with one that is cut off has to be stored; who came
+-- with another one is forgotten.
+function methods:judged(is_cut_off)
 	for kind, peers in pairs(self._peers) do
 		for name, peer in pairs(peers) do
-			if peer.shapes[id] then
-				self._changed(kind, name)
+			for id in pairs(peer.shapes) do
+				if is_cut_off[id] then
+					self._changed(kind, name)
+				end
 			end
 		end
 	end
+	drop(self, function (id)
+		return is_cut_off[id] == false
+	end)
 end
 
 --- Forgets all that is older than a day, or for which not is_known(id).
@@ -181,6 +197,7 @@ function methods:take(kind, name, stored)
 	local known = self._peers[kind][name]
 	if known then
 		merge(known, stored.first, of_shapes)
+		note_newcomer(self, kind, name, known)
 		self._changed(kind, name)
 	elseif (has_room(self, kind)) then
 		insert(self, kind, name, { first = stored.first, last = stored.last, shapes = of_shapes })

@@ -190,6 +190,15 @@ local function begin(self, packed, kind, name, today)
 	return record
 end
 
+local function has_role(record, role)
+	for of_role in pairs(record.series) do
+		if of_role:match "^%S+" == role then
+			return true
+		end
+	end
+	return false
+end
+
 --- A peer has authenticated. `packed`: its shape; `role`: "c2s", "s2sin" or "s2sout"; `key_type`: of our
 -- certificate in the handshake, nil if there is none; `name`: a bare JID or a domain. Returns whether the shape
 -- is kept.
@@ -206,6 +215,10 @@ function methods:see(packed, role, key_type, name)
 		if length_of(record.series) >= MOST_SERIES then
 			miss(self, kind, today)
 			return false
+		end
+		if not has_role(record, role) then
+			-- A policy may cut it off in this role alone.
+			self._waiting[packed], record.is_cut_off = true, record.is_cut_off or nil
 		end
 		counts = day_counts.new(today)
 		record.series[of_role] = counts
@@ -229,9 +242,10 @@ end
 function methods:unjudged()
 	local list = {}
 	for packed in pairs(self._waiting) do
-		local roles = {}
+		local roles, is_listed = {}, {}
 		for of_role in pairs(self._shapes[packed].series) do
-			roles[#roles + 1] = of_role:match "^%S+"
+			local role = of_role:match "^%S+"
+			roles[#roles + 1], is_listed[role] = not is_listed[role] and role or nil, true
 		end
 		list[#list + 1] = { shape = packed, roles = roles }
 	end
@@ -239,21 +253,19 @@ function methods:unjudged()
 	return list
 end
 
---- Whether some profile would cut off a shape. If none would, its peers are forgotten.
-function methods:judged(packed, is_cut_off)
-	local record = self._shapes[packed]
-	if not record then
-		return
+--- Shapes were judged. `is_cut_off`: packed shape -> whether some profile would cut it off. If none would, its
+-- peers are forgotten.
+function methods:judged(is_cut_off)
+	local by_id = {}
+	for packed, verdict in pairs(is_cut_off) do
+		local record = self._shapes[packed]
+		if record and record.is_cut_off ~= verdict then
+			record.is_cut_off, by_id[record.id] = verdict, verdict
+			mark(self, record)
+		end
 	end
-	local was_cut_off = record.is_cut_off
-	record.is_cut_off = is_cut_off
-	if not is_cut_off then
-		self._peers:drop_shape(record.id)
-	elseif not was_cut_off then
-		self._peers:keep_shape(record.id)
-	end
-	if was_cut_off ~= is_cut_off then
-		mark(self, record)
+	if next(by_id) then
+		self._peers:judged(by_id)
 	end
 end
 
@@ -333,8 +345,8 @@ function methods:changes()
 		return nil
 	end
 	local changes = {}
-	for key in pairs(self._changed) do
-		key = type(key) == "table" and "shape " .. key.id or key
+	for changed in pairs(self._changed) do
+		local key = type(changed) == "table" and "shape " .. changed.id or changed
 		changes[key] = to_store(self, key) or false
 	end
 	self._changed = {}

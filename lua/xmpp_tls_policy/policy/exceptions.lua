@@ -1,6 +1,7 @@
 -- Exceptions: a milder policy for one peer's domain, or for the clients of one network, until a day, with a reason.
 local date = require "xmpp_tls_policy.date"
 local domain_name = require "xmpp_tls_policy.core".domain_name
+local exceptions_file = require "xmpp_tls_policy.policy.exceptions_file"
 local ip_network = require "xmpp_tls_policy.policy.ip_network"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local text = require "xmpp_tls_policy.text"
@@ -101,11 +102,14 @@ local function clash_of(kind, subject, domains, networks)
 end
 
 -- The validator of the option (see validators.lua): a table of exceptions by domain, in
--- any form that core.domain_name takes, or by network.
+-- any form that core.domain_name takes, or by network. Files are read before (see exceptions_file.lua).
 function exceptions.validate(value, path, errors)
-	if type(value) ~= "table" then
-		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }'):format(
-			path, text.printable(value), example))
+	local unread = exceptions_file.problem(value)
+	if unread then
+		return report(errors, path, nil, ("%s cannot be read: %s"):format(path, unread))
+	elseif type(value) ~= "table" then
+		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }, or the '
+			.. 'absolute path of a file whose name ends in .json or .lua'):format(path, text.printable(value), example))
 	end
 	local domains, networks, valid = {}, {}, {}
 	for _, key in ipairs(validators.sorted_keys(value)) do

@@ -81,7 +81,8 @@ contract.functions = {
 	option = "(host, name) -> value of an option of the server, or nil",
 	preset = "() -> the option with which the operator chose the server's own lists and versions, as text, or nil",
 	option_names = "(host) -> sorted list of the names of options that the configuration has for a host itself",
-	policy_option = "(host) -> value of our option for a host, exceptions' domains prepared as the server prepares them; "
+	policy_option = "(host) -> value of our option for a host, exceptions read from their file, and their domains "
+		.. "prepared as the server prepares them; "
 		.. "the very value of \"*\" where the host has none of its own",
 	administrators = "(host) -> sorted list of JIDs",
 	send_message = "(host, jid, subject, body)",
@@ -115,9 +116,10 @@ contract.parts = {
 	["channel-binding offer"] = "Channel bindings that the server does not offer by itself are offered to clients",
 	["statistics"] = "The metrics are among the server's own statistics, which a page of its own shows",
 	["sni.contexts"] = "On direct TLS, a host's own policy and certificate hold from the handshake on, by server name",
-	["certificates.reload"] = "A renewed certificate of a port for direct TLS is shown after a reload",
+	["certificates.reload"] = "After a reload, direct TLS shows a renewed certificate to all that name the host",
 	["groups.list"] = "The operator can allow several groups for key exchange",
 	["sni.outgoing"] = "Outgoing direct TLS names the server that it asks for (SNI)",
+	["sessions.shared"] = "Servers share sessions for resumption through Redis or Valkey",
 	["handlers.wait"] = "A module's handler of `tls-policy/verdict` may wait before it answers",
 	["dane"] = "A certificate may be vouched for by DANE (RFC 6698)",
 	["stanza.limit"] = "The server bounds the size of a stanza before authentication",

@@ -23,11 +23,16 @@ function entry_id.is_less(a, b)
 	return time_a < time_b or time_a == time_b and number_a < number_b
 end
 
---- The greatest ID before this one; nil: none.
+-- Up to 2^64 numbers are exact to 2048.
+local function one_less(number)
+	return number - (number < 2 ^ 53 and 1 or 2048)
+end
+
+--- The greatest ID before this one, or a lesser one if the second part is not exact; nil: none.
 function entry_id.before(id)
 	local time, number = parts(id)
 	if number > 0 then
-		return ("%.0f-%.0f"):format(time, number - 1)
+		return ("%.0f-%.0f"):format(time, one_less(number))
 	elseif time > 0 then
 		return ("%.0f-18446744073709551615"):format(time - 1)
 	end

@@ -45,9 +45,9 @@ end
 -- Returns a list of keys, or nil and a sentence.
 local function keys_of(contents)
 	local keys, number = {}, 0
-	for line in (contents .. "\n"):gmatch "(.-)\r?\n" do
+	for whole in (contents .. "\n"):gmatch "(.-)\r?\n" do
 		number = number + 1
-		line = line:match "^%s*(.-)%s*$"
+		local line = whole:match "^%s*(.-)%s*$"
 		if line ~= "" and line:sub(1, 1) ~= "#" then
 			local key, problem = key_of_line(line, number)
 			if not key then

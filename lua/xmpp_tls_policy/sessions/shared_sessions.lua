@@ -27,13 +27,17 @@ local MOST_AT_ONCE = 50
 -- Clocks may differ by so many seconds.
 local TOLERANCE = 60
 
+-- Seconds that a shared session should last at most: as long as the engine and the key file open it.
+local LONGEST_LIFETIME = 3600
+
 -- Seconds between two attempts to connect, and after which a connection counts as good.
 local LEAST_DELAY, MOST_DELAY, GOOD_AFTER = 1, 30, 30
 
 -- Reasons for which a record is dropped: see docs of the core's sharing:insert. queue: the engine took none,
 -- and the queue was full; refused: the engine took it not.
 shared_sessions.reasons = {
-	"expired", "from_the_future", "full", "malformed", "not_opened", "queue", "refused", "removed", "replayed",
+	"expired", "from_the_future", "full", "malformed", "not_opened", "over_share", "queue", "refused", "removed",
+	"replayed", "writers",
 }
 
 local MINUTE = 60
@@ -47,7 +51,8 @@ local meanings = {
 	full = "without room in the session store", malformed = "not ours",
 	not_opened = "sealed with another key or for another name, or damaged",
 	queue = "waited too long for the engine", refused = "refused by the engine",
-	removed = "ended by a fatal alert", replayed = "known already",
+	over_share = "of a network that has its share", removed = "ended by a fatal alert", replayed = "known already",
+	writers = "of too many process starts",
 }
 
 local function zeros()
@@ -131,7 +136,7 @@ local function count(self, what)
 end
 
 -- What a replay finds: sessions that this process has by now, or that are over. They are not dropped.
-local usual_in_replay = { expired = true, full = true, removed = true, replayed = true }
+local usual_in_replay = { expired = true, full = true, over_share = true, removed = true, replayed = true }
 
 -- Puts a record into the store. Returns true if the store has no room for older ones.
 local function take(self, record, in_replay)
@@ -148,11 +153,13 @@ local function take(self, record, in_replay)
 	return reason == "full"
 end
 
--- One line when the engine begins to refuse records, and one when it takes them again.
+-- One line when the engine begins to refuse records, and one when it takes them again. An engine that is nearly full
+-- does both by turns: then these two once a minute, and log_dropped has the number.
 local function refused(self, problem)
+	local now = self._server.monotonic()
 	count(self, "refused")
-	if not self._refuses then
-		self._refuses = true
+	if not self._refuses and now >= (self._refusal_logged_at or -MINUTE) + MINUTE then
+		self._refuses, self._refusal_logged_at = true, now
 		self._server.log("*", "warn", "The engine refuses new sessions: %s", engine_connection.shown_error(problem))
 	end
 end
@@ -176,8 +183,11 @@ function methods:drain()
 	end
 	local writer, connection, sent = self._writer, self._append_connection, 0
 	while sent < MOST_AT_ONCE and writer:takes_more() do
-		local record = self._sharing:seal_next()
+		local record, message = self._sharing:seal_next()
 		if not record then
+			if message then
+				self._server.log_limited("Internal error of the TLS policy in shared sessions", message)
+			end
 			break
 		end
 		writer:append(record)
@@ -332,6 +342,10 @@ local function start(self)
 	}
 	self._key_ids = key_ids(self, keys)
 	self._queue_dropped, self._refuses, self._last_read = 0, false, nil
+	if settings.lifetime > LONGEST_LIFETIME then
+		self._server.log("*", "warn", "Shared sessions last %d s. Whoever gets the key file and what was in the engine opens "
+			.. "them: set resumption.lifetime to %d or less", settings.lifetime, LONGEST_LIFETIME)
+	end
 	change(self, "connecting")
 	-- At once: after a restart clients come as soon as they can.
 	connect(self)

@@ -17,11 +17,13 @@ local function ask(self, newest)
 	end)
 end
 
--- The ID of the oldest entry of a part, nil if it is the last one or makes no sense.
-local function last_of(entries, newest)
-	local id = #entries == ENTRIES and stream_entry.read(entries[ENTRIES])
-	local is_older = id and (newest == "+" or not entry_id.is_less(newest, id))
-	return is_older and id or nil
+-- Where the part after this one begins; nil if this is the last one or makes no sense. Each begins before the one
+-- before it, also with IDs that are too large to be exact: so a replay ends.
+local function following_of(entries, newest)
+	local last = #entries == ENTRIES and stream_entry.read(entries[ENTRIES])
+	local following = last and entry_id.before(last)
+	local is_older = following and (newest == "+" or entry_id.is_less(following, newest))
+	return is_older and following or nil
 end
 
 -- Whether the stream goes on after the place that was read before. If it was made anew, its newest
@@ -67,8 +69,7 @@ function stream_replay.start(options)
 			end
 			options.on_newest(first or options.oldest)
 		end
-		local last = last_of(entries, newest)
-		local following = last and entry_id.before(last)
+		local following = following_of(entries, newest)
 		if following and not entry_id.is_less(following, self.oldest) then
 			newest = following
 			ask(self, following)

@@ -40,6 +40,28 @@ describe("the command refused", function ()
 		}, "\n"), text)
 	end)
 
+	it("keeps the order of entries of the same second", function ()
+		local handshakes, streams = {}, {}
+		for number = 1, 40 do
+			local time = 500 - math.floor(number / 20)
+			handshakes[number] = { time = time, what = "handshake", text = "handshake " .. number, clauses = {} }
+			streams[number] = { time = time, what = "stream", text = "stream " .. number, clauses = {} }
+		end
+		service.failed_handshakes, service.refusal_log = command_service.log_of(handshakes), command_service.log_of(streams)
+		local found, last = { handshake = {}, stream = {} }, math.huge
+		for _, entry in ipairs(command_service.json(service, "refused").refused) do
+			assert.is_true(entry.time <= last)
+			last = entry.time
+			table.insert(found[entry.what], entry.text)
+		end
+		for what, texts in pairs(found) do
+			assert.equal(40, #texts)
+			for number, text in ipairs(texts) do
+				assert.equal(("%s %d"):format(what, number), text)
+			end
+		end
+	end)
+
 	it("has all of each entry as JSON, and lists where they are empty", function ()
 		local text = command_service.run(service, "refused", "json")
 		local list = command_service.json(service, "refused").refused

@@ -38,7 +38,7 @@ describe("the command what_if", function ()
 		of_host:see(OLD, "c2s", "RSA", "old@a.test")
 		of_host:see(OLD, "s2sin", "RSA", "far.test")
 		for _, entry in ipairs(of_host:list()) do
-			of_host:judged(entry.shape, entry.shape == OLD)
+			of_host:judged { [entry.shape] = entry.shape == OLD }
 			id = entry.shape == OLD and entry.id or id
 		end
 		service = {

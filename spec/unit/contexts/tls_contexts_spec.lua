@@ -158,6 +158,42 @@ describe("the server's TLS contexts", function ()
 				.. "no such", server.take_lines()[1])
 		end)
 
+		it("stay strict where the server has only the one of all others for the exception", function ()
+			for _, wrapped in ipairs { false, true } do
+				local shared = luasec()
+				server.context_like = function () return wrapped and { _inner = shared } or shared end
+				local one = stream("s2sin", "a.test", "old.test", wrapped and { _inner = shared } or shared)
+				assert.is_true(contexts:starttls(one))
+				assert.equal("TLSv1.2", lowest(shared))
+				assert.is_nil(adopted:get(shared).policy.exception)
+				assert.matches("^error a.test: the exception for old.test has no effect, because there is no context for it: "
+					.. "the server gave the context of all others again", server.take_lines()[1])
+			end
+		end)
+
+		-- Options of a.test before and after a reload.
+		local network = { level = "must", expires = expires(90), reason = "old" }
+		for what, after in pairs {
+			["the same network"] = { ["192.0.2.0/24"] = network },
+			["a part of it"] = { ["192.0.2.9/32"] = network },
+			["a larger one"] = { ["192.0.0.0/16"] = network },
+			["none"] = {},
+		} do
+			it("of clients that an exception named follow it, not the network of one of them: " .. what, function ()
+				server.options["a.test"] = { exceptions = { ["192.0.2.0/24"] = network } }
+				found:load()
+				local client = stream("c2s", "a.test", nil, luasec())
+				client.session.address = "192.0.2.9"
+				assert.is_true(contexts:starttls(client))
+				assert.equal(oldest, lowest(client.session.context))
+				server.options["a.test"] = { exceptions = after }
+				found:load()
+				contexts:configuration_loaded()
+				contexts:search()
+				assert.equal(after["192.0.2.0/24"] and oldest or "TLSv1.2", lowest(client.session.context))
+			end)
+		end
+
 		it("are asked for without a look at the configuration for each stream", function ()
 			local asked = 0
 			server.operator_lists = function ()

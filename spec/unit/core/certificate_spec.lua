@@ -1,4 +1,5 @@
 local certificate = require("xmpp_tls_policy.core").certificate
+local collector_pace = require "support.collector_pace"
 local pki = require "support.pki"
 
 local unpack = table.unpack or unpack
@@ -959,15 +960,14 @@ describe("certificate", function ()
 		it("bears facts that are taken while the collector runs at each step", function ()
 			local cert = certificate.from_pem(pem)
 			local expected = cert:facts()
-			local pause, multiplier = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
+			local pause, multiplier = collector_pace.set(1, 10000)
 			for _ = 1, 200 do
 				assert.same(expected, cert:facts())
 			end
-			collectgarbage("setpause", pause)
-			collectgarbage("setstepmul", multiplier)
+			collector_pace.set(pause, multiplier)
 		end)
 
-		if _VERSION == "Lua 5.4" then
+		if _VERSION >= "Lua 5.4" then
 			it("is closed at the end of its block", function ()
 				local kept = assert(load([[
 					local certificate, pem = ...

@@ -1,3 +1,4 @@
+local collector_pace = require "support.collector_pace"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local pki = require "support.pki"
@@ -200,14 +201,13 @@ describe("a connection", function ()
 	end)
 
 	it("survives a collector that runs all the time", function ()
-		local pause, multiplier = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
+		local pause, multiplier = collector_pace.set(1, 10000)
 		for _ = 1, 5 do
 			local one, other = handshake.between(client(), server())
 			assert.equal("TLSv1.3", one:facts().version)
 			assert.equal("TLSv1.3", other:facts().version)
 		end
-		collectgarbage("setpause", pause)
-		collectgarbage("setstepmul", multiplier)
+		collector_pace.set(pause, multiplier)
 	end)
 
 	describe("has facts", function ()

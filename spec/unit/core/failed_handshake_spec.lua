@@ -1,4 +1,5 @@
 local client_hello = require "support.client_hello"
+local collector_pace = require "support.collector_pace"
 local core = require "xmpp_tls_policy.core"
 local handshake = require "support.handshake"
 local offers = require "support.offers"
@@ -6,6 +7,7 @@ local pki = require "support.pki"
 local socket = require "socket"
 local ssl = require "ssl"
 local suites = require "support.cipher_suites"
+local versions_here = require "support.versions"
 
 local observer = core.observer
 
@@ -343,9 +345,12 @@ describe("a refused handshake", function ()
 
 		-- rfc5246.E.2.sslv2-hello
 		it("with the TLS suites of a hello in the form of SSLv2", function ()
-			assert.same({ versions = { 2 }, suites = {} }, offered "sslv2")
+			-- OpenSSL 4.0 ends the handshake before it has a hello.
+			local has_form = tonumber(versions_here.openssl:match "^%d+") < 4
+			assert.same(has_form and { versions = { 2 }, suites = {} } or nil, offered "sslv2")
 			local body = "\1\3\1\0\9\0\0\0\16" .. "\1\0\128" .. "\0\0\5" .. "\0\0\255" .. ("c"):rep(16)
-			assert.same({ versions = { 0x0301 }, suites = { 5 } }, (fed(server(), "\128" .. string.char(#body) .. body)).offer)
+			assert.same(has_form and { versions = { 0x0301 }, suites = { 5 } } or nil,
+				(fed(server(), "\128" .. string.char(#body) .. body)).offer)
 		end)
 
 		-- rfc6066.3.one-host-name, rfc7301.3.1.protocol-names
@@ -683,10 +688,10 @@ describe("a refused handshake", function ()
 			collectgarbage "stop"
 			refuse(128)
 			open(200)
-			collectgarbage("setstepmul", 1000000)
+			local pause, multiplier = collector_pace.set(200, 1000000)
 			collectgarbage "restart"
 			local told, lost = take()
-			collectgarbage("setstepmul", 200)
+			collector_pace.set(pause, multiplier)
 			assert.is_true(told < 128 and lost > 0, "no finaliser ran")
 			collectgarbage()
 			collectgarbage()
@@ -706,10 +711,10 @@ describe("a refused handshake", function ()
 			collectgarbage()
 			collectgarbage "stop"
 			leave_garbage()
-			collectgarbage("setstepmul", 1000000)
+			local pause, multiplier = collector_pace.set(200, 1000000)
 			collectgarbage "restart"
 			local told, lost = take()
-			collectgarbage("setstepmul", 200)
+			collector_pace.set(pause, multiplier)
 			assert.is_true(told >= 28 and told < 128, "no finaliser ran")
 			assert.equal(128, told + lost)
 			take()

@@ -253,7 +253,7 @@ describe("sharing of sessions", function ()
 		for number = 1, 256 do
 			assert.equal("session", taken(to, sealed_at(1000, { id = id(("%d "):format(number)) })), number)
 		end
-		assert.equal("full", taken(to, sealed_at(1000, { id = id "one more" })))
+		assert.equal("writers", taken(to, sealed_at(1000, { id = id "one more" })))
 		to.clock(1000 + LIFETIME)
 		assert.equal("session", taken(to, sealed_at(1000 + LIFETIME, { id = id "later", created = 1000 + LIFETIME })))
 	end)
@@ -326,6 +326,39 @@ describe("sharing of sessions", function ()
 		end
 	end)
 
+	it("of a session that has ended is not taken in by another sharing of the store, or from another process", function ()
+		local from, third, to = new_process(), new_process(), new_process()
+		to.clock(1000)
+		local session = trial.seal(from.sharing, shared_record.plain { id = id "a" }, 1000)
+		assert.equal("session", taken(to, session))
+		assert.equal("removal", taken(to, trial.seal(from.sharing, shared_record.plain { id = id "a", type = 2 }, 1000)))
+		assert.equal("removed", taken(to, trial.seal(third.sharing, shared_record.plain { id = id "a" }, 1000)))
+		to.sharing:close()
+		to.sharing = assert(core.session_sharing {
+			store = to.store, name = "cluster", keys = { KEY }, queue_limit = 65536,
+		})
+		assert.equal("removed", taken(to, session))
+		assert.equal("unknown", found(to, id "a"))
+	end)
+
+	it("of the end of a session takes a place of its client's network only", function ()
+		local to, from = new_process { share = 1024 }, new_process()
+		local capacity = to.store:stats().capacity
+		local most = math.floor(capacity / 1024)
+		to.clock(1000)
+		trial.fill(to.store, capacity)
+		for number = 1, 3 * most do
+			assert.equal("removal", taken(to, trial.seal(from.sharing, shared_record.plain {
+				id = id(("%d "):format(number)), type = 2,
+			}, 1000)))
+		end
+		assert.equal(most, to.store:stats().evictions)
+		for number = 1, 3 * most do
+			assert.equal(number <= most and "removed" or "over_share", taken(to, trial.seal(from.sharing,
+				shared_record.plain { id = id(("%d "):format(number)) }, 1000)))
+		end
+	end)
+
 	it("of the end of a session makes no room for ever", function ()
 		local to, from = new_process(), new_process()
 		to.clock(1000)
@@ -362,7 +395,7 @@ describe("sharing of sessions", function ()
 		to.clock(1000)
 		local most = math.floor(to.store:stats().capacity / 1024)
 		for number = 1, most + 1 do
-			assert.equal(number <= most and "session" or "full", taken(to, trial.seal(from.sharing, shared_record.plain {
+			assert.equal(number <= most and "session" or "over_share", taken(to, trial.seal(from.sharing, shared_record.plain {
 				id = id(("%d "):format(number)), network = "\192\0\2\1\0\0",
 			}, 1000)))
 		end
@@ -548,7 +581,13 @@ describe("sharing of sessions", function ()
 		assert(asking:resume(from.store, "a"))
 		local one = assert(core.context.new { role = "client", verify = "none", certificate = certificate.certificate,
 			key = certificate.key })
-		assert(handshake.between(one, asking))
+		local near, far = assert(handshake.between(one, asking))
+		assert.equal(0, (from.sharing:queued()))
+		-- Not even their ends.
+		assert(near:write "garbled")
+		local record = near:take()
+		assert(far:feed(record:sub(1, -2) .. string.char((record:byte(-1) + 1) % 256)))
+		assert.equal("tls", select(3, far:read()))
 		assert.equal(0, (from.sharing:queued()))
 	end)
 

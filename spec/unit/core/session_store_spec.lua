@@ -390,7 +390,7 @@ describe("a session store", function ()
 		assert.equal(3600, lifetime_in(session))
 		for _, seconds in ipairs { 600, 2600, 3300 } do
 			trial.set_clock(store, 1000 + seconds)
-			_, session = meet(one, other, session)
+			session = select(2, meet(one, other, session))
 			assert.equal(3600 - seconds, lifetime_in(session))
 		end
 	end)
@@ -497,7 +497,6 @@ describe("a session store", function ()
 
 	it("makes room for others of its address when it ends", function ()
 		local ends = {
-			function (store) trial.remove(store, id_of(inserted)) end,
 			function (store)
 				trial.set_clock(store, os.time() + 7200)
 				store:sweep()
@@ -512,6 +511,25 @@ describe("a session store", function ()
 			end_it(store)
 			assert.is_true(trial.insert(store, id_of(-1), "192.0.2.1"))
 		end
+	end)
+
+	it("is driven out by no address that ends its sessions again and again", function ()
+		local store, most = new_shared(16)
+		local one, other = client "TLSv1.2", server(store)
+		local _, victim = meet(one, other)
+		for _ = 1, 2 * store:stats().capacity do
+			inserted = inserted + 1
+			if trial.insert(store, id_of(inserted), "192.0.2.1") then
+				trial.remove(store, id_of(inserted))
+			end
+		end
+		assert.equal(most, store:stats().removals)
+		assert.equal(0, store:stats().evictions)
+		assert.equal(1, store:stats().sessions)
+		assert.is_true((meet(one, other, victim)))
+		trial.set_clock(store, os.time() + 7200)
+		store:sweep()
+		assert.equal(most, fill_from(store, "192.0.2.1", 1e6))
 	end)
 
 	it("is renewed in its own place, if its address has its share", function ()

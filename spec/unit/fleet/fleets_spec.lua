@@ -210,6 +210,22 @@ describe("the fleets of hosts", function ()
 		assert.same({ { "a.test" }, 1 }, { seen:hosts(), seen:get "a.test":list()[1].logins })
 	end)
 
+	it("forget after a long break what came more than 30 days ago", function ()
+		see("left@a.test", old)
+		see("old@a.test", old)
+		server.run_timers()
+		now = now + 20 * 86400
+		see("old@a.test", old)
+		seen:store "a.test"
+		now = now + 20 * 86400
+		seen = new()
+		seen:open "a.test"
+		server.run_timers()
+		assert.same({ "old@a.test" }, seen:get "a.test":peers(ids()[1]))
+		seen:store "a.test"
+		assert.is_nil(server.stores[CLIENTS].left)
+	end)
+
 	it("forget an account", function ()
 		see("old@a.test", old)
 		see("other@a.test", old)
@@ -251,6 +267,54 @@ describe("the fleets of hosts", function ()
 		server.is_anonymous = function () error "a fault" end
 		see("user@a.test", {})
 		assert.matches("a fault", server.failures[1][2])
+	end)
+
+	it("are judged also if the module is loaded again meanwhile", function ()
+		see("old@a.test", old)
+		see("new@a.test", {})
+		-- The work has begun, and is gone.
+		seen:get "a.test":unjudged()
+		server.timers = {}
+		seen = new(seen)
+		seen:open "a.test"
+		server.run_timers()
+		local named = {}
+		for _, entry in ipairs(seen:get "a.test":list()) do
+			named[tostring(entry.is_cut_off)] = seen:get "a.test":peers(entry.shape)
+		end
+		assert.same({ ["true"] = { "old@a.test" }, ["false"] = {} }, named)
+	end)
+
+	it("are judged each on its own: one whose judgement fails counts as cut off", function ()
+		local judgement = require "xmpp_tls_policy.fleet.judgement"
+		see("new@a.test", {})
+		local bad = ids()[1]
+		see("old@a.test", old)
+		see("plain@a.test")
+		local original = judgement.new
+		judgement.new = function (given)
+			local made = original(given)
+			return { of = function (_, packed, role)
+				if packed == bad then
+					error "a fault"
+				end
+				return made:of(packed, role)
+			end }
+		end
+		finally(function () judgement.new = original end)
+		server.run_timers()
+		local list, all = seen:get "a.test":list(), 0
+		for _, entry in ipairs(list) do
+			assert.is_true(entry.is_cut_off)
+			all = all + #seen:get "a.test":peers(entry.shape)
+		end
+		assert.same({ 3, 3 }, { #list, all })
+		assert.matches("a fault", server.failures[1][2])
+		-- Further shapes are judged.
+		judgement.new = original
+		see("other@a.test", { protocol = "tlsv1_3" })
+		server.run_timers()
+		assert.is_false(seen:get "a.test":has_unjudged())
 	end)
 
 	it("judge all anew when the configuration was loaded", function ()

@@ -4,6 +4,15 @@ local shapes = require "xmpp_tls_policy.fleet.shapes"
 
 local DAY = 86400
 
+-- Hundreds of instructions of Lua that a function takes.
+local function instructions(action)
+	local hundreds = 0
+	debug.sethook(function () hundreds = hundreds + 1 end, "", 100)
+	action()
+	debug.sethook()
+	return hundreds
+end
+
 describe("the shapes of a host", function ()
 	local now, seen
 
@@ -52,7 +61,7 @@ describe("the shapes of a host", function ()
 	it("list a server as a server also where clients have the same shape", function ()
 		see(1, "a@a.test")
 		see(1, "far.test", "s2sin")
-		seen:judged(packed(1), true)
+		seen:judged { [packed(1)] = true }
 		local changes = seen:changes()
 		assert.is_table(changes["client a@a.test"])
 		assert.is_table(changes["server far.test"])
@@ -80,8 +89,8 @@ describe("the shapes of a host", function ()
 		table.sort(waiting, function (a, b) return a.shape < b.shape end)
 		assert.same({ { shape = packed(1), roles = { "c2s" } }, { shape = packed(2), roles = { "c2s" } } }, waiting)
 		assert.is_false(seen:has_unjudged())
-		seen:judged(packed(1), false)
-		seen:judged(packed(2), true)
+		seen:judged { [packed(1)] = false }
+		seen:judged { [packed(2)] = true }
 		for _, name in ipairs { "c@a.test", "d@a.test" } do
 			see(1, name)
 			see(2, name)
@@ -93,6 +102,40 @@ describe("the shapes of a host", function ()
 		seen:judge_again()
 		assert.equal(2, #seen:unjudged())
 		assert.same({ "b@a.test", "d@a.test" }, seen:peers(packed(2)))
+	end)
+
+	it("are judged together in one pass over the peers", function ()
+		for number = 1, 1000 do
+			see(number % 500 + 1, ("user%d@a.test"):format(number))
+		end
+		local function judge(first, last)
+			local is_cut_off = {}
+			for number = first, last do
+				is_cut_off[packed(number)] = number % 2 == 0
+			end
+			return instructions(function () seen:judged(is_cut_off) end)
+		end
+		local one = judge(1, 1)
+		assert.is_true(one > 50)
+		assert.is_true(judge(2, 500) < 10 * one)
+		assert.equal(2, #seen:peers(packed(500)))
+		assert.same({}, seen:peers(packed(499)))
+	end)
+
+	it("are judged again in a further role, and its peers are listed until then", function ()
+		see(1, "a@a.test")
+		assert.same({ { shape = packed(1), roles = { "c2s" } } }, seen:unjudged())
+		seen:judged { [packed(1)] = false }
+		seen:see(packed(1), "c2s", "EC", "b@a.test")
+		assert.is_false(seen:has_unjudged())
+		see(1, "far.test", "s2sin")
+		assert.same({ "far.test" }, seen:peers(packed(1)))
+		local roles = seen:unjudged()[1].roles
+		table.sort(roles)
+		assert.same({ "c2s", "s2sin" }, roles)
+		seen:judged { [packed(1)] = true }
+		see(1, "far.test", "s2sout")
+		assert.is_true(seen:list()[1].is_cut_off)
 	end)
 
 	it("let a peer bring a bounded number of new shapes a day", function ()
@@ -122,7 +165,7 @@ describe("the shapes of a host", function ()
 				now = now + DAY
 			end
 			for number = 1, 20 do
-				seen:judged(packed(number), true)
+				seen:judged { [packed(number)] = true }
 			end
 			local number = 1000
 			for day = 1, 25 do
@@ -198,7 +241,7 @@ describe("the shapes of a host", function ()
 					end
 				end
 				for _, waiting in ipairs(seen:unjudged()) do
-					seen:judged(waiting.shape, false)
+					seen:judged { [waiting.shape] = false }
 				end
 				seen:changes()
 				now = now + DAY
@@ -231,9 +274,9 @@ describe("the shapes of a host", function ()
 		end
 		see(4, "far.test", "s2sout")
 		seen:unjudged()
-		seen:judged(packed(1), true)
-		seen:judged(packed(2), false)
-		seen:judged(packed(4), true)
+		seen:judged { [packed(1)] = true }
+		seen:judged { [packed(2)] = false }
+		seen:judged { [packed(4)] = true }
 		see(5, "late@a.test")
 		local stored, records = seen:changes(), {}
 		assert.is_nil(seen:changes())
@@ -277,7 +320,7 @@ describe("the shapes of a host", function ()
 		for number = 1, 2 do
 			see(number, "user@a.test")
 			see(number, "user@a.test")
-			seen:judged(packed(number), true)
+			seen:judged { [packed(number)] = true }
 		end
 		see(3, "far.test", "s2sin")
 		now = now + DAY
@@ -317,7 +360,7 @@ describe("the shapes of a host", function ()
 
 	it("have no record any more once they are forgotten", function ()
 		see(1)
-		seen:judged(packed(1), true)
+		seen:judged { [packed(1)] = true }
 		seen:changes()
 		now = now + 31 * DAY
 		seen:sweep()
@@ -361,6 +404,54 @@ describe("the peers of shapes", function ()
 		end
 		assert.is_false(peers:add("server", "late.test", "aa", 3))
 		assert.equal(shape_peers.MOST.server, #peers:of_shape "aa")
+	end)
+
+	it("cost no search where there is no room", function ()
+		for day = 1, 2 do
+			for index = 1, shape_peers.MOST.client do
+				peers:add("client", index .. "@a.test", "aa", day)
+			end
+		end
+		local function add(what)
+			return instructions(function ()
+				for index = 1, 100 do
+					peers:add("client", index .. what, "aa", 3)
+				end
+			end)
+		end
+		assert.is_true(add "@late.test" < 10 * add "@a.test")
+		assert.equal(shape_peers.MOST.client, #peers:of_shape "aa")
+		-- One that goes makes room for a newcomer, which makes room for the next.
+		peers:forget("client", "1@a.test")
+		assert.is_true(peers:add("client", "new@a.test", "aa", 3))
+		assert.is_false(peers:add("client", "newer@a.test", "aa", 3))
+		local names = {}
+		for _, name in ipairs(peers:of_shape "aa") do
+			names[name] = true
+		end
+		assert.same({ nil, true }, { names["new@a.test"], names["newer@a.test"] })
+	end)
+
+	it("count as newcomers again over a restart only if they came on one day", function ()
+		local most = shape_peers.MOST.server
+		for index = 1, most do
+			assert.is_true(peers:take("server", index .. ".test", {
+				first = index == 5 and 2 or 1, last = 2, shapes = { aa = 2 },
+			}))
+		end
+		assert.is_false(peers:add("server", "late.test", "aa", 3))
+		local names = {}
+		for _, name in ipairs(peers:of_shape "aa") do
+			names[name] = true
+		end
+		assert.same({ nil, true, most }, { names["5.test"], names["late.test"], #peers:of_shape "aa" })
+		-- It came before its record was read.
+		assert.is_true(peers:take("server", "late.test", { first = 1, last = 1, shapes = { aa = 1 } }))
+		assert.is_false(peers:add("server", "later.test", "aa", 3))
+		assert.is_true(peers:add("server", "late.test", "aa", 3))
+		for _, name in ipairs(peers:of_shape "aa") do
+			assert.not_equal("later.test", name)
+		end
 	end)
 
 	it("have a bounded number of shapes each", function ()

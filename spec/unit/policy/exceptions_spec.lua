@@ -29,7 +29,8 @@ local FOR_NETWORK = 'or for the clients of one network, as in ["192.0.2.0/24"]'
 local PATH = "xmpp_tls_policy.exceptions"
 
 local wrong = {
-	{ "yes", 'xmpp_tls_policy.exceptions is "yes"; accepted: a table such as { ["old.example"] = ' .. COMPLETE .. " }" },
+	{ "yes", 'xmpp_tls_policy.exceptions is "yes"; accepted: a table such as { ["old.example"] = ' .. COMPLETE
+		.. " }, or the absolute path of a file whose name ends in .json or .lua" },
 	{ { ["old.example"] = true }, OLD .. " is true; accepted: a table such as " .. COMPLETE },
 	{ { ["old.example"] = exception { level = "should" } }, OLD .. '.level is "should"; accepted: "must"' },
 	{ { ["old.example"] = exception { level = "none" } },

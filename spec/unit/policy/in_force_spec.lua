@@ -32,7 +32,8 @@ local function text_of(in_force, dropped)
 	return table.concat(lines, "\n") .. "\n"
 end
 
-local recorded = { ["3.0"] = true, ["3.5"] = true }
+-- Release -> the release whose golden files hold for it.
+local recorded = { ["3.0"] = "3.0", ["3.5"] = "3.5", ["3.6"] = "3.5" }
 
 describe("the settings in force on OpenSSL's defaults", function ()
 	local release = versions.openssl:match "^%d+%.%d+"
@@ -46,7 +47,8 @@ describe("the settings in force on OpenSSL's defaults", function ()
 				local policy = assert(tls_policy.policy { profile = profile, level = level })
 				local context = assert(core.context.new { role = "server" })
 				local dropped = assert(context:apply((assert(policy:settings_for(context:settings(), {})))))
-				compare(("in-force-%s-%s-openssl-%s.txt"):format(profile, level, release), text_of(context:settings(), dropped))
+				compare(("in-force-%s-%s-openssl-%s.txt"):format(profile, level, recorded[release]),
+					text_of(context:settings(), dropped))
 				context:close()
 			end)
 		end

@@ -13,6 +13,12 @@ describe("the ID of an entry", function ()
 		assert.equal("1764150000000-4", entry_id.before "1764150000000-5")
 		assert.equal("1764149999999-18446744073709551615", entry_id.before "1764150000000-0")
 		assert.is_nil(entry_id.before "0-0")
+		-- The engine takes none beyond 2^64 - 1.
+		for _, number in ipairs { "9007199254740993", "1152921504606847176", "18446744073709551615" } do
+			local before = entry_id.before("5-" .. number):match "^5%-(%d+)$"
+			assert.equal(#number, #before)
+			assert.is_true(before < number, before)
+		end
 	end)
 
 	it("of a time is the least of it", function ()

@@ -90,7 +90,7 @@ describe("a connection to the engine", function ()
 		["another protocol"] = "HTTP/1.1 400 Bad Request\r\n",
 		["lists that nest too deep"] = ("*1\r\n"):rep(9) .. ":1\r\n",
 		["lists that nest deeper and deeper"] = ("*1\r\n"):rep(4000),
-		["a length that makes no sense"] = "$-5\r\n",
+		["a length that makes no sense"] = "$-5\r\n", ["a list of a length that makes no sense"] = "*-5\r\n",
 	} do
 		it("fails with " .. name, function ()
 			local complete, message = answer(bytes)
@@ -113,6 +113,24 @@ describe("a connection to the engine", function ()
 			assert.is_false((connection:reply()))
 		end
 		assert.same({ nil, "a reply is too long" }, { done, message })
+	end)
+
+	-- A list may announce more elements than ever come, and each list in it again.
+	for _, bytes in ipairs {
+		"*2147483647\r\n", "*32769\r\n", "*2\r\n*20000\r\n" .. (":1\r\n"):rep(20000) .. "*20000\r\n",
+		("*32000\r\n"):rep(2),
+	} do
+		it(("makes no place for lists without bounds: %q, %d bytes"):format(bytes:sub(1, 4), #bytes), function ()
+			assert.same({ nil, "a reply is too long", "system" }, { answer(bytes) })
+		end)
+	end
+
+	it("takes lists up to the bound, again and again", function ()
+		for _ = 1, 3 do
+			local complete, list = answer("*2\r\n*0\r\n*32766\r\n" .. (":1\r\n"):rep(32766))
+			assert.is_true(complete)
+			assert.equal(32766, #list[2])
+		end
 	end)
 
 	it("says that the other end has closed it", function ()
@@ -163,6 +181,17 @@ describe("a connection to the engine", function ()
 			connection:command(long)
 		end)
 		assert.is_false(connection:wants_to_write())
+	end)
+
+	it("is not inherited by programs that the server starts", function ()
+		local info = io.open(("/proc/self/fdinfo/%d"):format(connection:fd()))
+		if not info then
+			pending "this system has no /proc/self/fdinfo"
+			return
+		end
+		local flags = tonumber(info:read "*a":match "flags:%s*(%d+)", 8)
+		info:close()
+		assert.is_true(math.floor(flags / tonumber("2000000", 8)) % 2 == 1) -- O_CLOEXEC
 	end)
 
 	it("can be closed twice, and is of no use then", function ()

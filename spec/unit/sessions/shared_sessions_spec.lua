@@ -52,6 +52,9 @@ describe("shared sessions", function ()
 						self.is_closed = true
 					end,
 					seal_next = function ()
+						if self.seal_failure then
+							return nil, self.seal_failure, "tls"
+						end
 						return table.remove(self.queue, 1)
 					end,
 					queued = function ()
@@ -203,6 +206,18 @@ describe("shared sessions", function ()
 		engine:append "x:new"
 		turns()
 		assert.equal("x:new", a.taken[11])
+	end)
+
+	it("are replayed past those of a network with its share, and of too many process starts", function ()
+		for index = 1, 300 do
+			engine:append("x:" .. index)
+		end
+		local a = machine "a"
+		a.results["x:290"], a.results["x:280"] = "over_share", "writers"
+		seconds()
+		assert.equal(298, #a.taken)
+		assert.equal(0, a.shared:counts().over_share)
+		assert.equal(1, a.shared:counts().writers)
 	end)
 
 	it("go on after a lost connection, without a gap and without a second replay", function ()
@@ -374,6 +389,46 @@ describe("shared sessions", function ()
 		assert.equal(1, line_with(a, "^warn: The engine refuses new sessions: OOM"))
 		assert.equal(1, line_with(a, "^info: The engine takes new sessions again"))
 		assert.equal("connected", a.shared:status().state)
+	end)
+
+	it("are refused and taken by turns by an engine that is nearly full: two lines a minute", function ()
+		local a = machine "a"
+		seconds()
+		for index = 1, 240 do
+			engine.refuses_appends = index % 2 == 1 and "OOM" or nil
+			a.queue = { "a:" .. index }
+			a.shared:drain()
+			turns()
+			seconds()
+		end
+		assert.equal(120, a.shared:counts().refused)
+		assert.equal(4, line_with(a, "^warn: The engine refuses new sessions: OOM"))
+		assert.equal(4, line_with(a, "^info: The engine takes new sessions again"))
+	end)
+
+	it("that should last longer than an hour are shared, with a warning", function ()
+		local a = machine "a"
+		assert.equal(0, line_with(a, "^warn"))
+		for _, lifetime in ipairs { 3601, 604800 } do
+			a.shared:configure({ lifetime = lifetime, shared = a.option }, STORE)
+			seconds()
+			local pattern = ("^warn: Shared sessions last %d s%%. .*set resumption.lifetime to 3600"):format(lifetime)
+			assert.equal(1, line_with(a, pattern))
+			assert.equal("connected", a.shared:status().state)
+		end
+	end)
+
+	it("that cannot be sealed wait, with a line", function ()
+		local a = machine "a"
+		seconds()
+		a.seal_failure = "a session cannot be sealed"
+		a.queue = { "a:1" }
+		seconds()
+		assert.equal(1, a.shared:status().queued)
+		assert.equal("a session cannot be sealed", a.server.failures[1][2])
+		a.seal_failure = nil
+		seconds()
+		assert.equal(0, a.shared:status().queued)
 	end)
 
 	for name, break_it in pairs {

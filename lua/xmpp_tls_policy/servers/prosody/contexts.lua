@@ -342,23 +342,31 @@ end
 -- Context -> name -> another like it.
 local likes = setmetatable({}, { __mode = "k" })
 
+-- A new context from the configuration of the one that a session was given. A builder of Prosody 13 returns
+-- the context that it made before; a copy to which options are applied makes another.
+local function build_another(session)
+	if type(session.ssl_ctx) == "table" then
+		return session.ssl_ctx._builder:clone():apply({}):build()
+	elseif session.ssl_cfg then
+		return luasec.newcontext(session.ssl_cfg)
+	end
+	return nil, "the server does not keep the options of its context"
+end
+
 --- A context made like the one that a session was given for STARTTLS, from the same
 -- configuration; one for each name, as long as the first is in use. Or nil and a
 -- message.
 function contexts.context_like(session, name)
-	local context, message = likes[session.ssl_ctx] and likes[session.ssl_ctx][name], nil
-	if not context then
-		if type(session.ssl_ctx) == "table" then
-			context, message = session.ssl_ctx._builder:build()
-		elseif session.ssl_cfg then
-			context, message = luasec.newcontext(session.ssl_cfg)
-		end
-		if not context then
-			return nil, message or "the server does not keep the options of its context"
-		end
-		likes[session.ssl_ctx] = likes[session.ssl_ctx] or {}
-		likes[session.ssl_ctx][name] = context
+	local known = likes[session.ssl_ctx] and likes[session.ssl_ctx][name]
+	if known then
+		return known
 	end
+	local context, message = build_another(session)
+	if not context then
+		return nil, message
+	end
+	likes[session.ssl_ctx] = likes[session.ssl_ctx] or {}
+	likes[session.ssl_ctx][name] = context
 	return context
 end
 

@@ -1,6 +1,8 @@
 --- What the adapters of Prosody-style servers have in common; see servers/contract.lua.
 local encodings = require "util.encodings"
+local exceptions_file = require "xmpp_tls_policy.policy.exceptions_file"
 local jid = require "util.jid"
+local json = require "util.json"
 local log = require "util.logger".init "tls_policy"
 local text = require "xmpp_tls_policy.text"
 
@@ -8,28 +10,39 @@ local adapter = {}
 
 local option_name = "xmpp_tls_policy"
 
--- Options as the operator wrote them -> the same with prepared domains. Hosts without options of
--- their own get the very table of all others, which is prepared once.
+-- Options as the operator wrote them -> the same with prepared domains, and with the exceptions of a file. Hosts
+-- without options of their own get the very table of all others, which is prepared once. The server makes others
+-- whenever it loads its configuration, so the file is read again then.
 local prepared_options = setmetatable({}, { __mode = "k" })
 
--- The option of a module, with the domains of its exceptions as the server prepares domains.
+-- Exceptions with their domains as the server prepares domains.
+local function prepared_exceptions(given)
+	local exceptions = {}
+	for key, value in pairs(given) do
+		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
+		-- The library complains where two become the same.
+		exceptions[domain and given[domain] == nil and domain or key] = value
+	end
+	return exceptions
+end
+
+-- The option of a module, with its exceptions prepared.
 local function prepared_option(module)
 	local given = module:get_option(option_name)
-	if type(given) ~= "table" or type(given.exceptions) ~= "table" then
+	local exceptions = type(given) == "table" and given.exceptions
+	if type(exceptions) ~= "table" and not exceptions_file.is_path(exceptions) then
 		return given
 	elseif prepared_options[given] then
 		return prepared_options[given]
 	end
-	local prepared, exceptions = {}, {}
+	local prepared = {}
 	for key, value in pairs(given) do
 		prepared[key] = value
 	end
-	for key, value in pairs(given.exceptions) do
-		local domain = type(key) == "string" and encodings.stringprep.nameprep(key)
-		-- The library complains where two become the same.
-		exceptions[domain and given.exceptions[domain] == nil and domain or key] = value
+	if type(exceptions) == "string" then
+		exceptions = exceptions_file.read(exceptions, json.decode)
 	end
-	prepared.exceptions = exceptions
+	prepared.exceptions = exceptions_file.problem(exceptions) and exceptions or prepared_exceptions(exceptions)
 	prepared_options[given] = prepared
 	return prepared
 end

@@ -1,0 +1,220 @@
+--- The context of an exception serves nobody else: in every order of the steps of two connections, after a reload
+-- between any two of them, and with the sessions of those that it serves.
+local core = require "xmpp_tls_policy.core"
+local date = require "xmpp_tls_policy.date"
+local pki = require "support.pki"
+local prosody = require "support.prosody"
+local tls_socket = require "support.tls_socket"
+local xmpp = require "support.xmpp"
+
+-- Handshakes that level "must" permits, and level "should" refuses.
+local old_settings = {
+	["TLS 1.2"] = { maximum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA" } },
+	["TLS 1.3"] = { minimum_version = "TLSv1.3", groups = { "x448" } },
+}
+
+local function client_context(settings)
+	local context = assert(core.context.new { role = "client", verify = "none" })
+	assert(context:apply(settings))
+	return context
+end
+
+-- All orders of so many steps of two clients: a list of lists of 1 and 2.
+local function orders_of(first, second)
+	if first == 0 and second == 0 then
+		return { {} }
+	end
+	local orders = {}
+	for client, left in ipairs { first, second } do
+		for _, order in ipairs(left > 0 and orders_of(first - (client == 1 and 1 or 0),
+			second - (client == 2 and 1 or 0)) or {}) do
+			table.insert(order, 1, client)
+			orders[#orders + 1] = order
+		end
+	end
+	return orders
+end
+
+describe("the context of an exception", function ()
+	local server, files
+
+	local function exception(days)
+		return { level = "must", expires = date.of(os.time() + (days or 100) * date.DAY), reason = "old software" }
+	end
+
+	setup(function ()
+		local authority = pki.authority()
+		files = authority:issue { names = { "one.test", "two.test" }, key = "rsa2048" }
+		server = prosody.start {
+			hosts = { ["one.test"] = files, ["two.test"] = files }, domain = "one.test", ca = authority.certificate,
+			routes = {}, with_policy = true, modules = { "test_facts", "test_clock" },
+		}
+	end)
+
+	teardown(function ()
+		if server then
+			server:stop()
+		end
+		pki.remove()
+	end)
+
+	-- one.test alone has exceptions.
+	local function configure(exceptions, options)
+		server:configure { options = options or {}, hosts = { ["two.test"] = files, ["one.test"] = {
+			certificate = files.certificate, key = files.key, options = { xmpp_tls_policy = { exceptions = exceptions } },
+		} } }
+		return server:reload()
+	end
+
+	-- A connection has these steps. All but the last return nothing; it returns whether the handshake succeeded.
+	local steps = {}
+
+	function steps.opens_its_stream(client)
+		client.peer = xmpp.connect(server:target(client.service, client.host), client)
+		assert(client.peer:open())
+	end
+
+	function steps.asks_for_tls(client)
+		assert(client.peer:request_tls())
+	end
+
+	function steps.begins_its_hello(client)
+		local socket = client.peer.socket
+		client.tls = tls_socket.wrap(socket, client.context, { server_name = client.host, session = client.session })
+		client.tls.connection:handshake()
+		local hello = client.tls.connection:take()
+		assert(socket:send(hello:sub(1, 20)))
+		client.rest = hello:sub(21)
+	end
+
+	function steps.ends_its_handshake(client)
+		assert(client.peer.socket:send(client.rest))
+		client.tls:settimeout(30)
+		client.secured, client.reason = client.tls:dohandshake()
+		client.peer.socket = client.tls
+	end
+
+	local step_names = { "opens_its_stream", "asks_for_tls", "begins_its_hello", "ends_its_handshake" }
+
+	-- Takes the next step of a client; the server has seen it afterwards.
+	local function go_on(client)
+		client.done = (client.done or 0) + 1
+		steps[step_names[client.done]](client)
+		assert(server:round_trip(30))
+	end
+
+	local function go_on_until(client, name)
+		repeat
+			go_on(client)
+		until step_names[client.done] == name
+	end
+
+	local function new_client(fields)
+		local client = { service = "c2s", host = "one.test" }
+		for name, value in pairs(fields) do
+			client[name] = value
+		end
+		return client
+	end
+
+	-- "secured"; "refused", the server ended the handshake with an alert; or another reason.
+	local function outcome_of(client)
+		if client.secured then
+			return "secured"
+		end
+		return client.reason:find "alert" and "refused" or client.reason
+	end
+
+	-- { those that have the exception, strangers }
+	local pairs_of_clients = {
+		["clients of two networks"] = { { address = "127.0.0.9" }, { address = "127.0.0.1" } },
+		["a client and two hosts"] = { { address = "127.0.0.9" }, { address = "127.0.0.9", host = "two.test" } },
+		["two servers"] = { { service = "s2s", from = "old.test" }, { service = "s2s", from = "other.test" } },
+	}
+
+	for what, both in pairs(pairs_of_clients) do
+		for version, settings in pairs(old_settings) do
+			it(("serves nobody else: %s, %s"):format(what, version), function ()
+				configure { ["127.0.0.9/32"] = exception(), ["old.test"] = exception() }
+				local context = client_context(settings)
+				for _, order in ipairs(orders_of(#step_names, #step_names)) do
+					local clients = { new_client(both[1]), new_client(both[2]) }
+					for index, client in ipairs(clients) do
+						client.context = context
+						client.is_excepted = index == 1
+					end
+					for _, index in ipairs(order) do
+						go_on(clients[index])
+					end
+					for _, client in ipairs(clients) do
+						assert.equal(client.is_excepted and "secured" or "refused", outcome_of(client), table.concat(order, " "))
+						client.peer:close()
+					end
+				end
+			end)
+		end
+	end
+
+	-- Reloads while a client with an exception for 127.0.0.8/29 is on its way.
+	local reloads = {
+		["the same exception"] = { outcome = "secured", { ["127.0.0.8/29"] = exception() } },
+		["no exception"] = { outcome = "refused", {} },
+		["an exception that has ended"] = { outcome = "refused", { ["127.0.0.8/29"] = exception() },
+			{ test_clock = 200 * date.DAY } },
+		["an exception for another client of its network"] = { outcome = "refused", { ["127.0.0.9/32"] = exception() } },
+	}
+
+	for what, reload in pairs(reloads) do
+		it("follows a reload that brings " .. what, function ()
+			for _, place in ipairs { "opens_its_stream", "asks_for_tls", "begins_its_hello" } do
+				configure { ["127.0.0.8/29"] = exception() }
+				local other = new_client { address = "127.0.0.9", context = client_context(old_settings["TLS 1.2"]) }
+				local client = new_client { address = "127.0.0.10", context = other.context }
+				go_on_until(other, "ends_its_handshake")
+				assert.equal("secured", outcome_of(other))
+				go_on_until(client, place)
+				configure(reload[1], reload[2])
+				go_on_until(client, "ends_its_handshake")
+				assert.equal(reload.outcome, outcome_of(client), place)
+				client.peer:close()
+				other.peer:close()
+			end
+		end)
+	end
+
+	-- Connects with a client that accepts everything, and a session. Returns the facts of the connection, or nil.
+	local function resume(version, session, fields)
+		local client = new_client(fields)
+		client.session = session
+		client.context = client_context(version == "TLS 1.2" and { maximum_version = "TLSv1.2" } or {})
+		go_on_until(client, "ends_its_handshake")
+		assert.equal("secured", outcome_of(client))
+		assert(client.peer:open())
+		local facts = client.tls:info()
+		client.peer:close()
+		return facts
+	end
+
+	for version, settings in pairs(old_settings) do
+		it("leaves no session for anybody else, " .. version, function ()
+			local in_force = { ["127.0.0.9/32"] = exception(), ["old.test"] = exception() }
+			configure(in_force)
+			local client = new_client { address = "127.0.0.9", context = client_context(settings) }
+			go_on_until(client, "ends_its_handshake")
+			assert(client.peer:open())
+			local session = client.tls:session()
+			client.peer:close()
+			local function resumes(fields)
+				return resume(version, session, fields).resumed
+			end
+			assert.is_true(resumes { address = "127.0.0.9" })
+			assert.is_false(resumes { address = "127.0.0.1" })
+			assert.is_false(resumes { address = "127.0.0.9", host = "two.test" })
+			assert.is_false(resumes { address = "127.0.0.9", service = "s2s", from = "old.test" })
+			configure(in_force, { test_clock = 200 * date.DAY })
+			assert.is_false(resumes { address = "127.0.0.9" })
+			configure {}
+			assert.is_false(resumes { address = "127.0.0.9" })
+		end)
+	end
+end)

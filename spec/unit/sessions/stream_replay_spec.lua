@@ -1,0 +1,62 @@
+local stream_replay = require "xmpp_tls_policy.sessions.stream_replay"
+
+describe("a replay", function ()
+	-- answer(command) -> entries. Returns the commands, the number of entries that were taken, and whether it is done.
+	local function replay_of(answer)
+		local commands, taken, is_done = {}, 0, false
+		local waiting = {}
+		stream_replay.start {
+			connection = {
+				command = function (_, command, callback)
+					commands[#commands + 1] = command
+					waiting[#waiting + 1] = callback
+				end,
+				flush = function () end,
+			},
+			name = "sessions", oldest = "1-0",
+			take = function ()
+				taken = taken + 1
+			end,
+			on_newest = function () end,
+			on_done = function ()
+				is_done = true
+			end,
+			on_broken = error,
+		}
+		while waiting[1] and #commands < 10 do
+			table.remove(waiting, 1)(answer(commands[#commands - #waiting]))
+		end
+		return commands, taken, is_done
+	end
+
+	for name, id in pairs {
+		["the same entries"] = "5-7", ["IDs that are not exact"] = "5-18446744073709551615",
+		["times that are not exact"] = "18446744073709551615-0",
+	} do
+		it("ends though the engine answers again and again with " .. name, function ()
+			local commands, taken, is_done = replay_of(function ()
+				local entries = {}
+				for index = 1, 50 do
+					entries[index] = { id, { "r", "record" } }
+				end
+				return entries
+			end)
+			assert.is_true(is_done)
+			assert.is_true(#commands <= 3, ("%d commands"):format(#commands))
+			assert.equal(50 * #commands, taken)
+		end)
+	end
+
+	it("asks for the part before the one that came", function ()
+		local commands, taken, is_done = replay_of(function (command)
+			local entries, newest = {}, tonumber(command[3]:match "%-(%d+)$") or 119
+			for number = newest, math.max(1, newest - 49), -1 do
+				entries[#entries + 1] = { ("7-%d"):format(number), { "r", "record" } }
+			end
+			return entries
+		end)
+		assert.is_true(is_done)
+		assert.same({ "+", "7-69", "7-19" }, { commands[1][3], commands[2][3], commands[3][3] })
+		assert.equal(119, taken)
+	end)
+end)
