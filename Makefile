@@ -54,6 +54,8 @@ PACKAGES := gcc make libc6-dev libssl-dev pkgconf lua$(LUA_VERSION) liblua$(LUA_
 # For the specs.
 SPECS := libhiredis-dev lua-busted lua-sec lua-socket lua-filesystem lua-event lua-dbi-sqlite3 openssl gnutls-bin \
 	testssl.sh nmap ca-certificates
+# Clients that the specs log in with. They bring no desktop and no service.
+CLIENTS := go-sendxmpp libstrophe0 python3-slixmpp
 # The engine of shared sessions: Debian 13 has both, and the specs take Valkey there.
 ENGINE ?= $(if $(shell apt-cache show valkey-server 2>/dev/null),valkey-server,redis-server)
 # Servers that the specs run. Their packages would start them.
@@ -154,7 +156,7 @@ deps: ## install the Debian packages that building and running take
 	$(call install,$(PACKAGES))
 
 deps-test: deps ## install what `make test` takes; no service is started or enabled
-	$(call install,$(SPECS) $(LINTERS) $(BROWSER))
+	$(call install,$(SPECS) $(CLIENTS) $(LINTERS) $(BROWSER))
 	spec/install_idle.sh $(SERVICES)
 
 deps-dev: deps-test ## install the packages that any target takes

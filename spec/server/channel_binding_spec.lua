@@ -1,5 +1,6 @@
 -- Channel bindings on a live server, which resumes sessions only with us.
 local core = require "xmpp_tls_policy.core"
+local mime = require "mime"
 local pki = require "support.pki"
 local process = require "support.process"
 local prosody = require "support.prosody"
@@ -153,10 +154,10 @@ describe("channel binding", function ()
 		["TLSv1.3"] = { "tls-exporter", "tls-server-end-point" },
 	}
 
-	local function start(key, policy, options)
+	local function start(key, policy, options, modules)
 		return servers.start {
 			hosts = { ["example.test"] = files[key] }, users = { ["juliet@example.test"] = "wherefore" },
-			with_policy = true, policy = policy, options = options,
+			with_policy = true, policy = policy, options = options, modules = modules,
 		}
 	end
 
@@ -182,8 +183,8 @@ describe("channel binding", function ()
 		return list
 	end
 
-	local function login(peer, name, value)
-		return scram.login(peer, "juliet", "wherefore", {
+	local function login(peer, name, value, password)
+		return scram.login(peer, "juliet", password or "wherefore", {
 			name = name, value = value or assert(peer.socket.connection:channel_binding(name)),
 		})
 	end
@@ -227,6 +228,24 @@ describe("channel binding", function ()
 		local stats = server:shell [[tlspolicy:stats()]]
 		assert.matches("tls%-exporter%s+1\ntls%-server%-end%-point%s+1", stats)
 	end)
+
+	for what, text in pairs {
+		["with PLAIN"] = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+			(mime.b64 "\0juliet\0wherefore")),
+		["with channel binding"] = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1-PLUS'>%s</auth>")
+			:format((mime.b64 "p=tls-exporter,,n=juliet,r=a")),
+		["of XEP-0078"] = "<iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>juliet</username>"
+			.. "<password>wherefore</password><resource>a</resource></query></iq>",
+	} do
+		it("rfc5802.6.binding-finds-interception: lets no login pass after it did not match: " .. what, function ()
+			local server = start("p256", nil, nil, { "legacyauth" })
+			local peer = connect(server, "c2s", context_of "TLSv1.3")
+			assert.is_false(login(peer, "tls-exporter", ("x"):rep(32)))
+			peer:send(text)
+			assert.matches("<policy%-violation.-did not match on this stream", (assert(peer:read_all())))
+			peer:close()
+		end)
+	end
 
 	it("is shown with the client, and counted with its mechanism", function ()
 		local server, context = start("p256"), context_of "TLSv1.3"
@@ -282,7 +301,7 @@ describe("channel binding", function ()
 	-- After each of these the server takes a new handler for the next login.
 	local beginnings = {
 		["a failed login"] = function (peer, name)
-			assert.is_false(login(peer, name, ("x"):rep(32)))
+			assert.is_false(login(peer, name, nil, "another"))
 		end,
 		["an abort"] = function (peer)
 			peer:send "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"

@@ -12,6 +12,9 @@ local chosen = setmetatable({}, { __mode = "k" })
 -- Session -> the SASL handler of its latest offer.
 local offers = setmetatable({}, { __mode = "k" })
 
+-- Session -> true after a binding did not match.
+local mismatched = setmetatable({}, { __mode = "k" })
+
 local xmlns_binding = "urn:xmpp:sasl-cb:0"
 
 -- The versions of SASL (RFC 6120, XEP-0388): their namespace, the element that lists mechanisms, and the one that
@@ -184,6 +187,15 @@ local function keep_offer(session)
 	end
 end
 
+-- rfc5802.6.binding-finds-interception: somebody may read this stream, so no login passes on it any more, with or
+-- without channel binding. Some clients try another mechanism at once.
+local function refuse_after_mismatch(server, session)
+	if mismatched[session] then
+		server.close(session, "policy-violation", "A channel binding did not match on this stream")
+		return true
+	end
+end
+
 -- The text by which Prosody's SASL says that the values differ.
 local MISMATCH = "Invalid channel binding value"
 
@@ -204,13 +216,21 @@ function channel_binding_offer.hook(service, host_module)
 	-- Before mod_saslauth (0), and modules for SASL 2.
 	for _, version in ipairs(versions) do
 		safe_hooks.hook(host_module, ("stanza/%s:%s"):format(version.xmlns, version.login), function (event)
+			if refuse_after_mismatch(server, event.origin) then
+				return true
+			end
 			keep_offer(event.origin)
 		end, 1)
 	end
+	-- XEP-0078.
+	safe_hooks.hook(host_module, "stanza/iq/jabber:iq:auth:query", function (event)
+		return refuse_after_mismatch(server, event.origin)
+	end, 1)
 	safe_hooks.hook(host_module, "authentication-failure", function (event)
 		local handler = event.session.sasl_handler
 		local name = handler and chosen[handler]
 		if name and tostring(event.text):find(MISMATCH, 1, true) then
+			mismatched[event.session] = true
 			service.binding_mismatches:add(event.session, name, handler.username)
 		end
 	end)
