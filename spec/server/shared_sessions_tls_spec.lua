@@ -59,6 +59,14 @@ describe("TLS to the engine", function ()
 		})
 	end)
 
+	it("checks which name the certificate is for", function ()
+		local other = engine.start(nil, ours:issue { names = { "other.test" }, key = "p256" })
+		finally(function () other:stop() end)
+		assert.matches("^hostname mismatch%.", refused {
+			url = ("rediss://localhost:%d"):format(other.tls_port), ca_file = ours.certificate,
+		})
+	end)
+
 	it("needs an engine that speaks it", function ()
 		assert.matches("%a", refused { url = ("rediss://localhost:%d"):format(store.port), ca_file = ours.certificate })
 	end)
