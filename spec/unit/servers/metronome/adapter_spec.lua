@@ -166,4 +166,38 @@ describe("Metronome's adapter", function ()
 		socket.dohandshake = function () end
 		assert.equal(socket, ours "sessions".connection(session))
 	end)
+
+	-- Metronome has events for the end of authenticated streams alone.
+	for what, finish in pairs {
+		["that Metronome ends"] = function (session) session:close() end,
+		["whose peer goes away"] = function (session) session.conn:ondisconnect "closed" end,
+	} do
+		it("notices the end of a server's stream whose certificate was looked at, once: one " .. what, function ()
+			local ended, called = {}, 0
+			local checks = ours "certificate_checks".new {
+				server = {}, admission = {
+					certificate_names = function () end,
+					ended = function (_, session) ended[#ended + 1] = session end,
+				},
+			}
+			local function original()
+				called = called + 1
+			end
+			local socket = { dohandshake = original }
+			local session = {
+				type = "s2sin_unauthed", direction = "incoming", to_host = "own.test", from_host = "far.test", close = original,
+				conn = {
+					ondisconnect = original, socket = function () return socket end, ssl = function () return true end,
+				},
+			}
+			checks:looked_at(session)
+			checks:looked_at(session)
+			assert.same({}, ended)
+			finish(session)
+			assert.equal(1, called)
+			finish(session)
+			assert.equal(1, #ended)
+			assert.equal(session, ended[1])
+		end)
+	end
 end)
