@@ -6,8 +6,8 @@ local metronome = require "support.servers.metronome"
 -- Specs that know no server but by the interface of support/prosody.lua.
 local shared = {
 	"certificate_change", "certificate_identity", "dhe_limit", "early_close", "early_data", "exceptions", "federation",
-	"foreign_answer", "foreign_element", "handshake", "own_certificate", "plaintext", "refused", "report", "resumption",
-	"shared_context", "status", "stream", "unjudged_stream",
+	"foreign_answer", "foreign_element", "handshake", "own_certificate", "plaintext", "queued_element", "refused",
+	"report", "resumption", "shared_context", "status", "stream", "unjudged_stream",
 }
 
 -- Words in the title of a spec -> the part of the contract (see servers/contract.lua) without which it cannot hold.
