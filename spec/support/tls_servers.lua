@@ -20,20 +20,31 @@ local function is_listening(port)
 	return connection ~= nil
 end
 
-local function start(command, port)
-	local child = process.spawn(command, { timeout = 120 })
-	local ready = process.poll(20, function ()
-		return child:status() and "ended" or is_listening(port)
-	end)
-	if ready ~= true then
-		error(("%s does not listen: %s"):format(command[1], child:output()), 3)
+-- Somebody else may take a port between its choice and its use.
+local ATTEMPTS = 5
+
+-- `command_of(port)`: the words of the command.
+local function start(command_of)
+	local child, command
+	for _ = 1, ATTEMPTS do
+		local port = free_port()
+		command = command_of(port)
+		child = process.spawn(command, { timeout = 120 })
+		local ready = process.poll(20, function ()
+			return child:status() and "ended" or is_listening(port)
+		end)
+		if ready == true then
+			return { port = port, close = function ()
+				child:signal "TERM"
+				child:close()
+			end, output = function ()
+				return child:output()
+			end }
+		elseif ready ~= "ended" then
+			child:signal "TERM"
+		end
 	end
-	return { port = port, close = function ()
-		child:signal "TERM"
-		child:close()
-	end, output = function ()
-		return child:output()
-	end }
+	error(("%s does not listen: %s"):format(command[1], child:output()), 3)
 end
 
 local function words(command, more)
@@ -46,9 +57,10 @@ end
 --- One that sends nothing back. `files`: of pki:issue; `arguments`: more words. Returns { port, close(),
 -- output() }.
 function tls_servers.silent_openssl(files, arguments)
-	local port = free_port()
-	return start(words({ "openssl", "s_server", "-accept", "127.0.0.1:" .. port, "-cert", files.certificate,
-		"-key", files.key }, arguments), port)
+	return start(function (port)
+		return words({ "openssl", "s_server", "-accept", "127.0.0.1:" .. port, "-cert", files.certificate,
+			"-key", files.key }, arguments)
+	end)
 end
 
 --- One that sends lines back.
@@ -58,9 +70,10 @@ end
 
 --- The same of GnuTLS. `priority`: as gnutls-serv takes it.
 function tls_servers.gnutls(files, priority, arguments)
-	local port = free_port()
-	return start(words({ "gnutls-serv", "--port", tostring(port), "--x509certfile", files.certificate, "--x509keyfile",
-		files.key, "--echo", "--priority", priority }, arguments or {}), port)
+	return start(function (port)
+		return words({ "gnutls-serv", "--port", tostring(port), "--x509certfile", files.certificate, "--x509keyfile",
+			files.key, "--echo", "--priority", priority }, arguments or {})
+	end)
 end
 
 return tls_servers

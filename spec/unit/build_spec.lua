@@ -98,7 +98,9 @@ end)
 
 describe("make deps", function ()
 	it("installs the packages that README.md lists", function ()
-		local packages = process.check { "make", "-s", "LUA_VERSION=5.4", "--eval=packages: ; @echo $(PACKAGES)", "packages" }
+		local packages = process.check {
+			"make", "-s", "--no-print-directory", "LUA_VERSION=5.4", "--eval=packages: ; @echo $(PACKAGES)", "packages",
+		}
 		assert.truthy(files.read "README.md":find("\n    apt install " .. packages, 1, true), packages)
 	end)
 end)
