@@ -4,6 +4,7 @@ local certmanager = require "util.certmanager"
 local configmanager = require "core.configmanager"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
+local operator_lists = require "xmpp_tls_policy.servers.prosody_style.operator_lists"
 local portmanager = require "core.portmanager"
 local sessions = require "xmpp_tls_policy.servers.metronome.sessions"
 
@@ -19,25 +20,6 @@ end
 local direct_tls = { c2s_secure = "c2s", s2s_secure = "s2sin", multiplex_secure = "c2s" }
 
 ---- The operator's options --------------------------------------------------------
-
--- LuaSec's name of each list, by ours.
-local luasec_options = {
-	ciphers = { "ciphers" },
-	ciphersuites = { "ciphersuites" },
-	groups = { "curveslist", "curve" },
-	protocol = { "protocol" },
-}
-
-local function marks(lists, ssl)
-	if type(ssl) ~= "table" then
-		return
-	end
-	for list, names in pairs(luasec_options) do
-		for _, name in ipairs(names) do
-			lists[list] = lists[list] or ssl[name] ~= nil
-		end
-	end
-end
 
 local function own_option(host, name)
 	local options = rawget(configmanager.getconfig(), host)
@@ -56,11 +38,7 @@ end
 function contexts.operator_lists(host, _, listener_option)
 	local lists = {}
 	local ssl = listener_option and own_option("*", listener_option) or host and ssl_of(host) or own_option("*", "ssl")
-	marks(lists, ssl)
-	-- By interface and by port.
-	for _, inner in pairs(type(ssl) == "table" and ssl or {}) do
-		marks(lists, inner)
-	end
+	operator_lists.mark(lists, ssl)
 	return lists
 end
 

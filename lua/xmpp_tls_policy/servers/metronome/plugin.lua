@@ -259,38 +259,6 @@ local function follow_connections(service, checks)
 	end
 end
 
-local function hook_life(service, module)
-	local server = service.server
-	safe_hooks.hook(module, "module-loaded", function (event)
-		if event.module == module.name then
-			life.cover_hosts(module, server)
-		end
-	end)
-	-- After modulemanager (0), which loads mod_tls, which makes the host's contexts.
-	safe_hooks.hook(module, "host-activated", function (host)
-		life.cover_host(module, server, host)
-		service.tls_contexts:search(host)
-	end, -1)
-	safe_hooks.hook(module, "user-deleted", function (event)
-		service:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
-	end)
-	safe_hooks.hook(module, "host-deactivated", function (host)
-		service:remove_host(host)
-		server.remove_host(host)
-	end)
-	safe_hooks.hook(module, "server-stopping", function ()
-		service:store_all()
-	end)
-	-- After portmanager (0), which makes the contexts of a new listener.
-	safe_hooks.hook(module, "item-added/net-provider", function ()
-		service.tls_contexts:search()
-	end, -1)
-	-- After mod_tls (0), which makes the contexts anew.
-	module:hook("config-reloaded", function ()
-		life.configuration_loaded(service, module)
-	end, -2)
-end
-
 -- The tasks of each minute and second. Returns a function that ends them.
 local function start_timers(service, module)
 	local write_metrics = metrics.writer(module, service.metrics)
@@ -299,10 +267,8 @@ local function start_timers(service, module)
 		safe_hooks.call("writing the metrics", write_metrics)
 		return 60
 	end)
-	-- Metronome has no event for a handshake that fails.
 	local second = module:add_timer(1, function ()
-		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
-		safe_hooks.call("sharing sessions", service.shared_sessions.each_second, service.shared_sessions)
+		life.work_each_second(service)
 		return 1
 	end)
 	safe_hooks.call("writing the metrics", write_metrics)
@@ -331,7 +297,7 @@ function plugin.start(module)
 		server.sessions())
 	hook_streams(service, hooks, module)
 	hook_all_hosts(service, hooks, checks, module)
-	hook_life(service, module)
+	life.hook(service, module)
 	local stop_following = follow_connections(service, checks)
 
 	local stop_timers = function () end

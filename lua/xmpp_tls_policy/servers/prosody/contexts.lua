@@ -5,6 +5,7 @@ local encodings = require "util.encodings"
 local hashes = require "util.hashes"
 local luasec = require "ssl"
 local modulemanager = require "core.modulemanager"
+local operator_lists = require "xmpp_tls_policy.servers.prosody_style.operator_lists"
 local portmanager = require "core.portmanager"
 local resolve_path = require "util.paths".resolve_relative_path
 
@@ -31,25 +32,6 @@ local ssl_options = {
 	s2sout = { "ssl", "s2s_ssl" },
 }
 
--- LuaSec's name of each list, by ours.
-local luasec_options = {
-	ciphers = { "ciphers" },
-	ciphersuites = { "ciphersuites" },
-	groups = { "curveslist", "curve" },
-	protocol = { "protocol" },
-}
-
-local function marks(lists, ssl)
-	if type(ssl) ~= "table" then
-		return
-	end
-	for list, names in pairs(luasec_options) do
-		for _, name in ipairs(names) do
-			lists[list] = lists[list] or ssl[name] ~= nil
-		end
-	end
-end
-
 -- Prosody also takes the TLS options of a host from its parent domain.
 local function ssl_tables(host, option)
 	local parent = host and host:match "%.(.*)$"
@@ -68,11 +50,7 @@ local function read_lists(host, role, listener_option)
 	end
 	for _, option in ipairs(options) do
 		for _, ssl in ipairs(ssl_tables(host, option)) do
-			marks(lists, ssl)
-			-- By interface and by port.
-			for _, inner in pairs(type(ssl) == "table" and ssl or {}) do
-				marks(lists, inner)
-			end
+			operator_lists.mark(lists, ssl)
 		end
 	end
 	return lists

@@ -104,7 +104,7 @@ local function hook_reports(service, host_module)
 	safe_hooks.hook(host_module, "s2sin-established", report_server)
 	safe_hooks.hook(host_module, "s2sout-established", report_server)
 	-- Each moment in which a connection becomes somebody's. After those that keep the mechanism and put a new
-	-- connection into an old session (0); see hook_authentication and hook_life.
+	-- connection into an old session (0); see hook_authentication and hook_resumption.
 	for _, name in ipairs { "authentication-success", "resource-bind" } do
 		safe_hooks.hook(host_module, name, function (event)
 			service:report_client(event.session)
@@ -161,44 +161,12 @@ local function hook_routes(service, module)
 	safe_hooks.hook(module, "host-activated", watch, 1e6)
 end
 
-local function hook_life(service, module)
-	local server = service.server
-	local function covers()
-		life.cover_hosts(module, server)
-	end
-	safe_hooks.hook(module, "module-loaded", function (event)
-		if event.module == module.name then
-			covers()
-		end
-	end)
-	-- After modulemanager (0) and portmanager (0), which makes the host's contexts.
-	safe_hooks.hook(module, "host-activated", function (host)
-		life.cover_host(module, server, host)
-		service.tls_contexts:search(host)
-	end, -1)
+local function hook_resumption(service, module)
 	-- While both sessions are whole, which is before all handlers (0).
 	safe_hooks.hook(module, "c2s-session-updated", function (event)
 		service.admission:resumed(event.session, event.from_session)
 		service:report_client(event.session)
 	end, 0)
-	safe_hooks.hook(module, "user-deleted", function (event)
-		service:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
-	end)
-	safe_hooks.hook(module, "host-deactivated", function (host)
-		service:remove_host(host)
-		server.remove_host(host)
-	end)
-	safe_hooks.hook(module, "server-stopping", function ()
-		service:store_all()
-	end)
-	-- After portmanager (0), which makes the contexts of a new listener.
-	safe_hooks.hook(module, "item-added/net-provider", function ()
-		service.tls_contexts:search()
-	end, -1)
-	-- After portmanager (-1), which makes the contexts anew.
-	module:hook("config-reloaded", function ()
-		life.configuration_loaded(service, module)
-	end, -2)
 end
 
 -- The tasks of each minute and second. Returns a function that ends them: a timer of Prosody keeps its module until it
@@ -208,10 +176,8 @@ local function start_timers(service, module)
 		life.work_minutely(service)
 		return 60
 	end)
-	-- Prosody has no event for a handshake that fails.
 	local second = module:add_timer(1, function ()
-		safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
-		safe_hooks.call("sharing sessions", service.shared_sessions.each_second, service.shared_sessions)
+		life.work_each_second(service)
 		return 1
 	end)
 	return function ()
@@ -238,7 +204,8 @@ function plugin.start(module)
 	local end_filter = stanza_filter.start(service.admission, hooks, routes.reroute(service.admission), server.sessions())
 	hook_certificates(service, hooks, module)
 	hook_routes(service, module)
-	hook_life(service, module)
+	hook_resumption(service, module)
+	life.hook(service, module)
 
 	local stop_timers = function () end
 	local function begin()

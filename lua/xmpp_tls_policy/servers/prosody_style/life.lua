@@ -42,6 +42,45 @@ function life.configuration_loaded(service, module)
 	safe_hooks.call("judging streams again", service.judge_streams_again, service)
 end
 
+--- Follows the server's events of hosts, accounts, listeners and its configuration.
+function life.hook(service, module)
+	local server = service.server
+	safe_hooks.hook(module, "module-loaded", function (event)
+		if event.module == module.name then
+			life.cover_hosts(module, server)
+		end
+	end)
+	-- After modulemanager (0), and the part of the server that makes the host's contexts (0).
+	safe_hooks.hook(module, "host-activated", function (host)
+		life.cover_host(module, server, host)
+		service.tls_contexts:search(host)
+	end, -1)
+	safe_hooks.hook(module, "user-deleted", function (event)
+		service:forget_account(event.host, ("%s@%s"):format(event.username, event.host))
+	end)
+	safe_hooks.hook(module, "host-deactivated", function (host)
+		service:remove_host(host)
+		server.remove_host(host)
+	end)
+	safe_hooks.hook(module, "server-stopping", function ()
+		service:store_all()
+	end)
+	-- After portmanager (0), which makes the contexts of a new listener.
+	safe_hooks.hook(module, "item-added/net-provider", function ()
+		service.tls_contexts:search()
+	end, -1)
+	-- After portmanager (-1) and mod_tls (0), which make the contexts anew.
+	module:hook("config-reloaded", function ()
+		life.configuration_loaded(service, module)
+	end, -2)
+end
+
+--- The work of each second. The server has no event for a handshake that fails.
+function life.work_each_second(service)
+	safe_hooks.call("collecting failed handshakes", service.collect_failures, service)
+	safe_hooks.call("sharing sessions", service.shared_sessions.each_second, service.shared_sessions)
+end
+
 --- The work of each minute: each task on its own, so that a failure stops no other.
 function life.work_minutely(service)
 	for _, task in ipairs(service:minutely()) do
