@@ -320,9 +320,8 @@ void name_list_free(struct name_list *list);
 #define GROUPS_MAX  64
 #define SCHEMES_MAX 64
 
-/* Adds the names of the groups of the context, in order, and the numbers (hexadecimal, as
- * rfc8446.4.2.3 has them) of its signature schemes. False on failure: the lists may then have some
- * of them. */
+/* Adds the names of the groups and of the signature schemes of the context, in order. False on
+ * failure: the lists may then have some of them. */
 bool unsent_hello_read(SSL_CTX *context, struct name_list *groups, struct name_list *schemes);
 
 enum unsent_hello_answer {
@@ -345,7 +344,7 @@ struct snapshot {
 	size_t tickets;
 	uint32_t max_early_data, recv_max_early_data;
 	struct name_list ciphers, ciphersuites, groups;
-	struct name_list schemes; /* read only: settings do not change them */
+	struct name_list schemes; /* of signatures; see signature_schemes_add */
 	EVP_PKEY *dh;             /* ours, or NULL */
 	int dh_bits;              /* the least accepted, or 0 */
 	bool certificates_only;
@@ -354,11 +353,14 @@ struct snapshot {
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
  * memory is short or OpenSSL fails. */
 bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
-/* The same for a context of which settings were changed since `before`. `groups`: the list to which
- * its groups were set; empty: they were not. */
+/* The same for a context of which settings were changed since `before`. `groups`, `schemes`: the
+ * lists to which these were set; empty: they were not. */
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
-			   const struct snapshot *before, const struct name_list *groups);
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
+			   const struct snapshot *before, const struct name_list *groups,
+			   const struct name_list *schemes);
+/* `with_schemes`: whether the signature schemes were changed. Those without a name are lost then.
+ */
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool with_schemes);
 void snapshot_free(struct snapshot *snapshot);
 
 /* ---- versions.c -------------------------------------------------------- */
@@ -392,12 +394,54 @@ int readback_push_known(lua_State *L, SSL_CTX *context, const struct snapshot *k
  * snapshot, which lasts until original_restore; NULL, with nothing changed, on failure. */
 const struct snapshot *original_keep(SSL_CTX *context);
 
-/* Says that the context is no longer as it was. Needs original_keep. */
-void original_note_change(SSL_CTX *context);
+/* Says that the context is no longer as it was; `schemes`: its signature schemes are not, either.
+ * Needs original_keep. */
+void original_note_change(SSL_CTX *context, bool schemes);
 bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
 bool original_restore(SSL_CTX *context);
+
+/* ---- signature_schemes.c ----------------------------------------------- */
+
+/* Adds IANA's name of a signature scheme, or "0x" and four digits for one without a name. False if
+ * memory is short. */
+bool signature_schemes_add(struct name_list *list, unsigned int number);
+
+/* Sets the signature schemes of a context, for both roles; numbers in the list are left out. False
+ * if OpenSSL does not know one of them, or if none is left. Leaves errors in OpenSSL's queue. */
+bool signature_schemes_set(SSL_CTX *context, const struct name_list *list);
+
+/* ---- offered_lists.c --------------------------------------------------- */
+
+enum { OFFERED_CIPHERS, OFFERED_CIPHERSUITES, OFFERED_GROUPS, OFFERED_SCHEMES, OFFERED_LISTS };
+#define OFFERED_NAME_SIZE 100
+
+/* The fields of settings. */
+extern const char *const offered_list_fields[OFFERED_LISTS];
+
+/* A list of settings. Its texts belong to a private table on Lua's stack. */
+struct offered_list {
+	bool asked;
+	int count;
+	struct offered_name {
+		const char *text;
+		bool known; /* to the context */
+	} * names;
+	struct name_list set; /* as OpenSSL got it; the caller frees it */
+};
+
+/* Reads the list in a field of the table at `index`; raises an error if it is none. Leaves two
+ * values on the stack, for as long as `list` is used. */
+void offered_list_read(lua_State *L, int index, const char *field, struct offered_list *list);
+
+/* Sets the names that the context knows, and notes them. `which`: the place in
+ * offered_list_fields; `key_shares`: for how many groups a client sends one. False on failure, or
+ * if memory is short. Leaves errors in OpenSSL's queue. */
+bool offered_list_set(SSL_CTX *context, struct offered_list *list, size_t which, int key_shares);
+
+/* Whether the context knows none of the names. */
+bool offered_list_is_empty(const struct offered_list *list);
 
 /* ---- settings.c -------------------------------------------------------- */
 
