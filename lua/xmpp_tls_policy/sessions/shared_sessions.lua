@@ -205,7 +205,7 @@ local function start_tail(self, from)
 	self._last_read = from
 	stream_tail.start {
 		connection = self._tail_connection, name = self._settings.name, from = from, on_broken = broken(self),
-		now = self._server.monotonic,
+		now = self._server.monotonic, later = self._server.later,
 		take = function (record)
 			take(self, record)
 		end,
@@ -233,6 +233,7 @@ local function replay(self)
 	stream_replay.start {
 		connection = connection, name = settings.name, known = self._last_read,
 		oldest = entry_id.of_time(self._now() - settings.lifetime - TOLERANCE), on_broken = broken(self),
+		later = self._server.later,
 		take = function (record)
 			return take(self, record, true)
 		end,
@@ -245,7 +246,6 @@ local function replay(self)
 				self._replayed.seconds)
 		end,
 	}
-	connection:flush()
 end
 
 local function open_connection(self, on_up)
