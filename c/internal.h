@@ -22,14 +22,15 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 7
+#define CORE_INTERFACE 8
 
-#define CONTEXT_TYPE     "xmpp_tls_policy.Context"
-#define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
-#define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
-#define STORE_TYPE       "xmpp_tls_policy.Store"
-#define SHARING_TYPE     "xmpp_tls_policy.Sharing"
-#define HOLD_TYPE        "xmpp_tls_policy.hold"
+#define CONTEXT_TYPE      "xmpp_tls_policy.Context"
+#define CERTIFICATE_TYPE  "xmpp_tls_policy.Certificate"
+#define CONNECTION_TYPE   "xmpp_tls_policy.Connection"
+#define STORE_TYPE        "xmpp_tls_policy.Store"
+#define SHARING_TYPE      "xmpp_tls_policy.Sharing"
+#define SHARING_KEYS_TYPE "xmpp_tls_policy.SharingKeys"
+#define HOLD_TYPE         "xmpp_tls_policy.hold"
 
 /* ---- failure.c --------------------------------------------------------- */
 
@@ -522,6 +523,9 @@ struct secret_memory {
 	struct secret_memory *next;
 };
 
+/* A multiple of 4096 that is not less. */
+#define SECRET_PAGES(bytes) (((bytes) + 4095) / 4096 * 4096)
+
 /* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
  * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
@@ -627,7 +631,7 @@ struct sealing_key {
 };
 
 /* `length` in bounds. False if OpenSSL fails. The caller wipes the key. */
-bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length);
+bool sealing_key_set(struct sealing_key *key, const void *bytes, size_t length);
 
 /* The cipher of a writer, by its salt; the caller frees it. NULL if OpenSSL fails. */
 EVP_CIPHER_CTX *sealing_cipher(const struct sealing_key *key, const unsigned char *salt);
@@ -805,9 +809,45 @@ void store_open(lua_State *L);
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *store_check(lua_State *L, int index);
 
+/* ---- sharing_keys.c ---------------------------------------------------- */
+
+#define SHARING_KEYS_MAX 2
+
+struct sharing_keys {
+	unsigned long references;
+	struct secret_memory memory; /* of the keys */
+	struct sealing_key *keys;    /* SHARING_KEYS_MAX; the first seals */
+	unsigned int count;
+};
+
+/* Without keys, and with one reference; NULL with errno set. The memory is wiped when the last
+ * reference goes, and when the process ends. */
+struct sharing_keys *sharing_keys_new(void);
+void sharing_keys_up_ref(struct sharing_keys *keys);
+void sharing_keys_free(struct sharing_keys *keys);
+
+/* Of more than SHARING_KEYS_MAX, only the number is kept. False if OpenSSL fails. The caller wipes
+ * the bytes. */
+bool sharing_keys_add(struct sharing_keys *keys, const void *bytes, size_t length);
+bool sharing_keys_are_the_same(const struct sharing_keys *keys);
+
+/* Pushes Keys without keys. NULL with errno set. */
+struct sharing_keys *sharing_keys_push(lua_State *L);
+
+/* The keys of the Keys at `index`; raises an error for closed ones. */
+struct sharing_keys *sharing_keys_check(lua_State *L, int index);
+
+/* Registers the type. */
+void sharing_keys_open(lua_State *L);
+
+/* ---- key_file.c -------------------------------------------------------- */
+
+/* Pushes the module `key_file`. */
+void key_file_open(lua_State *L);
+
 /* ---- session_sharing.c ------------------------------------------------- */
 
-/* Pushes the function session_sharing, and after it sharing_key_id. */
+/* Pushes the function session_sharing. */
 void session_sharing_open(lua_State *L);
 
 struct session_sharing;
@@ -819,11 +859,6 @@ struct session_sharing *session_sharing_check(lua_State *L, int index);
 bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
-
-/* ---- secret_file.c ----------------------------------------------------- */
-
-/* Pushes the module `secret_file`. */
-void secret_file_open(lua_State *L);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
