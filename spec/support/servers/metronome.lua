@@ -261,6 +261,9 @@ function metronome.group()
 	return prosody.group(metronome.start)
 end
 
+-- It has one, and no option.
+metronome.backends = { "event" }
+
 metronome.free_ports, metronome.tree = prosody.free_ports, tree
 
 return metronome
