@@ -2,6 +2,7 @@
 local engine = require "support.engine"
 local pki = require "support.pki"
 local process = require "support.process"
+local prosody = require "support.prosody"
 local sharing_servers = require "support.sharing_servers"
 
 local missing = engine.missing()
@@ -75,8 +76,8 @@ describe("a session", function ()
 		assert.is_true(cluster:metric(b, "received_total") > 0)
 	end)
 
-	for _, backend in ipairs { "epoll", "event", "select" } do
-		it("is shared over TCP, with Prosody's backend " .. backend, function ()
+	for _, backend in ipairs(prosody.backends) do
+		it("is shared over TCP, with the network backend " .. backend, function ()
 			local url = ("redis://127.0.0.1:%d/0"):format(store.port)
 			local other = cluster:start({ url = url }, { options = { network_backend = backend } })
 			cluster:wait_for_sharing(a, other)

@@ -55,6 +55,9 @@ end
 -- The name in the names of its files.
 Server.name = "prosody"
 
+-- Values of its option network_backend.
+prosody.backends = { "epoll", "event", "select" }
+
 local function make_directory(self)
 	self.process = process.keeper()
 	self.directory = self.process.directory

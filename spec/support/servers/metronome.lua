@@ -262,6 +262,9 @@ function metronome.group()
 	return prosody.group(metronome.start)
 end
 
+-- It has one, and no option.
+metronome.backends = { "event" }
+
 metronome.tree = tree
 
 return metronome
