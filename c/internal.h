@@ -1017,6 +1017,10 @@ int facts_push_key(lua_State *L, SSL *connection);
  * type raises an error. Returns the number of values. */
 int channel_binding_push(lua_State *L, SSL *connection);
 
+/* Pushes true if channel_binding_push has a value of that type, which is not computed; or nil,
+ * message, code, as it does. Returns the number of values. */
+int channel_binding_push_has(lua_State *L, SSL *connection);
+
 /* ---- context.c --------------------------------------------------------- */
 
 /* Pushes the module `context`. */
