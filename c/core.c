@@ -36,9 +36,10 @@ static int digest(lua_State *L)
 	return 1;
 }
 
-/* Returns a table with the modules, domain_name, digest, psk_binder, session_sharing,
- * and three facts: `openssl` and `compiled_for` name the OpenSSL that is loaded and the one that we
- * were compiled for; `interface` is CORE_INTERFACE. Raises an error where library_check does. */
+/* Returns a table with the modules, domain_name, digest, psk_binder, session_sharing, and four
+ * facts: `openssl` and `compiled_for` name the OpenSSL that is loaded and the one that we were
+ * compiled for; `negotiates_dhe` says whether it negotiates the group of DHE before TLS 1.3
+ * (dhe_group.c); `interface` is CORE_INTERFACE. Raises an error where library_check does. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
 
 int luaopen_xmpp_tls_policy_core(lua_State *L)
@@ -72,6 +73,7 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	lua_setfield(L, -2, "psk_binder");
 	session_sharing_open(L);
 	lua_setfield(L, -2, "session_sharing");
+	set_boolean(L, "negotiates_dhe", HAVE_NEGOTIATED_DHE);
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	set_string(L, "compiled_for", OPENSSL_VERSION_TEXT);
 	set_integer(L, "interface", CORE_INTERFACE);

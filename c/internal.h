@@ -217,7 +217,10 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
-/* The smallest group of RFC 7919 with at least so many bits, or NULL. It stays; no reference. */
+/* The NID of the smallest group of RFC 7919 with at least so many bits, or NID_undef. */
+int dh_group_nid(int least_bits);
+
+/* The same group's parameters, or NULL. It stays; no reference. */
 EVP_PKEY *dh_group_find(int least_bits);
 
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
@@ -289,6 +292,11 @@ bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
 EVP_PKEY *security_dh(const SSL_CTX *context);
 int security_dh_bits(const SSL_CTX *context);
 
+/* A finite field (its NID) for servers before TLS 1.3 alone, or NID_undef. Needs security_begin, as
+ * far as it is not NID_undef. */
+void security_set_dhe_group(SSL_CTX *context, int nid);
+int security_dhe_group(const SSL_CTX *context);
+
 /* Returns whether security_begin was ever called for the context. */
 bool security_is_known(const SSL_CTX *context);
 
@@ -349,6 +357,7 @@ struct snapshot {
 	struct name_list schemes; /* read only: settings do not change them */
 	EVP_PKEY *dh;             /* ours, or NULL */
 	int dh_bits;              /* the least accepted, or 0 */
+	int dhe_group;            /* NID of the one that is not in `groups` (dhe_group_set) */
 	bool certificates_only;
 };
 
@@ -399,6 +408,45 @@ bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
 bool original_restore(SSL_CTX *context);
+
+/* ---- setting_list.c ---------------------------------------------------- */
+
+/* The names in one of the lists, and whether the context knows each. The strings belong to a
+ * private table on Lua's stack. */
+struct setting_list {
+	int count;
+	bool asked;
+	struct setting_name {
+		const char *text;
+		bool known;
+	} * names;
+};
+
+/* Reads the field of the table at the absolute index. Leaves two values on the stack, for as long
+ * as the list is used. Raises an error for anything that is no list of names. */
+void setting_list_read(lua_State *L, int index, const char *field, struct setting_list *names);
+
+/* Each sets a list of the context to the names that OpenSSL knows, and notes which it knows. False
+ * if OpenSSL does not accept them. Without any known name, the context keeps some of its own. */
+bool setting_list_set_suites(SSL_CTX *context, struct setting_list *names, bool tls13);
+/* `key_shares`: of so many groups a client sends a key share at once; `list` gets the text. */
+bool setting_list_set_groups(SSL_CTX *context, struct setting_list *names, int key_shares,
+			     struct name_list *list);
+
+/* Whether none of the names is known. */
+bool setting_list_is_empty(const struct setting_list *names);
+
+/* ---- dhe_group.c ------------------------------------------------------- */
+
+/* The group that DHE lacks before TLS 1.3, where OpenSSL negotiates DHE by its group: the smallest
+ * of RFC 7919 with at least so many bits (its NID), unless it is in the list of names (with colons
+ * between them, and marks). NID_undef: none, as for negative `least_bits`. */
+int dhe_group_lacking(const char *groups, int least_bits);
+
+/* Sets the groups of a context to such a list, and adds that group (NID_undef: none) for servers
+ * before TLS 1.3 alone. With neither, the context keeps its list. Needs security_begin, if there is
+ * a group to add. */
+bool dhe_group_set(SSL_CTX *context, const char *groups, int nid);
 
 /* ---- settings.c -------------------------------------------------------- */
 
