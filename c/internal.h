@@ -22,14 +22,15 @@
 
 /* The version of the interface between the core and the Lua files: of the functions, and of the
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
-#define CORE_INTERFACE 7
+#define CORE_INTERFACE 8
 
-#define CONTEXT_TYPE     "xmpp_tls_policy.Context"
-#define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
-#define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
-#define STORE_TYPE       "xmpp_tls_policy.Store"
-#define SHARING_TYPE     "xmpp_tls_policy.Sharing"
-#define HOLD_TYPE        "xmpp_tls_policy.hold"
+#define CONTEXT_TYPE      "xmpp_tls_policy.Context"
+#define CERTIFICATE_TYPE  "xmpp_tls_policy.Certificate"
+#define CONNECTION_TYPE   "xmpp_tls_policy.Connection"
+#define STORE_TYPE        "xmpp_tls_policy.Store"
+#define SHARING_TYPE      "xmpp_tls_policy.Sharing"
+#define SHARING_KEYS_TYPE "xmpp_tls_policy.SharingKeys"
+#define HOLD_TYPE         "xmpp_tls_policy.hold"
 
 /* ---- failure.c --------------------------------------------------------- */
 
@@ -216,7 +217,10 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
-/* The smallest group of RFC 7919 with at least so many bits, or NULL. It stays; no reference. */
+/* The NID of the smallest group of RFC 7919 with at least so many bits, or NID_undef. */
+int dh_group_nid(int least_bits);
+
+/* The same group's parameters, or NULL. It stays; no reference. */
 EVP_PKEY *dh_group_find(int least_bits);
 
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
@@ -288,6 +292,11 @@ bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
 EVP_PKEY *security_dh(const SSL_CTX *context);
 int security_dh_bits(const SSL_CTX *context);
 
+/* A finite field (its NID) for servers before TLS 1.3 alone, or NID_undef. Needs security_begin, as
+ * far as it is not NID_undef. */
+void security_set_dhe_group(SSL_CTX *context, int nid);
+int security_dhe_group(const SSL_CTX *context);
+
 /* Returns whether security_begin was ever called for the context. */
 bool security_is_known(const SSL_CTX *context);
 
@@ -347,6 +356,7 @@ struct snapshot {
 	struct name_list schemes; /* of signatures; see signature_schemes_add */
 	EVP_PKEY *dh;             /* ours, or NULL */
 	int dh_bits;              /* the least accepted, or 0 */
+	int dhe_group;            /* NID of the one that is not in `groups` (dhe_group_set) */
 	bool certificates_only;
 };
 
@@ -412,36 +422,46 @@ bool signature_schemes_add(struct name_list *list, unsigned int number);
  * if OpenSSL does not know one of them, or if none is left. Leaves errors in OpenSSL's queue. */
 bool signature_schemes_set(SSL_CTX *context, const struct name_list *list);
 
-/* ---- offered_lists.c --------------------------------------------------- */
+/* ---- setting_list.c ---------------------------------------------------- */
 
-enum { OFFERED_CIPHERS, OFFERED_CIPHERSUITES, OFFERED_GROUPS, OFFERED_SCHEMES, OFFERED_LISTS };
-#define OFFERED_NAME_SIZE 100
-
-/* The fields of settings. */
-extern const char *const offered_list_fields[OFFERED_LISTS];
-
-/* A list of settings. Its texts belong to a private table on Lua's stack. */
-struct offered_list {
-	bool asked;
+/* The names in one of the lists, and whether the context knows each. The strings belong to a
+ * private table on Lua's stack. */
+struct setting_list {
 	int count;
-	struct offered_name {
+	bool asked;
+	struct setting_name {
 		const char *text;
-		bool known; /* to the context */
+		bool known;
 	} * names;
-	struct name_list set; /* as OpenSSL got it; the caller frees it */
 };
 
-/* Reads the list in a field of the table at `index`; raises an error if it is none. Leaves two
- * values on the stack, for as long as `list` is used. */
-void offered_list_read(lua_State *L, int index, const char *field, struct offered_list *list);
+/* Reads the field of the table at the absolute index. Leaves two values on the stack, for as long
+ * as the list is used. Raises an error for anything that is no list of names. */
+void setting_list_read(lua_State *L, int index, const char *field, struct setting_list *names);
 
-/* Sets the names that the context knows, and notes them. `which`: the place in
- * offered_list_fields; `key_shares`: for how many groups a client sends one. False on failure, or
- * if memory is short. Leaves errors in OpenSSL's queue. */
-bool offered_list_set(SSL_CTX *context, struct offered_list *list, size_t which, int key_shares);
+/* Each sets a list of the context to the names that OpenSSL knows, and notes which it knows. False
+ * if OpenSSL does not accept them. Without any known name, the context keeps some of its own. */
+bool setting_list_set_suites(SSL_CTX *context, struct setting_list *names, bool tls13);
+/* `key_shares`: of so many groups a client sends a key share at once; `list` gets the text. */
+bool setting_list_set_groups(SSL_CTX *context, struct setting_list *names, int key_shares,
+			     struct name_list *list);
+/* Signature schemes, for both roles; `list` gets the names that are known. */
+bool setting_list_set_schemes(SSL_CTX *context, struct setting_list *names, struct name_list *list);
 
-/* Whether the context knows none of the names. */
-bool offered_list_is_empty(const struct offered_list *list);
+/* Whether none of the names is known. */
+bool setting_list_is_empty(const struct setting_list *names);
+
+/* ---- dhe_group.c ------------------------------------------------------- */
+
+/* The group that DHE lacks before TLS 1.3, where OpenSSL negotiates DHE by its group: the smallest
+ * of RFC 7919 with at least so many bits (its NID), unless it is in the list of names (with colons
+ * between them, and marks). NID_undef: none, as for negative `least_bits`. */
+int dhe_group_lacking(const char *groups, int least_bits);
+
+/* Sets the groups of a context to such a list, and adds that group (NID_undef: none) for servers
+ * before TLS 1.3 alone. With neither, the context keeps its list. Needs security_begin, if there is
+ * a group to add. */
+bool dhe_group_set(SSL_CTX *context, const char *groups, int nid);
 
 /* ---- settings.c -------------------------------------------------------- */
 
@@ -566,6 +586,9 @@ struct secret_memory {
 	struct secret_memory *next;
 };
 
+/* A multiple of 4096 that is not less. */
+#define SECRET_PAGES(bytes) (((bytes) + 4095) / 4096 * 4096)
+
 /* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
  * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
@@ -671,7 +694,7 @@ struct sealing_key {
 };
 
 /* `length` in bounds. False if OpenSSL fails. The caller wipes the key. */
-bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length);
+bool sealing_key_set(struct sealing_key *key, const void *bytes, size_t length);
 
 /* The cipher of a writer, by its salt; the caller frees it. NULL if OpenSSL fails. */
 EVP_CIPHER_CTX *sealing_cipher(const struct sealing_key *key, const unsigned char *salt);
@@ -849,9 +872,45 @@ void store_open(lua_State *L);
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *store_check(lua_State *L, int index);
 
+/* ---- sharing_keys.c ---------------------------------------------------- */
+
+#define SHARING_KEYS_MAX 2
+
+struct sharing_keys {
+	unsigned long references;
+	struct secret_memory memory; /* of the keys */
+	struct sealing_key *keys;    /* SHARING_KEYS_MAX; the first seals */
+	unsigned int count;
+};
+
+/* Without keys, and with one reference; NULL with errno set. The memory is wiped when the last
+ * reference goes, and when the process ends. */
+struct sharing_keys *sharing_keys_new(void);
+void sharing_keys_up_ref(struct sharing_keys *keys);
+void sharing_keys_free(struct sharing_keys *keys);
+
+/* Of more than SHARING_KEYS_MAX, only the number is kept. False if OpenSSL fails. The caller wipes
+ * the bytes. */
+bool sharing_keys_add(struct sharing_keys *keys, const void *bytes, size_t length);
+bool sharing_keys_are_the_same(const struct sharing_keys *keys);
+
+/* Pushes Keys without keys. NULL with errno set. */
+struct sharing_keys *sharing_keys_push(lua_State *L);
+
+/* The keys of the Keys at `index`; raises an error for closed ones. */
+struct sharing_keys *sharing_keys_check(lua_State *L, int index);
+
+/* Registers the type. */
+void sharing_keys_open(lua_State *L);
+
+/* ---- key_file.c -------------------------------------------------------- */
+
+/* Pushes the module `key_file`. */
+void key_file_open(lua_State *L);
+
 /* ---- session_sharing.c ------------------------------------------------- */
 
-/* Pushes the function session_sharing, and after it sharing_key_id. */
+/* Pushes the function session_sharing. */
 void session_sharing_open(lua_State *L);
 
 struct session_sharing;
@@ -863,11 +922,6 @@ struct session_sharing *session_sharing_check(lua_State *L, int index);
 bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
-
-/* ---- secret_file.c ----------------------------------------------------- */
-
-/* Pushes the module `secret_file`. */
-void secret_file_open(lua_State *L);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
@@ -1025,6 +1079,10 @@ int facts_push_key(lua_State *L, SSL *connection);
  * "tls-unique", "tls-exporter" or "tls-server-end-point". Bytes, or nil, message, code. Any other
  * type raises an error. Returns the number of values. */
 int channel_binding_push(lua_State *L, SSL *connection);
+
+/* Pushes true if channel_binding_push has a value of that type, which is not computed; or nil,
+ * message, code, as it does. Returns the number of values. */
+int channel_binding_push_has(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 

@@ -6,6 +6,11 @@
 
 #include <openssl/err.h>
 
+enum { CIPHERS, CIPHERSUITES, GROUPS, SCHEMES, LISTS };
+
+static const char *const list_fields[LISTS] = { "ciphers", "ciphersuites", "groups",
+						"signature_schemes" };
+
 static const struct flag {
 	const char *field;
 	uint64_t set, clear;
@@ -28,12 +33,13 @@ static const struct flag {
 
 struct settings {
 	int minimum_version, maximum_version; /* -1: not asked */
-	struct offered_list lists[OFFERED_LISTS];
+	struct setting_list lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data, insecure_strength;
-	int key_shares;     /* -1: not asked */
-	int dh_bits;        /* -1: not asked */
-	int security_level; /* -1: not asked */
+	int key_shares;                           /* -1: not asked */
+	int dh_bits;                              /* -1: not asked */
+	int security_level;                       /* -1: not asked */
+	struct name_list groups_set, schemes_set; /* as they were set; empty: they were not */
 };
 
 /* ---- reading the table: misuse raises an error --------------------------- */
@@ -46,8 +52,8 @@ static void check_fields(lua_State *L, int index)
 		    strcmp(field, "minimum_version") == 0 ||
 		    strcmp(field, "maximum_version") == 0 || strcmp(field, "dh_bits") == 0 ||
 		    strcmp(field, "security_level") == 0 || strcmp(field, "key_shares") == 0;
-		for (size_t i = 0; i < OFFERED_LISTS; i++)
-			known |= strcmp(field, offered_list_fields[i]) == 0;
+		for (size_t i = 0; i < LISTS; i++)
+			known |= strcmp(field, list_fields[i]) == 0;
 		for (size_t i = 0; i < FLAGS; i++)
 			known |= strcmp(field, flags[i].field) == 0;
 		if (!known)
@@ -114,8 +120,8 @@ static void read_settings(lua_State *L, int index, struct settings *settings)
 	settings->dh_bits = read_integer(L, index, "dh_bits", 0, 8192);
 	settings->security_level = read_integer(L, index, "security_level", 0, SECURITY_LEVEL_MAX);
 	read_flags(L, index, settings);
-	for (size_t i = 0; i < OFFERED_LISTS; i++)
-		offered_list_read(L, index, offered_list_fields[i], &settings->lists[i]);
+	for (size_t i = 0; i < LISTS; i++)
+		setting_list_read(L, index, list_fields[i], &settings->lists[i]);
 }
 
 /* ---- applying them -------------------------------------------------------- */
@@ -123,7 +129,7 @@ static void read_settings(lua_State *L, int index, struct settings *settings)
 /* Why settings were not applied. */
 struct refusal {
 	const char *code;                /* NULL: they were */
-	const struct offered_list *list; /* nothing is left of it; else NULL */
+	const struct setting_list *list; /* nothing is left of it; else NULL */
 	bool stuck;                      /* and the context could not be restored */
 	char message[128];
 };
@@ -134,19 +140,35 @@ static void refuse(struct refusal *refusal, const char *code, const char *field)
 	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
+static bool set_list(SSL_CTX *context, struct settings *settings, size_t which)
+{
+	struct setting_list *names = &settings->lists[which];
+	switch (which) {
+	case GROUPS:
+		return setting_list_set_groups(context, names, settings->key_shares,
+					       &settings->groups_set);
+	case SCHEMES:
+		return setting_list_set_schemes(context, names, &settings->schemes_set);
+	default:
+		return setting_list_set_suites(context, names, which == CIPHERSUITES);
+	}
+}
+
+/* Which names are known is asked of the context itself and anew each time: that depends on
+ * the providers that were loaded when the context was made. */
 static void apply_lists(SSL_CTX *context, struct settings *settings, struct refusal *refusal)
 {
-	for (size_t i = 0; i < OFFERED_LISTS && refusal->code == NULL; i++) {
-		struct offered_list *list = &settings->lists[i];
-		if (!list->asked)
+	for (size_t i = 0; i < LISTS && refusal->code == NULL; i++) {
+		struct setting_list *names = &settings->lists[i];
+		if (!names->asked)
 			continue;
-		bool done = offered_list_set(context, list, i, settings->key_shares);
+		bool done = set_list(context, settings, i);
 		ERR_clear_error();
-		if (offered_list_is_empty(list)) {
+		if (setting_list_is_empty(names)) {
 			refusal->code = "empty";
-			refusal->list = list;
+			refusal->list = names;
 		} else if (!done) {
-			refuse(refusal, "tls", offered_list_fields[i]);
+			refuse(refusal, "tls", list_fields[i]);
 		}
 	}
 }
@@ -161,8 +183,27 @@ static bool set_dh(SSL_CTX *context, int least_bits, int operator_bits)
 	return group != NULL && security_set_dh(context, group, least_bits);
 }
 
+/* The least bits that the settings ask of the group for DHE; the parameters for clients that do not
+ * negotiate it have no more. -1: DHE has no parameters. `before`: the context as it was. */
+static int least_dhe_bits(const struct settings *settings, int operator_bits,
+			  const struct snapshot *before)
+{
+	if (settings->dh_bits < 0)
+		return before->dhe_group == NID_undef ? -1 : dh_group_bits(before->dhe_group);
+	return operator_bits > settings->dh_bits ? operator_bits : settings->dh_bits;
+}
+
+static bool set_dhe_group(SSL_CTX *context, const struct settings *settings, int operator_bits,
+			  const struct snapshot *before)
+{
+	bool asked = settings->groups_set.length > 0;
+	const char *groups = name_list_text(asked ? &settings->groups_set : &before->groups);
+	int nid = dhe_group_lacking(groups, least_dhe_bits(settings, operator_bits, before));
+	return (nid == NID_undef && !asked) || dhe_group_set(context, groups, nid);
+}
+
 static void apply_all(SSL_CTX *context, struct settings *settings, int operator_bits,
-		      struct refusal *refusal)
+		      const struct snapshot *before, struct refusal *refusal)
 {
 	if (settings->security_level >= 0)
 		SSL_CTX_set_security_level(context, settings->security_level);
@@ -176,6 +217,8 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 	apply_lists(context, settings, refusal);
 	if (settings->dh_bits >= 0 && !set_dh(context, settings->dh_bits, operator_bits))
 		refuse(refusal, "tls", "dh_bits");
+	if (refusal->code == NULL && !set_dhe_group(context, settings, operator_bits, before))
+		refuse(refusal, "tls", "groups");
 	SSL_CTX_clear_options(context, settings->clear);
 	SSL_CTX_set_options(context, settings->set);
 	/* resume.session-id: under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets. Without a
@@ -197,8 +240,8 @@ static void check_versions(SSL_CTX *context, const struct snapshot *before,
 			   const struct settings *settings, struct refusal *refusal)
 {
 	struct snapshot now;
-	if (!snapshot_take_changed(context, &now, before, &settings->lists[OFFERED_GROUPS].set,
-				   &settings->lists[OFFERED_SCHEMES].set)) {
+	if (!snapshot_take_changed(context, &now, before, &settings->groups_set,
+				   &settings->schemes_set)) {
 		refuse(refusal, "tls", "the settings together");
 		return;
 	}
@@ -223,9 +266,9 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 			 "cannot read the settings of the context");
 		return;
 	}
-	bool sets_schemes = settings->lists[OFFERED_SCHEMES].asked;
+	bool sets_schemes = settings->lists[SCHEMES].asked;
 	original_note_change(context, sets_schemes);
-	apply_all(context, settings, operator_bits, refusal);
+	apply_all(context, settings, operator_bits, before, refusal);
 	if (refusal->code == NULL)
 		check_versions(context, before, settings, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
@@ -244,38 +287,38 @@ static int push_refusal(lua_State *L, const struct settings *settings,
 			const struct refusal *refusal)
 {
 	const char *suffix = refusal->stuck ? ", and the context could not be restored" : "";
-	const struct offered_list *list = refusal->list;
-	if (list == NULL)
+	const struct setting_list *names = refusal->list;
+	if (names == NULL)
 		return push_failure(L, refusal->code, "%s%s", refusal->message, suffix);
 	luaL_Buffer asked;
 	luaL_buffinit(L, &asked);
-	for (int i = 0; i < list->count; i++) {
+	for (int i = 0; i < names->count; i++) {
 		luaL_addstring(&asked, i > 0 ? ", " : "");
-		luaL_addstring(&asked, list->names[i].text);
+		luaL_addstring(&asked, names->names[i].text);
 	}
 	luaL_pushresult(&asked);
 	return push_failure(L, refusal->code, "nothing is left of %s; asked: %s%s",
-			    offered_list_fields[list - settings->lists],
-			    list->count > 0 ? lua_tostring(L, -1) : "nothing", suffix);
+			    list_fields[names - settings->lists],
+			    names->count > 0 ? lua_tostring(L, -1) : "nothing", suffix);
 }
 
 /* Pushes the names that the context does not know, as lists by field. */
 static void push_dropped(lua_State *L, const struct settings *settings)
 {
 	lua_newtable(L);
-	for (size_t i = 0; i < OFFERED_LISTS; i++) {
-		const struct offered_list *list = &settings->lists[i];
+	for (size_t i = 0; i < LISTS; i++) {
+		const struct setting_list *names = &settings->lists[i];
 		int count = 0;
-		for (int n = 0; n < list->count; n++) {
-			if (list->names[n].known)
+		for (int n = 0; n < names->count; n++) {
+			if (names->names[n].known)
 				continue;
 			if (count == 0)
 				lua_newtable(L);
-			lua_pushstring(L, list->names[n].text);
+			lua_pushstring(L, names->names[n].text);
 			lua_rawseti(L, -2, ++count);
 		}
 		if (count > 0)
-			lua_setfield(L, -2, offered_list_fields[i]);
+			lua_setfield(L, -2, list_fields[i]);
 	}
 }
 
@@ -286,8 +329,8 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	read_settings(L, index, &settings);
 	int operator_bits = luasec && settings.dh_bits >= 0 ? luasec_dh_bits(L, context) : 0;
 	apply_or_restore(context, &settings, operator_bits, &refusal);
-	for (size_t i = 0; i < OFFERED_LISTS; i++)
-		name_list_free(&settings.lists[i].set);
+	name_list_free(&settings.groups_set);
+	name_list_free(&settings.schemes_set);
 	if (refusal.code != NULL)
 		return push_refusal(L, &settings, &refusal);
 	push_dropped(L, &settings);

@@ -1,7 +1,6 @@
 /* The names of signature schemes, and lists of them. */
 #include "internal.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,7 +68,7 @@ bool signature_schemes_set(SSL_CTX *context, const struct name_list *list)
 	struct name_list names = { .text = NULL };
 	bool done = true;
 	for (const char *name = name_list_text(list); *name != '\0';) {
-		char text[OFFERED_NAME_SIZE + 8];
+		char text[128];
 		int length = (int)strcspn(name, ":");
 		/* A number without a name: OpenSSL takes none by number. */
 		if (strncmp(name, "0x", 2) != 0) {

@@ -29,6 +29,7 @@ static bool take_readable(SSL_CTX *context, struct snapshot *snapshot)
 	snapshot->max_early_data = SSL_CTX_get_max_early_data(context);
 	snapshot->recv_max_early_data = SSL_CTX_get_recv_max_early_data(context);
 	snapshot->dh_bits = security_dh_bits(context);
+	snapshot->dhe_group = security_dhe_group(context);
 	snapshot->certificates_only = security_is_certificates_only(context);
 	if (dh != NULL && !EVP_PKEY_up_ref(dh))
 		return false;
@@ -75,8 +76,7 @@ bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool wi
 	done &= SSL_CTX_set_ciphersuites(context, name_list_text(&snapshot->ciphersuites)) == 1;
 	if (snapshot->ciphers.length > 0)
 		done &= SSL_CTX_set_cipher_list(context, name_list_text(&snapshot->ciphers)) == 1;
-	if (snapshot->groups.length > 0)
-		done &= SSL_CTX_set1_groups_list(context, name_list_text(&snapshot->groups)) == 1;
+	done &= dhe_group_set(context, name_list_text(&snapshot->groups), snapshot->dhe_group);
 	if (with_schemes)
 		done &= signature_schemes_set(context, &snapshot->schemes);
 	if (security_is_known(context)) {

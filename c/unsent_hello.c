@@ -55,6 +55,10 @@ static int hello_callback(const SSL *connection, const SSL_CTX *context, int ope
 			  int nid, void *other, void *data)
 {
 	struct hello *hello = data;
+	/* The context's own groups are the others. */
+	if (operation == SSL_SECOP_CURVE_SUPPORTED && nid != NID_undef &&
+	    nid == security_dhe_group(SSL_get_SSL_CTX(connection)))
+		return 0;
 	int allowed =
 	    hello->callback(connection, context, operation, bits, nid, other, hello->callback_data);
 	const unsigned char *bytes = other;

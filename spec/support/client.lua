@@ -150,10 +150,10 @@ end
 --   ca            CA file; then the certificate is also checked for the domain
 --   from          domain that we claim (s2s)
 --   stream        false: don't open an XMPP stream after the handshake
---   timeout       seconds (30)
+--   timeout       seconds (process.PATIENCE)
 function client.openssl(target, options)
 	options = options or {}
-	local timeout = options.timeout or 30
+	local timeout = options.timeout or process.PATIENCE
 	local command = { "openssl", "s_client", "-connect", "127.0.0.1:" .. target.port, "-nocommands" }
 	if not target.direct_tls then
 		append(command, { "-starttls", target.kind == "s2s" and "xmpp-server" or "xmpp", "-xmpphost", target.domain })
@@ -224,7 +224,7 @@ end
 -- as above; priority: GnuTLS's priority string.
 function client.gnutls(target, options)
 	options = options or {}
-	local timeout = options.timeout or 30
+	local timeout = options.timeout or process.PATIENCE
 	local command = { "gnutls-cli", "--port=" .. target.port }
 	if not target.direct_tls then
 		append(command, { "--starttls" })
