@@ -72,7 +72,7 @@ local cases = {
 		{ { ["version.TLSv1.3"] = false, ["version.TLSv1.2"] = false }, "broken", "direct TLS is not accepted", direct },
 		{ {}, "holds", "the domain announces direct TLS", { service = "s2s", direct = false, direct_announced = true } },
 		{ {}, "broken", "the domain announces no direct TLS", { service = "s2s", direct = false, direct_announced = false } },
-		{ {}, "not tested", "only this endpoint was asked for" },
+		{ {}, "not tested", "it is not known whether the domain announces direct TLS" },
 	},
 	["version.sslv2"] = {
 		{ {}, "holds", "SSL 2.0 is refused" },
