@@ -52,6 +52,7 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 		{ "certificate", certificate_open },
 		{ "connection", connection_open },
 		{ "observer", observer_open },
+		{ "network_contexts", network_tables_open },
 		{ "session_store", store_open },
 		{ "session_store_trial", session_store_trial_open },
 		{ "key_file", key_file_open },

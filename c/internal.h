@@ -31,6 +31,8 @@
 #define SHARING_TYPE      "xmpp_tls_policy.Sharing"
 #define SHARING_KEYS_TYPE "xmpp_tls_policy.SharingKeys"
 #define HOLD_TYPE         "xmpp_tls_policy.hold"
+/* Of userdata that only the library sees. */
+#define NETWORK_CONTEXTS_TYPE "xmpp_tls_policy.network_contexts"
 
 /* ---- failure.c --------------------------------------------------------- */
 
@@ -257,7 +259,13 @@ int luasec_verify_context(lua_State *L, int index, SSL_CTX **luasec);
  * Raises an error for anything else. */
 lua_Integer luasec_check_descriptor(lua_State *L, int index);
 
-/* The result of observer.is_negotiating. */
+/* LuaSec's callbacks on a context use the Lua state in its userdata. LuaSec sets the one of the
+ * context with which a connection begins; this gives it to the context that takes its place. Both
+ * are contexts of Lua's, adopted or our own. */
+void luasec_lend_state(const SSL_CTX *from, const SSL_CTX *to);
+
+/* Whether a connection that chose its context by SNI has this one, and has not finished its
+ * handshake. */
 bool luasec_is_negotiating(lua_State *L, const SSL_CTX *context);
 
 /* Bits of the DH parameters that the operator gave LuaSec; 0 if there are none that can be
@@ -507,6 +515,11 @@ void client_hello_push_shape(lua_State *L, const struct client_hello *hello);
 /* Finds the name in a list as rfc6066.3.one-host-name has it: bytes of the hello's, at least one.
  * Only inside the client-hello callback. */
 bool client_hello_find_server_name(SSL *connection, const unsigned char **name, size_t *length);
+
+#define SERVER_NAME_SIZE 256 /* with the terminating NUL; OpenSSL's most */
+
+/* The same, in lower case with a NUL behind it. Returns its length; 0: none. */
+size_t client_hello_read_server_name(SSL *connection, char name[SERVER_NAME_SIZE]);
 
 /* ---- failed_handshake.c ------------------------------------------------ */
 
@@ -961,7 +974,8 @@ struct resumption;
 /* Facts that OpenSSL forgets before a handshake is over, or never has. */
 struct handshake {
 	SSL *connection;
-	SSL_CTX *first_context;        /* that the connection began with; a reference */
+	SSL_CTX *first_context;        /* that the connection began with, or the one in its place
+					* for a network; a reference */
 	int descriptor;                /* -1: no socket */
 	int ephemeral_bits;            /* of the server's ephemeral key; 0: unknown */
 	long extms_support;            /* SSL_get_extms_support after the handshake: a connection
@@ -971,7 +985,9 @@ struct handshake {
 	unsigned char session_id_context[SESSION_ID_CONTEXT_SIZE];
 	unsigned char offered_id[SESSION_ID_SIZE];
 	bool looked_up, offered_session, kept_session, extended_master_secret;
-	bool received; /* at least one byte, when OpenSSL returned last */
+	bool greeted;        /* a server: the first ClientHello has come */
+	bool is_substituted; /* it brought another first context */
+	bool received;       /* at least one byte, when OpenSSL returned last */
 	bool finished, failed;
 	struct failed_handshake failure; /* filled while the handshake goes on, in case it fails */
 	char *server_name;          /* of the other end, as far as it is known, until the end */
@@ -983,6 +999,10 @@ struct handshake {
 
 /* To be called first. False if there is no index left. */
 bool handshake_open(void);
+
+/* Whether a connection of LuaSec's that is observed has this context, and has not finished its
+ * handshake. */
+bool handshake_is_negotiating(const SSL_CTX *context);
 
 /* Says that the next handshake on a socket is with this server: as a client without SNI, or as a
  * server whose peer claims the name. False if memory is short. */
@@ -1038,14 +1058,48 @@ bool resumption_set_names(lua_State *L, SSL_CTX *context, int index);
 void resumption_begin_handshake(SSL *connection);
 
 /* Reads the parts of a ClientHello that resumption needs. Only inside the client-hello callback.
- * False: the handshake has to fail. */
-bool resumption_client_hello(SSL *connection);
+ * Sessions of connections with other bytes `apart` (NULL: none) are not resumed. False: the
+ * handshake has to fail. */
+bool resumption_client_hello(SSL *connection, const void *apart, size_t length);
 
 /* Removes the session of the connection from the store. */
 void resumption_end_session(SSL *connection);
 
 /* Counts a session that was found but that OpenSSL did not resume. */
 void resumption_count_refused(SSL *connection);
+
+/* ---- network_contexts.c ------------------------------------------------ */
+
+struct network {
+	unsigned char address[sizeof(struct in6_addr)];
+	uint8_t size, prefix; /* bytes, and bits that count */
+	int64_t ends;         /* UTC seconds */
+};
+
+struct network_contexts;
+
+/* With room for so many names. NULL if memory is short. */
+struct network_contexts *network_contexts_new(size_t names);
+void network_contexts_free(struct network_contexts *contexts);
+
+/* Each returns false if memory is short, or OpenSSL fails. A group is a list of networks. A context
+ * is that for a group (counted from 0), by the name that was added last. */
+bool network_contexts_add_group(struct network_contexts *contexts, const struct network *networks,
+				size_t count);
+bool network_contexts_add_name(struct network_contexts *contexts, const char *name);
+bool network_contexts_add_context(struct network_contexts *contexts, SSL_CTX *context,
+				  size_t group);
+
+/* Gives `context` these instead of those that it has. It owns them then; false: it has none, and
+ * they are the caller's. */
+bool network_contexts_set(SSL_CTX *context, struct network_contexts *contexts);
+void network_contexts_clear(SSL_CTX *context);
+
+/* Chooses the context of a server's connection by the peer's network, and does the work of
+ * resumption_client_hello. Only inside the client-hello callback, before the hello is noted. False:
+ * the handshake has to fail.
+ */
+bool network_contexts_client_hello(SSL *connection);
 
 /* ---- handshake_callbacks.c --------------------------------------------- */
 
@@ -1096,6 +1150,11 @@ SSL_CTX *context_check(lua_State *L, int index);
 /* The role that the Context at `index` was made for: 's' server, 'c' client, 0 for an adopted
  * one, whose role is not known. */
 char context_role(lua_State *L, int index);
+
+/* ---- network_tables.c -------------------------------------------------- */
+
+/* Pushes the module `network_contexts`. */
+void network_tables_open(lua_State *L);
 
 /* ---- psk_binder.c ------------------------------------------------------ */
 

@@ -138,11 +138,12 @@ static int expect_server(lua_State *L)
 }
 
 /* observer.is_negotiating(context)
- * Returns whether a connection of LuaSec's that chose its context by SNI, observed or not, has
+ * Returns whether a connection of LuaSec's that is observed, or that chose its context by SNI, has
  * this one and has not finished its handshake. One that failed counts until it is closed. */
 static int is_negotiating(lua_State *L)
 {
-	lua_pushboolean(L, luasec_is_negotiating(L, context_check(L, 1)));
+	const SSL_CTX *context = context_check(L, 1);
+	lua_pushboolean(L, handshake_is_negotiating(context) || luasec_is_negotiating(L, context));
 	return 1;
 }
 

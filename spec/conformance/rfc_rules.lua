@@ -70,6 +70,8 @@ local rows = {
 	{ "rfc6066.3.unrecognized-name-may-be-a-warning", "a server may warn that it does not know the name, and go on" },
 	{ "rfc7301.3.1.protocol-list", "a client sends the names of the protocols that it can speak" },
 	{ "rfc8446.1.2.suite-without-key-exchange", "a suite of TLS 1.3 names neither key exchange nor authentication" },
+	{ "rfc8446.4.1.2.second-hello-keeps-its-name",
+		"a second ClientHello is the first one but for a few extensions, of which the server name is none" },
 	{ "rfc8446.4.1.2.no-renegotiation", "TLS 1.3 has no renegotiation" },
 	{ "rfc8446.4.2.1.versions-in-extension",
 		"where a client sends supported_versions, the version in the head of its ClientHello does not count" },
