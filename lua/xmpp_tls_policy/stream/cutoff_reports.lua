@@ -46,9 +46,9 @@ local function store_record(self, host, key, record)
 	return self._reports[host].stores[kind]:set(name, record)
 end
 
---- For one load of the module. `server`: the adapter; `metrics`; `queue`: a work_queue, in which records
--- are read and written; `kept`: the reports of the load before, or nil; `now`: function() -> UTC
--- seconds, the system's by default.
+--- For one load of the module. `server`: the adapter; `metrics`; `certificates`: those of other servers; `queue`: a
+-- work_queue, in which records are read and written; `kept`: the reports of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
 function cutoff_reports.new(options)
 	local kept, now = options.kept, options.now or clock
 	local self = setmetatable({
