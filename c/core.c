@@ -20,6 +20,16 @@ static int domain_name(lua_State *L)
 	return 1;
 }
 
+/* core.alert_name(number) -> the name of the alert with this number, 0 to 255; "alert_" and the
+ * number if it has none. */
+static int alert_name(lua_State *L)
+{
+	lua_Integer number = luaL_checkinteger(L, 1);
+	luaL_argcheck(L, number >= 0 && number <= 255, 1, "no integer from 0 to 255");
+	alert_name_push(L, (int)number);
+	return 1;
+}
+
 /* core.digest("SHA256"|"SHA512", bytes) -> bytes */
 static int digest(lua_State *L)
 {
@@ -36,9 +46,9 @@ static int digest(lua_State *L)
 	return 1;
 }
 
-/* Returns a table with the modules, domain_name, digest, psk_binder, session_sharing, and four
- * facts: `openssl` and `compiled_for` name the OpenSSL that is loaded and the one that we were
- * compiled for; `negotiates_dhe` says whether it negotiates the group of DHE before TLS 1.3
+/* Returns a table with the modules, alert_name, domain_name, digest, psk_binder, session_sharing,
+ * and four facts: `openssl` and `compiled_for` name the OpenSSL that is loaded and the one that we
+ * were compiled for; `negotiates_dhe` says whether it negotiates the group of DHE before TLS 1.3
  * (dhe_group.c); `interface` is CORE_INTERFACE. Raises an error where library_check does. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
 
@@ -68,6 +78,8 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	}
 	lua_pushcfunction(L, domain_name);
 	lua_setfield(L, -2, "domain_name");
+	lua_pushcfunction(L, alert_name);
+	lua_setfield(L, -2, "alert_name");
 	lua_pushcfunction(L, digest);
 	lua_setfield(L, -2, "digest");
 	lua_pushcfunction(L, psk_binder_push);

@@ -521,6 +521,12 @@ bool client_hello_find_server_name(SSL *connection, const unsigned char **name, 
 /* The same, in lower case with a NUL behind it. Returns its length; 0: none. */
 size_t client_hello_read_server_name(SSL *connection, char name[SERVER_NAME_SIZE]);
 
+/* ---- alert.c ----------------------------------------------------------- */
+
+/* Pushes the name of the alert with this number, which is "alert_" and the number if it has none.
+ */
+void alert_name_push(lua_State *L, int number);
+
 /* ---- failed_handshake.c ------------------------------------------------ */
 
 /* A handshake that failed, without the offer. */

@@ -15,7 +15,7 @@
 --   stream        the XMPP received after the handshake: stream header, features or error
 --   status, raw   exit status and all output
 
-local alerts = require "support.alerts"
+local core = require "xmpp_tls_policy.core"
 local process = require "support.process"
 local xmpp = require "support.xmpp"
 
@@ -116,7 +116,7 @@ local function parse_openssl(raw)
 	local number = tonumber(raw:match("SSL alert number (%d+)"))
 	local result = {
 		ok = cipher ~= nil and cipher ~= "(NONE)",
-		alert = number and (alerts[number] or tostring(number)) or nil,
+		alert = number and core.alert_name(number) or nil,
 		reason = raw:match("error:%x+:[^:\n]*:[^:\n]*:([^:\n]+)"),
 		stream = raw:match("\n(<%?xml.*</stream:%a+>)"),
 	}
@@ -183,7 +183,7 @@ local function parse_gnutls(raw)
 		local number = tonumber(raw:match("Received alert %[(%d+)%]"))
 		return {
 			ok = false,
-			alert = number and (alerts[number] or tostring(number)) or nil,
+			alert = number and core.alert_name(number) or nil,
 			reason = raw:match("%*%*%* Fatal error: ([^\n]+)") or raw:match("%*%*%* ([^\n]*failed[^\n]*)"),
 		}
 	end
