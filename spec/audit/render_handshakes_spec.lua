@@ -209,6 +209,15 @@ local function describe_policy(policy, name)
 			assert.is_false(renegotiates(target))
 		end
 	end)
+
+	it("signs by the policy's schemes alone, as far as it says so", function ()
+		if state "signature.pss" == "line" then
+			local tls12 = { maximum_version = "TLSv1.2", signature_schemes = { "rsa_pkcs1_sha256" } }
+			assert.is_nil((accepted.facts(target, tls12)))
+			tls12.signature_schemes[2] = "rsa_pss_rsae_sha256"
+			assert.equal("rsa_pss_rsae_sha256", assert(accepted.facts(target, tls12)).signature_scheme)
+		end
+	end)
 end
 
 for _, name in ipairs(render.names) do

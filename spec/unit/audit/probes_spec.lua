@@ -249,12 +249,12 @@ describe("the probes of TLS", function ()
 	for prefers, expected in pairs {
 		["-serverpref"] = {
 			["cipher.bits256"] = "holds", ["cipher.aead"] = "holds", ["cipher.fs"] = "holds",
-			["cipher.recommended"] = "holds", ["group.recommended"] = "holds", ["group.four"] = "broken",
+			["cipher.recommended"] = "holds", ["group.recommended"] = "holds",
 			["cipher.gcm-chacha20"] = "broken",
 		},
 		[""] = {
 			["cipher.bits256"] = "broken", ["cipher.aead"] = "broken", ["cipher.fs"] = "broken",
-			["cipher.recommended"] = "holds", ["group.recommended"] = "holds", ["group.four"] = "broken",
+			["cipher.recommended"] = "holds", ["group.recommended"] = "holds",
 			["cipher.gcm-chacha20"] = "broken",
 		},
 	} do

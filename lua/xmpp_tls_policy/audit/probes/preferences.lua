@@ -249,10 +249,6 @@ local function list_tls13(endpoint, observed)
 	end
 	complete(endpoint, groups, "group", offer_groups, KEPT)
 	find_recommended(endpoint, groups, "group", offer_groups, "groups", {})
-	-- One more tells whether there are others at all.
-	if not groups.complete then
-		groups.complete = find(endpoint, groups, "group", offer_groups, all, question.left(endpoint) - 1)
-	end
 	-- All suites of TLS 1.3 are of one kind, and no document recommends others than all.
 	suites.has_kinds, suites.has_recommended = true, true
 	return suites, groups, offer_groups
@@ -381,11 +377,12 @@ local function run_tls13(endpoint, observed, found)
 		ask_backwards(endpoint, observed, found, "TLSv1.3")
 		local suites, groups, offer_groups = list_tls13(endpoint, observed)
 		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = suites, groups
-		found.rest[#found.rest + 1] = { groups, "group", offer_groups }
+		table.insert(found.rest, 1, { groups, "group", offer_groups })
 	end
 end
 
--- Spends the questions that are left on the lists that are not complete.
+-- Spends the questions that are left on the lists that are not complete, on groups first: one more tells whether there
+-- are others than those that documents recommend.
 local function complete_rest(endpoint, found)
 	local functions = {}
 	for index, part in ipairs(found.rest) do
