@@ -26,8 +26,8 @@ local IN_A_TURN = 20 -- records
 local ANONYMOUS = "anonymous clients"
 
 --- For one load of the module. `server`: the adapter; `metrics`; `certificates`: those of other servers; `queue`: a
--- work_queue, in which records are read and written; `kept`: the reports of the load before, or nil; `now`: function() -> UTC
--- seconds, the system's by default.
+-- work_queue, in which records are read and written; `kept`: the reports of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
 function cutoff_reports.new(options)
 	local kept, now = options.kept, options.now or clock
 	return setmetatable({
