@@ -645,7 +645,7 @@ describe("shared sessions", function ()
 	end)
 
 	it("are off, with a line, where hiredis or the key is missing", function ()
-		local a = machine("a", { redis = { has_tls = false }, url = "rediss://127.0.0.1" })
+		local a = machine("a", { redis = { connect = true, has_tls = false }, url = "rediss://127.0.0.1" })
 		assert.equal("failed", a.shared:status().state)
 		assert.matches("rediss:// needs hiredis 1.0 or newer", a.shared:status().reason)
 		a.keys = nil
