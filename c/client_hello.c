@@ -123,6 +123,20 @@ bool client_hello_find_server_name(SSL *connection, const unsigned char **name, 
 	return true;
 }
 
+/* OpenSSL refuses longer names, and those with a NUL, by itself. */
+size_t client_hello_read_server_name(SSL *connection, char name[SERVER_NAME_SIZE])
+{
+	const unsigned char *bytes;
+	size_t length;
+	if (!client_hello_find_server_name(connection, &bytes, &length) ||
+	    length >= SERVER_NAME_SIZE || memchr(bytes, '\0', length) != NULL)
+		return 0;
+	for (size_t i = 0; i < length; i++)
+		name[i] = (char)(bytes[i] >= 'A' && bytes[i] <= 'Z' ? bytes[i] | 0x20 : bytes[i]);
+	name[length] = '\0';
+	return length;
+}
+
 static void read_server_name(struct client_hello *hello, SSL *connection)
 {
 	const unsigned char *name;

@@ -79,6 +79,17 @@ void handshake_finish(struct handshake *handshake, int32_t label, bool keep_hell
 		forget_hello(handshake);
 }
 
+bool handshake_is_negotiating(const SSL_CTX *context)
+{
+	for (size_t i = 0; i < descriptors; i++) {
+		const struct handshake *handshake = by_descriptor[i].handshake;
+		if (handshake != NULL && !handshake->finished &&
+		    SSL_get_SSL_CTX(handshake->connection) == context)
+			return true;
+	}
+	return false;
+}
+
 bool handshake_is_finished(const SSL *connection)
 {
 	return SSL_get_state(connection) == TLS_ST_OK;

@@ -201,8 +201,9 @@ static int client_hello(SSL *connection, int *alert, void *argument)
 {
 	int error = errno;
 	(void)argument;
+	/* Compares a second hello with the one that is noted. */
+	bool accepted = network_contexts_client_hello(connection);
 	note_client_hello(connection);
-	bool accepted = resumption_client_hello(connection);
 	errno = error;
 	if (accepted)
 		return SSL_CLIENT_HELLO_SUCCESS;
@@ -232,6 +233,7 @@ void callbacks_detach(SSL_CTX *context)
 		return;
 	SSL_CTX_set_info_callback(context, NULL);
 	SSL_CTX_set_client_hello_cb(context, NULL, NULL);
+	network_contexts_clear(context);
 	SSL_CTX_set_ex_data(context, marks_index, NULL);
 }
 

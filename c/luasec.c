@@ -1,6 +1,12 @@
 /* Objects of LuaSec's. Only this file relies on how LuaSec keeps them (0.9 to 1.3.2). */
 #include "internal.h"
 
+/* The beginning of LuaSec's userdata. */
+struct luasec_context {
+	SSL_CTX *context;
+	lua_State *L;
+};
+
 SSL_CTX **luasec_check_context(lua_State *L, int index)
 {
 	if (lua_istable(L, index)) {
@@ -23,7 +29,7 @@ static int push_other_openssl(lua_State *L, const char *ours, const char *other)
 int luasec_verify_context(lua_State *L, int index, SSL_CTX **luasec)
 {
 	const char *ours = NULL, *other = NULL;
-	if (lua_rawlen(L, index) < sizeof *luasec)
+	if (lua_rawlen(L, index) < sizeof(struct luasec_context))
 		return push_failure(L, "unsupported", "this LuaSec keeps its contexts otherwise");
 	if (*luasec == NULL)
 		return push_failure(L, "closed", "the LuaSec context is closed");
@@ -34,6 +40,14 @@ int luasec_verify_context(lua_State *L, int index, SSL_CTX **luasec)
 	if (SSL_CTX_get_app_data(*luasec) != (void *)luasec)
 		return push_failure(L, "unsupported", "this LuaSec keeps its contexts otherwise");
 	return 0;
+}
+
+void luasec_lend_state(const SSL_CTX *from, const SSL_CTX *to)
+{
+	const struct luasec_context *lender = SSL_CTX_get_app_data(from);
+	struct luasec_context *borrower = SSL_CTX_get_app_data(to);
+	if (lender != NULL && borrower != NULL)
+		borrower->L = lender->L;
 }
 
 lua_Integer luasec_check_descriptor(lua_State *L, int index)

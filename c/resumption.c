@@ -8,6 +8,8 @@
 
 #include <openssl/err.h>
 
+#define APART_MAX 64 /* bytes that keep sessions apart */
+
 struct resumption {
 	struct session_store *store; /* NULL: off */
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
@@ -244,17 +246,32 @@ void resumption_count_refused(SSL *connection)
 
 /* ---- server names --------------------------------------------------------------- */
 
+static bool set_apart(unsigned char id_context[SESSION_ID_CONTEXT_SIZE], const void *apart,
+		      size_t length)
+{
+	char text[SESSION_ID_CONTEXT_SIZE + APART_MAX];
+	if (length == 0)
+		return true;
+	if (length > APART_MAX)
+		return false;
+	memcpy(text, id_context, SESSION_ID_CONTEXT_SIZE);
+	memcpy(text + SESSION_ID_CONTEXT_SIZE, apart, length);
+	return session_id_context_digest(text, SESSION_ID_CONTEXT_SIZE + length, id_context);
+}
+
 /* A session belongs to the name that the client sent, whether it is a name of ours or not
  * (rfc6066.3.no-resumption-under-another-name). On direct TLS only the name tells the host.
  * OpenSSL looks sessions up before the server's own callback chooses the context of the host, so
  * the ID context is set before that; also for a second ClientHello, which may have another
  * name. */
-static bool bind_to_server_name(SSL *connection, struct handshake *handshake)
+static bool bind_to_server_name(SSL *connection, struct handshake *handshake, const void *apart,
+				size_t length)
 {
 	const struct resumption *resumption = handshake->resumption;
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	memcpy(id_context, resumption->id_context, sizeof id_context);
-	if (!server_names_bind(&resumption->names, connection, id_context) ||
+	if (!set_apart(id_context, apart, length) ||
+	    !server_names_bind(&resumption->names, connection, id_context) ||
 	    SSL_set_session_id_context(connection, id_context, sizeof id_context) != 1)
 		return false;
 	memcpy(handshake->session_id_context, id_context, sizeof handshake->session_id_context);
@@ -282,13 +299,13 @@ void resumption_begin_handshake(SSL *connection)
 		       sizeof handshake->session_id_context);
 }
 
-bool resumption_client_hello(SSL *connection)
+bool resumption_client_hello(SSL *connection, const void *apart, size_t length)
 {
 	struct handshake *handshake = resumable_handshake(connection);
 	if (handshake == NULL)
 		return true;
 	note_extended_master_secret(connection, handshake);
-	return bind_to_server_name(connection, handshake);
+	return bind_to_server_name(connection, handshake, apart, length);
 }
 
 /* ---- contexts ------------------------------------------------------------------- */

@@ -8,8 +8,6 @@
 
 #include <openssl/evp.h>
 
-#define SERVER_NAME_SIZE 256 /* with the terminating NUL; OpenSSL's most */
-
 struct server_name {
 	char *name;
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
@@ -31,21 +29,6 @@ bool session_id_context_digest(const char *text, size_t length,
 
 /* ---- the name that a client sent ------------------------------------------------- */
 
-/* In lower case. Returns its length; 0: none. OpenSSL refuses longer names, and those with a NUL,
- * by itself. */
-static size_t read_server_name(SSL *connection, char name[SERVER_NAME_SIZE])
-{
-	const unsigned char *bytes;
-	size_t length;
-	if (!client_hello_find_server_name(connection, &bytes, &length) ||
-	    length >= SERVER_NAME_SIZE || memchr(bytes, '\0', length) != NULL)
-		return 0;
-	for (size_t i = 0; i < length; i++)
-		name[i] = (char)(bytes[i] >= 'A' && bytes[i] <= 'Z' ? bytes[i] | 0x20 : bytes[i]);
-	name[length] = '\0';
-	return length;
-}
-
 /* rfc6066.3.name-without-case */
 static int compare_names(const void *a, const void *b)
 {
@@ -59,7 +42,7 @@ bool server_names_bind(const struct server_names *names, SSL *connection,
 	char name[SERVER_NAME_SIZE], text[SESSION_ID_CONTEXT_SIZE + SERVER_NAME_SIZE];
 	const struct server_name wanted = { .name = name };
 	const struct server_name *found = NULL;
-	size_t length = read_server_name(connection, name);
+	size_t length = client_hello_read_server_name(connection, name);
 	if (length == 0)
 		return true;
 	if (names->count > 0)

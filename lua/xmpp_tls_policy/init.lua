@@ -3,7 +3,7 @@ local core = require "xmpp_tls_policy.core"
 
 -- An upgrade that was interrupted leaves files of two versions. c/internal.h has the same
 -- number.
-local interface = 7
+local interface = 8
 if core.interface ~= interface then
 	error(("the Lua files of xmpp_tls_policy are for version %d of its core, and the core is %s"):format(
 		interface, core.interface and ("version %d"):format(core.interface) or "older than version numbers"), 0)

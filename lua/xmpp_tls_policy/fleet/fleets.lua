@@ -4,6 +4,7 @@ local judgement = require "xmpp_tls_policy.fleet.judgement"
 local observer = require "xmpp_tls_policy.core".observer
 local shape = require "xmpp_tls_policy.fleet.shape"
 local shapes = require "xmpp_tls_policy.fleet.shapes"
+local unwritten_records = require "xmpp_tls_policy.unwritten_records"
 
 local fleets = {}
 
@@ -24,30 +25,12 @@ local STORES = {
 -- No account is called so.
 local STATE_KEY = "state of the host"
 
--- Most storages write each record into a file.
-local STORE_EVERY = 3600 -- seconds
-local IN_A_TURN = 20 -- records, or shapes to judge
+local IN_A_TURN = 20 -- records to read, or shapes to judge
 
 -- In place of the account of clients that get a new one at each login. A space is in no account.
 local ANONYMOUS = "anonymous clients"
 
 fleets.DAYS = day_counts.DAYS
-
---- For one load of the module. `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `queue`: a
--- work_queue, in which records are read and written, and shapes are judged; `kept`: the fleets of the load
--- before, or nil; `now`: function() -> UTC seconds, the system's by default.
-function fleets.new(options)
-	local kept, now = options.kept, options.now or clock
-	return setmetatable({
-		_server = options.server,
-		_adopted = options.adopted,
-		_queue = options.queue,
-		_now = now,
-		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, pending, is_judging }
-		_key_types = setmetatable({}, { __mode = "k" }), -- entry of a context -> type of its certificate's key
-		_stored_at = kept and kept._stored_at or now(),
-	}, metatable)
-end
 
 -- ---- records -----------------------------------------------------------------------
 
@@ -77,6 +60,40 @@ local function key_of(host, kind, stored)
 		return "client " .. (stored:find(" ", 1, true) and stored or stored .. "@" .. host)
 	end
 	return kind == "server" and "server " .. stored or kind == "state" and "state" or stored
+end
+
+-- Stores a record (nil: removes it). Returns whether it did.
+local function store_record(self, host, key, record)
+	local kind, name = store_key(key)
+	return self._hosts[host].stores[kind]:set(name, record)
+end
+
+-- A host's shapes; nil while they are read.
+local function shapes_read(self, host)
+	local kept = self._hosts[host]
+	return kept and not kept.is_reading and kept.shapes or nil
+end
+
+--- For one load of the module. `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `queue`: a
+-- work_queue, in which records are read and written, and shapes are judged; `kept`: the fleets of the load
+-- before, or nil; `now`: function() -> UTC seconds, the system's by default.
+function fleets.new(options)
+	local kept, now = options.kept, options.now or clock
+	local self = setmetatable({
+		_server = options.server,
+		_adopted = options.adopted,
+		_queue = options.queue,
+		_now = now,
+		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, is_reading, is_judging }
+		_key_types = setmetatable({}, { __mode = "k" }), -- entry of a context -> type of its certificate's key
+	}, metatable)
+	self._unwritten = unwritten_records.new {
+		queue = options.queue, now = now, kept = kept and kept._unwritten, work = "storing the shapes of",
+		hosts = function () return self:hosts() end,
+		source_of = function (host) return shapes_read(self, host) end,
+		store = function (host, key, record) return store_record(self, host, key, record) end,
+	}
+	return self
 end
 
 -- Calls action(kind, key in the store) for each stored record in later turns, then finish(). The state comes
@@ -131,74 +148,31 @@ function methods:open(host)
 		judge_later(self, host, kept)
 		return kept
 	end
-	kept = { shapes = shapes.new { now = self._now }, stores = open_stores(self, host), pending = {} }
+	kept = { shapes = shapes.new { now = self._now }, stores = open_stores(self, host) }
 	self._hosts[host] = kept
 	read(self, host, kept)
 	return kept
 end
 
--- Adds the changes to those that are to be written.
-local function gather(kept)
-	for key, record in pairs(kept.shapes:changes() or {}) do
-		kept.pending[key] = record
-	end
-end
-
--- Writes as many changes. Returns whether there may be more. Those that fail are changes again.
-local function write(kept, most)
-	for _ = 1, most do
-		local key, record = next(kept.pending)
-		if not key then
-			return false
-		end
-		kept.pending[key] = nil
-		local kind, name = store_key(key)
-		if not kept.stores[kind]:set(name, record or nil) then
-			kept.shapes:restore(key)
-			return false
-		end
-	end
-	return true
-end
-
 --- Stores the changes of a host at once.
 function methods:store(host)
-	local kept = self._hosts[host]
-	-- A record that is not read yet must not be replaced.
-	if kept and not kept.is_reading then
-		gather(kept)
-		write(kept, math.huge)
-	end
+	self._unwritten:write(host)
 end
 
 --- The same for all hosts.
 function methods:store_all()
-	for host in pairs(self._hosts) do
-		self:store(host)
-	end
+	self._unwritten:write_all()
 end
 
 --- The same in later turns, if it was not done for an hour. Forgets what is old.
 function methods:store_hourly()
-	local now = self._now()
-	if math.abs(now - self._stored_at) < STORE_EVERY then
-		return
-	end
-	self._stored_at = now
-	for host, kept in pairs(self._hosts) do
-		if not kept.is_reading then
-			kept.shapes:sweep()
-			gather(kept)
-			self._queue:add("storing the shapes of " .. host, function ()
-				return write(kept, IN_A_TURN)
-			end)
-		end
-	end
+	self._unwritten:write_hourly()
 end
 
 --- A host has no policy any more. All that was not stored is lost.
 function methods:close(host)
 	self._hosts[host] = nil
+	self._unwritten:drop(host)
 end
 
 --- Forgets an account of a host that was deleted.
