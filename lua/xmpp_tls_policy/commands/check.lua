@@ -82,9 +82,9 @@ local function add_options(service, wanted, add)
 			add("error", "option", host, fault.message)
 		end
 	end)
-	for _, fault in ipairs(service.policies:misspelt_names()) do
+	for _, fault in ipairs(service.policies:options_without_effect()) do
 		if not wanted or fault.host == "*" or fault.host == wanted then
-			add("warn", "misspelt-option", fault.host, fault.message)
+			add("warn", fault.kind, fault.host, fault.message)
 		end
 	end
 end

@@ -113,6 +113,8 @@ describe("the command check", function ()
 		{ "a wrong option for all", function () options["*"] = { profil = 1 } end, { "error option *" }, 1 },
 		{ "a misspelt option", function () made.names = { ["*"] = { "xmpp_tls_polcy" } }; made.modules["*"] = false end,
 			{ "warn misspelt-option *" }, 1 },
+		{ "an empty table of options", function () made.names, options["*"] = { ["*"] = { "xmpp_tls_policy" } }, {} end,
+			{ "warn empty-option *" }, 1 },
 		{ "a host that is not covered", function () made.modules["b.test"] = false end, { "warn not-covered b.test" }, 1 },
 		{ "a host that is meant not to be covered", function () made.disabled["b.test"] = true end, {}, 0 },
 		{ "no host that is covered", function () made.disabled = { ["a.test"] = true, ["b.test"] = true } end,
@@ -237,6 +239,7 @@ describe("the command check", function ()
 		local _, status = run { host = "b.test" }
 		assert.equal(1, status)
 		local service, writer = forecast.new(server(), { errors = {}, is_own_user = true }), command_service.writer(80)
-		assert.same({ 2, '"c.test" is no host of this server' }, { check.run(service, writer, { host = "c.test" }) })
+		assert.same({ 2, '"nowhere.test" is no host of this server' },
+			{ check.run(service, writer, { host = "nowhere.test" }) })
 	end)
 end)
