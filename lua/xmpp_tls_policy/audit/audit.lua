@@ -70,11 +70,14 @@ local of_refusals = {
 	version = true, suites = true, groups = true, dhe = true, signature = true, resumption = true, sni = true,
 }
 
+-- The last parts of the names for which it can count as a yes.
+local yes_from_refusals = { complete = true, kinds = true, recommended = true, server_chooses = true }
+
 -- Takes back what may have been concluded from the end of a connection: each no, and that lists are complete.
 local function take_back_refusals(observed)
 	for name, observation in pairs(observed) do
-		local from_refusals = name:find "%.complete$" or name:find "%.server_chooses$"
-		if of_refusals[name:match "^[^.]+"] and observation.seen == (from_refusals ~= nil) then
+		local from_refusals = yes_from_refusals[name:match "[^.]+$"] or false
+		if of_refusals[name:match "^[^.]+"] and observation.seen == from_refusals then
 			observed[name] = observations.untested(CLOSES_AT_RANDOM)
 		end
 	end

@@ -34,11 +34,16 @@ observations.statements = {
 	["suites.forward_secret"] = "forward-secret key exchange is accepted",
 	["suites.accepted"] = "suites are accepted (value: version -> IANA names, the server's order)",
 	["suites.complete"] = "no accepted suite is missing in suites.accepted",
+	["suites.kinds"] = "of each kind of suites (with and without forward secrecy and authenticated encryption) the one "
+		.. "that the server chooses first is known, or that it accepts none (value: version -> how many in suites.accepted "
+		.. "are in the server's order)",
+	["suites.recommended"] = "no accepted suite that a document recommends is missing in suites.accepted",
 	["suites.chacha20_first"] = "a client that puts ChaCha20 first gets it",
 	["suites.server_chooses"] = "the server's order of suites decides, not the client's",
 	["dhe.bits"] = "the size of the DHE group is known (value: bits)",
 	["groups.accepted"] = "groups are accepted (value: IANA names, in the server's order)",
 	["groups.complete"] = "no accepted group is missing in groups.accepted",
+	["groups.recommended"] = "no accepted group that a document recommends is missing in groups.accepted",
 	["groups.short"] = "a curve of under 256 bits is accepted (value: their names)",
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",

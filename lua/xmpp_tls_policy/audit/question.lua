@@ -13,6 +13,11 @@ local question = {}
 -- time, an endpoint makes at most 40.
 question.MOST_CONNECTIONS = 39
 
+--- How many more questions an endpoint can be asked.
+function question.left(endpoint)
+	return question.MOST_CONNECTIONS - endpoint.connections + endpoint.turned_away
+end
+
 -- The alerts that say no to an offer. Others say that the server could not read or handle the hello,
 -- which is no answer to the question.
 local refusals = {
@@ -110,7 +115,7 @@ end
 
 -- One attempt, with the endpoint's server name: the answer, or nil, the reason, and the kind of the failure.
 local function ask_once(endpoint, offer)
-	if endpoint.connections - endpoint.turned_away >= question.MOST_CONNECTIONS then
+	if question.left(endpoint) <= 0 then
 		return nil, "the audit makes no more connections"
 	end
 	local channel, kind, message = endpoint:open()

@@ -399,7 +399,7 @@ local table_of_clauses = {
 		statement = "prefer ECDHE to DHE",
 		settings = { always = { server_preference = true, order = { 4, rules.is_no_dhe } } },
 		probe = probes.preferred(rules.is_no_dhe, { rules.is_forward_secret, rules.is_aead, rules.has_bits(256) },
-			"without DHE"),
+			"without DHE", true),
 	},
 	{
 		id = "key.static-rsa",

@@ -37,14 +37,21 @@ local function set_of(names)
 	return set
 end
 
+-- Observations whose values are examples of accepted suites.
+local CLASSES = {
+	"suites.null", "suites.rc4", "suites.export", "suites.under_112_bits", "suites.under_128_bits", "suites.cbc",
+	"suites.rsa_key_transport", "suites.static_dh", "suites.dhe", "suites.aead", "suites.forward_secret",
+}
+
 -- The observations that decide where a list is needed as a whole.
 local ALL_SUITES, ALL_GROUPS = { "suites.accepted", "suites.complete" }, { "groups.accepted", "groups.complete" }
 
 -- The result where a list may lack something that the server accepts; nil where it lacks nothing. `what`: "suites"
--- or "groups". What was seen to be accepted decides all the same.
-local function incomplete(observed, what)
+-- or "groups"; `part`: "recommended" where nothing else has to be known, or nil. What was seen to be accepted decides
+-- all the same.
+local function incomplete(observed, what, part)
 	local name = what .. ".complete"
-	if is_seen(observed, name) then
+	if is_seen(observed, name) or part and is_seen(observed, ("%s.%s"):format(what, part)) then
 		return nil
 	end
 	return missing(observed, name)
@@ -58,6 +65,17 @@ end
 
 local function describe(pair)
 	return ("%s stands before %s in %s"):format(pair[1].name, pair[2].name, suites.version_names[pair.version])
+end
+
+-- The names of the suites that stand for the classes that are accepted.
+local function examples_of(observed)
+	local names = {}
+	for _, name in ipairs(CLASSES) do
+		for _, example in ipairs(is_seen(observed, name) and value_of(observed, name) or {}) do
+			names[#names + 1] = example
+		end
+	end
+	return names
 end
 
 -- The first pair of accepted suites, of one version and alike in what the parts of `alike` say of them, of
@@ -83,21 +101,48 @@ local function wrong_pair(lists, fulfils, alike)
 	end
 end
 
--- Whether all, or any, of the accepted suites fulfil the predicate.
-local function share(lists, fulfils)
+-- Whether all, or any, of the accepted suites fulfil the predicate. The classes of suites that are accepted count,
+-- too: each has a suite as an example.
+local function share(observed, lists, fulfils)
 	local all, any = true, false
+	local function count(suite)
+		all, any = all and fulfils(suite), any or fulfils(suite)
+	end
 	for _, entry in ipairs(lists) do
 		for _, suite in ipairs(entry.list) do
-			all, any = all and fulfils(suite), any or fulfils(suite)
+			count(suite)
+		end
+	end
+	for _, example in ipairs(examples_of(observed)) do
+		if suites.by_name[example] then
+			count(suites.by_name[example])
 		end
 	end
 	return all, any
 end
 
+-- The lists without the suites behind those that are in the server's order.
+local function in_order(observed, lists)
+	local ordered, cut = value_of(observed, "suites.kinds"), {}
+	for index, entry in ipairs(lists) do
+		cut[index] = { version = entry.version, list = {} }
+		for place = 1, math.min(#entry.list, tonumber(ordered[entry.version]) or #entry.list) do
+			cut[index].list[place] = entry.list[place]
+		end
+	end
+	return cut
+end
+
 --- Suites that fulfil a predicate of rules.lua are preferred, among those alike in all else that is preferred
--- (`alike`: a list of predicates). `kind`: such as "of 256 bits".
-function suite_rules.preferred(fulfils, alike, kind)
+-- (`alike`: a list of predicates). `kind`: such as "of 256 bits". Where not all suites are known, the first one of each
+-- kind is enough, in the server's order; if `whole`, it is not.
+function suite_rules.preferred(fulfils, alike, kind, whole)
 	local names = { "suites.accepted", "suites.server_chooses" }
+	local by_kinds = { "suites.accepted", "suites.kinds", "suites.server_chooses" }
+	local function has_kinds(observed)
+		return not whole and not is_seen(observed, "suites.complete") and is_seen(observed, "suites.kinds")
+			and is_seen(observed, names[2])
+	end
 	return function (observed)
 		local problem = missing(observed, "suites.accepted")
 		local lists = accepted_suites(observed)
@@ -106,8 +151,11 @@ function suite_rules.preferred(fulfils, alike, kind)
 		elseif not lists[1] then
 			return not_tested("no answer", "none of the accepted suites is known", { names[1] })
 		end
-		local all, any = share(lists, fulfils)
-		if all then
+		local all, any = share(observed, lists, fulfils)
+		if has_kinds(observed) and (all or not any) then
+			return outcome(all and "holds" or "broken", ("the suites that the server chooses first are %s%s"):format(
+				all and "" or "not ", kind), by_kinds)
+		elseif all then
 			return incomplete(observed, "suites") or outcome("holds", ("all accepted suites are %s"):format(kind), ALL_SUITES)
 		elseif not any then
 			return incomplete(observed, "suites") or outcome("broken", ("no accepted suite is %s"):format(kind), ALL_SUITES)
@@ -116,9 +164,12 @@ function suite_rules.preferred(fulfils, alike, kind)
 		elseif not is_seen(observed, names[2]) then
 			return outcome("broken", ("the client's order decides, and not all accepted suites are %s"):format(kind), names)
 		end
-		local pair = wrong_pair(lists, fulfils, alike)
+		local pair = wrong_pair(in_order(observed, lists), fulfils, alike)
 		if pair then
 			return outcome("broken", ("suites %s are not preferred: %s"):format(kind, describe(pair)), names)
+		end
+		if has_kinds(observed) then
+			return outcome("holds", ("suites %s are preferred, by the first one of each kind"):format(kind), by_kinds)
 		end
 		return incomplete(observed, "suites") or outcome("holds", ("suites %s are preferred"):format(kind),
 			{ "suites.accepted", "suites.complete", "suites.server_chooses" })
@@ -132,11 +183,12 @@ function suite_rules.first_where_asked(name, fulfils, kind)
 		("a client that puts %s first gets it"):format(kind))
 	return function (observed)
 		local problem = missing(observed, "suites.accepted")
-		local _, any = share(accepted_suites(observed), fulfils)
+		local _, any = share(observed, accepted_suites(observed), fulfils)
 		if problem then
 			return problem
 		elseif not any then
-			return incomplete(observed, "suites") or outcome("not offered", kind .. " is not accepted", ALL_SUITES)
+			return incomplete(observed, "suites", "recommended")
+				or outcome("not offered", kind .. " is not accepted", ALL_SUITES)
 		end
 		return seen(observed)
 	end
@@ -171,6 +223,9 @@ function suite_rules.suites_supported(wanted)
 		end
 		local names = value_of(observed, "suites.accepted")["TLSv1.2"]
 		local accepted, has_certificate, has_any = set_of(names), {}, false
+		for name in pairs(set_of(examples_of(observed))) do
+			accepted[name] = true
+		end
 		for _, name in ipairs(type(names) == "table" and names or {}) do
 			local suite = suites.by_name[name]
 			if suite then
@@ -188,10 +243,10 @@ function suite_rules.suites_supported(wanted)
 		end
 		table.sort(absent)
 		if not expected then
-			return incomplete(observed, "suites")
+			return incomplete(observed, "suites", "recommended")
 				or outcome("not offered", "they need a certificate of another kind than the server has", ALL_SUITES)
 		elseif absent[1] then
-			return incomplete(observed, "suites")
+			return incomplete(observed, "suites", "recommended")
 				or outcome("broken", "not accepted: " .. listed(absent), ALL_SUITES)
 		end
 		return outcome("holds", "all for which the server has a certificate are accepted", { "suites.accepted" })
@@ -278,7 +333,7 @@ function suite_rules.groups_supported(wanted)
 		end
 		local absent = missing_suites(set_of(value_of(observed, "groups.accepted")), wanted)
 		if absent[1] then
-			return incomplete(observed, "groups")
+			return incomplete(observed, "groups", "recommended")
 				or outcome("broken", "not accepted: " .. listed(absent), ALL_GROUPS)
 		end
 		return outcome("holds", ("%s %s accepted"):format(listed(wanted), wanted[2] and "are" or "is"), { "groups.accepted" })

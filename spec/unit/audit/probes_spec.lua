@@ -1,5 +1,6 @@
 -- The probes of TLS on real servers of OpenSSL and GnuTLS, and on peers made by hand for what no real one does.
 local available = require "xmpp_tls_policy.policy.available"
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local core = require "xmpp_tls_policy.core"
 local free_ports = require "support.free_ports"
 local hello_answers = require "support.hello_answers"
@@ -243,6 +244,34 @@ describe("the probes of TLS", function ()
 		observed = probe_run.on({ port = gnutls("NORMAL:%SERVER_PRECEDENCE").port }, { "versions", "classes", "preferences" })
 		assert_seen({ ["groups.server_chooses"] = true, ["suites.server_chooses"] = true }, observed)
 	end)
+
+	-- The clauses on whole lists and on preferences, on a server with more suites than the audit has connections.
+	for prefers, expected in pairs {
+		["-serverpref"] = {
+			["cipher.bits256"] = "holds", ["cipher.aead"] = "holds", ["cipher.fs"] = "holds",
+			["cipher.recommended"] = "holds", ["group.recommended"] = "holds", ["group.four"] = "broken",
+			["cipher.gcm-chacha20"] = "broken",
+		},
+		[""] = {
+			["cipher.bits256"] = "broken", ["cipher.aead"] = "broken", ["cipher.fs"] = "broken",
+			["cipher.recommended"] = "holds", ["group.recommended"] = "holds", ["group.four"] = "broken",
+			["cipher.gcm-chacha20"] = "broken",
+		},
+	} do
+		it("tell enough for the clauses of a server with all suites " .. prefers, function ()
+			local arguments = { "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0" }
+			arguments[3] = prefers ~= "" and prefers or nil
+			local observed, endpoint = probe_run.on { port = openssl(arguments).port }
+			assert.is_true(endpoint.connections <= 40, endpoint.connections)
+			assert.is_false(observed["suites.complete"].seen)
+			assert.matches("the audit makes no more connections", observed["suites.accepted"].evidence)
+			local results = {}
+			for id in pairs(expected) do
+				results[id] = clauses[id].probe(observed, { service = "c2s", direct = true }, false).result
+			end
+			assert.same(expected, results)
+		end)
+	end
 
 	describe("tell whose order of suites decides", function ()
 		local ECDHE = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305"

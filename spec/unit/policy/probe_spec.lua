@@ -18,7 +18,8 @@ end
 local GCM256, GCM128 = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 local DHE256, RSA256 = "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"
 local CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
-local CBC256 = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"
+local CBC256, CBC128 = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
+local RSA128 = "TLS_RSA_WITH_AES_128_GCM_SHA256"
 local EC256, EC128 = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 local no_resumption = {
 	["resumption.session_id"] = false, ["resumption.ticket_tls12"] = false, ["resumption.tls13"] = false,
@@ -147,6 +148,24 @@ local cases = {
 			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ GCM128, GCM256 }), ["suites.complete"] = false }, "broken",
 			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
+		-- The first suites of all kinds can.
+		{ { ["suites.accepted"] = accepted({ GCM256, GCM128 }), ["suites.complete"] = false,
+			["suites.kinds"] = { ["TLSv1.2"] = 2 } }, "holds",
+			"suites of 256 bits are preferred, by the first one of each kind" },
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false, ["suites.kinds"] = { ["TLSv1.2"] = 1 } },
+			"holds", "the suites that the server chooses first are of 256 bits" },
+		{ { ["suites.accepted"] = accepted({ GCM128 }), ["suites.complete"] = false, ["suites.kinds"] = { ["TLSv1.2"] = 1 } },
+			"broken", "the suites that the server chooses first are not of 256 bits" },
+		{ { ["suites.accepted"] = accepted({ GCM128, GCM256 }), ["suites.complete"] = false,
+			["suites.kinds"] = { ["TLSv1.2"] = 2 } }, "broken",
+			("suites of 256 bits are not preferred: %s stands before %s in TLS 1.2"):format(GCM128, GCM256) },
+		-- Where the client's order decides, its own offer came back.
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false, ["suites.server_chooses"] = false,
+			["suites.kinds"] = { ["TLSv1.2"] = 1 } }, "not tested", "not all accepted suites are known" },
+		-- A class of suites that is accepted counts, also where the list does not have it.
+		{ { ["suites.accepted"] = accepted({ GCM256 }), ["suites.complete"] = false, ["suites.server_chooses"] = false,
+			["suites.rsa_key_transport"] = { RSA128 } }, "broken",
+			"the client's order decides, and not all accepted suites are of 256 bits" },
 		{ { ["suites.accepted"] = accepted({ "TLS_OF_TOMORROW" }) }, "not tested", "none of the accepted suites is known" },
 	},
 	["cipher.aead"] = {
@@ -184,6 +203,12 @@ local cases = {
 			"not all accepted suites are known" },
 		{ { ["suites.accepted"] = accepted({ EC256 }) }, "not offered",
 			"they need a certificate of another kind than the server has" },
+		-- Those that a document recommends may be known although others are not.
+		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }), ["suites.complete"] = false,
+			["suites.recommended"] = true }, "broken", "not accepted: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
+		{ { ["suites.accepted"] = accepted({ GCM256, GCM128, DHE256 }), ["suites.complete"] = false,
+			["suites.dhe"] = { "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" } }, "holds",
+			"all for which the server has a certificate are accepted" },
 		{ { ["suites.accepted"] = accepted(nil, { "TLS_AES_256_GCM_SHA384" }) }, "broken",
 			"not accepted: TLS_DHE_RSA_WITH_AES_128_GCM_SHA256, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, "
 				.. GCM128 .. ", " .. GCM256 },
@@ -243,6 +268,8 @@ local cases = {
 		{ { ["groups.accepted"] = { "X25519" }, ["groups.complete"] = false }, "not tested",
 			"not all accepted groups are known" },
 		{ { ["groups.complete"] = false }, "holds", "secp256r1, x25519 are accepted" },
+		{ { ["groups.accepted"] = { "X25519" }, ["groups.complete"] = false, ["groups.recommended"] = true }, "broken",
+			"not accepted: secp256r1" },
 	},
 	["signature.sha1"] = {
 		{ {}, "holds", "no certificate is signed with SHA-1 or MD5; a handshake signed with SHA-1 or MD5 is refused" },
@@ -559,6 +586,17 @@ describe("the probe of", function ()
 			end
 		end)
 	end
+end)
+
+describe("the probe of a preference", function ()
+	it("takes no suite behind those in the server's order for one that the server puts there", function ()
+		for ordered, expected in pairs { [3] = "holds", [4] = "broken" } do
+			assert.equal(expected, clauses["cipher.bits256"].probe(observed_endpoint.new {
+				["suites.accepted"] = accepted({ CBC128, GCM256, GCM128, CBC256 }), ["suites.complete"] = false,
+				["suites.kinds"] = { ["TLSv1.2"] = ordered },
+			}, starttls, false).result)
+		end
+	end)
 end)
 
 describe("as a client,", function ()

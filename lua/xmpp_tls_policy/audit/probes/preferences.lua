@@ -1,5 +1,8 @@
 --- Whose order of suites and groups decides, and all that an endpoint accepts of them. For the lists each hello
--- offers what is not known yet, until the server refuses the rest or the connections of the audit are used up.
+-- offers what is not known yet, until the server refuses the rest or the connections of the audit are used up. When few
+-- are left, hellos offer only what clauses ask for: the kinds of suites that are not in the list yet, and suites and
+-- groups that a document recommends.
+local clauses = require "xmpp_tls_policy.policy.clauses"
 local observations = require "xmpp_tls_policy.audit.observations"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
 local question = require "xmpp_tls_policy.audit.question"
@@ -38,8 +41,30 @@ end
 
 -- ---- lists -----------------------------------------------------------------------
 
+-- How many questions are kept for what clauses ask for: three kinds of suites, and five suites and two groups.
+local KEPT = 10
+
+-- As many as that: the list says in the end that the audit makes no more connections.
+local NONE = -math.huge
+
+-- All that documents recommend to support: list -> set of names in lower case.
+local recommended = { ciphers = {}, groups = {} }
+for _, clause in pairs(clauses) do
+	for list, of_list in pairs(recommended) do
+		for _, name in ipairs(clause.adds and clause.adds[list] or {}) do
+			of_list[name:lower()] = true
+		end
+	end
+end
+
+local function is_recommended(list)
+	return function (name)
+		return recommended[list][name:lower()]
+	end
+end
+
 -- A list that is being found out: { offered = all, accepted = the server's order so far, complete =
--- boolean, reason = why it is not }.
+-- boolean, reason = why it is not, ordered = how many of `accepted` are in the server's order, nil: all }.
 local function new_list(offered, first)
 	return { offered = offered, accepted = { first } }
 end
@@ -60,24 +85,84 @@ local function add(list, name)
 	return left < before
 end
 
--- Asks for the rest of a list until the server refuses it. `offer(names)`: a hello's offer; `field`: of the
--- answer.
-local function complete(endpoint, list, field, offer)
-	list.complete = #rest(list) == 0
-	while not list.complete and not list.reason do
-		local answer, reason = question.ask(endpoint, offer(rest(list)))
+-- Asks for names of a list until the server refuses those that `pick(rest)` returns, and for no more than so many that
+-- `kept` questions are left. `offer(names)`: a hello's offer; `field`: of the answer. Returns whether it was refused,
+-- or nothing was picked.
+local function find(endpoint, list, field, offer, pick, kept)
+	while not list.reason and question.left(endpoint) > kept do
+		local names = pick(rest(list))
+		if not names[1] then
+			return true
+		end
+		local answer, reason = question.ask(endpoint, offer(names))
 		if not answer then
 			list.reason = reason
 		elseif not question.is_accepted(answer) then
-			list.complete = true
+			return true
 		elseif not add(list, answer[field]) then
 			list.reason = "the server does not keep to what is offered"
 		end
 	end
+	return false
 end
 
--- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal.
-local function list_old_suites(endpoint, observed, version)
+local function all(names)
+	return names
+end
+
+-- Asks for the rest of a list until the server refuses it, or `kept` questions are left (default: none, and the reason
+-- is that the audit makes no more).
+local function complete(endpoint, list, field, offer, kept)
+	list.complete = find(endpoint, list, field, offer, all, kept or NONE)
+end
+
+local function has_gcm(name)
+	return name:find("_GCM_", 1, true) ~= nil
+end
+
+-- `known`: names that are accepted, although the list does not have them. Most documents recommend suites with GCM, so
+-- these come before others.
+local function find_recommended(endpoint, list, field, offer, names, known)
+	list.has_recommended = list.complete or find(endpoint, list, field, offer, function (left)
+		local wanted = without(suite_classes.filter(left, is_recommended(names)), known)
+		local with_gcm = suite_classes.filter(wanted, has_gcm)
+		return with_gcm[1] and with_gcm or wanted
+	end, NONE)
+end
+
+-- The suites that `classes` saw accepted.
+local function examples(observed)
+	local names = {}
+	for _, class in ipairs(suite_classes.list) do
+		local seen = observed[class[1]]
+		names[#names + 1] = seen and seen.seen and seen.value[1] or nil
+	end
+	return names
+end
+
+-- Forward secrecy and authenticated encryption of a suite, as one word; nil for one that policies do not know.
+local function kind_of(name)
+	local suite = policy_suites.by_name[name]
+	return suite and ("%s %s"):format(tostring(suite.forward_secrecy), tostring(suite.aead))
+end
+
+-- Adds the first suite of each kind that the list does not have. The offer goes backwards, so that a server that
+-- follows its client shows a weak one.
+local function find_kinds(endpoint, list, offer)
+	list.has_kinds = list.complete or find(endpoint, list, "suite", offer, function (left)
+		local seen = {}
+		for _, name in ipairs(list.accepted) do
+			seen[kind_of(name) or ""] = true
+		end
+		return suite_classes.filter(reversed(left), function (name)
+			return kind_of(name) ~= nil and not seen[kind_of(name)]
+		end)
+	end, NONE)
+end
+
+-- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal. Returns a list, and
+-- the offer for names of it.
+local function begin_old_suites(observed, version)
 	local offered = version == "TLSv1.2" and suite_classes.tls12 or suite_classes.before_tls12
 	for _, class in ipairs(suite_classes.list) do
 		local seen = observed[class[1]]
@@ -87,22 +172,33 @@ local function list_old_suites(endpoint, observed, version)
 			end)
 		end
 	end
-	local list = new_list(offered, observed["version." .. version].value.suite)
-	complete(endpoint, list, "suite", function (names)
+	return new_list(offered, observed["version." .. version].value.suite), function (names)
 		return { version = version, suites = names, groups = suite_classes.old_groups }
-	end)
-	return list
+	end
+end
+
+-- As many as there are questions for, or what clauses ask for. The first ones are in the server's order: each was
+-- chosen from an offer that had those behind it.
+local function list_old_suites(endpoint, observed, version)
+	local list, offer = begin_old_suites(observed, version)
+	complete(endpoint, list, "suite", offer, KEPT)
+	find_kinds(endpoint, list, offer)
+	list.ordered = #list.accepted
+	find_recommended(endpoint, list, "suite", offer, "ciphers", examples(observed))
+	return list, offer
 end
 
 -- The groups of ECDHE before TLS 1.3, of a server that chose one.
 local function list_old_groups(endpoint, version, chosen)
 	local list = chosen.group and new_list(suite_classes.old_groups, chosen.group)
-	if list then
-		complete(endpoint, list, "group", function (names)
-			return { version = version, groups = names, suites = { chosen.suite } }
-		end)
+	local function offer(names)
+		return { version = version, groups = names, suites = { chosen.suite } }
 	end
-	return list
+	if list then
+		complete(endpoint, list, "group", offer, KEPT)
+		find_recommended(endpoint, list, "group", offer, "groups", {})
+	end
+	return list, offer
 end
 
 local function offer_tls13(suites, groups)
@@ -134,8 +230,11 @@ local function list_tls13(endpoint, observed)
 	local suites = new_list(suite_classes.tls13, first.suite)
 	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
 		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
-	while #rest(suites) > 0 and #rest(groups) > 0 do
-		local answer = question.ask(endpoint, offer_tls13(rest(suites), rest(groups)))
+	local function next_groups()
+		return question.left(endpoint) > KEPT and rest(groups) or suite_classes.filter(rest(groups), is_recommended "groups")
+	end
+	while #rest(suites) > 0 and #next_groups() > 0 do
+		local answer = question.ask(endpoint, offer_tls13(rest(suites), next_groups()))
 		if not answer or not question.is_accepted(answer) then
 			break
 		end
@@ -145,10 +244,18 @@ local function list_tls13(endpoint, observed)
 	complete(endpoint, suites, "suite", function (names)
 		return offer_tls13(names, groups.accepted)
 	end)
-	complete(endpoint, groups, "group", function (names)
+	local function offer_groups(names)
 		return offer_tls13(suites.accepted, names)
-	end)
-	return suites, groups
+	end
+	complete(endpoint, groups, "group", offer_groups, KEPT)
+	find_recommended(endpoint, groups, "group", offer_groups, "groups", {})
+	-- One more tells whether there are others at all.
+	if not groups.complete then
+		groups.complete = find(endpoint, groups, "group", offer_groups, all, question.left(endpoint) - 1)
+	end
+	-- All suites of TLS 1.3 are of one kind, and no document recommends others than all.
+	suites.has_kinds, suites.has_recommended = true, true
+	return suites, groups, offer_groups
 end
 
 -- ---- whose order -----------------------------------------------------------------
@@ -251,7 +358,8 @@ local function observe_chacha20(endpoint, observed)
 		or observations.untested "no version of TLS with ChaCha20 was accepted"
 end
 
--- Both fill `found.suites` and `found.groups` (version -> list) and `found.orders`.
+-- Both fill `found.suites` and `found.groups` (version -> list), `found.orders`, and `found.rest`, a list of { list,
+-- field of an answer, offer } that may not be complete.
 local function run_old(endpoint, observed, found)
 	local version = newest_old_version(observed)
 	if not version then
@@ -259,16 +367,35 @@ local function run_old(endpoint, observed, found)
 	end
 	ask_backwards(endpoint, observed, found, version)
 	if observed["version.TLSv1.3"].seen == false then
-		found.groups[version] = list_old_groups(endpoint, version, observed["version." .. version].value)
+		local groups, offer_groups = list_old_groups(endpoint, version, observed["version." .. version].value)
+		found.groups[version] = groups
+		found.rest[#found.rest + 1] = groups and { groups, "group", offer_groups }
 	end
-	found.suites[version] = list_old_suites(endpoint, observed, version)
+	local suites, offer_suites = list_old_suites(endpoint, observed, version)
+	found.suites[version] = suites
+	found.rest[#found.rest + 1] = { suites, "suite", offer_suites }
 end
 
 local function run_tls13(endpoint, observed, found)
 	if observed["version.TLSv1.3"].seen then
 		ask_backwards(endpoint, observed, found, "TLSv1.3")
-		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = list_tls13(endpoint, observed)
+		local suites, groups, offer_groups = list_tls13(endpoint, observed)
+		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = suites, groups
+		found.rest[#found.rest + 1] = { groups, "group", offer_groups }
 	end
+end
+
+-- Spends the questions that are left on the lists that are not complete.
+local function complete_rest(endpoint, found)
+	local functions = {}
+	for index, part in ipairs(found.rest) do
+		functions[index] = function ()
+			if not part[1].complete then
+				complete(endpoint, part[1], part[2], part[3])
+			end
+		end
+	end
+	tasks.all(functions)
 end
 
 local function words_of_gap(list)
@@ -288,16 +415,34 @@ local function observe_complete(lists, what)
 		or "the server refused all others")
 end
 
+-- Whether all lists have something of all that the server accepts. `field`: of a list, true where it has.
+local function observe_part(lists, field, yes, no)
+	local seen = true
+	for _, list in ipairs(lists) do
+		seen = seen and (list.complete or list[field] or false)
+	end
+	if not lists[1] then
+		return observations.untested "no version of TLS was accepted"
+	end
+	return observations.made(seen, seen and yes or no)
+end
+
 local function observe_suites(observed, found)
-	local value, sentences, lists = {}, {}, {}
+	local value, sentences, lists, ordered = {}, {}, {}, {}
 	for _, version in ipairs { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "SSLv3" } do
 		local list = found.suites[version]
 		if list then
 			lists[#lists + 1], value[version] = list, list.accepted
+			ordered[version] = list.ordered or #list.accepted
 			sentences[#sentences + 1] = ("%s: %s%s"):format(version, table.concat(list.accepted, ", "), words_of_gap(list))
 		end
 	end
 	observed["suites.complete"] = observe_complete(lists, "suites")
+	observed["suites.kinds"] = observe_part(lists, "has_kinds", "the server refused all other kinds of suites",
+		"the audit made no more connections before all kinds of suites were known")
+	observed["suites.kinds"].value = ordered
+	observed["suites.recommended"] = observe_part(lists, "has_recommended",
+		"the server refused all others that documents recommend", "more suites that documents recommend may be accepted")
 	observed["suites.accepted"] = sentences[1] and observations.made(true, table.concat(sentences, "; "), value)
 		or observations.untested "no version of TLS was accepted"
 end
@@ -313,19 +458,22 @@ end
 
 local function observe_groups(observed, list)
 	observed["groups.complete"] = observe_complete({ list }, "groups")
+	observed["groups.recommended"] = observe_part({ list }, "has_recommended",
+		"the server refused all others that documents recommend", "more groups that documents recommend may be accepted")
 	observed["groups.accepted"] = list and observations.made(true,
 		table.concat(list.accepted, ", ") .. words_of_gap(list), list.accepted)
 		or observations.untested "no group was chosen"
 end
 
 function preferences.run(endpoint, observed)
-	local found = { suites = {}, groups = {}, orders = {} }
+	local found = { suites = {}, groups = {}, orders = {}, rest = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	observed["suites.chacha20_first"] = observe_chacha20(endpoint, observed)
 	tasks.all {
 		function () run_old(endpoint, observed, found) end,
 		function () run_tls13(endpoint, observed, found) end,
 	}
+	complete_rest(endpoint, found)
 	observe_suites(observed, found)
 	observe_null(observed, found.suites["TLSv1.3"])
 	-- With TLS 1.3 its groups stand for all, because newer clients have no others.
