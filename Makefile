@@ -142,15 +142,19 @@ dist: ## pack the last commit as the source archive of a release, and as a sourc
 DEB := build/deb
 
 # debian/ stands at the top because debhelper wants it there; it is no part of the source archive.
-deb: dist ## build the Debian packages of the last commit, and check them with lintian; in build/deb
-	$(call install,$(PACKAGING))
-	git -c tar.umask=0022 archive --format=tar --output=$(DIST)/debian.tar --prefix=debian/ HEAD:debian
-	spec/deb.sh $(DIST)/$(RELEASE).tar.gz $(DIST)/debian.tar $(DEB)
+$(DIST)/debian.tar: dist
+	git -c tar.umask=0022 archive --format=tar --output=$@ --prefix=debian/ HEAD:debian
 
-deb-test: deb ## install the packages on a bare Debian, serve, upgrade under load, remove; as root
+deb: $(DIST)/debian.tar ## build the Debian packages of the last commit, and check them with lintian; in build/deb
+	$(call install,$(PACKAGING))
+	spec/deb.sh $(DIST)/$(RELEASE).tar.gz $< $(DEB)
+
+# The release on which the packages are built and tested.
+CODENAME ?= $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+
+deb-test: $(DIST)/debian.tar ## build on a bare Debian, install, serve, upgrade under load, remove; CODENAME=trixie for 13
 	$(call install,$(DEBIAN_TREE))
-	spec/deb.sh $(DIST)/$(RELEASE).tar.gz $(DIST)/debian.tar $(DEB)-previous 0.0.1
-	spec/deb_test.sh $(DEB)-tree $(DEB)-previous $(DEB)
+	spec/deb_test.sh $(CODENAME) $(DEB)-test/$(CODENAME) $(DIST)/$(RELEASE).tar.gz $<
 
 deps: ## install the Debian packages that building and running take
 	$(call install,$(PACKAGES))

@@ -13,7 +13,9 @@ if grep -rq xmpp_tls_policy /etc/prosody; then fail "the installation enabled th
 previous=$(dpkg-query -W -f '${Version}' xmpp-tls-policy)
 [ "$(xmpp-tls-policy --version)" = "${previous%-*}" ] || fail "the command says another version than $previous"
 for version in 5.1 5.2 5.3 5.4; do
-	if command -v lua$version >/dev/null; then lua$version -e 'assert(require "xmpp_tls_policy".policy())'; fi
+	if command -v lua$version >/dev/null; then
+		lua$version -e 'assert(require "xmpp_tls_policy".policy()); assert(require "xmpp_tls_policy.redis".connect)'
+	fi
 done
 
 step "enable and serve $previous"

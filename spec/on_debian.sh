@@ -19,19 +19,7 @@ if [ -z "${IN_NAMESPACES:-}" ]; then
 		unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
-. "$checkout/spec/debian_mirror.sh"
-
-make_tree() {
-	local from script=/usr/share/debootstrap/scripts/$codename
-	from=$(debian_mirror)
-	# A release that is newer than this machine's debootstrap is made like sid.
-	[ -e "$script" ] || script=sid
-	debootstrap --variant=minbase --include=make "$codename" "$1" "$from" "$script"
-	echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
-	# The package of a server starts the server if it can.
-	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
-	chmod +x "$1/usr/sbin/policy-rc.d"
-}
+. "$checkout/spec/debian_tree.sh"
 
 inside() {
 	chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI="${CI:-}" \
@@ -43,9 +31,7 @@ inside() {
 complete_tree() {
 	mount -t proc proc "$1/proc"
 	mount -t devpts devpts "$1/dev/pts"
-	# Network and apt need the same settings as on this machine.
-	cp /etc/resolv.conf /etc/hosts "$1/etc/"
-	apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$1/etc/apt/apt.conf.d/90host" || true
+	give_network "$1"
 	rm -rf "$1/checkout"
 	mkdir "$1/checkout"
 	tar -C "$checkout" --exclude=./build --exclude=./.git --exclude='*.so' -c . | tar -C "$1/checkout" -x
@@ -60,7 +46,7 @@ rm -rf "$tree.new"
 if [ -d "$tree" ]; then
 	mv "$tree" "$tree.new"
 else
-	make_tree "$tree.new"
+	make_tree "$codename" "$tree.new" make
 fi
 complete_tree "$tree.new"
 mv "$tree.new" "$tree"

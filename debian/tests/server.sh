@@ -25,12 +25,14 @@ has_ended() {
 	[ ! -e "/proc/$1/cmdline" ] || [ -z "$(tr -d '\0' <"/proc/$1/cmdline")" ]
 }
 
+# Prosody 13 on a machine with systemd has no `prosodyctl start` and no `prosodyctl stop`.
 stop() {
 	local pid
 	if [ -s /run/prosody/prosody.pid ]; then
 		pid=$(cat /run/prosody/prosody.pid)
-		prosodyctl stop >/dev/null
+		kill "$pid"
 		await has_ended "$pid"
+		rm -f /run/prosody/prosody.pid
 	fi
 }
 
@@ -39,7 +41,7 @@ stop() {
 restart() {
 	stop
 	install -d -o prosody -g adm /run/prosody
-	prosodyctl start >/dev/null
+	runuser -u prosody -- prosody -D
 	lua5.4 "$tests/login.lua" wait
 }
 

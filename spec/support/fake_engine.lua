@@ -51,7 +51,8 @@ function commands.EXPIRE()
 end
 
 function commands.XTRIM(self, command)
-	if command[3] == "MINID" and not self.has_minid then
+	-- Redis 5.0 looks at the words only if there is a stream.
+	if command[3] == "MINID" and not self.has_minid and self.entries[1] then
 		return { nil, "ERR syntax error" }
 	end
 	return self.wrong_type and { nil, self.wrong_type } or { 0 }
@@ -60,6 +61,8 @@ end
 function commands.XADD(self, command)
 	if self.refuses_appends then
 		return { nil, self.refuses_appends }
+	elseif command[3] == "MINID" and not self.has_minid then
+		return { nil, "ERR Invalid stream ID specified as stream command argument" }
 	end
 	return { self:append(command[8]) }
 end

@@ -1,11 +1,15 @@
 --- The command `check`: the TLS that a server would have after a start with its configuration, and the problems of
 -- the configuration. It is no command of the shell: the server that it looks at has not started.
 local counted = require "xmpp_tls_policy.text".counted
+local engine_module = require "xmpp_tls_policy.sessions.engine_module"
+local engine_url = require "xmpp_tls_policy.policy.engine_url"
 local forecast = require "xmpp_tls_policy.forecast"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local idle_level = require "xmpp_tls_policy.contexts.idle_level"
+local key_file = require "xmpp_tls_policy.sessions.key_file"
 local output = require "xmpp_tls_policy.commands.output"
 local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
+local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
 local status = require "xmpp_tls_policy.commands.status"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
 
@@ -78,9 +82,9 @@ local function add_options(service, wanted, add)
 			add("error", "option", host, fault.message)
 		end
 	end)
-	for _, fault in ipairs(service.policies:misspelt_names()) do
+	for _, fault in ipairs(service.policies:options_without_effect()) do
 		if not wanted or fault.host == "*" or fault.host == wanted then
-			add("warn", "misspelt-option", fault.host, fault.message)
+			add("warn", fault.kind, fault.host, fault.message)
 		end
 	end
 end
@@ -157,6 +161,44 @@ local function add_certificates(service, wanted, add)
 		for _, host in ipairs(fault.others) do
 			add(fault.severity, "certificate", host, fault.message)
 		end
+	end
+end
+
+-- What stands in the way of shared sessions. The engine itself is not asked.
+local function add_sharing(service, add, add_unchecked)
+	local resumption = service.policies:policy_for().resumption
+	local shared = resumption.enabled and resumption.shared
+	if not shared then
+		return
+	end
+	local redis, missing = engine_module.load(engine_url.parse(shared.url))
+	if not redis then
+		add("error", "sharing", "*", "no session is shared: " .. missing)
+	end
+	local function note(problem)
+		if service.is_own_user then
+			add("error", "sharing", "*", "no session is shared: " .. problem)
+		else
+			add_unchecked("*", problem)
+		end
+	end
+	local keys, problem = key_file.read(shared.key_file)
+	if keys then
+		keys:close()
+	else
+		note(problem)
+	end
+	if shared.ca_file then
+		local file, failure = io.open(shared.ca_file)
+		if file then
+			file:close()
+		else
+			note(failure)
+		end
+	end
+	local warning = shared_sessions.lifetime_warning(resumption.lifetime)
+	if warning then
+		add("warn", "sharing", "*", warning)
 	end
 end
 
@@ -241,9 +283,11 @@ function check.data(service, wanted)
 	end
 	local problems, add = problem_list(server)
 	local unchecked = server.list {}
-	add_server_errors(service, wanted, add, function (host, text)
+	local function add_unchecked(host, text)
 		unchecked[#unchecked + 1] = { host = host, message = text }
-	end)
+	end
+	add_server_errors(service, wanted, add, add_unchecked)
+	add_sharing(service, add, add_unchecked)
 	add_coverage(service, found, add)
 	add_options(service, wanted, add)
 	add_warnings(found, add)

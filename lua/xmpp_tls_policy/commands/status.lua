@@ -12,6 +12,7 @@ local quote = require "xmpp_tls_policy.text".quote
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
+local suggestion = require "xmpp_tls_policy.text".suggestion
 local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
@@ -221,7 +222,7 @@ end
 local function data(service, wanted)
 	local server, now = service.server, os.time()
 	if wanted and not server.is_host(wanted) then
-		return nil, ("%s is no host of this server"):format(quote(wanted))
+		return nil, ("%s is no host of this server%s"):format(quote(wanted), suggestion(wanted, server.hosts()))
 	end
 	local rows = status_contexts.rows(service, wanted, now)
 	return {

@@ -33,7 +33,7 @@
 --     identity = whether its certificate covers the domain (nil: not checked),
 --     authenticated = whether the certificate authenticates the peer to the server (false:
 --     other means do, such as dialback, or nothing does) }
-local probes = require "xmpp_tls_policy.policy.probe_rules"
+local probes = require "xmpp_tls_policy.policy.probe_builders"
 local rules = require "xmpp_tls_policy.policy.rules"
 
 local four_of_the_draft = {
@@ -157,7 +157,7 @@ local table_of_clauses = {
 		held_by = "stream",
 		configuration = { "require_starttls" },
 		probe = probes.before_tls(probes.all(
-			probes.only_starttls,
+			probes.rule "only_starttls",
 			probes.unseen("plaintext.mechanisms", "SASL is offered before TLS", "no SASL is offered before TLS"),
 			probes.unseen("plaintext.pipelined", "data that came with <starttls/> is taken for data after TLS",
 				"data that came with <starttls/> is not taken for data after TLS"))),
@@ -167,7 +167,7 @@ local table_of_clauses = {
 		statement = "support direct TLS, and prefer it to STARTTLS",
 		held_by = "server",
 		configuration = { "direct_tls" },
-		probe = probes.direct_tls,
+		probe = probes.rule "direct_tls",
 	},
 	{
 		id = "version.sslv2",
@@ -617,7 +617,7 @@ local table_of_clauses = {
 		settings = { enforced = { suite = rules.has_certificate } },
 		judge = rules.judge_identity,
 		configuration = { "check_certificates" },
-		probe = probes.identity,
+		probe = probes.rule "identity",
 	},
 	{
 		id = "unauth.encrypt",
@@ -652,7 +652,7 @@ local table_of_clauses = {
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
 		configuration = { "session_ids" },
-		probe = probes.no_stateless_tickets,
+		probe = probes.rule "no_stateless_tickets",
 	},
 	{
 		id = "resume.lifetime",

@@ -154,20 +154,32 @@ function methods:load_host(host)
 	load_own(self, host, global, own)
 end
 
---- Options of the server whose names are nearly that of ours: a list of { host ("*": at the top), option,
--- message }. An option that is named after a module belongs to that module.
-function methods:misspelt_names()
+-- Lua takes `report` without quotation marks for a variable that is not set, so { mode = report } is empty.
+local EMPTY = ("%s is an empty table and has no effect; are quotation marks missing, as in { mode = report }?")
+	:format(options.name)
+
+--- Options of the server that have no effect: those whose names are nearly that of ours, and ours if it is
+-- empty. A list of { kind ("misspelt-option" or "empty-option"), host ("*": at the top), message }. An option
+-- that is named after a module belongs to that module.
+function methods:options_without_effect()
 	local server, is_near, list = self._server, {}, {}
 	local places = server.hosts()
 	table.insert(places, 1, "*")
+	local function add(kind, host, message)
+		list[#list + 1] = { kind = kind, host = host, message = message }
+	end
 	for _, host in ipairs(places) do
 		for _, name in ipairs(server.option_names(host)) do
 			if is_near[name] == nil then
 				is_near[name] = name ~= options.name and text.nearest(name, { options.name }) ~= nil
 			end
 			if is_near[name] and not server.wants_module(host, name) then
-				list[#list + 1] = { host = host, option = name, message = ("%s is no option and has no effect; did you mean %s?")
-					:format(text.quote(name), text.quote(options.name)) }
+				add("misspelt-option", host, ("%s is no option and has no effect; did you mean %s?")
+					:format(text.quote(name), text.quote(options.name)))
+			end
+			local value = name == options.name and server.policy_option(host)
+			if type(value) == "table" and not next(value) then
+				add("empty-option", host, EMPTY)
 			end
 		end
 	end
@@ -175,8 +187,8 @@ function methods:misspelt_names()
 end
 
 --- Logs them. To be called when the server has made its hosts.
-function methods:warn_of_misspelt_names()
-	for _, found in ipairs(self:misspelt_names()) do
+function methods:warn_of_options_without_effect()
+	for _, found in ipairs(self:options_without_effect()) do
 		self._server.log("*", "warn", "%s: %s", found.host == "*" and "configuration" or found.host, found.message)
 	end
 end

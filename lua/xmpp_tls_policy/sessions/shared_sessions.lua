@@ -4,6 +4,7 @@
 local back_off = require "xmpp_tls_policy.sessions.back_off"
 local core = require "xmpp_tls_policy.core"
 local engine_connection = require "xmpp_tls_policy.sessions.engine_connection"
+local engine_module = require "xmpp_tls_policy.sessions.engine_module"
 local engine_url = require "xmpp_tls_policy.policy.engine_url"
 local entry_id = require "xmpp_tls_policy.sessions.entry_id"
 local key_file = require "xmpp_tls_policy.sessions.key_file"
@@ -55,6 +56,12 @@ local meanings = {
 	over_share = "of a network that has its share", removed = "ended by a fatal alert", replayed = "known already",
 	writers = "of too many process starts",
 }
+
+--- A sentence if a lifetime in seconds is long for sessions that are shared, or nil.
+function shared_sessions.lifetime_warning(lifetime)
+	return lifetime > LONGEST_LIFETIME and ("Shared sessions last %d s. Whoever gets the key file and what was in the "
+		.. "engine opens them: set resumption.lifetime to %d or less"):format(lifetime, LONGEST_LIFETIME) or nil
+end
 
 local function zeros()
 	local counts = { appended = 0, received = 0 }
@@ -281,22 +288,6 @@ end
 
 ---- Life ------------------------------------------------------------------------
 
--- The module of the engine, or nil and why there is none.
-local function load_redis(self)
-	if self._given_redis then
-		return self._given_redis
-	end
-	local found, redis = pcall(require, "xmpp_tls_policy.redis")
-	if not found then
-		return nil, "resumption.shared needs hiredis: install the package libhiredis0.14 (Debian 12) or libhiredis1.1.0 "
-			.. "(Debian 13)"
-	elseif not redis.connect then
-		return nil, "resumption.shared needs hiredis, which was not there when xmpp-tls-policy was built: install the "
-			.. "package libhiredis-dev and build it again"
-	end
-	return redis
-end
-
 -- The IDs of keys, for people, and to see whether they have changed. Closes the keys: whoever needs them further
 -- holds them.
 local function key_ids(keys)
@@ -308,15 +299,11 @@ end
 local function start(self)
 	local settings = self._settings
 	local message
-	self._redis, message = load_redis(self)
-	if not self._redis then
-		return nil, message
-	end
 	self._place = engine_url.parse(settings.url)
 	self._place.ca_file = settings.ca_file
-	if self._place.tls and not self._redis.has_tls then
-		return nil, "rediss:// needs hiredis 1.0 or newer with TLS when xmpp-tls-policy is built: the package libhiredis-dev "
-			.. "of Debian 13"
+	self._redis, message = engine_module.load(self._place, self._given_redis)
+	if not self._redis then
+		return nil, message
 	end
 	local keys
 	keys, message = self._read_keys(settings.key_file)
@@ -343,9 +330,9 @@ local function start(self)
 		on_broken = broken(self),
 	}
 	self._queue_dropped, self._refuses, self._last_read = 0, false, nil
-	if settings.lifetime > LONGEST_LIFETIME then
-		self._server.log("*", "warn", "Shared sessions last %d s. Whoever gets the key file and what was in the engine opens "
-			.. "them: set resumption.lifetime to %d or less", settings.lifetime, LONGEST_LIFETIME)
+	local warning = shared_sessions.lifetime_warning(settings.lifetime)
+	if warning then
+		self._server.log("*", "warn", "%s", warning)
 	end
 	change(self, "connecting")
 	-- At once: after a restart clients come as soon as they can.

@@ -52,9 +52,17 @@ local function ends_connection(problem)
 end
 
 local function forget_first(self)
-	self._bytes = self._bytes - #self._records[self._first]
+	local record = self._records[self._first]
+	self._bytes = self._bytes - #record
 	self._records[self._first] = nil
 	self._first = self._first + 1
+	return record
+end
+
+-- Before Redis 6.2 MINID is no word of XADD. While there is no stream, its XTRIM looks at no word, so this is learnt
+-- with the first record only.
+local function knows_no_minid(command, problem)
+	return command[3] == "MINID" and problem:find "^ERR Invalid stream ID" ~= nil
 end
 
 local function send(self, record)
@@ -67,8 +75,12 @@ local function send(self, record)
 		if problem and ends_connection(problem) then
 			return self._on_broken(problem)
 		end
-		forget_first(self)
-		if id then
+		local sent_record = forget_first(self)
+		if problem and knows_no_minid(command, problem) then
+			self._trims_by_time = false
+			self:append(sent_record)
+			return self._connection:flush()
+		elseif id then
 			self._on_appended(id, sent)
 		else
 			self._on_refused(problem or "no ID")

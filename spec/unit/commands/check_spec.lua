@@ -1,9 +1,12 @@
 -- The command `check` over a forecast of a server of plain tables. spec/server/check_spec.lua compares it with servers.
 local check = require "xmpp_tls_policy.commands.check"
 local command_service = require "support.command_service"
+local files = require "support.files"
 local forecast = require "xmpp_tls_policy.forecast"
 local json = require "dkjson"
+local key_file = require "xmpp_tls_policy.sessions.key_file"
 local pki = require "support.pki"
+local process = require "support.process"
 local ssl = require "ssl"
 
 local DAY = 86400
@@ -110,6 +113,8 @@ describe("the command check", function ()
 		{ "a wrong option for all", function () options["*"] = { profil = 1 } end, { "error option *" }, 1 },
 		{ "a misspelt option", function () made.names = { ["*"] = { "xmpp_tls_polcy" } }; made.modules["*"] = false end,
 			{ "warn misspelt-option *" }, 1 },
+		{ "an empty table of options", function () made.names, options["*"] = { ["*"] = { "xmpp_tls_policy" } }, {} end,
+			{ "warn empty-option *" }, 1 },
 		{ "a host that is not covered", function () made.modules["b.test"] = false end, { "warn not-covered b.test" }, 1 },
 		{ "a host that is meant not to be covered", function () made.disabled["b.test"] = true end, {}, 0 },
 		{ "no host that is covered", function () made.disabled = { ["a.test"] = true, ["b.test"] = true } end,
@@ -143,6 +148,73 @@ describe("the command check", function ()
 		end)
 	end
 
+	describe("of shared sessions", function ()
+		local function share(fields)
+			local shared = { url = "redis://localhost", key_file = pki.path ".keys" }
+			for name, value in pairs(fields or {}) do
+				shared[name] = value
+			end
+			options["*"] = { resumption = { shared = shared } }
+			return shared
+		end
+
+		local function messages(found)
+			local list = {}
+			for index, problem in ipairs(found.problems) do
+				list[index] = problem.severity .. " " .. problem.kind .. ": " .. problem.message
+			end
+			return list
+		end
+
+		local function made_key(shared)
+			return assert(key_file.make(shared.key_file)) and shared
+		end
+
+		it("is fine with a key, and where nothing is resumed", function ()
+			made_key(share())
+			assert.same({ {}, 0 }, { messages((run())), (select(2, run())) })
+			options["*"].resumption.enabled, options["*"].resumption.shared.key_file = false, "/none"
+			assert.same({}, messages((run())))
+		end)
+
+		it("finds a key file that the server would refuse", function ()
+			local path = share().key_file
+			assert.same({ ("error sharing: no session is shared: %s is missing. Make it with: xmpp-tls-policy new-key %s")
+				:format(path, path) }, messages((run())))
+			local found, exit = run { other_user = true }
+			assert.same({ {}, 2 }, { found.problems, exit })
+			assert.matches("is missing", found.unchecked[1].message)
+			made_key { key_file = path }
+			process.check { "chmod", "0640", path }
+			assert.matches("^error sharing: .*has the mode 0640", messages((run()))[1])
+			process.check { "chmod", "0600", path }
+			files.write(path, "abcd\n")
+			assert.matches("^error sharing: .*line 1 has 4 hexadecimal digits", messages((run()))[1])
+		end)
+
+		it("finds a missing library, a missing CA file, a wrong URL and a long lifetime", function ()
+			local redis = require "xmpp_tls_policy.redis"
+			local loaded = package.loaded
+			finally(function () loaded["xmpp_tls_policy.redis"] = redis end)
+			loaded["xmpp_tls_policy.redis"] = {}
+			made_key(share())
+			assert.matches("^error sharing: no session is shared: .* when xmpp%-tls%-policy was built", messages((run()))[1])
+			loaded["xmpp_tls_policy.redis"] = { connect = true }
+			options["*"].resumption.shared.url = "rediss://localhost"
+			assert.matches("^error sharing: no session is shared: rediss:// needs hiredis 1.0", messages((run()))[1])
+			loaded["xmpp_tls_policy.redis"] = { connect = true, has_tls = true }
+			options["*"].resumption.shared.ca_file = "/none/ca.pem"
+			options["*"].resumption.lifetime = 7200
+			assert.same({
+				"error sharing: no session is shared: /none/ca.pem: No such file or directory",
+				"warn sharing: Shared sessions last 7200 s. Whoever gets the key file and what was in the engine opens them: set "
+					.. "resumption.lifetime to 3600 or less",
+			}, messages((run())))
+			options["*"].resumption.shared.url = "http://localhost"
+			assert.matches("^error option: xmpp_tls_policy.resumption.shared.url is malformed", messages((run()))[1])
+		end)
+	end)
+
 	it("takes no file that another user may not read for missing", function ()
 		made.ssl["b.test"] = false
 		local found, exit = run { other_user = true, errors = { "certmanager: cannot read it" } }
@@ -167,6 +239,7 @@ describe("the command check", function ()
 		local _, status = run { host = "b.test" }
 		assert.equal(1, status)
 		local service, writer = forecast.new(server(), { errors = {}, is_own_user = true }), command_service.writer(80)
-		assert.same({ 2, '"c.test" is no host of this server' }, { check.run(service, writer, { host = "c.test" }) })
+		assert.same({ 2, '"nowhere.test" is no host of this server' },
+			{ check.run(service, writer, { host = "nowhere.test" }) })
 	end)
 end)

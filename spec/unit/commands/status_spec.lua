@@ -266,7 +266,10 @@ describe("the command status", function ()
 		assert.same({ "b.test", {}, {}, {} },
 			{ found.policies[1].host, found.uncovered, found.exceptions, found.warnings })
 		assert.same({ "free.test" }, command_service.json(service, "status", "free.test").uncovered)
-		assert.same({ "", nil, '"c.test" is no host of this server' }, { command_service.run(service, "status", "c.test") })
+		assert.same({ "", nil, '"nowhere.test" is no host of this server' },
+			{ command_service.run(service, "status", "nowhere.test") })
+		assert.same({ "", nil, '"fre.test" is no host of this server; did you mean "free.test"?' },
+			{ command_service.run(service, "status", "fre.test") })
 	end)
 
 	it("shows which hosts have no context for STARTTLS", function ()

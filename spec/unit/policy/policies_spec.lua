@@ -250,13 +250,37 @@ describe("the policies", function ()
 		}
 		load { ["own.test"] = {} }
 		server.take_lines()
-		found:warn_of_misspelt_names()
+		found:warn_of_options_without_effect()
 		assert.same({
 			'warn configuration: "xmpp_tls_polcy" is no option and has no effect; did you mean "xmpp_tls_policy"?',
 			'warn own.test: "xmpp_tls_policies" is no option and has no effect; did you mean "xmpp_tls_policy"?',
 		}, server.take_lines())
 		server.modules = {}
-		assert.same({ "*", "tls_policy" }, { found:misspelt_names()[1].host, found:misspelt_names()[1].option })
+		local first = found:options_without_effect()[1]
+		assert.same({ "misspelt-option", "*" }, { first.kind, first.host })
+		assert.matches('^"tls_policy" is no option', first.message)
+	end)
+
+	-- { mode = report } in a configuration is this table.
+	it("warn of an empty table of options, where it stands", function ()
+		local sentence = "xmpp_tls_policy is an empty table and has no effect; "
+			.. "are quotation marks missing, as in { mode = report }?"
+		local ours = { "xmpp_tls_policy" }
+		local cases = {
+			{ { ["*"] = {} }, { ["*"] = ours }, { "warn configuration: " .. sentence } },
+			{ { ["*"] = { level = "must" }, ["own.test"] = {} }, { ["*"] = ours, ["own.test"] = ours },
+				{ "warn own.test: " .. sentence } },
+			-- Nothing is set, or set for another host.
+			{ {}, {}, {} },
+			{ { ["*"] = { level = "must" } }, { ["*"] = { "xmpp_tls_policy" } }, {} },
+		}
+		for _, case in ipairs(cases) do
+			server.names = case[2]
+			load(case[1])
+			server.take_lines()
+			found:warn_of_options_without_effect()
+			assert.same(case[3], server.take_lines())
+		end
 	end)
 
 	it("keep the errors of the options that were read last, with the values in force", function ()

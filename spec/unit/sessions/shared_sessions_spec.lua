@@ -325,6 +325,26 @@ describe("shared sessions", function ()
 		assert.same({ "a:1" }, b.taken)
 	end)
 
+	it("are appended before Redis 6.2 also as the first ones, of which it is learnt that it knows no MINID", function ()
+		engine.has_minid = false
+		local a, b = machine "a", machine "b"
+		seconds()
+		a.queue = { "a:1", "a:2" }
+		a.shared:drain()
+		turns()
+		assert.same({ "a:1", "a:2" }, b.taken)
+		a.queue = { "a:3" }
+		a.shared:drain()
+		turns()
+		assert.same({ "a:1", "a:2", "a:3" }, b.taken)
+		local words = {}
+		for index, command in ipairs(engine:named "XADD") do
+			words[index] = command[3]
+		end
+		assert.same({ "MINID", "MINID", "MAXLEN", "MAXLEN", "MAXLEN" }, words)
+		assert.same({ 3, 0 }, { a.shared:counts().appended, a.shared:counts().refused })
+	end)
+
 	it("that the core drops are counted by reason, with one line a minute", function ()
 		local a = machine "a"
 		seconds()
@@ -625,7 +645,7 @@ describe("shared sessions", function ()
 	end)
 
 	it("are off, with a line, where hiredis or the key is missing", function ()
-		local a = machine("a", { redis = { has_tls = false }, url = "rediss://127.0.0.1" })
+		local a = machine("a", { redis = { connect = true, has_tls = false }, url = "rediss://127.0.0.1" })
 		assert.equal("failed", a.shared:status().state)
 		assert.matches("rediss:// needs hiredis 1.0 or newer", a.shared:status().reason)
 		a.keys = nil
