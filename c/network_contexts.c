@@ -17,7 +17,7 @@ struct network_group {
 /* A context for the networks of a group. */
 struct substitute {
 	SSL_CTX *context; /* a reference */
-	struct snapshot state;
+	struct name_list groups;
 	size_t group;
 };
 
@@ -47,7 +47,7 @@ void network_contexts_free(struct network_contexts *contexts)
 		struct served_name *name = &contexts->names[i];
 		for (size_t n = 0; name->substitutes != NULL && n < name->count; n++) {
 			SSL_CTX_free(name->substitutes[n].context);
-			snapshot_free(&name->substitutes[n].state);
+			name_list_free(&name->substitutes[n].groups);
 		}
 		free(name->substitutes);
 		free(name->name);
@@ -121,19 +121,30 @@ static int accept_server_name(SSL *connection, int *alert, void *argument)
 		   : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* LuaSec may have set its own callback meanwhile. OpenSSL calls it for the ClientHello that we are
+ * asked about. */
+static void keep_context(SSL_CTX *context)
+{
+	SSL_CTX_set_tlsext_servername_callback(context, accept_server_name);
+}
+
 /* A connection has copied these from the context that it began with. OpenSSL's change of the
  * context brings the rest: certificate, suites, security level, DH parameters, ALPN. */
-static bool take_state(SSL *connection, const struct snapshot *state)
+static bool take_state(SSL *connection, SSL_CTX *context, const struct name_list *groups)
 {
-	SSL_clear_options(connection, ~state->options);
-	SSL_set_options(connection, state->options);
-	return SSL_set_min_proto_version(connection, (int)state->minimum_version) == 1 &&
-	       SSL_set_max_proto_version(connection, (int)state->maximum_version) == 1 &&
-	       SSL_set_num_tickets(connection, state->tickets) == 1 &&
-	       SSL_set_max_early_data(connection, state->max_early_data) == 1 &&
-	       SSL_set_recv_max_early_data(connection, state->recv_max_early_data) == 1 &&
-	       (state->groups.length == 0 ||
-		SSL_set1_groups_list(connection, name_list_text(&state->groups)) == 1);
+	uint64_t options = SSL_CTX_get_options(context);
+	SSL_clear_options(connection, ~options);
+	SSL_set_options(connection, options);
+	return SSL_set_min_proto_version(connection, (int)SSL_CTX_get_min_proto_version(context)) ==
+		   1 &&
+	       SSL_set_max_proto_version(connection, (int)SSL_CTX_get_max_proto_version(context)) ==
+		   1 &&
+	       SSL_set_num_tickets(connection, SSL_CTX_get_num_tickets(context)) == 1 &&
+	       SSL_set_max_early_data(connection, SSL_CTX_get_max_early_data(context)) == 1 &&
+	       SSL_set_recv_max_early_data(connection, SSL_CTX_get_recv_max_early_data(context)) ==
+		   1 &&
+	       (groups->length == 0 ||
+		SSL_set1_groups_list(connection, name_list_text(groups)) == 1);
 }
 
 static bool change_to(SSL *connection, struct handshake *handshake,
@@ -142,8 +153,9 @@ static bool change_to(SSL *connection, struct handshake *handshake,
 	SSL_CTX *context = substitute->context;
 	luasec_lend_state(handshake->first_context, context);
 	if (SSL_set_SSL_CTX(connection, context) != context ||
-	    !take_state(connection, &substitute->state) || SSL_CTX_up_ref(context) != 1)
+	    !take_state(connection, context, &substitute->groups) || SSL_CTX_up_ref(context) != 1)
 		return false;
+	keep_context(context);
 	SSL_CTX_free(handshake->first_context);
 	handshake->first_context = context;
 	handshake->is_substituted = true;
@@ -182,6 +194,21 @@ static const struct network_contexts *contexts_of(const SSL_CTX *context)
 	return networks_index < 0 ? NULL : SSL_CTX_get_ex_data(context, networks_index);
 }
 
+/* Whether a context has our callbacks, as the connection does. One that was released has its
+ * settings of before the policy, too. */
+static bool is_observed(SSL_CTX *context, const SSL *connection)
+{
+	return SSL_CTX_get_info_callback(context) == SSL_get_info_callback(connection);
+}
+
+static bool accept_second_hello(SSL *connection, const struct handshake *handshake)
+{
+	if (!handshake->is_substituted)
+		return resumption_client_hello(connection, NULL, 0);
+	keep_context(handshake->first_context);
+	return has_same_name(connection, handshake->hello);
+}
+
 static bool is_first_hello(struct handshake *handshake)
 {
 	bool first = !handshake->greeted && !handshake->finished;
@@ -195,8 +222,7 @@ bool network_contexts_client_hello(SSL *connection)
 	if (handshake == NULL)
 		return true;
 	if (!is_first_hello(handshake))
-		return handshake->is_substituted ? has_same_name(connection, handshake->hello)
-						 : resumption_client_hello(connection, NULL, 0);
+		return accept_second_hello(connection, handshake);
 	const struct network_contexts *contexts = contexts_of(handshake->first_context);
 	const struct served_name *name =
 	    contexts == NULL ? NULL : served_name_of(contexts, connection);
@@ -204,7 +230,7 @@ bool network_contexts_client_hello(SSL *connection)
 		const struct substitute *substitute = &name->substitutes[i];
 		const struct network *network =
 		    find_network(&contexts->groups[substitute->group], &handshake->failure);
-		if (network != NULL)
+		if (network != NULL && is_observed(substitute->context, connection))
 			return change_to(connection, handshake, substitute) &&
 			       bind_sessions(connection, network);
 	}
@@ -252,6 +278,17 @@ bool network_contexts_add_name(struct network_contexts *contexts, const char *na
 	return copy != NULL;
 }
 
+/* A server's groups for DHE alone are in no hello (see dhe_group.c). */
+static bool read_groups(SSL_CTX *context, struct name_list *groups)
+{
+	struct name_list schemes = { .text = NULL };
+	int dhe_group = security_dhe_group(context);
+	bool done = unsent_hello_read(context, groups, &schemes) &&
+		    (dhe_group == NID_undef || name_list_add(groups, "", OBJ_nid2sn(dhe_group)));
+	name_list_free(&schemes);
+	return done;
+}
+
 bool network_contexts_add_context(struct network_contexts *contexts, SSL_CTX *context, size_t group)
 {
 	struct served_name *name = &contexts->names[contexts->name_count - 1];
@@ -261,13 +298,10 @@ bool network_contexts_add_context(struct network_contexts *contexts, SSL_CTX *co
 		return false;
 	name->substitutes = grown;
 	struct substitute made = { .context = context, .group = group };
-	if (!snapshot_take(context, &made.state))
-		return false;
-	if (SSL_CTX_up_ref(context) != 1) {
-		snapshot_free(&made.state);
+	if (!read_groups(context, &made.groups) || SSL_CTX_up_ref(context) != 1) {
+		name_list_free(&made.groups);
 		return false;
 	}
-	SSL_CTX_set_tlsext_servername_callback(context, accept_server_name);
 	grown[name->count++] = made;
 	return true;
 }

@@ -127,8 +127,10 @@ static int owner_close(lua_State *L)
  * group to the Context for it; "" stands for all other names, and for none. The address of the
  * socket counts. All other clients, and those of a network that has ended, stay on the context. The
  * caller keeps LuaSec's userdata of the contexts, as long as the context lives, or a handshake goes
- * on (observer.is_negotiating). Release ends it. With nil for groups it ends, too. Needs apply or
- * observe before. Returns true, or nil, message, code ("tls"): then none takes the place. */
+ * on (observer.is_negotiating). Release ends it, and that of a context in `names` ends it for this
+ * one. With nil for groups it ends, too. Needs apply or observe before, on the contexts in `names`
+ * as well: they serve in no other way, and their groups are read now. Returns true, or nil,
+ * message, code ("tls"): then none takes the place. */
 static int set(lua_State *L)
 {
 	SSL_CTX *context = context_check(L, 1);

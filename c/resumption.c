@@ -259,6 +259,24 @@ static bool set_apart(unsigned char id_context[SESSION_ID_CONTEXT_SIZE], const v
 	return session_id_context_digest(text, SESSION_ID_CONTEXT_SIZE + length, id_context);
 }
 
+/* `id_context`: without a name. The bytes of `apart` come last: a name of ours has an ID context of
+ * its own. */
+static bool bind_sessions_to(SSL *connection, const struct server_names *names, const void *apart,
+			     size_t length, unsigned char id_context[SESSION_ID_CONTEXT_SIZE])
+{
+	return server_names_bind(names, connection, id_context) &&
+	       set_apart(id_context, apart, length) &&
+	       SSL_set_session_id_context(connection, id_context, SESSION_ID_CONTEXT_SIZE) == 1;
+}
+
+/* Where we keep no sessions, OpenSSL may do it, or send them in tickets. */
+static bool bind_openssl_sessions(SSL *connection, const void *apart, size_t length)
+{
+	static const struct server_names none = { .count = 0 };
+	unsigned char id_context[SESSION_ID_CONTEXT_SIZE] = { 0 };
+	return length == 0 || bind_sessions_to(connection, &none, apart, length, id_context);
+}
+
 /* A session belongs to the name that the client sent, whether it is a name of ours or not
  * (rfc6066.3.no-resumption-under-another-name). On direct TLS only the name tells the host.
  * OpenSSL looks sessions up before the server's own callback chooses the context of the host, so
@@ -270,9 +288,7 @@ static bool bind_to_server_name(SSL *connection, struct handshake *handshake, co
 	const struct resumption *resumption = handshake->resumption;
 	unsigned char id_context[SESSION_ID_CONTEXT_SIZE];
 	memcpy(id_context, resumption->id_context, sizeof id_context);
-	if (!set_apart(id_context, apart, length) ||
-	    !server_names_bind(&resumption->names, connection, id_context) ||
-	    SSL_set_session_id_context(connection, id_context, sizeof id_context) != 1)
+	if (!bind_sessions_to(connection, &resumption->names, apart, length, id_context))
 		return false;
 	memcpy(handshake->session_id_context, id_context, sizeof handshake->session_id_context);
 	return true;
@@ -303,7 +319,7 @@ bool resumption_client_hello(SSL *connection, const void *apart, size_t length)
 {
 	struct handshake *handshake = resumable_handshake(connection);
 	if (handshake == NULL)
-		return true;
+		return bind_openssl_sessions(connection, apart, length);
 	note_extended_master_secret(connection, handshake);
 	return bind_to_server_name(connection, handshake, apart, length);
 }

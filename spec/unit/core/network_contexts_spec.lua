@@ -8,11 +8,16 @@ local strict = { minimum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_RSA_WITH_AE
 	ciphersuites = { "TLS_AES_256_GCM_SHA384" }, groups = { "x25519" }, no_stateless_tickets = true, no_early_data = true,
 	no_renegotiation = true, no_compression = true, server_preference = true, dh_bits = 2048 }
 
-local function mild()
-	local settings = {}
-	for name, value in pairs(strict) do
-		settings[name] = value
+local function copy(settings)
+	local copied = {}
+	for name, value in pairs(settings) do
+		copied[name] = value
 	end
+	return copied
+end
+
+local function mild()
+	local settings = copy(strict)
 	settings.minimum_version, settings.insecure_versions, settings.insecure_strength = "TLSv1", true, true
 	settings.ciphers = { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
 		"TLS_DHE_RSA_WITH_AES_128_CBC_SHA" }
@@ -280,6 +285,81 @@ describe("a context for the clients of a network", function ()
 			assert.is_false((open("127.0.0.9", mild_session)))
 		end)
 	end
+
+	-- The names' own ID contexts (context:resume) and those of the network count both.
+	it("has sessions of its own under names with ID contexts", function ()
+		local server = new_server()
+		local name_contexts = { ["two.test"] = "of both" }
+		assert(server.base.context:resume(store, "base", name_contexts))
+		assert(server.mild_two.context:resume(store, "the mild two", name_contexts))
+		local contexts = { ["two.test"] = { server.mild_two.context } }
+		local function open(address, session)
+			local facts, made = connect(server, { address = address, session = session, server_name = "two.test",
+				settings = { maximum_version = "TLSv1.2" } })
+			return facts.resumed, made
+		end
+		set(server, { { ipv4 } }, contexts)
+		local _, mild_session = open "127.0.0.9"
+		local _, strict_session = open "127.0.0.1"
+		assert.is_true((open("127.0.0.9", mild_session)))
+		_, mild_session = open "127.0.0.9"
+		assert.is_false((open("127.0.0.1", mild_session)))
+		assert.is_false((open("127.0.0.9", strict_session)))
+		set(server, { { { "\127\0\0\8", 29, 4e9 - 1 } } }, contexts)
+		assert.is_false((open("127.0.0.9", mild_session)))
+	end)
+
+	for version, settings in pairs { ["TLS 1.2"] = { maximum_version = "TLSv1.2" }, ["TLS 1.3"] = {} } do
+		it("has tickets of its own where no sessions are kept, " .. version, function ()
+			local server = new_server()
+			for _, part in ipairs { server.base, server.mild_base } do
+				part.luasec = assert(ssl.newcontext { mode = "server", protocol = "any", verify = "none",
+					certificate = files.certificate, key = files.key })
+				part.context = assert(core.context.adopt(part.luasec))
+				local settings_of_part = part == server.base and copy(strict) or mild()
+				settings_of_part.no_stateless_tickets = nil
+				assert(part.context:apply(settings_of_part))
+				assert(part.context:observe(1, false))
+			end
+			set(server, { { ipv4 } }, { [""] = { server.mild_base.context } })
+			local function open(address, session)
+				local facts, made = connect(server, { address = address, session = session, settings = settings })
+				return facts.resumed, made
+			end
+			local _, mild_session = open "127.0.0.9"
+			local _, strict_session = open "127.0.0.1"
+			assert.is_true((open("127.0.0.9", mild_session)))
+			assert.is_true((open("127.0.0.1", strict_session)))
+			_, mild_session = open "127.0.0.9"
+			_, strict_session = open "127.0.0.1"
+			assert.is_false((open("127.0.0.1", mild_session)))
+			assert.is_false((open("127.0.0.9", strict_session)))
+		end)
+	end
+
+	it("is none after its own release", function ()
+		local server = new_server()
+		set(server, { { ipv4 } }, { [""] = { server.mild_base.context } })
+		assert.is_table((connect(server, { address = "127.0.0.9", settings = offer })))
+		assert(server.mild_base.context:release())
+		assert.is_nil((connect(server, { address = "127.0.0.9", settings = offer })))
+		assert.is_table((connect(server, { address = "127.0.0.9" })))
+	end)
+
+	it("stays where LuaSec has set its callback for names on it meanwhile", function ()
+		local server = new_server()
+		set(server, { { ipv4 } }, { [""] = { server.mild_base.context }, ["two.test"] = { server.mild_two.context } })
+		local listener = assert(socket.bind("127.0.0.1", 0))
+		local plain = assert(socket.connect("127.0.0.1", (select(2, listener:getsockname()))))
+		local other = assert(ssl.wrap(assert(listener:accept()), server.mild_two.luasec))
+		other:sni(server.names, false)
+		local facts, _, label = connect(server, { address = "127.0.0.9", settings = offer, server_name = "two.test" })
+		assert.is_table(facts)
+		assert.equal(#"the mild two", label)
+		other:close()
+		plain:close()
+		listener:close()
+	end)
 
 	it("lives as long as a handshake needs it", function ()
 		local server = new_server()
