@@ -18,6 +18,8 @@
 #define CONTENTS_MAX 4096 /* bytes */
 #define PROBLEM_SIZE 128
 
+#define WORKSPACE_TYPE "xmpp_tls_policy.KeyWorkspace"
+
 /* What is secret while a file is read or made. */
 struct workspace {
 	char contents[CONTENTS_MAX + 1];
@@ -178,32 +180,50 @@ static int read_file(lua_State *L, const char *path, int descriptor, struct shar
 			    problem[0] != '\0' ? problem : "the key cannot be used");
 }
 
-/* Pushes Keys without keys, and maps the workspace. False with a failure pushed. */
-static bool begin(lua_State *L, struct sharing_keys **keys, struct secret_memory *memory)
+static void end(struct secret_memory *memory)
 {
+	if (memory->bytes != NULL)
+		secret_memory_unmap(memory);
+	memory->bytes = NULL;
+}
+
+/* Lua raises an error if it has no memory for a message. */
+static int workspace_close(lua_State *L)
+{
+	end(luaL_checkudata(L, 1, WORKSPACE_TYPE));
+	return 0;
+}
+
+/* Pushes the memory of a workspace, and Keys without keys. Returns NULL with a failure pushed. */
+static struct secret_memory *begin(lua_State *L, struct sharing_keys **keys)
+{
+	struct secret_memory *memory = lua_newuserdata(L, sizeof *memory);
+	memset(memory, 0, sizeof *memory);
+	luaL_getmetatable(L, WORKSPACE_TYPE);
+	lua_setmetatable(L, -2);
 	*keys = sharing_keys_push(L);
 	if (*keys != NULL && secret_memory_map(memory, SECRET_PAGES(sizeof(struct workspace))))
-		return true;
+		return memory;
 	push_failure(L, "memory", "no memory for keys: %s", strerror(errno));
-	return false;
+	return NULL;
 }
 
 /* key_file.read(path) -> Keys, the one or two of the file; or nil, message, code ("missing",
  * "access": others can use the file, "content", "file", "memory"). */
 static int key_file_read(lua_State *L)
 {
-	struct secret_memory memory;
 	struct sharing_keys *keys;
 	const char *path = luaL_checkstring(L, 1);
-	if (!begin(L, &keys, &memory))
+	struct secret_memory *memory = begin(L, &keys);
+	if (memory == NULL)
 		return 3;
 	/* A pipe must not stop the server. */
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int failed = descriptor < 0 ? fail(L, path, errno)
-				    : read_file(L, path, descriptor, keys, memory.bytes);
+				    : read_file(L, path, descriptor, keys, memory->bytes);
 	if (descriptor >= 0)
 		close(descriptor);
-	secret_memory_unmap(&memory);
+	end(memory);
 	return failed != 0 ? failed : 1;
 }
 
@@ -277,22 +297,24 @@ static int make(lua_State *L, const char *path, struct sharing_keys *keys,
  * its folder, "file", "memory", "tls"). */
 static int key_file_make(lua_State *L)
 {
-	struct secret_memory memory;
 	struct sharing_keys *keys;
 	const char *path = luaL_checkstring(L, 1);
-	if (!begin(L, &keys, &memory))
+	struct secret_memory *memory = begin(L, &keys);
+	if (memory == NULL)
 		return 3;
-	int values = make(L, path, keys, memory.bytes);
-	secret_memory_unmap(&memory);
+	int values = make(L, path, keys, memory->bytes);
+	end(memory);
 	return values;
 }
 
 void key_file_open(lua_State *L)
 {
+	static const luaL_Reg none[] = { { NULL, NULL } };
 	static const luaL_Reg functions[] = {
 		{ "read", key_file_read },
 		{ "make", key_file_make },
 		{ NULL, NULL },
 	};
+	register_type(L, WORKSPACE_TYPE, none, none, workspace_close);
 	luaL_newlib(L, functions);
 }
