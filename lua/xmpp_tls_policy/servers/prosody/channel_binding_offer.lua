@@ -209,6 +209,19 @@ end
 -- The text by which Prosody's SASL says that the values differ.
 local MISMATCH = "Invalid channel binding value"
 
+-- The events of a login that failed -> the field with SASL's text. Modules for SASL 2 fire their own, and in part the
+-- other one, too.
+local failures = { ["authentication-failure"] = "text", ["sasl2/c2s/failure"] = "error_text" }
+
+local function note_mismatch(service, session, text)
+	local handler = session.sasl_handler
+	local name = handler and chosen[handler]
+	if name and not mismatched[session] and tostring(text):find(MISMATCH, 1, true) then
+		mismatched[session] = true
+		service.binding_mismatches:add(session, name, handler.username)
+	end
+end
+
 --- On a host: offers types to clients, and tells the service of logins and of values that differ.
 function channel_binding_offer.hook(service, host_module)
 	local host, server = host_module.host, service.server
@@ -241,14 +254,11 @@ function channel_binding_offer.hook(service, host_module)
 	safe_hooks.hook(host_module, "stanza/iq/jabber:iq:auth:query", function (event)
 		return refuse_after_mismatch(server, event.origin)
 	end, 1)
-	safe_hooks.hook(host_module, "authentication-failure", function (event)
-		local handler = event.session.sasl_handler
-		local name = handler and chosen[handler]
-		if name and tostring(event.text):find(MISMATCH, 1, true) then
-			mismatched[event.session] = true
-			service.binding_mismatches:add(event.session, name, handler.username)
-		end
-	end)
+	for name, text_field in pairs(failures) do
+		safe_hooks.hook(host_module, name, function (event)
+			note_mismatch(service, event.session, event[text_field])
+		end, 1)
+	end
 end
 
 --- The type by which a client has bound a login to its connection; nil: none. `handler`: the login's SASL handler,
