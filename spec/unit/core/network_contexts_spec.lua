@@ -158,6 +158,9 @@ describe("a context for the clients of a network", function ()
 		for _, name in ipairs { "one.test", "two.test" } do
 			assert.is_nil((connect(server, { server_name = name,
 				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe2048", "ffdhe3072" } } })))
+			-- The server asks for a second ClientHello, if it has a group for it, after the name is known.
+			assert.is_nil((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "secp521r1", "ffdhe3072" } } })))
 			assert.truthy((connect(server, { server_name = name,
 				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe3072", "x25519" } } })))
 		end
