@@ -204,9 +204,9 @@ trixie: ## run all specs on Debian 13, in a tree below build/
 # Set FORKY to keep the tree elsewhere.
 FORKY ?= build/forky
 
-forky: ## run the unit specs on Debian testing, with its Lua 5.4 and 5.5, in a tree below build/
+forky: ## run all specs on Debian testing, and the unit specs with its Lua 5.5, in a tree below build/
 	$(call install,$(DEBIAN_TREE))
-	spec/on_debian.sh forky $(FORKY) 'unit lua55'
+	spec/on_debian.sh forky $(FORKY) 'peers suite lua55'
 
 LUV := $(TREE)/luv
 LUA55_TREE := build/lua5.5

@@ -121,6 +121,16 @@ static int accept_server_name(SSL *connection, int *alert, void *argument)
 		   : SSL_TLSEXT_ERR_NOACK;
 }
 
+static bool take_groups(SSL *connection, const struct snapshot *state)
+{
+	struct name_list list = { .text = NULL };
+	bool done =
+	    dhe_group_list(&list, name_list_text(&state->groups), state->dhe_group) &&
+	    (list.length == 0 || SSL_set1_groups_list(connection, name_list_text(&list)) == 1);
+	name_list_free(&list);
+	return done;
+}
+
 /* A connection has copied these from the context that it began with. OpenSSL's change of the
  * context brings the rest: certificate, suites, security level, DH parameters, ALPN. */
 static bool take_state(SSL *connection, const struct snapshot *state)
@@ -132,8 +142,7 @@ static bool take_state(SSL *connection, const struct snapshot *state)
 	       SSL_set_num_tickets(connection, state->tickets) == 1 &&
 	       SSL_set_max_early_data(connection, state->max_early_data) == 1 &&
 	       SSL_set_recv_max_early_data(connection, state->recv_max_early_data) == 1 &&
-	       (state->groups.length == 0 ||
-		SSL_set1_groups_list(connection, name_list_text(&state->groups)) == 1);
+	       take_groups(connection, state);
 }
 
 static bool change_to(SSL *connection, struct handshake *handshake,

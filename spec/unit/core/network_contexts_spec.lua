@@ -149,6 +149,23 @@ describe("a context for the clients of a network", function ()
 		end)
 	end
 
+	-- The connection keeps the groups of the context that it began with.
+	it("leaves TLS 1.3 without the finite field of another context's DHE", function ()
+		local longer = mild()
+		longer.dh_bits = 3072
+		local server = { base = context_of(files, longer, "base"), two = context_of(others, mild(), "two") }
+		server.names = { ["two.test"] = server.two.luasec }
+		for _, name in ipairs { "one.test", "two.test" } do
+			assert.is_nil((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe2048", "ffdhe3072" } } })))
+			-- The server asks for a second ClientHello, if it has a group for it, after the name is known.
+			assert.is_nil((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "secp521r1", "ffdhe3072" } } })))
+			assert.truthy((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe3072", "x25519" } } })))
+		end
+	end)
+
 	it("shows the certificate of the name", function ()
 		local server = new_server()
 		set(server, { { ipv4 } }, { [""] = { server.mild_base.context }, ["two.test"] = { server.mild_two.context } })
