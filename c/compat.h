@@ -30,6 +30,10 @@
 /* OpenSSL: answers hellos of SSLv2's form, if it was built so (before 4.0). */
 #define HAVE_SSLV2_HELLO (OPENSSL_VERSION_NUMBER < 0x40000000L)
 
+/* OpenSSL: a server negotiates DHE before TLS 1.3 by its group, with clients that list such groups
+ * (rfc7919.4.shared-group; 4.0). */
+#define HAVE_NEGOTIATED_DHE (OPENSSL_VERSION_NUMBER >= 0x40000000L)
+
 /* Lua: integers are a type of their own (5.3). */
 #define HAVE_LUA_INTEGERS (LUA_VERSION_NUM >= 503)
 /* Lua: to-be-closed variables, the __close metamethod (5.4). */

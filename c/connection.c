@@ -371,10 +371,14 @@ static int connection_label(lua_State *L)
 	return push_held(L, handshake_push_label);
 }
 
-/* connection:channel_binding(type) -> as observer.channel_binding of a LuaSec connection. */
+/* connection:channel_binding(type), :has_channel_binding(type) -> as the observer's functions. */
 static int connection_channel_binding(lua_State *L)
 {
 	return push_held(L, channel_binding_push);
+}
+static int connection_has_channel_binding(lua_State *L)
+{
+	return push_held(L, channel_binding_push_has);
 }
 
 static int connection_tostring(lua_State *L)
@@ -401,6 +405,7 @@ void connection_open(lua_State *L)
 		{ "take_shape", connection_take_shape },
 		{ "label", connection_label },
 		{ "channel_binding", connection_channel_binding },
+		{ "has_channel_binding", connection_has_channel_binding },
 		{ "insecure_session", connection_insecure_session },
 		{ "renegotiate", connection_renegotiate },
 		{ "ticket", connection_ticket },

@@ -20,6 +20,16 @@ static int domain_name(lua_State *L)
 	return 1;
 }
 
+/* core.alert_name(number) -> the name of the alert with this number, 0 to 255; "alert_" and the
+ * number if it has none. */
+static int alert_name(lua_State *L)
+{
+	lua_Integer number = luaL_checkinteger(L, 1);
+	luaL_argcheck(L, number >= 0 && number <= 255, 1, "no integer from 0 to 255");
+	alert_name_push(L, (int)number);
+	return 1;
+}
+
 /* core.digest("SHA256"|"SHA512", bytes) -> bytes */
 static int digest(lua_State *L)
 {
@@ -36,24 +46,10 @@ static int digest(lua_State *L)
 	return 1;
 }
 
-/* core.random_bytes(count) -> so many bytes, 1 to 1024; or nil, message, code ("tls"). */
-static int random_bytes(lua_State *L)
-{
-	unsigned char bytes[1024];
-	lua_Integer count = luaL_checkinteger(L, 1);
-	luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1,
-		      "no integer from 1 to 1024");
-	if (RAND_priv_bytes(bytes, (int)count) != 1)
-		return push_failure(L, "tls", "no random bytes");
-	lua_pushlstring(L, (const char *)bytes, (size_t)count);
-	OPENSSL_cleanse(bytes, sizeof bytes);
-	return 1;
-}
-
-/* Returns a table with the modules, domain_name, digest, psk_binder, random_bytes, session_sharing,
- * sharing_key_id, and three facts: `openssl` and
- * `compiled_for` name the OpenSSL that is loaded and the one that we were compiled for;
- * `interface` is CORE_INTERFACE. Raises an error where library_check does. */
+/* Returns a table with the modules, alert_name, domain_name, digest, psk_binder, session_sharing,
+ * and four facts: `openssl` and `compiled_for` name the OpenSSL that is loaded and the one that we
+ * were compiled for; `negotiates_dhe` says whether it negotiates the group of DHE before TLS 1.3
+ * (dhe_group.c); `interface` is CORE_INTERFACE. Raises an error where library_check does. */
 __attribute__((visibility("default"))) int luaopen_xmpp_tls_policy_core(lua_State *L);
 
 int luaopen_xmpp_tls_policy_core(lua_State *L)
@@ -69,11 +65,12 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 		{ "network_contexts", network_tables_open },
 		{ "session_store", store_open },
 		{ "session_store_trial", session_store_trial_open },
-		{ "secret_file", secret_file_open },
+		{ "key_file", key_file_open },
 	};
 	library_check(L);
 	hold_open(L);
 	chain_open(L);
+	sharing_keys_open(L);
 	lua_newtable(L);
 	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
 		modules[i].open(L);
@@ -81,15 +78,15 @@ int luaopen_xmpp_tls_policy_core(lua_State *L)
 	}
 	lua_pushcfunction(L, domain_name);
 	lua_setfield(L, -2, "domain_name");
+	lua_pushcfunction(L, alert_name);
+	lua_setfield(L, -2, "alert_name");
 	lua_pushcfunction(L, digest);
 	lua_setfield(L, -2, "digest");
 	lua_pushcfunction(L, psk_binder_push);
 	lua_setfield(L, -2, "psk_binder");
-	lua_pushcfunction(L, random_bytes);
-	lua_setfield(L, -2, "random_bytes");
 	session_sharing_open(L);
-	lua_setfield(L, -3, "sharing_key_id");
 	lua_setfield(L, -2, "session_sharing");
+	set_boolean(L, "negotiates_dhe", HAVE_NEGOTIATED_DHE);
 	set_string(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
 	set_string(L, "compiled_for", OPENSSL_VERSION_TEXT);
 	set_integer(L, "interface", CORE_INTERFACE);

@@ -41,6 +41,14 @@ static EVP_PKEY *make_group(char *name)
 	return group;
 }
 
+int dh_group_nid(int least_bits)
+{
+	for (size_t i = 0; i < GROUPS; i++)
+		if (groups[i].bits >= least_bits)
+			return groups[i].nid;
+	return NID_undef;
+}
+
 EVP_PKEY *dh_group_find(int least_bits)
 {
 	for (size_t i = 0; i < GROUPS; i++) {

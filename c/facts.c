@@ -146,6 +146,11 @@ static void read_key_exchange(struct choices *choices, SSL *connection)
 	if (bits == 0 && key != NULL && (group & TLSEXT_nid_unknown) == 0)
 		bits = EVP_PKEY_get_bits(key);
 	EVP_PKEY_free(key);
+	/* Before TLS 1.3 one end knows DHE's group at most, and only from OpenSSL 4.0 on. The bits
+	 * tell. */
+	if (SSL_CIPHER_get_kx_nid(choices->cipher) != NID_kx_any && key_exchange != NULL &&
+	    strncmp(key_exchange, "DHE", 3) == 0)
+		group = NID_undef;
 	choices->key_exchange = key_exchange;
 	if (key_exchange == NULL || strcmp(key_exchange, "RSA") == 0)
 		return;

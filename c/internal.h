@@ -24,12 +24,13 @@
  * values that pass. Each change raises it, here and in lua/xmpp_tls_policy/init.lua. */
 #define CORE_INTERFACE 8
 
-#define CONTEXT_TYPE     "xmpp_tls_policy.Context"
-#define CERTIFICATE_TYPE "xmpp_tls_policy.Certificate"
-#define CONNECTION_TYPE  "xmpp_tls_policy.Connection"
-#define STORE_TYPE       "xmpp_tls_policy.Store"
-#define SHARING_TYPE     "xmpp_tls_policy.Sharing"
-#define HOLD_TYPE        "xmpp_tls_policy.hold"
+#define CONTEXT_TYPE      "xmpp_tls_policy.Context"
+#define CERTIFICATE_TYPE  "xmpp_tls_policy.Certificate"
+#define CONNECTION_TYPE   "xmpp_tls_policy.Connection"
+#define STORE_TYPE        "xmpp_tls_policy.Store"
+#define SHARING_TYPE      "xmpp_tls_policy.Sharing"
+#define SHARING_KEYS_TYPE "xmpp_tls_policy.SharingKeys"
+#define HOLD_TYPE         "xmpp_tls_policy.hold"
 /* Of userdata that only the library sees. */
 #define NETWORK_CONTEXTS_TYPE "xmpp_tls_policy.network_contexts"
 
@@ -218,7 +219,10 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
-/* The smallest group of RFC 7919 with at least so many bits, or NULL. It stays; no reference. */
+/* The NID of the smallest group of RFC 7919 with at least so many bits, or NID_undef. */
+int dh_group_nid(int least_bits);
+
+/* The same group's parameters, or NULL. It stays; no reference. */
 EVP_PKEY *dh_group_find(int least_bits);
 
 /* Bits of the DH parameters in a PEM text; 0 if it holds none that can be read. */
@@ -296,6 +300,11 @@ bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
 EVP_PKEY *security_dh(const SSL_CTX *context);
 int security_dh_bits(const SSL_CTX *context);
 
+/* A finite field (its NID) for servers before TLS 1.3 alone, or NID_undef. Needs security_begin, as
+ * far as it is not NID_undef. */
+void security_set_dhe_group(SSL_CTX *context, int nid);
+int security_dhe_group(const SSL_CTX *context);
+
 /* Returns whether security_begin was ever called for the context. */
 bool security_is_known(const SSL_CTX *context);
 
@@ -328,9 +337,8 @@ void name_list_free(struct name_list *list);
 #define GROUPS_MAX  64
 #define SCHEMES_MAX 64
 
-/* Adds the names of the groups of the context, in order, and the numbers (hexadecimal, as
- * rfc8446.4.2.3 has them) of its signature schemes. False on failure: the lists may then have some
- * of them. */
+/* Adds the names of the groups and of the signature schemes of the context, in order. False on
+ * failure: the lists may then have some of them. */
 bool unsent_hello_read(SSL_CTX *context, struct name_list *groups, struct name_list *schemes);
 
 enum unsent_hello_answer {
@@ -353,20 +361,24 @@ struct snapshot {
 	size_t tickets;
 	uint32_t max_early_data, recv_max_early_data;
 	struct name_list ciphers, ciphersuites, groups;
-	struct name_list schemes; /* read only: settings do not change them */
+	struct name_list schemes; /* of signatures; see signature_schemes_add */
 	EVP_PKEY *dh;             /* ours, or NULL */
 	int dh_bits;              /* the least accepted, or 0 */
+	int dhe_group;            /* NID of the one that is not in `groups` (dhe_group_set) */
 	bool certificates_only;
 };
 
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
  * memory is short or OpenSSL fails. */
 bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
-/* The same for a context of which settings were changed since `before`. `groups`: the list to which
- * its groups were set; empty: they were not. */
+/* The same for a context of which settings were changed since `before`. `groups`, `schemes`: the
+ * lists to which these were set; empty: they were not. */
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
-			   const struct snapshot *before, const struct name_list *groups);
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
+			   const struct snapshot *before, const struct name_list *groups,
+			   const struct name_list *schemes);
+/* `with_schemes`: whether the signature schemes were changed. Those without a name are lost then.
+ */
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool with_schemes);
 void snapshot_free(struct snapshot *snapshot);
 
 /* ---- versions.c -------------------------------------------------------- */
@@ -400,12 +412,64 @@ int readback_push_known(lua_State *L, SSL_CTX *context, const struct snapshot *k
  * snapshot, which lasts until original_restore; NULL, with nothing changed, on failure. */
 const struct snapshot *original_keep(SSL_CTX *context);
 
-/* Says that the context is no longer as it was. Needs original_keep. */
-void original_note_change(SSL_CTX *context);
+/* Says that the context is no longer as it was; `schemes`: its signature schemes are not, either.
+ * Needs original_keep. */
+void original_note_change(SSL_CTX *context, bool schemes);
 bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
 bool original_restore(SSL_CTX *context);
+
+/* ---- signature_schemes.c ----------------------------------------------- */
+
+/* Adds IANA's name of a signature scheme, or "0x" and four digits for one without a name. False if
+ * memory is short. */
+bool signature_schemes_add(struct name_list *list, unsigned int number);
+
+/* Sets the signature schemes of a context, for both roles; numbers in the list are left out. False
+ * if OpenSSL does not know one of them, or if none is left. Leaves errors in OpenSSL's queue. */
+bool signature_schemes_set(SSL_CTX *context, const struct name_list *list);
+
+/* ---- setting_list.c ---------------------------------------------------- */
+
+/* The names in one of the lists, and whether the context knows each. The strings belong to a
+ * private table on Lua's stack. */
+struct setting_list {
+	int count;
+	bool asked;
+	struct setting_name {
+		const char *text;
+		bool known;
+	} * names;
+};
+
+/* Reads the field of the table at the absolute index. Leaves two values on the stack, for as long
+ * as the list is used. Raises an error for anything that is no list of names. */
+void setting_list_read(lua_State *L, int index, const char *field, struct setting_list *names);
+
+/* Each sets a list of the context to the names that OpenSSL knows, and notes which it knows. False
+ * if OpenSSL does not accept them. Without any known name, the context keeps some of its own. */
+bool setting_list_set_suites(SSL_CTX *context, struct setting_list *names, bool tls13);
+/* `key_shares`: of so many groups a client sends a key share at once; `list` gets the text. */
+bool setting_list_set_groups(SSL_CTX *context, struct setting_list *names, int key_shares,
+			     struct name_list *list);
+/* Signature schemes, for both roles; `list` gets the names that are known. */
+bool setting_list_set_schemes(SSL_CTX *context, struct setting_list *names, struct name_list *list);
+
+/* Whether none of the names is known. */
+bool setting_list_is_empty(const struct setting_list *names);
+
+/* ---- dhe_group.c ------------------------------------------------------- */
+
+/* The group that DHE lacks before TLS 1.3, where OpenSSL negotiates DHE by its group: the smallest
+ * of RFC 7919 with at least so many bits (its NID), unless it is in the list of names (with colons
+ * between them, and marks). NID_undef: none, as for negative `least_bits`. */
+int dhe_group_lacking(const char *groups, int least_bits);
+
+/* Sets the groups of a context to such a list, and adds that group (NID_undef: none) for servers
+ * before TLS 1.3 alone. With neither, the context keeps its list. Needs security_begin, if there is
+ * a group to add. */
+bool dhe_group_set(SSL_CTX *context, const char *groups, int nid);
 
 /* ---- settings.c -------------------------------------------------------- */
 
@@ -456,6 +520,12 @@ bool client_hello_find_server_name(SSL *connection, const unsigned char **name, 
 
 /* The same, in lower case with a NUL behind it. Returns its length; 0: none. */
 size_t client_hello_read_server_name(SSL *connection, char name[SERVER_NAME_SIZE]);
+
+/* ---- alert.c ----------------------------------------------------------- */
+
+/* Pushes the name of the alert with this number, which is "alert_" and the number if it has none.
+ */
+void alert_name_push(lua_State *L, int number);
 
 /* ---- failed_handshake.c ------------------------------------------------ */
 
@@ -534,6 +604,9 @@ struct secret_memory {
 	bool locked; /* the system does not swap it out */
 	struct secret_memory *next;
 };
+
+/* A multiple of 4096 that is not less. */
+#define SECRET_PAGES(bytes) (((bytes) + 4095) / 4096 * 4096)
 
 /* Maps so many bytes, a multiple of 4096, all zero. Takes memory only for pages that are written.
  * `memory` must not move until secret_memory_unmap. False, with
@@ -640,7 +713,7 @@ struct sealing_key {
 };
 
 /* `length` in bounds. False if OpenSSL fails. The caller wipes the key. */
-bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length);
+bool sealing_key_set(struct sealing_key *key, const void *bytes, size_t length);
 
 /* The cipher of a writer, by its salt; the caller frees it. NULL if OpenSSL fails. */
 EVP_CIPHER_CTX *sealing_cipher(const struct sealing_key *key, const unsigned char *salt);
@@ -818,9 +891,45 @@ void store_open(lua_State *L);
 /* The store of the Store at `index`; raises an error for a closed one. */
 struct session_store *store_check(lua_State *L, int index);
 
+/* ---- sharing_keys.c ---------------------------------------------------- */
+
+#define SHARING_KEYS_MAX 2
+
+struct sharing_keys {
+	unsigned long references;
+	struct secret_memory memory; /* of the keys */
+	struct sealing_key *keys;    /* SHARING_KEYS_MAX; the first seals */
+	unsigned int count;
+};
+
+/* Without keys, and with one reference; NULL with errno set. The memory is wiped when the last
+ * reference goes, and when the process ends. */
+struct sharing_keys *sharing_keys_new(void);
+void sharing_keys_up_ref(struct sharing_keys *keys);
+void sharing_keys_free(struct sharing_keys *keys);
+
+/* Of more than SHARING_KEYS_MAX, only the number is kept. False if OpenSSL fails. The caller wipes
+ * the bytes. */
+bool sharing_keys_add(struct sharing_keys *keys, const void *bytes, size_t length);
+bool sharing_keys_are_the_same(const struct sharing_keys *keys);
+
+/* Pushes Keys without keys. NULL with errno set. */
+struct sharing_keys *sharing_keys_push(lua_State *L);
+
+/* The keys of the Keys at `index`; raises an error for closed ones. */
+struct sharing_keys *sharing_keys_check(lua_State *L, int index);
+
+/* Registers the type. */
+void sharing_keys_open(lua_State *L);
+
+/* ---- key_file.c -------------------------------------------------------- */
+
+/* Pushes the module `key_file`. */
+void key_file_open(lua_State *L);
+
 /* ---- session_sharing.c ------------------------------------------------- */
 
-/* Pushes the function session_sharing, and after it sharing_key_id. */
+/* Pushes the function session_sharing. */
 void session_sharing_open(lua_State *L);
 
 struct session_sharing;
@@ -832,11 +941,6 @@ struct session_sharing *session_sharing_check(lua_State *L, int index);
 bool session_sharing_seal(struct session_sharing *sharing, uint32_t time,
 			  const unsigned char plain[SHARED_SESSION_SIZE],
 			  unsigned char sealed[SEALED_SIZE]);
-
-/* ---- secret_file.c ----------------------------------------------------- */
-
-/* Pushes the module `secret_file`. */
-void secret_file_open(lua_State *L);
 
 /* ---- session_store_trial.c --------------------------------------------- */
 
@@ -1035,6 +1139,10 @@ int facts_push_key(lua_State *L, SSL *connection);
  * "tls-unique", "tls-exporter" or "tls-server-end-point". Bytes, or nil, message, code. Any other
  * type raises an error. Returns the number of values. */
 int channel_binding_push(lua_State *L, SSL *connection);
+
+/* Pushes true if channel_binding_push has a value of that type, which is not computed; or nil,
+ * message, code, as it does. Returns the number of values. */
+int channel_binding_push_has(lua_State *L, SSL *connection);
 
 /* ---- context.c --------------------------------------------------------- */
 

@@ -51,7 +51,7 @@ static bool derive(const void *secret, size_t secret_length, const void *salt, s
 	return done;
 }
 
-bool sealing_key_set(struct sealing_key *key, const char *bytes, size_t length)
+bool sealing_key_set(struct sealing_key *key, const void *bytes, size_t length)
 {
 	memcpy(key->bytes, bytes, length);
 	key->length = length;

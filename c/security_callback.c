@@ -12,6 +12,7 @@ struct security {
 	void *callback_data;
 	EVP_PKEY *dh;
 	int dh_bits;
+	int dhe_group; /* NID */
 	bool certificates_only;
 	bool disabled;
 };
@@ -49,18 +50,28 @@ static bool is_suite_over_limit(struct failed_handshake *handshake, const SSL_CI
 	return handshake->dhe_limited;
 }
 
-/* In TLS 1.3 finite fields are among the groups. */
+/* In TLS 1.3 finite fields are among the groups; before, the suite tells. */
 static bool is_over_limit(const SSL *connection, int operation, const void *other, int group_bits)
 {
 	bool is_suite = operation == SSL_SECOP_CIPHER_SHARED;
+	bool is_field =
+	    connection != NULL && group_bits != 0 && SSL_version(connection) >= TLS1_3_VERSION;
 	struct handshake *handshake =
-	    connection != NULL && (is_suite || group_bits != 0) ? handshake_of(connection) : NULL;
+	    connection != NULL && (is_suite || is_field) ? handshake_of(connection) : NULL;
 	if (handshake == NULL || !handshake->failure.server)
 		return false;
 	if (is_suite)
 		return is_suite_over_limit(&handshake->failure, other);
 	handshake->failure.dhe_limited = !dhe_limit_allows();
 	return handshake->failure.dhe_limited;
+}
+
+/* Whether a handshake may use the group that a server has for DHE alone. A server's version is
+ * known before it looks at the client's groups. */
+static bool may_use_dhe_group(const SSL *connection)
+{
+	return connection != NULL && SSL_is_server(connection) &&
+	       SSL_version(connection) < TLS1_3_VERSION;
 }
 
 /* Whether an operation is about what a handshake negotiates, and not about certificates. Ephemeral
@@ -97,6 +108,7 @@ static int security_callback(const SSL *connection, const SSL_CTX *context, int 
 			     ? dh_group_bits(nid)
 			     : 0;
 	if ((group_bits != 0 && group_bits < security->dh_bits) ||
+	    (group_bits != 0 && nid == security->dhe_group && !may_use_dhe_group(connection)) ||
 	    is_over_limit(connection, operation, other, group_bits))
 		return 0;
 	if (security->certificates_only && is_negotiated(security, operation))
@@ -141,6 +153,7 @@ void security_end(SSL_CTX *context)
 	SSL_CTX_set0_security_ex_data(context, security->callback_data);
 	security->disabled = false;
 	security->certificates_only = false;
+	security->dhe_group = NID_undef;
 }
 
 void security_disable(SSL_CTX *context)
@@ -207,6 +220,19 @@ int security_dh_bits(const SSL_CTX *context)
 {
 	const struct security *security = security_of(context);
 	return security == NULL ? 0 : security->dh_bits;
+}
+
+void security_set_dhe_group(SSL_CTX *context, int nid)
+{
+	struct security *security = security_of(context);
+	if (security != NULL)
+		security->dhe_group = nid;
+}
+
+int security_dhe_group(const SSL_CTX *context)
+{
+	const struct security *security = security_of(context);
+	return security == NULL ? NID_undef : security->dhe_group;
 }
 
 bool security_is_known(const SSL_CTX *context)

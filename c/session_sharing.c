@@ -10,7 +10,6 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
-#define KEYS_MAX       2
 #define NAME_MAX_BYTES 255
 
 /* Seconds by which the clocks of two machines may differ. */
@@ -19,8 +18,7 @@
 struct session_sharing {
 	struct session_store *store;
 	struct sharing_queue *queue;
-	struct sealing_key keys[KEYS_MAX]; /* the first seals */
-	unsigned int key_count;
+	struct sharing_keys *keys;
 	size_t name_length;
 	char name[NAME_MAX_BYTES];
 	struct sealed_header header; /* of the record that was sealed last */
@@ -34,13 +32,14 @@ struct session_sharing {
 static bool become_writer(struct session_sharing *sharing)
 {
 	unsigned char salt[SEALING_SALT_SIZE];
-	EVP_CIPHER_CTX *cipher =
-	    RAND_bytes(salt, sizeof salt) == 1 ? sealing_cipher(&sharing->keys[0], salt) : NULL;
+	EVP_CIPHER_CTX *cipher = RAND_bytes(salt, sizeof salt) == 1
+				     ? sealing_cipher(&sharing->keys->keys[0], salt)
+				     : NULL;
 	if (cipher == NULL)
 		return false;
 	EVP_CIPHER_CTX_free(sharing->cipher);
 	sharing->cipher = cipher;
-	memcpy(sharing->header.key_id, sharing->keys[0].id, sizeof sharing->header.key_id);
+	memcpy(sharing->header.key_id, sharing->keys->keys[0].id, sizeof sharing->header.key_id);
 	memcpy(sharing->header.salt, salt, sizeof salt);
 	sharing->header.counter = 0;
 	sharing->process = getpid();
@@ -72,6 +71,7 @@ static void sharing_free(struct session_sharing *sharing)
 	record_writers_free(&sharing->writers);
 	EVP_CIPHER_CTX_free(sharing->cipher);
 	session_store_free(sharing->store);
+	sharing_keys_free(sharing->keys);
 	OPENSSL_cleanse(sharing, sizeof *sharing);
 	free(sharing);
 }
@@ -90,37 +90,6 @@ static int sharing_close(lua_State *L)
 	sharing_free(*object);
 	*object = NULL;
 	return 0;
-}
-
-/* Raises an error unless the value at `index` has the length of a key. */
-static const char *check_key(lua_State *L, int index, size_t *length)
-{
-	const char *bytes =
-	    lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, length) : NULL;
-	if (bytes == NULL || *length < SEALING_KEY_MIN || *length > SEALING_KEY_MAX)
-		luaL_error(L, "a key is no string of %d to %d bytes", SEALING_KEY_MIN,
-			   SEALING_KEY_MAX);
-	return bytes;
-}
-
-/* Reads the keys of the table at index 1. */
-static bool read_keys(lua_State *L, struct session_sharing *sharing)
-{
-	bool done = true;
-	lua_getfield(L, 1, "keys");
-	luaL_argcheck(L, lua_istable(L, -1), 1, "keys is no table");
-	size_t count = lua_rawlen(L, -1);
-	luaL_argcheck(L, count >= 1 && count <= KEYS_MAX, 1, "keys has not one or two keys");
-	for (size_t i = 0; i < count && done; i++) {
-		size_t length = 0;
-		lua_rawgeti(L, -1, (int)i + 1);
-		const char *bytes = check_key(L, -1, &length);
-		done = sealing_key_set(&sharing->keys[i], bytes, length);
-		lua_pop(L, 1);
-	}
-	sharing->key_count = (unsigned int)count;
-	lua_pop(L, 1);
-	return done;
 }
 
 static void read_name(lua_State *L, struct session_sharing *sharing)
@@ -144,10 +113,10 @@ static size_t check_queue_limit(lua_State *L)
 	return (size_t)limit;
 }
 
-/* core.session_sharing{ store = Store, name = "…", keys = { bytes [, bytes] }, queue_limit = bytes
- * } From now on the store's new sessions, and the ends of sessions by a fatal alert, wait in a
+/* core.session_sharing{ store = Store, name = "…", keys = Keys, queue_limit = bytes }
+ * From now on the store's new sessions, and the ends of sessions by a fatal alert, wait in a
  * queue of so many bytes, to be sealed. `name` (1 to 255 bytes) separates uses of one key; the
- * first of the keys (32 to 64 bytes each) seals, both open. A store has one sharing at a time.
+ * first of the keys seals, both open. A store has one sharing at a time.
  * Returns a Sharing, or nil, message, code ("memory", "tls", "exists"). */
 static int sharing_new(lua_State *L)
 {
@@ -155,6 +124,10 @@ static int sharing_new(lua_State *L)
 	lua_settop(L, 1);
 	lua_getfield(L, 1, "store");
 	struct session_store *store = store_check(L, 2);
+	lua_getfield(L, 1, "keys");
+	struct sharing_keys *keys = sharing_keys_check(L, 3);
+	luaL_argcheck(L, keys->count >= 1 && keys->count <= SHARING_KEYS_MAX, 1,
+		      "keys has not one or two keys");
 	size_t limit = check_queue_limit(L);
 	struct session_sharing **object = lua_newuserdata(L, sizeof(struct session_sharing *));
 	*object = NULL;
@@ -167,7 +140,9 @@ static int sharing_new(lua_State *L)
 		return push_failure(L, "memory", "no memory for sharing sessions");
 	record_writers_init(&sharing->writers);
 	read_name(L, sharing);
-	if (!read_keys(L, sharing) || !become_writer(sharing))
+	sharing_keys_up_ref(keys);
+	sharing->keys = keys;
+	if (!become_writer(sharing))
 		return push_failure(L, "tls", "the key of shared sessions cannot be used");
 	session_store_up_ref(store);
 	sharing->store = store;
@@ -233,14 +208,15 @@ static const char *open_record(struct session_sharing *sharing, const struct sea
 			       const unsigned char *sealed, uint32_t now, unsigned char *plain)
 {
 	unsigned int key = 0;
-	while (key < sharing->key_count &&
-	       memcmp(sharing->keys[key].id, header->key_id, sizeof header->key_id) != 0)
+	while (key < sharing->keys->count &&
+	       memcmp(sharing->keys->keys[key].id, header->key_id, sizeof header->key_id) != 0)
 		key++;
-	if (key == sharing->key_count)
+	if (key == sharing->keys->count)
 		return "not_opened";
 	struct record_writer *writer = record_writers_find(&sharing->writers, key, header->salt);
-	EVP_CIPHER_CTX *cipher =
-	    writer != NULL ? writer->cipher : sealing_cipher(&sharing->keys[key], header->salt);
+	EVP_CIPHER_CTX *cipher = writer != NULL
+				     ? writer->cipher
+				     : sealing_cipher(&sharing->keys->keys[key], header->salt);
 	bool opened = cipher != NULL &&
 		      sealing_open(cipher, sharing->name, sharing->name_length, sealed, plain);
 	if (opened && writer == NULL)
@@ -360,22 +336,6 @@ static int sharing_insert(lua_State *L)
 	return 2;
 }
 
-/* core.sharing_key_id(bytes) -> the ID of a key as hexadecimal digits, for people; it tells nothing
- * of the key. Or nil, message, code ("tls"). */
-static int key_id(lua_State *L)
-{
-	size_t length = 0;
-	struct sealing_key key;
-	lua_settop(L, 1);
-	const char *bytes = check_key(L, 1, &length);
-	bool done = sealing_key_set(&key, bytes, length);
-	OPENSSL_cleanse(key.bytes, sizeof key.bytes);
-	if (!done)
-		return push_failure(L, "tls", "the key of shared sessions cannot be used");
-	push_hex(L, key.id, sizeof key.id);
-	return 1;
-}
-
 void session_sharing_open(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -387,5 +347,4 @@ void session_sharing_open(lua_State *L)
 	static const luaL_Reg none[] = { { NULL, NULL } };
 	register_type(L, SHARING_TYPE, methods, none, sharing_close);
 	lua_pushcfunction(L, sharing_new);
-	lua_pushcfunction(L, key_id);
 }

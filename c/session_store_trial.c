@@ -206,6 +206,27 @@ static int trial_seal(lua_State *L)
 	return 1;
 }
 
+/* trial.sharing_keys(list of strings of 32 to 64 bytes) -> Keys, or nil, message, code ("memory",
+ * "tls"). */
+static int trial_sharing_keys(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	struct sharing_keys *keys = sharing_keys_push(L);
+	if (keys == NULL)
+		return push_failure(L, "memory", "no memory for keys");
+	for (size_t i = 0; i < lua_rawlen(L, 1); i++) {
+		size_t length = 0;
+		lua_rawgeti(L, 1, (int)i + 1);
+		const char *bytes = luaL_checklstring(L, -1, &length);
+		luaL_argcheck(L, length >= SEALING_KEY_MIN && length <= SEALING_KEY_MAX, 1,
+			      "a key has 32 to 64 bytes");
+		if (!sharing_keys_add(keys, bytes, length))
+			return push_failure(L, "tls", "a key cannot be used");
+		lua_pop(L, 1);
+	}
+	return 1;
+}
+
 void session_store_trial_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -219,6 +240,7 @@ void session_store_trial_open(lua_State *L)
 		{ "models", trial_models },
 		{ "kind", trial_kind },
 		{ "seal", trial_seal },
+		{ "sharing_keys", trial_sharing_keys },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, functions);

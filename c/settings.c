@@ -1,26 +1,15 @@
 /* Applies a table of settings to a context: all of it, or nothing. */
 #include "internal.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <openssl/err.h>
 
-/* The names in one of the lists, and whether the context knows each. The strings belong to a
- * private table on Lua's stack. */
-struct names {
-	int count;
-	bool asked;
-	struct name {
-		const char *text;
-		bool known;
-	} * names;
-};
+enum { CIPHERS, CIPHERSUITES, GROUPS, SCHEMES, LISTS };
 
-enum { CIPHERS, CIPHERSUITES, GROUPS, LISTS };
-
-static const char *const list_fields[LISTS] = { "ciphers", "ciphersuites", "groups" };
+static const char *const list_fields[LISTS] = { "ciphers", "ciphersuites", "groups",
+						"signature_schemes" };
 
 static const struct flag {
 	const char *field;
@@ -44,13 +33,13 @@ static const struct flag {
 
 struct settings {
 	int minimum_version, maximum_version; /* -1: not asked */
-	struct names lists[LISTS];
+	struct setting_list lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data, insecure_strength;
-	int key_shares;              /* -1: not asked */
-	int dh_bits;                 /* -1: not asked */
-	int security_level;          /* -1: not asked */
-	struct name_list groups_set; /* as they were set; empty: they were not */
+	int key_shares;                           /* -1: not asked */
+	int dh_bits;                              /* -1: not asked */
+	int security_level;                       /* -1: not asked */
+	struct name_list groups_set, schemes_set; /* as they were set; empty: they were not */
 };
 
 /* ---- reading the table: misuse raises an error --------------------------- */
@@ -103,42 +92,6 @@ static int read_integer(lua_State *L, int index, const char *field, int least, i
 	return value;
 }
 
-/* Refuses anything that OpenSSL would read as more than one name. */
-static bool is_name(const char *name, size_t length)
-{
-	return length > 0 && length < 100 && isalnum((unsigned char)*name) &&
-	       strcmp(name, "DEFAULT") != 0 &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") ==
-		   length;
-}
-
-/* Leaves two values on the stack, for as long as `names` is used. */
-static void read_names(lua_State *L, int index, const char *field, struct names *names)
-{
-	raw_getfield(L, index, field);
-	names->asked = !lua_isnil(L, -1);
-	if (!names->asked)
-		return;
-	if (!lua_istable(L, -1))
-		luaL_error(L, "settings: %s is no list", field);
-	int source = lua_gettop(L), count = (int)lua_rawlen(L, source);
-	luaL_checkstack(L, 10, "settings");
-	lua_createtable(L, count, 0);
-	names->names = lua_newuserdata(L, ((size_t)count + 1) * sizeof *names->names);
-	for (int i = 0; i < count; i++) {
-		size_t length = 0;
-		lua_rawgeti(L, source, i + 1);
-		const char *name =
-		    lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : "";
-		if (!is_name(name, length) || strlen(name) != length)
-			luaL_error(L, "settings: %s[%d] is no name", field, i + 1);
-		names->names[i] = (struct name){ .text = name };
-		lua_rawseti(L, source + 1, i + 1);
-	}
-	names->count = count;
-	lua_remove(L, source);
-}
-
 static void read_flags(lua_State *L, int index, struct settings *settings)
 {
 	for (size_t i = 0; i < FLAGS; i++) {
@@ -168,16 +121,16 @@ static void read_settings(lua_State *L, int index, struct settings *settings)
 	settings->security_level = read_integer(L, index, "security_level", 0, SECURITY_LEVEL_MAX);
 	read_flags(L, index, settings);
 	for (size_t i = 0; i < LISTS; i++)
-		read_names(L, index, list_fields[i], &settings->lists[i]);
+		setting_list_read(L, index, list_fields[i], &settings->lists[i]);
 }
 
 /* ---- applying them -------------------------------------------------------- */
 
 /* Why settings were not applied. */
 struct refusal {
-	const char *code;         /* NULL: they were */
-	const struct names *list; /* nothing is left of it; else NULL */
-	bool stuck;               /* and the context could not be restored */
+	const char *code;                /* NULL: they were */
+	const struct setting_list *list; /* nothing is left of it; else NULL */
+	bool stuck;                      /* and the context could not be restored */
 	char message[128];
 };
 
@@ -187,72 +140,18 @@ static void refuse(struct refusal *refusal, const char *code, const char *field)
 	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
-/* Looks from a place on, and moves it behind the suite: OpenSSL keeps the order of names. */
-static bool has_suite(const STACK_OF(SSL_CIPHER) * suites, const char *standard_name, int *place)
+static bool set_list(SSL_CTX *context, struct settings *settings, size_t which)
 {
-	for (int i = 0, count = sk_SSL_CIPHER_num(suites); i < count; i++) {
-		int at = (*place + i) % count;
-		const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(suites, at));
-		if (name == NULL || strcmp(name, standard_name) != 0)
-			continue;
-		*place = at + 1;
-		return true;
+	struct setting_list *names = &settings->lists[which];
+	switch (which) {
+	case GROUPS:
+		return setting_list_set_groups(context, names, settings->key_shares,
+					       &settings->groups_set);
+	case SCHEMES:
+		return setting_list_set_schemes(context, names, &settings->schemes_set);
+	default:
+		return setting_list_set_suites(context, names, which == CIPHERSUITES);
 	}
-	return false;
-}
-
-/* OpenSSL leaves out the suites that it does not know, so they are read back. For a suite
- * of which it does not know even the name, OPENSSL_cipher_name gives "(NONE)". */
-static bool set_suites(SSL_CTX *context, struct names *names, bool tls13)
-{
-	struct name_list list = { .text = NULL };
-	bool done = true;
-	for (int i = 0; i < names->count; i++) {
-		const char *name = names->names[i].text;
-		const char *openssl_name = tls13 ? name : OPENSSL_cipher_name(name);
-		if (*openssl_name != '(')
-			done &= name_list_add(&list, "", openssl_name);
-	}
-	if (list.length > 0) {
-		done &= (tls13 ? SSL_CTX_set_ciphersuites(context, name_list_text(&list))
-			       : SSL_CTX_set_cipher_list(context, name_list_text(&list))) == 1;
-		const STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(context);
-		for (int i = 0, place = 0; i < names->count; i++)
-			names->names[i].known = has_suite(suites, names->names[i].text, &place);
-	}
-	name_list_free(&list);
-	return done;
-}
-
-/* OpenSSL refuses a list with a group that it does not know, so each is tried first. From
- * OpenSSL 3.5 on, a client sends a key share of each group with a mark
- * (rfc8446.4.2.8.key-shares); without marks it sends one, of the first group. */
-static bool set_groups(SSL_CTX *context, struct names *names, int key_shares,
-		       struct name_list *list)
-{
-	bool done = true;
-	int count = 0;
-	for (int i = 0; i < names->count; i++) {
-		char marked[128];
-		const char *name = names->names[i].text;
-		names->names[i].known = SSL_CTX_set1_groups_list(context, name) == 1;
-		if (!names->names[i].known)
-			continue;
-		snprintf(marked, sizeof marked, "*%s", name);
-		bool mark = count++ < key_shares && SSL_CTX_set1_groups_list(context, marked) == 1;
-		done &= name_list_add(list, mark ? "*" : "", name);
-	}
-	if (list->length > 0)
-		done &= SSL_CTX_set1_groups_list(context, name_list_text(list)) == 1;
-	return done;
-}
-
-static bool is_empty(const struct names *names)
-{
-	for (int i = 0; i < names->count; i++)
-		if (names->names[i].known)
-			return false;
-	return true;
 }
 
 /* Which names are known is asked of the context itself and anew each time: that depends on
@@ -260,14 +159,12 @@ static bool is_empty(const struct names *names)
 static void apply_lists(SSL_CTX *context, struct settings *settings, struct refusal *refusal)
 {
 	for (size_t i = 0; i < LISTS && refusal->code == NULL; i++) {
-		struct names *names = &settings->lists[i];
+		struct setting_list *names = &settings->lists[i];
 		if (!names->asked)
 			continue;
-		bool done = i == GROUPS ? set_groups(context, names, settings->key_shares,
-						     &settings->groups_set)
-					: set_suites(context, names, i == CIPHERSUITES);
+		bool done = set_list(context, settings, i);
 		ERR_clear_error();
-		if (is_empty(names)) {
+		if (setting_list_is_empty(names)) {
 			refusal->code = "empty";
 			refusal->list = names;
 		} else if (!done) {
@@ -286,8 +183,27 @@ static bool set_dh(SSL_CTX *context, int least_bits, int operator_bits)
 	return group != NULL && security_set_dh(context, group, least_bits);
 }
 
+/* The least bits that the settings ask of the group for DHE; the parameters for clients that do not
+ * negotiate it have no more. -1: DHE has no parameters. `before`: the context as it was. */
+static int least_dhe_bits(const struct settings *settings, int operator_bits,
+			  const struct snapshot *before)
+{
+	if (settings->dh_bits < 0)
+		return before->dhe_group == NID_undef ? -1 : dh_group_bits(before->dhe_group);
+	return operator_bits > settings->dh_bits ? operator_bits : settings->dh_bits;
+}
+
+static bool set_dhe_group(SSL_CTX *context, const struct settings *settings, int operator_bits,
+			  const struct snapshot *before)
+{
+	bool asked = settings->groups_set.length > 0;
+	const char *groups = name_list_text(asked ? &settings->groups_set : &before->groups);
+	int nid = dhe_group_lacking(groups, least_dhe_bits(settings, operator_bits, before));
+	return (nid == NID_undef && !asked) || dhe_group_set(context, groups, nid);
+}
+
 static void apply_all(SSL_CTX *context, struct settings *settings, int operator_bits,
-		      struct refusal *refusal)
+		      const struct snapshot *before, struct refusal *refusal)
 {
 	if (settings->security_level >= 0)
 		SSL_CTX_set_security_level(context, settings->security_level);
@@ -301,6 +217,8 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 	apply_lists(context, settings, refusal);
 	if (settings->dh_bits >= 0 && !set_dh(context, settings->dh_bits, operator_bits))
 		refuse(refusal, "tls", "dh_bits");
+	if (refusal->code == NULL && !set_dhe_group(context, settings, operator_bits, before))
+		refuse(refusal, "tls", "groups");
 	SSL_CTX_clear_options(context, settings->clear);
 	SSL_CTX_set_options(context, settings->set);
 	/* resume.session-id: under TLS 1.3 SSL_OP_NO_TICKET means stateful tickets. Without a
@@ -317,12 +235,13 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 }
 
 /* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. `before`: the
- * context before they were applied; `groups`: those that were set. */
+ * context before they were applied. */
 static void check_versions(SSL_CTX *context, const struct snapshot *before,
-			   const struct name_list *groups, struct refusal *refusal)
+			   const struct settings *settings, struct refusal *refusal)
 {
 	struct snapshot now;
-	if (!snapshot_take_changed(context, &now, before, groups)) {
+	if (!snapshot_take_changed(context, &now, before, &settings->groups_set,
+				   &settings->schemes_set)) {
 		refuse(refusal, "tls", "the settings together");
 		return;
 	}
@@ -347,16 +266,17 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 			 "cannot read the settings of the context");
 		return;
 	}
-	original_note_change(context);
-	apply_all(context, settings, operator_bits, refusal);
+	bool sets_schemes = settings->lists[SCHEMES].asked;
+	original_note_change(context, sets_schemes);
+	apply_all(context, settings, operator_bits, before, refusal);
 	if (refusal->code == NULL)
-		check_versions(context, before, &settings->groups_set, refusal);
+		check_versions(context, before, settings, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
 	 * handshakes would fail. */
 	if (refusal->code == NULL &&
 	    !own_certificates_are_strong(context, refusal->message, sizeof refusal->message))
 		refusal->code = "weak";
-	refusal->stuck = refusal->code != NULL && !snapshot_restore(context, before);
+	refusal->stuck = refusal->code != NULL && !snapshot_restore(context, before, sets_schemes);
 	if (refusal->stuck)
 		SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
 	snapshot_free(&now);
@@ -367,7 +287,7 @@ static int push_refusal(lua_State *L, const struct settings *settings,
 			const struct refusal *refusal)
 {
 	const char *suffix = refusal->stuck ? ", and the context could not be restored" : "";
-	const struct names *names = refusal->list;
+	const struct setting_list *names = refusal->list;
 	if (names == NULL)
 		return push_failure(L, refusal->code, "%s%s", refusal->message, suffix);
 	luaL_Buffer asked;
@@ -387,7 +307,7 @@ static void push_dropped(lua_State *L, const struct settings *settings)
 {
 	lua_newtable(L);
 	for (size_t i = 0; i < LISTS; i++) {
-		const struct names *names = &settings->lists[i];
+		const struct setting_list *names = &settings->lists[i];
 		int count = 0;
 		for (int n = 0; n < names->count; n++) {
 			if (names->names[n].known)
@@ -410,6 +330,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	int operator_bits = luasec && settings.dh_bits >= 0 ? luasec_dh_bits(L, context) : 0;
 	apply_or_restore(context, &settings, operator_bits, &refusal);
 	name_list_free(&settings.groups_set);
+	name_list_free(&settings.schemes_set);
 	if (refusal.code != NULL)
 		return push_refusal(L, &settings, &refusal);
 	push_dropped(L, &settings);

@@ -29,6 +29,7 @@ static bool take_readable(SSL_CTX *context, struct snapshot *snapshot)
 	snapshot->max_early_data = SSL_CTX_get_max_early_data(context);
 	snapshot->recv_max_early_data = SSL_CTX_get_recv_max_early_data(context);
 	snapshot->dh_bits = security_dh_bits(context);
+	snapshot->dhe_group = security_dhe_group(context);
 	snapshot->certificates_only = security_is_certificates_only(context);
 	if (dh != NULL && !EVP_PKEY_up_ref(dh))
 		return false;
@@ -47,19 +48,22 @@ bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
 }
 
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
-			   const struct snapshot *before, const struct name_list *groups)
+			   const struct snapshot *before, const struct name_list *groups,
+			   const struct name_list *schemes)
 {
 	if (groups->length == 0)
 		groups = &before->groups;
+	if (schemes->length == 0)
+		schemes = &before->schemes;
 	if (take_readable(context, snapshot) &&
 	    name_list_add(&snapshot->groups, "", name_list_text(groups)) &&
-	    name_list_add(&snapshot->schemes, "", name_list_text(&before->schemes)))
+	    name_list_add(&snapshot->schemes, "", name_list_text(schemes)))
 		return true;
 	snapshot_free(snapshot);
 	return false;
 }
 
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool with_schemes)
 {
 	bool done = true;
 	SSL_CTX_clear_options(context, ~snapshot->options);
@@ -72,8 +76,9 @@ bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
 	done &= SSL_CTX_set_ciphersuites(context, name_list_text(&snapshot->ciphersuites)) == 1;
 	if (snapshot->ciphers.length > 0)
 		done &= SSL_CTX_set_cipher_list(context, name_list_text(&snapshot->ciphers)) == 1;
-	if (snapshot->groups.length > 0)
-		done &= SSL_CTX_set1_groups_list(context, name_list_text(&snapshot->groups)) == 1;
+	done &= dhe_group_set(context, name_list_text(&snapshot->groups), snapshot->dhe_group);
+	if (with_schemes)
+		done &= signature_schemes_set(context, &snapshot->schemes);
 	if (security_is_known(context)) {
 		done &= security_set_dh(context, snapshot->dh, snapshot->dh_bits);
 		security_set_certificates_only(context, snapshot->certificates_only);

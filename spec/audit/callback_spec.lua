@@ -6,11 +6,18 @@ local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local core = require "xmpp_tls_policy.core"
 local ejabberd = require "support.ejabberd"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
+local free_ports = require "support.free_ports"
 local lfs = require "lfs"
 local observations = require "xmpp_tls_policy.audit.observations"
 local pki = require "support.pki"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local tasks = require "xmpp_tls_policy.audit.tasks"
+
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
 
 local VERSIONS = { "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" }
 
@@ -70,7 +77,7 @@ describe("a real server as a client", function ()
 
 	-- The observations at a Prosody with this specification.
 	local function observed_of(spec, options)
-		local port = prosody.free_ports(1)[1]
+		local port = free_ports(1)[1]
 		spec.hosts, spec.ca = { ["far.test"] = certificate }, authority.certificate
 		spec.routes = { ["our.test"] = { s2s = port } }
 		return examine(prosody.start(spec), port, options)
@@ -109,7 +116,7 @@ describe("a real server as a client", function ()
 			return pending(reason)
 		end
 		for starttls, aborts in pairs { required = "true", optional = "false" } do
-			local port = prosody.free_ports(1)[1]
+			local port = free_ports(1)[1]
 			local observed = examine(ejabberd.start {
 				hosts = { ["far.test"] = certificate }, ca = authority.certificate, peers = { "our.test" }, peer_port = port,
 				options = { s2s_use_starttls = starttls, s2s_protocol_options = { "no_tlsv1_3" } },
@@ -191,7 +198,7 @@ describe("a made server as a client", function ()
 	end)
 
 	before_each(function ()
-		port = prosody.free_ports(1)[1]
+		port = free_ports(1)[1]
 	end)
 
 	teardown(pki.remove)
@@ -212,7 +219,7 @@ describe("a made server as a client", function ()
 	-- Waits until the other side closes.
 	local function drain(connection)
 		repeat
-			local bytes = connection:read(tasks.now() + 10)
+			local bytes = connection:read(soon())
 		until not bytes
 	end
 
@@ -236,12 +243,12 @@ describe("a made server as a client", function ()
 		["that cannot reach us"] = { "remote%-connection%-failed", function (_, _, stream)
 			stream:write("<db:result xmlns:db='jabber:server:dialback' type='error' from='far.test' to='our.test'>"
 				.. "<error type='cancel'><remote-connection-failed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
-				.. "</db:result>", tasks.now() + 5)
+				.. "</db:result>", soon())
 			drain(stream.transport)
 		end },
 		["that says that we are not ourselves"] = { "invalid", function (_, _, stream)
 			stream:write("<db:result xmlns:db='jabber:server:dialback' type='invalid' from='far.test' to='our.test'/>",
-				tasks.now() + 5)
+				soon())
 			drain(stream.transport)
 		end },
 		["that closes"] = { "closed", function () end },
@@ -256,7 +263,7 @@ describe("a made server as a client", function ()
 		["that calls with direct TLS"] = { "no answer in time", function (connect, _, stream)
 			local connection = connect()
 			connection:write(client_hello.build { versions = { "TLSv1.2" }, suites = { "TLS_RSA_WITH_AES_128_CBC_SHA" } },
-				tasks.now() + 5)
+				soon())
 			drain(connection)
 			connection:close()
 			drain(stream.transport)
@@ -289,7 +296,7 @@ describe("a made server as a client", function ()
 		local observed = examine(function (connect)
 			local connection = connect()
 			local stream = calling_server.open(connection)
-			stream:write("</stream:stream>", tasks.now() + 5)
+			stream:write("</stream:stream>", soon())
 			connection:close()
 		end)
 		assert.same({ ignores_required = "false", calls_back = "true", hello = "untested" },
@@ -304,7 +311,7 @@ describe("a made server as a client", function ()
 			local connection = connect()
 			local stream, features = calling_server.open(connection)
 			if has_starttls(features) then
-				stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", tasks.now() + 5)
+				stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", soon())
 			end
 			drain(connection)
 			connection:close()
@@ -317,11 +324,11 @@ describe("a made server as a client", function ()
 	-- After <starttls/>: each is given the stream to our listener, and says nothing more.
 	local silences_under_tls = {
 		["in the handshake"] = function (stream)
-			stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", tasks.now() + 5)
-			stream:read_element(tasks.now() + 5)
+			stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", soon())
+			stream:read_element(soon())
 			stream:write(client_hello.build {
 				versions = { "TLSv1.2" }, suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" }, groups = { "x25519" },
-			}, tasks.now() + 5)
+			}, soon())
 		end,
 		["before its header"] = function (stream)
 			calling_server.start_tls(stream, client_contexts.trusting)
@@ -387,11 +394,11 @@ describe("a made server as a client", function ()
 			local connection = connect()
 			local stream, features = calling_server.open(connection)
 			if has_starttls(features) then
-				stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", tasks.now() + 5)
-				stream:read_element(tasks.now() + 5)
+				stream:write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", soon())
+				stream:read_element(soon())
 				connection:write(client_hello.build {
 					versions = { "TLSv1.2" }, suites = suites, server_name = "\27[31m", groups = { "x25519" },
-				}, tasks.now() + 5)
+				}, soon())
 				drain(connection)
 			end
 			connection:close()
@@ -410,7 +417,7 @@ describe("a made server as a client", function ()
 				open[#open + 1] = connection
 			end
 			for index = 9, #open do
-				closed = closed + (select(2, open[index]:read(tasks.now() + 1)) == "closed" and 1 or 0)
+				closed = closed + (select(2, open[index]:read(tasks.now() + 20)) == "closed" and 1 or 0)
 			end
 			for _, connection in ipairs(open) do
 				connection:close()

@@ -1,4 +1,5 @@
 -- `xmpp-tls-policy audit` against a Prosody without the policy and one with it.
+local free_ports = require "support.free_ports"
 local json = require "dkjson"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
@@ -16,7 +17,7 @@ describe("xmpp-tls-policy audit", function ()
 			ssl = { protocol = "tlsv1+", ciphers = "ALL:@SECLEVEL=0" },
 		} }
 		own = authority:issue { names = { "our.test" }, key = "rsa2048" }
-		listening = prosody.free_ports(1)[1]
+		listening = free_ports(1)[1]
 		strict = servers.start { hosts = hosts, with_policy = true, routes = { ["our.test"] = { s2s = listening } },
 			ca = authority.certificate }
 	end)

@@ -9,7 +9,7 @@ local report = require "xmpp_tls_policy.audit.report"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_policy = require "xmpp_tls_policy"
 
-local PATIENCE = 60 -- seconds
+local PATIENCE, PAUSE = 120, 0.5 -- seconds
 
 describe("the audit of a server that limits", function ()
 	local servers = prosody.group()
@@ -32,7 +32,8 @@ describe("the audit of a server that limits", function ()
 	-- The audited endpoint at a port, as the report has it. Called in a task.
 	local function audited(port)
 		local results = audit.run({ "example.test" }, {
-			endpoint = { timeout = 20, trust = assert(certificates.authorities(authority.certificate)) },
+			endpoint = { timeout = PATIENCE, time_limit = 10 * PATIENCE,
+				trust = assert(certificates.authorities(authority.certificate)) },
 			discover = function (domain)
 				return { endpoints = { { domain = domain, service = "c2s", host = "localhost", address = "127.0.0.1",
 					port = port } } }
@@ -59,13 +60,14 @@ describe("the audit of a server that limits", function ()
 		to:close()
 	end
 
-	-- A firewall before a port, which closes more connections than `most` a second. Returns its port, and functions
-	-- that return how many it closed, and that end it.
+	-- A firewall before a port, which closes more connections than `most` until nobody has connected for PAUSE seconds.
+	-- (One that counts by the second would close none on a slow machine.) Returns its port, and functions that return
+	-- how many it closed, and that end it.
 	local function firewall(target, most)
-		local second, count, closed = nil, 0, 0
+		local latest, count, closed = -PAUSE, 0, 0
 		local port, stop = channel.listen("127.0.0.1", 0, function (client)
-			local now = math.floor(tasks.now())
-			second, count = now, second == now and count + 1 or 1
+			local now = tasks.now()
+			latest, count = now, now - latest < PAUSE and count + 1 or 1
 			if count > most then
 				closed = closed + 1
 				return client:close()

@@ -100,6 +100,8 @@ local rows = {
 	{ "rfc6066.3.one-host-name", "the list of server names has one name of type host_name" },
 	{ "rfc7301.3.1.protocol-names", "the names of ALPN have 1 to 255 bytes, each behind its length" },
 	{ "rfc7905.2.chacha20-poly1305", "suites with ChaCha20-Poly1305 have authenticated encryption, from TLS 1.2 on" },
+	{ "rfc7919.4.shared-group",
+		"a server has DHE for a client that lists finite fields only if it shares one of them" },
 	{ "rfc7919.A.groups", "the named groups of finite fields, from ffdhe2048 to ffdhe8192" },
 	{ "rfc8422.5.1.curve-of-certificate",
 		"before TLS 1.3 a client lists the curves of the certificates that it can verify, too" },

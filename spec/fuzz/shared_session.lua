@@ -20,7 +20,9 @@ local reasons = {
 local store, other, server_context
 
 local function new_sharing(owner, name)
-	return assert(core.session_sharing { store = owner, name = name or "fuzz", keys = { KEY }, queue_limit = 4096 })
+	return assert(core.session_sharing {
+		store = owner, name = name or "fuzz", keys = trial.sharing_keys { KEY }, queue_limit = 4096,
+	})
 end
 
 local function start()

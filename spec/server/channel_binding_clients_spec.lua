@@ -103,7 +103,7 @@ describe("channel binding", function ()
 	-- The client's row of `show`, once it has logged in.
 	local function row_of(child, version)
 		local row
-		process.poll(60, function ()
+		process.poll(process.PATIENCE, function ()
 			local output = server:shell [[tlspolicy:show("c2s", "json")]]
 			for _, each in ipairs(json.decode((output:gsub("OK: %d+ lines of JSON%s*$", ""))).connections) do
 				if each.host == domains[version] and each.authenticated then
@@ -146,7 +146,7 @@ describe("channel binding", function ()
 						local mark = server:mark()
 						reported(version, type, function ()
 							local child = begin(client, version, port)
-							assert(process.poll(60, function () return child:status() end), child:output())
+							assert(process.poll(process.PATIENCE, function () return child:status() end), child:output())
 							assert.not_equal(0, (select(2, child:close())))
 						end)
 						assert.is_nil(server:log(mark):match "Authenticated as")

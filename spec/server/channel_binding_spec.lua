@@ -110,7 +110,7 @@ describe("a login with SCRAM-SHA-1-PLUS and tls-unique", function ()
 			end
 			function peer.read_until(_, patterns)
 				local found
-				process.poll(30, function ()
+				process.poll(process.PATIENCE, function ()
 					local output = client:output()
 					for _, pattern in ipairs(patterns) do
 						local _, last = output:find(pattern, position)

@@ -46,10 +46,10 @@ describe('an exception with groups = "classical"', function ()
 			assert(peer:answer(xmpp.starttls_required_feature))
 			assert(peer:proceed())
 		end
-		peer.timeout = 30
+		peer.timeout = process.PATIENCE
 		local bytes = ""
 		repeat
-			bytes = bytes .. assert(peer:receive(require "socket".gettime() + 30))
+			bytes = bytes .. assert(peer:receive(require "socket".gettime() + process.PATIENCE))
 		until #bytes >= 5 and #bytes >= 5 + bytes:byte(4) * 256 + bytes:byte(5)
 		return client_hello.parse(bytes), bytes, peer, function ()
 			listener:close()
@@ -92,7 +92,7 @@ describe('an exception with groups = "classical"', function ()
 				local _, bytes, peer, finish = meet(domain, policy_for(is_excepted, domain))
 				end_it(peer, domain)
 				local list
-				process.poll(60, function ()
+				process.poll(process.PATIENCE, function ()
 					list = failed(domain)
 					return list[1]
 				end)

@@ -114,14 +114,14 @@ describe("the dashboard", function ()
 		}
 		visit_all(server, authority)
 		local scraper = prometheus.start(server.ports.http)
-		process.poll(60, function ()
+		process.poll(process.PATIENCE, function ()
 			local found = scraper:query "prosody_mod_xmpp_tls_policy__handshakes_total"
 			return found and found[1] or scraper:status() ~= nil
 		end)
 		-- A rate needs two scrapes, and shares are of the handshakes between them.
 		login(server, "example.test")
 		local empty, problem
-		process.poll(60, function ()
+		process.poll(process.PATIENCE, function ()
 			empty = {}
 			for _, query in ipairs(queries) do
 				local result

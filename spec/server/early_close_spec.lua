@@ -30,7 +30,7 @@ describe("a peer that goes away after its header", function ()
 			assert(peer:request_tls())
 		end
 		peer.socket = tls_socket.wrap(peer.socket, contexts[version], { server_name = "example.test" })
-		peer.socket:settimeout(30)
+		peer.socket:settimeout(process.PATIENCE)
 		assert(peer.socket:dohandshake())
 		assert(peer:send(xmpp.stream_header(peer.kind, peer.domain, peer.from)))
 		finish(peer.socket)
@@ -65,7 +65,7 @@ describe("a peer that goes away after its header", function ()
 					end
 				end
 			end
-			assert.is_true(process.poll(30, function ()
+			assert.is_true(process.poll(process.PATIENCE, function ()
 				local counts = handshakes(server)
 				return counts.accepted + counts.other >= count
 			end), server:shell "tlspolicy:stats()")

@@ -26,7 +26,7 @@ describe("a client that sends early data with another server's ticket", function
 			"-servername", "example.test", "-sess_out", path,
 		}, { timeout = 60 })
 		-- It writes the file when the ticket comes.
-		assert(process.poll(20, function ()
+		assert(process.poll(process.PATIENCE, function ()
 			return (lfs.attributes(path, "size") or 0) > 0
 		end))
 		one:close()

@@ -615,7 +615,7 @@ describe("a server on which a part of the module is broken", function ()
 		-- "valid", or "refused" where the stream is ended instead.
 		local function result_of_dialback(peer, domain)
 			peer:send(("<db:result from='%s' to='example.test'>key</db:result>"):format(domain))
-			return process.poll(30, function ()
+			return process.poll(process.PATIENCE, function ()
 				local verify = verifiers[domain]:read_until("<db:verify[^>]*>", 0.1)
 				if verify then
 					verifiers[domain]:send(("<db:verify from='%s' to='example.test' id='%s' type='valid'/>"):format(domain,

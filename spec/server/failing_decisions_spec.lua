@@ -163,7 +163,7 @@ describe("a decision that fails", function ()
 		local id = new_id()
 		peer:send(("<message from='%s' to='%s' id='%s'><body>x</body></message>"):format(from, host, id))
 		local reason, text
-		local done = process.poll(20, function ()
+		local done = process.poll(process.PATIENCE, function ()
 			if server:log(mark):find("delivered: " .. id .. ".", 1, true) then
 				return true
 			end
@@ -315,7 +315,7 @@ describe("a decision that fails", function ()
 		local function authenticate_by_dialback(peer, verifier, host)
 			peer:send(("<db:result from='other.test' to='%s'>key</db:result>"):format(host))
 			local reason, text
-			process.poll(20, function ()
+			process.poll(process.PATIENCE, function ()
 				local verify = verifier:read_until("<db:verify[^>]*>", 0.05)
 				if verify then
 					verifier:send(("<db:verify from='other.test' to='%s' id='%s' type='valid'/>"):format(host,

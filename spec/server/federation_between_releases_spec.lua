@@ -160,7 +160,7 @@ local function describe_pair(under_policy)
 
 	-- Failed handshakes are collected once a second.
 	local function assert_kept(side, host, wanted)
-		local kept = process.poll(20, function ()
+		local kept = process.poll(process.PATIENCE, function ()
 			return federation.refused(servers[side.name], host)[1]
 		end)
 		assert.same(wanted, federation.fields(kept, wanted))

@@ -2,6 +2,7 @@
 -- authenticate the peer.
 local client_hello = require "support.client_hello"
 local pki = require "support.pki"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local versions = require "support.versions"
 local xmpp = require "support.xmpp"
@@ -54,10 +55,10 @@ describe("an outgoing s2s connection", function ()
 	end
 
 	local function read_hello(peer)
-		peer.timeout = 30
+		peer.timeout = process.PATIENCE
 		local bytes = ""
 		repeat
-			local more = assert(peer:receive(require "socket".gettime() + 30))
+			local more = assert(peer:receive(require "socket".gettime() + process.PATIENCE))
 			bytes = bytes .. more
 		until #bytes >= 5 and #bytes >= 5 + bytes:byte(4) * 256 + bytes:byte(5)
 		return client_hello.parse(bytes)

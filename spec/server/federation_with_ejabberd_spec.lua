@@ -120,7 +120,7 @@ local function describe_pair(root, version)
 
 	-- Failed handshakes are collected once a second.
 	local function assert_kept(our_host, wanted)
-		local kept = process.poll(20, function ()
+		local kept = process.poll(process.PATIENCE, function ()
 			return federation.refused(ours, our_host)[1]
 		end)
 		assert.same(wanted, federation.fields(kept, wanted))

@@ -4,6 +4,7 @@ local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local socket = require "socket"
 local tls_socket = require "support.tls_socket"
@@ -96,7 +97,7 @@ describe("the context of an exception", function ()
 
 	function steps.ends_its_handshake(client)
 		assert(client.peer.socket:send(client.rest))
-		client.tls:settimeout(30)
+		client.tls:settimeout(process.PATIENCE)
 		client.secured, client.reason = client.tls:dohandshake()
 		client.peer.socket = client.tls
 	end
@@ -178,7 +179,7 @@ describe("the context of an exception", function ()
 	local function read_hello(peer)
 		local bytes = ""
 		repeat
-			bytes = bytes .. assert(peer:receive(socket.gettime() + 30))
+			bytes = bytes .. assert(peer:receive(socket.gettime() + process.PATIENCE))
 		until #bytes >= 5 and #bytes >= 5 + bytes:byte(4) * 256 + bytes:byte(5)
 		return assert(client_hello.parse(bytes), bytes)
 	end

@@ -3,6 +3,7 @@ local client_hello = require "support.client_hello"
 local client_contexts = require "support.client_contexts"
 local date = require "xmpp_tls_policy.date"
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local http = require "socket.http"
 local json = require "dkjson"
 local lfs = require "lfs"
@@ -83,7 +84,7 @@ describe("the metrics", function ()
 	-- them have the outcome.
 	local function await(server, count, outcome)
 		local found
-		process.poll(30, function ()
+		process.poll(process.PATIENCE, function ()
 			local number = 0
 			found = handshakes(server)
 			for key, one in pairs(found) do
@@ -111,7 +112,7 @@ describe("the metrics", function ()
 		local connection = assert(socket.tcp())
 		assert(connection:bind(address or "127.0.0.1", 0))
 		assert(connection:connect("127.0.0.1", server.ports.c2s_direct_tls))
-		connection:settimeout(30)
+		connection:settimeout(process.PATIENCE)
 		connection:send(bytes)
 		connection:receive(7)
 		connection:close()
@@ -344,7 +345,7 @@ describe("the metrics", function ()
 			}, ("127.0.4.%d"):format(1 + number % 250))
 		end
 		local total
-		process.poll(30, function ()
+		process.poll(process.PATIENCE, function ()
 			total = 0
 			for _, one in pairs(handshakes(server)) do
 				total = total + one
@@ -494,7 +495,7 @@ describe("the metrics", function ()
 		local directory = process.scratch "prometheus"
 		assert(lfs.mkdir(directory))
 		files.write(directory .. "/prometheus.yml", configuration(server))
-		local port = prosody.free_ports(1)[1]
+		local port = free_ports(1)[1]
 		local running = process.spawn {
 			"prometheus", "--config.file=" .. directory .. "/prometheus.yml", "--storage.tsdb.path=" .. directory .. "/data",
 			("--web.listen-address=127.0.0.1:%d"):format(port), "--log.level=warn",
@@ -505,7 +506,7 @@ describe("the metrics", function ()
 			return answer and answer.data
 		end
 		local found
-		process.poll(45, function ()
+		process.poll(process.PATIENCE, function ()
 			found = query("query?query=" .. PREFIX .. "handshakes_total{outcome=%22accepted%22}")
 			return found and found.result[1] or running:status()
 		end)

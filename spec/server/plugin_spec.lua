@@ -3,8 +3,10 @@ local client = require "support.client"
 local client_hello = require "support.client_hello"
 local configuration = require "support.configuration"
 local core = require "xmpp_tls_policy.core"
+local free_ports = require "support.free_ports"
 local offers = require "support.offers"
 local pki = require "support.pki"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local socket = require "socket"
 local versions = require "support.versions"
@@ -302,20 +304,20 @@ describe("the plugin", function ()
 				{ server_name = "example.test" }))
 			tls:handshake()
 			peer:send(tls:take())
-			local answer = assert(peer:receive(socket.gettime() + 30))
+			local answer = assert(peer:receive(socket.gettime() + process.PATIENCE))
 			server:renew("example.test", authority:issue { names = { "example.test" }, key = "p256" })
 			server:reload()
 			assert.equal("true", is_there())
 			assert(tls:feed(answer))
 			while not tls:handshake() do
-				assert(tls:feed((assert(peer:receive(socket.gettime() + 30)))))
+				assert(tls:feed((assert(peer:receive(socket.gettime() + process.PATIENCE)))))
 			end
 			peer:send(tls:take())
 			assert(tls:write(xmpp.stream_header("c2s", "example.test")))
 			peer:send(tls:take())
 			local text = ""
 			repeat
-				assert(tls:feed((assert(peer:receive(socket.gettime() + 30)))))
+				assert(tls:feed((assert(peer:receive(socket.gettime() + process.PATIENCE)))))
 				text = text .. (tls:read() or "")
 			until text:find("</stream:features>", 1, true)
 			peer:close()
@@ -445,7 +447,7 @@ describe("the plugin", function ()
 
 	-- support.direct
 	it("applies to other ports that speak XMPP over direct TLS", function ()
-		local ports = prosody.free_ports(2)
+		local ports = free_ports(2)
 		start {
 			modules = { "net_multiplex" },
 			options = { legacy_ssl_ports = { ports[1] }, ssl_ports = { ports[2] }, ports = {},
@@ -462,7 +464,7 @@ describe("the plugin", function ()
 	end)
 
 	it("uses the operator's ciphers on such a port, too", function ()
-		local port = prosody.free_ports(1)[1]
+		local port = free_ports(1)[1]
 		start {
 			modules = { "net_multiplex" },
 			options = { ssl_ports = { port }, ports = {}, ssl_ssl = { certificate = files.certificate, key = files.key,

@@ -53,7 +53,7 @@ describe("a stanza of another server that is handled later", function ()
 	local function wake(case, peer, mark)
 		local waiting = "Waiting: " .. case.number .. "\n"
 		local is_over = false
-		process.poll(30, function ()
+		process.poll(process.PATIENCE, function ()
 			is_over = is_over or peer:read_until("</stream:stream>", 0.02) ~= nil or peer.over ~= nil
 			return is_over or world.near:log(mark):find(waiting, 1, true)
 		end)

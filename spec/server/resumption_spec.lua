@@ -204,7 +204,7 @@ describe("a session", function ()
 			it("ends after its lifetime", function ()
 				local server = start { policy = { resumption = { lifetime = 1 } } }
 				local _, session = meet(server, version)
-				assert.is_true(process.poll(20, function ()
+				assert.is_true(process.poll(process.PATIENCE, function ()
 					return not meet(server, version, session)
 				end))
 			end)

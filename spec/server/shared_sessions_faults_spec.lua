@@ -74,7 +74,7 @@ describe("sharing sessions", function ()
 		store:start_again()
 		a:wait_for_log("info\tSessions are shared through", mark)
 		-- The sessions of meanwhile come.
-		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
 			return cluster:entries() >= 2
 		end))
 		wait_for_sessions()
@@ -95,11 +95,11 @@ describe("sharing sessions", function ()
 		for _ = 1, 20 do
 			clients_are_served()
 		end
-		a:wait_for_log("the engine does not answer", mark, sharing_servers.PATIENCE)
+		a:wait_for_log("the engine does not answer", mark, process.PATIENCE)
 		clients_are_served()
 		store:signal "CONT"
-		a:wait_for_log("info\tSessions are shared through", mark, sharing_servers.PATIENCE)
-		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+		a:wait_for_log("info\tSessions are shared through", mark, process.PATIENCE)
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
 			return cluster:entries() >= before + 21
 		end))
 	end)
@@ -136,7 +136,7 @@ describe("sharing sessions", function ()
 		a:wait_for_log("No session is shared through [^\n]*READONLY", mark)
 		clients_are_served()
 		store:cli("REPLICAOF", "NO", "ONE")
-		a:wait_for_log("info\tSessions are shared through", mark, sharing_servers.PATIENCE)
+		a:wait_for_log("info\tSessions are shared through", mark, process.PATIENCE)
 		wait_for_sessions()
 	end)
 
@@ -182,7 +182,7 @@ describe("sharing sessions", function ()
 			store:cli("XADD", "cluster", "*", "r", half)
 		end
 		wait_for_sessions()
-		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
 			return cluster:metric(a, "dropped_total", "malformed") + cluster:metric(a, "dropped_total", "not_opened")
 				>= before + 4
 		end))

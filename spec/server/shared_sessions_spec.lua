@@ -2,6 +2,7 @@
 local engine = require "support.engine"
 local pki = require "support.pki"
 local process = require "support.process"
+local prosody = require "support.prosody"
 local sharing_servers = require "support.sharing_servers"
 
 local missing = engine.missing()
@@ -75,8 +76,8 @@ describe("a session", function ()
 		assert.is_true(cluster:metric(b, "received_total") > 0)
 	end)
 
-	for _, backend in ipairs { "epoll", "event", "select" } do
-		it("is shared over TCP, with Prosody's backend " .. backend, function ()
+	for _, backend in ipairs(prosody.backends) do
+		it("is shared over TCP, with the network backend " .. backend, function ()
 			local url = ("redis://127.0.0.1:%d/0"):format(store.port)
 			local other = cluster:start({ url = url }, { options = { network_backend = backend } })
 			cluster:wait_for_sharing(a, other)
@@ -88,13 +89,13 @@ describe("a session", function ()
 	-- rfc5246.7.2.2.fatal-alert-ends-session
 	it("that a fatal alert ends is not resumed on the other server either", function ()
 		local _, session, peer = cluster:meet(a, "TLSv1.2", nil, true)
-		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
 			return (cluster:meet(b, "TLSv1.2", session))
 		end))
 		peer.socket.connection:feed("\23\3\3\0\40" .. ("x"):rep(40))
 		peer.socket.connection:read()
 		peer.socket.socket:send(peer.socket.connection:take())
-		assert.is_truthy(process.poll(sharing_servers.PATIENCE, function ()
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
 			return not cluster:meet(b, "TLSv1.2", session)
 		end))
 		peer:close()

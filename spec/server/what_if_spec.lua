@@ -139,7 +139,7 @@ describe("the command what_if", function ()
 		end
 		table.sort(expected)
 		-- The shapes are judged in later turns, and then names of them are stored; a reload stores at once.
-		process.poll(60, function ()
+		process.poll(process.PATIENCE, function ()
 			assert.matches("OK", (server:shell [[module:reload("xmpp_tls_policy", "example.test")]]))
 			stored = {}
 			local folder = options.data_path .. "/example%2etest/tls_policy_fleet_clients"
@@ -193,7 +193,7 @@ describe("the command what_if", function ()
 		start()
 		server:configure { routes = { ["old.test"] = { s2s = far.ports.s2s }, ["new.test"] = { s2s = far.ports.s2s } } }
 		server:reload()
-		process.poll(60, function ()
+		process.poll(process.PATIENCE, function ()
 			return not table.concat(what_if(MODERN).estimate, " "):find "still being read"
 		end)
 		local after, names_after = what_if(MODERN)

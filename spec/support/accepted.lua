@@ -57,7 +57,7 @@ end
 -- comes after the handshake, for which this waits.
 function accepted.session(target, settings)
 	local peer = assert(connection(target, settings))
-	local waits = peer:tls_info().version == "TLSv1.3" and 10 or 0
+	local waits = peer:tls_info().version == "TLSv1.3" and process.PATIENCE or 0
 	local session = process.poll(waits, function ()
 		if waits > 0 then
 			peer.socket:settimeout(0.02)

@@ -3,6 +3,7 @@
 local channel = require "xmpp_tls_policy.audit.channel"
 local core = require "xmpp_tls_policy.core"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_client = require "xmpp_tls_policy.audit.tls_client"
 local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
@@ -10,10 +11,9 @@ local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
 local calling_server = {}
 
 local namespaces = xml_stream.namespaces
-local PATIENCE = 10 -- seconds
 
 local function deadline()
-	return tasks.now() + PATIENCE
+	return tasks.now() + process.PATIENCE
 end
 
 -- Answers a header with ours and features.
@@ -96,7 +96,7 @@ function calling_server.run(files, port, call, main)
 		end)
 		local result = main(endpoint.new {
 			domain = "far.test", service = "s2s", host = "localhost", address = "127.0.0.1", port = assert(bound, stop),
-			from = "our.test", timeout = PATIENCE,
+			from = "our.test", timeout = process.PATIENCE,
 		})
 		stop()
 		return result

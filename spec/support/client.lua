@@ -15,7 +15,7 @@
 --   stream        the XMPP received after the handshake: stream header, features or error
 --   status, raw   exit status and all output
 
-local alerts = require "support.alerts"
+local core = require "xmpp_tls_policy.core"
 local process = require "support.process"
 local xmpp = require "support.xmpp"
 
@@ -116,7 +116,7 @@ local function parse_openssl(raw)
 	local number = tonumber(raw:match("SSL alert number (%d+)"))
 	local result = {
 		ok = cipher ~= nil and cipher ~= "(NONE)",
-		alert = number and (alerts[number] or tostring(number)) or nil,
+		alert = number and core.alert_name(number) or nil,
 		reason = raw:match("error:%x+:[^:\n]*:[^:\n]*:([^:\n]+)"),
 		stream = raw:match("\n(<%?xml.*</stream:%a+>)"),
 	}
@@ -150,10 +150,10 @@ end
 --   ca            CA file; then the certificate is also checked for the domain
 --   from          domain that we claim (s2s)
 --   stream        false: don't open an XMPP stream after the handshake
---   timeout       seconds (30)
+--   timeout       seconds (process.PATIENCE)
 function client.openssl(target, options)
 	options = options or {}
-	local timeout = options.timeout or 30
+	local timeout = options.timeout or process.PATIENCE
 	local command = { "openssl", "s_client", "-connect", "127.0.0.1:" .. target.port, "-nocommands" }
 	if not target.direct_tls then
 		append(command, { "-starttls", target.kind == "s2s" and "xmpp-server" or "xmpp", "-xmpphost", target.domain })
@@ -183,7 +183,7 @@ local function parse_gnutls(raw)
 		local number = tonumber(raw:match("Received alert %[(%d+)%]"))
 		return {
 			ok = false,
-			alert = number and (alerts[number] or tostring(number)) or nil,
+			alert = number and core.alert_name(number) or nil,
 			reason = raw:match("%*%*%* Fatal error: ([^\n]+)") or raw:match("%*%*%* ([^\n]*failed[^\n]*)"),
 		}
 	end
@@ -224,7 +224,7 @@ end
 -- as above; priority: GnuTLS's priority string.
 function client.gnutls(target, options)
 	options = options or {}
-	local timeout = options.timeout or 30
+	local timeout = options.timeout or process.PATIENCE
 	local command = { "gnutls-cli", "--port=" .. target.port }
 	if not target.direct_tls then
 		append(command, { "--starttls" })

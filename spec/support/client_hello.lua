@@ -1,5 +1,6 @@
 -- ClientHello messages made by hand, sent to a real server.
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
+local process = require "support.process"
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
 local socket = require "socket"
 local xmpp = require "support.xmpp"
@@ -55,7 +56,7 @@ end
 -- An alert also has closed = true if the server then closed the connection.
 -- options: timeout in seconds (30), from (s2s).
 function hellos.send(target, offer, options)
-	local timeout = options and options.timeout or 30
+	local timeout = options and options.timeout or process.PATIENCE
 	local peer = hellos.connect(target, options)
 	peer:send(type(offer) == "string" and offer or client_hello.build(offer))
 	local found, reason, bytes = read_answer(peer, server_answer.new(), socket.gettime() + timeout)

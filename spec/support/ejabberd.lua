@@ -3,15 +3,14 @@
 
 local debian_tree = require "support.debian_tree"
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local json = require "dkjson"
 local process = require "support.process"
-local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 local lfs = require "lfs"
 
 local ejabberd = {}
 
-local start_timeout = 60
 local start_attempts = 5
 -- Each login creates a new user, with any name and password.
 local defaults = {
@@ -105,7 +104,7 @@ local function launch(self)
 	files.write(self.directory .. "/inetrc", resolver)
 	files.write(self.directory .. "/hosts", hosts(self.spec))
 	self.process:launch(command(self))
-	local state = process.poll(start_timeout, function ()
+	local state = process.poll(process.PATIENCE, function ()
 		local log = self:log()
 		return log:find("Failed to open socket", 1, true) and "no port"
 			or log:find(":" .. self.ports.c2s .. " for ejabberd_c2s", 1, true)
@@ -115,7 +114,7 @@ local function launch(self)
 	if state == "no port" then
 		return false
 	elseif state ~= "ready" then
-		error(failure(self, state and "died at start" or ("is not ready after %d s"):format(start_timeout)), 0)
+		error(failure(self, state and "died at start" or ("is not ready after %d s"):format(process.PATIENCE)), 0)
 	end
 	return true
 end
@@ -131,7 +130,7 @@ end
 function ejabberd.start(spec)
 	for _ = 1, start_attempts do
 		local keeper = process.keeper()
-		local ports = prosody.free_ports(2)
+		local ports = free_ports(2)
 		local self = setmetatable({
 			spec = spec, process = keeper, directory = keeper.directory,
 			log_path = keeper.directory .. "/ejabberd.log", ports = { c2s = ports[1], s2s = ports[2] },
@@ -178,7 +177,7 @@ function Server:stop()
 	local problem = self.process:status() and "had ended"
 	if not problem then
 		self.process:signal "TERM"
-		local status = process.poll(start_timeout, function () return self.process:status() end)
+		local status = process.poll(process.PATIENCE, function () return self.process:status() end)
 		problem = status ~= 0 and ("did not stop well, exit status %s"):format(tostring(status)) or nil
 	end
 	local message = problem and failure(self, problem)

@@ -1,7 +1,7 @@
 -- A real Redis or Valkey, in a throw-away directory on loopback and on a socket of the file system.
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local process = require "support.process"
-local prosody = require "support.prosody"
 
 local engine = {}
 
@@ -41,7 +41,7 @@ local function launch(self)
 		command[#command + 1] = value
 	end
 	self.process:launch(command)
-	assert(process.poll(30, function ()
+	assert(process.poll(process.PATIENCE, function ()
 		return self.process:status() or self:cli("PING"):find "PONG"
 	end), "the engine does not answer")
 	assert(not self.process:status(), self.process:output())
@@ -52,7 +52,7 @@ end
 function engine.start(options, certificate)
 	local missing = engine.missing()
 	assert(not missing, missing)
-	local ports = prosody.free_ports(2)
+	local ports = free_ports(2)
 	local self = setmetatable({
 		options = options or {}, port = ports[1], path = process.scratch "engine.sock",
 	}, metatable)
@@ -97,7 +97,7 @@ end
 function methods:kill()
 	if self.process then
 		self.process:signal "KILL"
-		process.poll(30, function ()
+		process.poll(process.PATIENCE, function ()
 			return self.process:status()
 		end)
 		self.process:close()

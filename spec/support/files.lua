@@ -19,6 +19,12 @@ function files.write(path, text)
 	assert(file:close())
 end
 
+-- Replaces a file that another process may read at any time: it never finds half of it.
+function files.replace(path, text)
+	files.write(path .. ".new", text)
+	assert(os.rename(path .. ".new", path))
+end
+
 files.temporary_directory = os.getenv("TMPDIR") or "/tmp"
 
 -- An unused path in the system's temporary directory.

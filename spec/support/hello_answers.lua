@@ -1,10 +1,16 @@
 -- Answers to hellos that no server of today gives, made by hand.
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local iana = require "xmpp_tls_policy.audit.iana"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local wire = require "xmpp_tls_policy.audit.wire"
 
 local hello_answers = {}
+
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
 
 local vector = wire.vector
 
@@ -51,7 +57,7 @@ function hello_answers.peer(choose, send)
 	return function (peer)
 		local bytes = ""
 		repeat
-			local more = peer:read(tasks.now() + 20)
+			local more = peer:read(soon())
 			bytes = bytes .. (more or "")
 			local length = wire.reader(bytes:sub(4, 5)):integer(2)
 		until not more or bytes:byte() ~= 22 or length and #bytes >= length + 5
@@ -59,9 +65,9 @@ function hello_answers.peer(choose, send)
 		if send then
 			send(peer, answer)
 		else
-			peer:write(answer, tasks.now() + 20)
+			peer:write(answer, soon())
 		end
-		peer:read(tasks.now() + 20)
+		peer:read(soon())
 	end
 end
 

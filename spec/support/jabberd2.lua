@@ -1,10 +1,10 @@
 --- A real jabberd2 of the system: its router, its session manager, and the processes for clients and for servers.
 -- The session manager has the modules that it starts with, and no more: nobody can log in.
+local free_ports = require "support.free_ports"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
 local program = require "support.program"
-local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 
 local jabberd2 = {}
@@ -84,7 +84,7 @@ end
 --- Starts it for a domain with a certificate (as pki's issue makes it). Returns { target = function(service),
 -- see prosody.lua; stop = function }.
 function jabberd2.start(domain, certificate)
-	local ports = prosody.free_ports(3)
+	local ports = free_ports(3)
 	local pem = pki.write(certificate.pem .. pki.read(certificate.key))
 	local modules = process.check({ "sh", "-c", "ls -d /usr/lib/*/jabberd2" }):match "[^\n]+"
 	local way = to_the_router:format(ports[1])
@@ -100,7 +100,7 @@ function jabberd2.start(domain, certificate)
 	local function target(service)
 		return { port = ports[service == "c2s" and 2 or 3], kind = service, direct_tls = false, domain = domain }
 	end
-	assert(process.poll(30, function () return has_features(target "c2s") end), running[2].output())
+	assert(process.poll(process.PATIENCE, function () return has_features(target "c2s") end), running[2].output())
 	return {
 		target = target,
 		stop = function ()

@@ -11,6 +11,9 @@ local socket = require "socket"
 
 local process = {}
 
+-- Seconds that an event may take. It comes within one or two on a fast, idle machine. A limit only ends what hangs.
+process.PATIENCE = 120
+
 -- Children must not inherit sockets of this process, because a peer would never see
 -- them close. LuaSocket does not mark them close-on-exec.
 local prologue = [[
@@ -50,7 +53,7 @@ if read -r command; then
 	while read -r signal; do
 		if running; then kill -"$signal" "$(<"$directory/pid")"; fi
 	done
-	for ((i = 0; i < 500; i++)); do
+	for ((i = 0; i < 6000; i++)); do
 		[ -s "$directory/pid" ] && break
 		sleep 0.01
 	done
@@ -110,7 +113,7 @@ end
 local function guard(script)
 	local directory = files.temporary_path()
 	local pipe = start(script, directory, "", "setsid")
-	if not process.poll(30, function() return files.read(directory .. "/claimed") end) then
+	if not process.poll(process.PATIENCE, function() return files.read(directory .. "/claimed") end) then
 		error("cannot make " .. directory)
 	end
 	return directory, pipe
@@ -130,10 +133,10 @@ end
 local Process = {}
 Process.__index = Process
 
--- Starts a command (a list of words). It is killed after options.timeout seconds (60).
+-- Starts a command (a list of words). It is killed after options.timeout seconds (PATIENCE).
 -- Its input stays open until close().
 function process.spawn(command, options)
-	local timeout = options and options.timeout or 60
+	local timeout = options and options.timeout or process.PATIENCE
 	local directory = process.scratch(command[1]:match("[^/]*$"))
 	assert(lfs.mkdir(directory))
 	local words = command_line(command)
@@ -149,7 +152,7 @@ end
 -- closed or this process ends, the server is stopped and the directory removed.
 function process.keeper()
 	local directory, pipe = guard(keeper_script)
-	return setmetatable({ directory = directory, timeout = 30, keeper = true, input = pipe }, Process)
+	return setmetatable({ directory = directory, timeout = process.PATIENCE, keeper = true, input = pipe }, Process)
 end
 
 function Process:launch(command)
@@ -191,10 +194,15 @@ function Process:signal(name)
 	if self.keeper then
 		return self:write(name .. "\n")
 	end
-	local pid = process.poll(5, function()
+	if not self.input then
+		return
+	end
+	local pid = process.poll(process.PATIENCE, function()
 		return tonumber(files.read(self.directory .. "/pid") or "")
 	end)
-	if pid and not self:status() then
+	if not pid then
+		error(self.words .. " does not start", 2)
+	elseif not self:status() then
 		local pipe = assert(io.popen(("kill -%s %d 2>&1"):format(name, pid)))
 		pipe:read("*a")
 		pipe:close()

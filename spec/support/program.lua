@@ -5,8 +5,6 @@ local socket = require "socket"
 
 local program = {}
 
-local start_timeout = 30
-
 local function accepts_connections(port)
 	local connection = socket.connect("127.0.0.1", port)
 	return connection and connection:close()
@@ -29,7 +27,7 @@ function program.run(port, texts, command)
 		words[index] = here(word)
 	end
 	keeper:launch(words)
-	local ready = process.poll(start_timeout, function ()
+	local ready = process.poll(process.PATIENCE, function ()
 		return keeper:status() and "dead" or (not port or accepts_connections(port)) and "ready"
 	end)
 	if ready ~= "ready" then
@@ -42,7 +40,7 @@ function program.run(port, texts, command)
 		output = function () return keeper:output() end,
 		stop = function ()
 			keeper:signal "TERM"
-			local ended = process.poll(start_timeout, function () return keeper:status() end)
+			local ended = process.poll(process.PATIENCE, function () return keeper:status() end)
 			keeper:close()
 			assert(ended, command[1] .. " does not end")
 		end,

@@ -1,10 +1,10 @@
 -- A real Prometheus that scrapes a page of metrics every second.
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local http = require "socket.http"
 local json = require "dkjson"
 local lfs = require "lfs"
 local process = require "support.process"
-local prosody = require "support.prosody"
 local url = require "socket.url"
 
 local prometheus = {}
@@ -24,7 +24,7 @@ scrape_configs:
   - job_name: prosody
     static_configs: [ { targets: [ "127.0.0.1:%d" ] } ]
 ]]):format(port))
-	local own = prosody.free_ports(1)[1]
+	local own = free_ports(1)[1]
 	return setmetatable({
 		_port = own,
 		_running = process.spawn {

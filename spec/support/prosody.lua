@@ -3,6 +3,7 @@
 local configuration = require "support.configuration"
 local debian_tree = require "support.debian_tree"
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local process = require "support.process"
 local lfs = require "lfs"
 local socket = require "socket"
@@ -13,7 +14,6 @@ local prosody = {}
 local services = configuration.services
 local admin_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='xmpp:prosody.im/admin'>"
 local client_header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>"
-local start_timeout = 60
 local start_attempts = 5
 
 local function tail(text, lines)
@@ -24,26 +24,12 @@ local function tail(text, lines)
 	return table.concat(kept, "\n", math.max(1, #kept - (lines or 40) + 1))
 end
 
--- `count` different TCP ports that nothing listens on.
-function prosody.free_ports(count)
-	local sockets, ports = {}, {}
-	for i = 1, count do
-		sockets[i] = assert(socket.bind("127.0.0.1", 0))
-		local _, port = sockets[i]:getsockname()
-		ports[i] = math.floor(tonumber(port))
-	end
-	for _, bound in ipairs(sockets) do
-		bound:close()
-	end
-	return ports
-end
-
 local Server = {}
 Server.__index = Server
 prosody.Server = Server
 
 local function set_ports(self)
-	local ports = prosody.free_ports(#services)
+	local ports = free_ports(#services)
 	self.ports = {}
 	for i, service in ipairs(services) do
 		if self.spec.http or not service:match("^http") then
@@ -57,17 +43,20 @@ local function copy_certificate(self, host, from)
 	for _, part in ipairs { "certificate", "key" } do
 		local text = from[part] and files.read(from[part])
 		if text then
-			files.write(("%s/keys/%s.%s"):format(self.directory, host, part == "key" and "key" or "crt"), text)
+			files.replace(("%s/keys/%s.%s"):format(self.directory, host, part == "key" and "key" or "crt"), text)
 		end
 	end
 end
 
 function Server:write_configuration()
-	files.write(self.config_path, configuration.of_server(self))
+	files.replace(self.config_path, configuration.of_server(self))
 end
 
 -- The name in the names of its files.
 Server.name = "prosody"
+
+-- Values of its option network_backend.
+prosody.backends = { "epoll", "event", "select" }
 
 local function make_directory(self)
 	self.process = process.keeper()
@@ -117,7 +106,7 @@ function Server:round_trip(timeout)
 end
 
 local function wait_until_answering(self)
-	local timeout = self.spec.start_timeout or start_timeout
+	local timeout = self.spec.start_timeout or process.PATIENCE
 	local answering = process.poll(timeout, function()
 		return not self:alive() and "dead" or self:round_trip(timeout)
 	end)
@@ -181,7 +170,7 @@ end
 --   http          true: http and https ports too
 --   root          the tree of another Debian (see debian_tree.lua) to run it from, with the policy that was built there
 --   broken        true: modules may fail to load
---   start_timeout seconds that it may take until it answers (default: 60)
+--   start_timeout seconds that it may take until it answers (default: process.PATIENCE)
 --   lua           an interpreter to run it with, or a list of words; environment: { NAME = value }
 -- `kind`: the class of another server, which inherits from prosody.Server.
 -- Errors carry the server's output and the end of its log.
@@ -264,7 +253,7 @@ end
 -- end of the log if there is none.
 function Server:wait_for_log(pattern, mark, timeout)
 	local found
-	process.poll(timeout or 30, function()
+	process.poll(timeout or process.PATIENCE, function()
 		local alive = self:alive()
 		found = self:log(mark):match(pattern)
 		return found or not alive
@@ -281,17 +270,17 @@ function Server:configure(fields)
 	self:write_configuration()
 end
 
--- Replaces a host's certificate and key files in place.
+-- Replaces a host's certificate and key files, for the next reload().
 function Server:renew(host, from)
 	copy_certificate(self, host, from)
 end
 
--- Calls `attempt`, for up to 30 s, until it returns something true, and returns that.
+-- Calls `attempt`, for up to process.PATIENCE, until it returns something true, and returns that.
 -- Prosody handles signals between two steps of its Lua. If one arrives after it has computed how
 -- long to wait for events, it waits that long first. SIGSTOP and SIGCONT end the wait (signal(7)),
 -- and have no other effect.
 local function poll_awake(self, attempt)
-	for _ = 1, 30 do
+	for _ = 1, process.PATIENCE do
 		local result = process.poll(1, attempt)
 		if result then
 			return result
@@ -317,7 +306,7 @@ function Server:reload()
 	local reloading = poll_awake(self, function()
 		return self:log(mark):find("Reloading configuration file", 1, true)
 	end)
-	if not reloading or not self:round_trip(start_timeout) then
+	if not reloading or not self:round_trip(process.PATIENCE) then
 		error(failure(self, reloading and "does not answer after a reload" or "does not reload"), 2)
 	end
 	return self:log(mark)
@@ -334,7 +323,7 @@ function Server:stop()
 		problem = "had ended"
 	else
 		-- Prosody 0.12 may stumble over connections that close while it stops.
-		self:round_trip(start_timeout)
+		self:round_trip(process.PATIENCE)
 		self:tell("TERM", "server:shutdown()")
 		local status = poll_awake(self, function() return self.process:status() end)
 		if status ~= 0 then
@@ -353,7 +342,7 @@ end
 function Server:kill()
 	self.stopped = true
 	self.process:signal("KILL")
-	if not process.poll(30, function() return self.process:status() end) then
+	if not process.poll(process.PATIENCE, function() return self.process:status() end) then
 		error(failure(self, "outlives SIGKILL"), 2)
 	end
 	self.process:close()

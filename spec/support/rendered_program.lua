@@ -1,5 +1,6 @@
 --- Real programs on loopback, under the configuration that render/ makes of a policy.
 local ejabberd = require "support.ejabberd"
+local free_ports = require "support.free_ports"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
@@ -133,7 +134,7 @@ end
 -- port of the XMPP server behind nginx or HAProxy (nil: one that says nothing). Returns { target (see
 -- prosody.lua), rendered (see render.of), stop = function }; for prosody and ejabberd also `server`.
 function rendered_program.start(name, policy, certificate, behind)
-	local ports, silent, address = prosody.free_ports(2), silent_server()
+	local ports, silent, address = free_ports(2), silent_server()
 	local given = {
 		openssl = versions.openssl, dhparam = certificate.dhparam, certificate = certificate.both,
 		ports = { c2s = ports[1], s2s = ports[2] }, servers = { c2s = behind or address, s2s = behind or address },

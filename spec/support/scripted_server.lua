@@ -1,6 +1,7 @@
 --- A server for specs of the audit, in the same process and on the same event loop, that does what a
 -- script says.
 local channel = require "xmpp_tls_policy.audit.channel"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
 
@@ -53,7 +54,7 @@ end
 --- Serves a connection as an XMPP server does that offers `features`, and agrees to STARTTLS. Returns
 -- true when TLS may begin, and what came in one packet with <starttls/> is not read.
 function scripted_server.agree(connection, features)
-	local stream, deadline = xml_stream.new(connection), tasks.now() + 30
+	local stream, deadline = xml_stream.new(connection), tasks.now() + process.PATIENCE
 	if not stream:read_header(deadline) then
 		return false
 	end
@@ -69,7 +70,7 @@ end
 --- Waits until the client has closed the connection.
 function scripted_server.drain(connection)
 	repeat
-		local bytes = connection:read(tasks.now() + 30)
+		local bytes = connection:read(tasks.now() + process.PATIENCE)
 	until not bytes
 end
 

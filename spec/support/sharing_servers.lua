@@ -10,9 +10,6 @@ local sharing_servers = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- How long an event may take that comes within a second or two on a fast machine.
-sharing_servers.PATIENCE = 120
-
 --- A new key file for its owner. Returns the path.
 function sharing_servers.new_key()
 	local path = process.scratch "sessions.key"
@@ -75,7 +72,7 @@ function methods:make_sessions(server, version, count)
 	for index = 1, count do
 		list[index] = select(2, self:meet(server, version))
 	end
-	assert(process.poll(sharing_servers.PATIENCE, function ()
+	assert(process.poll(process.PATIENCE, function ()
 		return self:entries() >= before + count
 	end), "the engine does not get the sessions")
 	return list
@@ -83,9 +80,9 @@ end
 
 --- Waits until a new session of one server is resumed by another: everything before it has come, too.
 function methods:wait_for_sharing(from, to)
-	assert(process.poll(sharing_servers.PATIENCE, function ()
+	assert(process.poll(process.PATIENCE, function ()
 		local _, session = self:meet(from, "TLSv1.2")
-		return process.poll(0.5, function ()
+		return process.poll(2, function ()
 			return (self:meet(to, "TLSv1.2", session))
 		end)
 	end), "no session is shared")

@@ -1,11 +1,15 @@
 -- TLS servers on the loop of tasks.lua, for specs of the audit that need a server which no real one is.
 local channel = require "xmpp_tls_policy.audit.channel"
 local core = require "xmpp_tls_policy.core"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local tls_peer = {}
 
-local PATIENCE = 20 -- seconds
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
 
 -- Runs `main(connect)` as a task while `accept(channel, number)` serves each connection. `connect`
 -- returns a new channel to it, and has the port in `connect.port`.
@@ -19,7 +23,7 @@ function tls_peer.run(accept, main)
 		end)
 		assert(port, stop)
 		local connect = setmetatable({ port = port }, { __call = function ()
-			return assert(channel.connect("127.0.0.1", port, tasks.now() + PATIENCE))
+			return assert(channel.connect("127.0.0.1", port, soon()))
 		end })
 		local result = main(connect)
 		stop()
@@ -33,13 +37,13 @@ function tls_peer.advance(peer, connection, method, argument)
 	while true do
 		local result, message, code = connection[method](connection, argument)
 		local bytes = connection:take()
-		if bytes ~= "" and not peer:write(bytes, tasks.now() + PATIENCE) then
+		if bytes ~= "" and not peer:write(bytes, soon()) then
 			return nil, "the client went away"
 		end
 		if result or code ~= "wantread" then
 			return result, message
 		end
-		local received, kind = peer:read(tasks.now() + PATIENCE)
+		local received, kind = peer:read(soon())
 		if not received then
 			return nil, kind
 		end

@@ -1,16 +1,10 @@
 -- TLS servers of other projects, which send back what they get: `openssl s_server` (lines backwards) and
 -- `gnutls-serv`.
+local free_ports = require "support.free_ports"
 local process = require "support.process"
 local socket = require "socket"
 
 local tls_servers = {}
-
-local function free_port()
-	local listening = assert(socket.bind("127.0.0.1", 0))
-	local _, port = listening:getsockname()
-	listening:close()
-	return tonumber(port)
-end
 
 local function is_listening(port)
 	local connection = socket.connect("127.0.0.1", port)
@@ -27,10 +21,10 @@ local ATTEMPTS = 5
 local function start(command_of)
 	local child, command
 	for _ = 1, ATTEMPTS do
-		local port = free_port()
+		local port = free_ports(1)[1]
 		command = command_of(port)
-		child = process.spawn(command, { timeout = 120 })
-		local ready = process.poll(20, function ()
+		child = process.spawn(command, { timeout = 600 })
+		local ready = process.poll(process.PATIENCE, function ()
 			return child:status() and "ended" or is_listening(port)
 		end)
 		if ready == true then

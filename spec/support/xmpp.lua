@@ -1,5 +1,6 @@
 -- A scripted XMPP peer. It does nothing by itself.
 
+local process = require "support.process"
 local socket = require "socket"
 local ssl = require "ssl"
 local mime = require "mime"
@@ -12,7 +13,6 @@ local namespaces = {
 	s2s = "xmlns='jabber:server' xmlns:db='jabber:server:dialback'",
 }
 local starttls_namespace = "urn:ietf:params:xml:ns:xmpp-tls"
-local default_timeout = 30
 
 -- The opening of a stream of kind "c2s" or "s2s"; to, from and id may be nil.
 function xmpp.stream_header(kind, to, from, id)
@@ -35,7 +35,7 @@ Peer.__index = Peer
 local function new_peer(connection, fields)
 	connection:setoption("tcp-nodelay", not fields.nagle)
 	fields.socket, fields.buffer = connection, ""
-	fields.timeout = fields.timeout or default_timeout
+	fields.timeout = fields.timeout or process.PATIENCE
 	return setmetatable(fields, Peer)
 end
 
@@ -44,7 +44,7 @@ end
 function xmpp.connect(target, options)
 	options = options or {}
 	local connection = assert(socket.tcp())
-	connection:settimeout(options.timeout or default_timeout)
+	connection:settimeout(options.timeout or process.PATIENCE)
 	-- The address that the server sees.
 	assert(not options.address or connection:bind(options.address, 0))
 	assert(connection:connect("127.0.0.1", target.port))
@@ -277,7 +277,7 @@ end
 
 -- The next connection, as a peer; nil and "timeout".
 function Listener:accept(timeout)
-	self.socket:settimeout(timeout or default_timeout)
+	self.socket:settimeout(timeout or process.PATIENCE)
 	local connection, reason = self.socket:accept()
 	if not connection then
 		return nil, reason

@@ -22,12 +22,27 @@ table.sort(modules)
 describe("alone in an interpreter,", function ()
 	local interpreter = lfs.symlinkattributes("/proc/self/exe").target
 
+	local function run(code)
+		return process.check {
+			"env", "LUA_PATH=./lua/?.lua;./lua/?/init.lua", "LUA_CPATH=" .. package.cpath, interpreter, "-e", code,
+		}
+	end
+
 	for _, name in ipairs(modules) do
 		it(name .. " loads", function ()
-			assert.equal("loaded", process.check {
-				"env", "LUA_PATH=./lua/?.lua;./lua/?/init.lua", "LUA_CPATH=" .. package.cpath, interpreter, "-e",
-				("require %q io.write 'loaded'"):format(name),
-			})
+			assert.equal("loaded", run(("require %q io.write 'loaded'"):format(name)))
 		end)
 	end
+
+	-- A server has no use for them.
+	it("the library loads the rules of probes when the first probe is called", function ()
+		assert.equal("nil table", run [[
+			require "xmpp_tls_policy"
+			local clauses = require "xmpp_tls_policy.policy.clauses"
+			local rules = "xmpp_tls_policy.policy.probe_rules"
+			io.write(type(package.loaded[rules]), " ")
+			clauses["version.tls12"].probe({}, { service = "c2s", direct = false }, true)
+			io.write(type(package.loaded[rules]))
+		]])
+	end)
 end)

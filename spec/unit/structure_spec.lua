@@ -50,8 +50,8 @@ local layers = {
 	["xmpp_tls_policy.copy"] = 1, ["xmpp_tls_policy.counters"] = 1, ["xmpp_tls_policy.date"] = 1,
 	["xmpp_tls_policy.invisible"] = 0,
 	["xmpp_tls_policy.latest_entries"] = 1, ["xmpp_tls_policy.log_limit"] = 1, ["xmpp_tls_policy.network"] = 1,
-	["xmpp_tls_policy.refused_peers"] = 1, ["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.version"] = 1,
-	["xmpp_tls_policy.work_queue"] = 1,
+	["xmpp_tls_policy.refused_peers"] = 1, ["xmpp_tls_policy.text"] = 1, ["xmpp_tls_policy.unwritten_records"] = 1,
+	["xmpp_tls_policy.version"] = 1, ["xmpp_tls_policy.work_queue"] = 1,
 	["xmpp_tls_policy.policy"] = 2, ["xmpp_tls_policy.policy."] = 2,
 	-- The library as scripts load it.
 	["xmpp_tls_policy"] = 3,
@@ -103,12 +103,13 @@ describe("the files below lua/", function ()
 	it("are installed, all of them, under the module name that their path says", function ()
 		local folder = process.scratch "rock"
 		process.check {
-			"make", "-s", "rock-files", "CORE=Makefile", "LUADIR=" .. folder .. "/lua", "LIBDIR=" .. folder .. "/lib",
-			"BINDIR=" .. folder .. "/bin",
+			"make", "-s", "rock-files", "CORE=Makefile", "REDIS=README.md", "LUADIR=" .. folder .. "/lua",
+			"LIBDIR=" .. folder .. "/lib", "BINDIR=" .. folder .. "/bin",
 		}
 		process.check { "diff", "-r", "--exclude=bin", ROOT, folder .. "/lua" }
 		process.check { "diff", "-r", ROOT .. "/bin", folder .. "/bin" }
 		process.check { "cmp", "Makefile", folder .. "/lib/xmpp_tls_policy/core.so" }
+		process.check { "cmp", "README.md", folder .. "/lib/xmpp_tls_policy/redis.so" }
 	end)
 
 	it("stand in no list of a rockspec", function ()

@@ -215,46 +215,6 @@ for _, group in ipairs(policy_suites.groups) do
 	iana.groups[group.name] = group.number
 end
 
---- Number -> name (rfc8446.6.alert-numbers).
-iana.alert_names = {
-	[0] = "close_notify",
-	[10] = "unexpected_message",
-	[20] = "bad_record_mac",
-	[21] = "decryption_failed",
-	[22] = "record_overflow",
-	[30] = "decompression_failure",
-	[40] = "handshake_failure",
-	[41] = "no_certificate",
-	[42] = "bad_certificate",
-	[43] = "unsupported_certificate",
-	[44] = "certificate_revoked",
-	[45] = "certificate_expired",
-	[46] = "certificate_unknown",
-	[47] = "illegal_parameter",
-	[48] = "unknown_ca",
-	[49] = "access_denied",
-	[50] = "decode_error",
-	[51] = "decrypt_error",
-	[60] = "export_restriction",
-	[70] = "protocol_version",
-	[71] = "insufficient_security",
-	[80] = "internal_error",
-	[86] = "inappropriate_fallback",
-	[90] = "user_canceled",
-	[100] = "no_renegotiation",
-	[109] = "missing_extension",
-	[110] = "unsupported_extension",
-	[111] = "certificate_unobtainable",
-	[112] = "unrecognized_name",
-	[113] = "bad_certificate_status_response",
-	[114] = "bad_certificate_hash_value",
-	[115] = "unknown_psk_identity",
-	[116] = "certificate_required",
-	[117] = "general_error",
-	[120] = "no_application_protocol",
-	[121] = "ech_required",
-}
-
 local function by_number(numbers)
 	local names = {}
 	for name, number in pairs(numbers) do
@@ -272,11 +232,6 @@ iana.compression_names = by_number(iana.compressions)
 --- The name of a number in one of these maps; "0x" and four digits for one that it does not have.
 function iana.name(names, number)
 	return names[number] or ("0x%04X"):format(number)
-end
-
---- The name of an alert.
-function iana.alert(number)
-	return iana.alert_names[number] or ("alert_%d"):format(number)
 end
 
 return iana

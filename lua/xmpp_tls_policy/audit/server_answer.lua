@@ -17,6 +17,7 @@
 --   resumed        true: the server takes up a session
 --   complete       true: the flight is over
 -- TLS 1.3 encrypts all that follows the ServerHello, so that its flight is over there.
+local core = require "xmpp_tls_policy.core"
 local iana = require "xmpp_tls_policy.audit.iana"
 local wire = require "xmpp_tls_policy.audit.wire"
 
@@ -176,7 +177,7 @@ local function take_alert(self, body)
 	end
 	local level, number = body:byte(1, 2)
 	if level == 2 or number == 0 then
-		self._answer = { kind = "alert", level = level == 2 and "fatal" or "warning", description = iana.alert(number) }
+		self._answer = { kind = "alert", level = level == 2 and "fatal" or "warning", description = core.alert_name(number) }
 		self._done = true
 	end
 end

@@ -4,7 +4,6 @@
 -- It accepts every certificate and the weakest parameters that OpenSSL has: to judge them is for the
 -- probes.
 local core = require "xmpp_tls_policy.core"
-local iana = require "xmpp_tls_policy.audit.iana"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local tls_client = {}
@@ -78,7 +77,7 @@ local function advance(self, method, deadline, argument)
 		elseif code == "closed" then
 			return nil, "closed", message
 		elseif code ~= "wantread" then
-			return nil, alert and "alert" or "malformed", message, alert and iana.alert(alert)
+			return nil, alert and "alert" or "malformed", message, alert and core.alert_name(alert)
 		end
 		local fed, kind, problem = feed(self, deadline)
 		if not fed then

@@ -19,15 +19,26 @@ function known_settings.new()
 	}, metatable)
 end
 
+local function has_field(groups)
+	for _, name in ipairs(groups) do
+		local group = suites.groups_by_name[name:lower()]
+		if group and group.kind == "finite field" then
+			return true
+		end
+	end
+	return false
+end
+
 --- What a context of the core offers, which is released and kept: its settings, and has_dhe (see
--- context_settings.of). A server without DH parameters has none; a client needs none. The same table for
--- contexts that are alike, not to be changed. Or nil and a message.
+-- context_settings.of). A server without DH parameters has none, unless OpenSSL takes them from a finite
+-- field of its list; a client needs none. The same table for contexts that are alike, not to be changed. Or
+-- nil and a message.
 function methods:read(context, is_client)
 	local offered, message = context:keep(self._read[is_client and "client" or "server"])
 	if not offered then
 		return nil, message
 	end
-	offered.has_dhe = is_client or offered.own_dh_bits ~= nil
+	offered.has_dhe = is_client or offered.own_dh_bits ~= nil or core.negotiates_dhe and has_field(offered.groups)
 	return offered
 end
 
@@ -69,6 +80,7 @@ function methods:text(settings)
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
 		parts[#parts + 1] = table.concat(without_hybrids(settings.groups or {}), ":")
+		parts[#parts + 1] = settings.signature_schemes and table.concat(settings.signature_schemes, ":")
 		-- It is part of a name that each context has.
 		text = core.digest("SHA256", table.concat(parts, "\0"))
 		self._texts[settings] = text

@@ -3,7 +3,9 @@ local day_counts = require "xmpp_tls_policy.fleet.day_counts"
 local judgement = require "xmpp_tls_policy.fleet.judgement"
 local observer = require "xmpp_tls_policy.core".observer
 local shape = require "xmpp_tls_policy.fleet.shape"
+local shape_stores = require "xmpp_tls_policy.fleet.shape_stores"
 local shapes = require "xmpp_tls_policy.fleet.shapes"
+local unwritten_records = require "xmpp_tls_policy.unwritten_records"
 
 local fleets = {}
 
@@ -14,109 +16,69 @@ local function clock()
 	return os.time()
 end
 
--- Kind of record -> its store. That of clients has the account as its key, so that the server removes the
--- record with the account.
-local STORES = {
-	state = "tls_policy_fleet", shape = "tls_policy_fleet", client = "tls_policy_fleet_clients",
-	server = "tls_policy_fleet_servers",
-}
-
--- No account is called so.
-local STATE_KEY = "state of the host"
-
--- Most storages write each record into a file.
-local STORE_EVERY = 3600 -- seconds
-local IN_A_TURN = 20 -- records, or shapes to judge
+local IN_A_TURN = 20 -- records to read, or shapes to judge
 
 -- In place of the account of clients that get a new one at each login. A space is in no account.
 local ANONYMOUS = "anonymous clients"
 
 fleets.DAYS = day_counts.DAYS
 
+-- ---- records -----------------------------------------------------------------------
+
+-- A host's shapes; nil while they are read.
+local function shapes_read(self, host)
+	local kept = self._hosts[host]
+	return kept and not kept.is_reading and kept.shapes or nil
+end
+
 --- For one load of the module. `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `queue`: a
 -- work_queue, in which records are read and written, and shapes are judged; `kept`: the fleets of the load
 -- before, or nil; `now`: function() -> UTC seconds, the system's by default.
 function fleets.new(options)
 	local kept, now = options.kept, options.now or clock
-	return setmetatable({
+	local self = setmetatable({
 		_server = options.server,
 		_adopted = options.adopted,
 		_queue = options.queue,
 		_now = now,
-		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, pending, is_judging }
+		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, is_reading, is_judging }
 		_key_types = setmetatable({}, { __mode = "k" }), -- entry of a context -> type of its certificate's key
-		_stored_at = kept and kept._stored_at or now(),
 	}, metatable)
-end
-
--- ---- records -----------------------------------------------------------------------
-
-local function open_stores(self, host)
-	local stores, by_name = {}, {}
-	for kind, name in pairs(STORES) do
-		by_name[name] = by_name[name] or self._server.open_store(host, name, "The shapes of ClientHellos that were seen")
-		stores[kind] = by_name[name]
-	end
-	return stores
-end
-
--- "client user@host" -> "client", "user". No account has the key of a shape either, which is whole.
-local function store_key(key)
-	local kind, name = key:match "^(%l+) ?(.*)$"
-	if kind == "client" then
-		return kind, name:match "^([^@]+)@" or name
-	elseif kind == "state" then
-		return kind, STATE_KEY
-	end
-	return kind, kind == "server" and name or key
-end
-
--- The opposite.
-local function key_of(host, kind, stored)
-	if kind == "client" then
-		return "client " .. (stored:find(" ", 1, true) and stored or stored .. "@" .. host)
-	end
-	return kind == "server" and "server " .. stored or kind == "state" and "state" or stored
-end
-
--- Calls action(kind, key in the store) for each stored record in later turns, then finish(). The state comes
--- first.
-local function each_stored_later(self, what, stores, action, finish)
-	local list = { { "state", STATE_KEY } }
-	for _, kind in ipairs { "shape", "client", "server" } do
-		for key in stores[kind]:keys() or function () end do
-			list[#list + 1] = key ~= "" and key ~= STATE_KEY and { kind, key } or nil
-		end
-	end
-	local index = 0
-	self._queue:add(what, function ()
-		for _ = 1, IN_A_TURN do
-			index = index + 1
-			if not list[index] then
-				finish()
-				return false
-			end
-			action(list[index][1], list[index][2])
-		end
-		return true
-	end)
+	self._unwritten = unwritten_records.new {
+		queue = options.queue, now = now, kept = kept and kept._unwritten, work = "storing the shapes of",
+		hosts = function () return self:hosts() end,
+		source_of = function (host) return shapes_read(self, host) end,
+		store = function (host, key, record) return self._hosts[host].stores:set(key, record) end,
+	}
+	return self
 end
 
 local judge_later
 
+-- Reads the stored records in later turns. They are no more if the host was closed meanwhile.
 local function read(self, host, kept)
 	kept.is_reading = true
-	each_stored_later(self, "reading the shapes of " .. host, kept.stores, function (kind, key)
-		local record = self._hosts[host] == kept and kept.stores[kind]:get(key)
-		if record and not kept.shapes:take(key_of(host, kind, key), record) then
-			kept.stores[kind]:set(key, nil)
-			self._server.log(host, "warn", "A damaged record of %s is removed", STORES[kind])
+	local stores, keys, index = kept.stores, kept.stores:keys(), 0
+	local function take(key)
+		local record = self._hosts[host] == kept and stores:get(key)
+		if record and not kept.shapes:take(key, record) then
+			stores:set(key, nil)
+			self._server.log(host, "warn", "A damaged record of %s is removed", stores.name(key))
 		end
-	end, function ()
-		kept.is_reading = nil
-		-- The server may have been down for weeks.
-		kept.shapes:sweep()
-		judge_later(self, host, kept)
+	end
+	self._queue:add("reading the shapes of " .. host, function ()
+		for _ = 1, IN_A_TURN do
+			index = index + 1
+			if not keys[index] then
+				kept.is_reading = nil
+				-- The server may have been down for weeks.
+				kept.shapes:sweep()
+				judge_later(self, host, kept)
+				return false
+			end
+			take(keys[index])
+		end
+		return true
 	end)
 end
 
@@ -125,80 +87,37 @@ end
 function methods:open(host)
 	local kept = self._hosts[host]
 	if kept and not kept.is_reading then
-		kept.stores, kept.is_judging = open_stores(self, host), nil
+		kept.stores, kept.is_judging = shape_stores.open(self._server, host), nil
 		-- The work of the load before is gone, and with it what it was judging.
 		kept.shapes:judge_again()
 		judge_later(self, host, kept)
 		return kept
 	end
-	kept = { shapes = shapes.new { now = self._now }, stores = open_stores(self, host), pending = {} }
+	kept = { shapes = shapes.new { now = self._now }, stores = shape_stores.open(self._server, host) }
 	self._hosts[host] = kept
 	read(self, host, kept)
 	return kept
 end
 
--- Adds the changes to those that are to be written.
-local function gather(kept)
-	for key, record in pairs(kept.shapes:changes() or {}) do
-		kept.pending[key] = record
-	end
-end
-
--- Writes as many changes. Returns whether there may be more. Those that fail are changes again.
-local function write(kept, most)
-	for _ = 1, most do
-		local key, record = next(kept.pending)
-		if not key then
-			return false
-		end
-		kept.pending[key] = nil
-		local kind, name = store_key(key)
-		if not kept.stores[kind]:set(name, record or nil) then
-			kept.shapes:restore(key)
-			return false
-		end
-	end
-	return true
-end
-
 --- Stores the changes of a host at once.
 function methods:store(host)
-	local kept = self._hosts[host]
-	-- A record that is not read yet must not be replaced.
-	if kept and not kept.is_reading then
-		gather(kept)
-		write(kept, math.huge)
-	end
+	self._unwritten:write(host)
 end
 
 --- The same for all hosts.
 function methods:store_all()
-	for host in pairs(self._hosts) do
-		self:store(host)
-	end
+	self._unwritten:write_all()
 end
 
 --- The same in later turns, if it was not done for an hour. Forgets what is old.
 function methods:store_hourly()
-	local now = self._now()
-	if math.abs(now - self._stored_at) < STORE_EVERY then
-		return
-	end
-	self._stored_at = now
-	for host, kept in pairs(self._hosts) do
-		if not kept.is_reading then
-			kept.shapes:sweep()
-			gather(kept)
-			self._queue:add("storing the shapes of " .. host, function ()
-				return write(kept, IN_A_TURN)
-			end)
-		end
-	end
+	self._unwritten:write_hourly()
 end
 
 --- A host has no policy any more. All that was not stored is lost.
 function methods:close(host)
 	self._hosts[host] = nil
+	self._unwritten:drop(host)
 end
 
 --- Forgets an account of a host that was deleted.

@@ -9,7 +9,8 @@
 --     enforced    rule peers out, so they apply only if the clause is enforced
 --     always      rule no peer out, so they apply at every level
 --               Both have: minimum_version, dh_bits, security_level; suite and group,
---               predicates on records of suites.lua; order = { weight, predicate }, which
+--               predicates on records of suites.lua; scheme, one on those of
+--               signature_schemes.lua; order = { weight, predicate }, which
 --               puts the records that fulfil the predicate first (the lower weight of two
 --               orders counts more); and the switches of a settings table
 --   supports    function(settings) -> nil, or a sentence about the missing support
@@ -32,7 +33,7 @@
 --     identity = whether its certificate covers the domain (nil: not checked),
 --     authenticated = whether the certificate authenticates the peer to the server (false:
 --     other means do, such as dialback, or nothing does) }
-local probes = require "xmpp_tls_policy.policy.probe_rules"
+local probes = require "xmpp_tls_policy.policy.probe_builders"
 local rules = require "xmpp_tls_policy.policy.rules"
 
 local four_of_the_draft = {
@@ -69,6 +70,8 @@ local is_of_bsi = rules.is_among {
 	"brainpoolP256r1tls13", "brainpoolP384r1tls13", "brainpoolP512r1tls13", "ffdhe3072", "ffdhe4096",
 }
 local KINDS_OF_BSI = "P-256, P-384, P-521, Brainpool's curves of these sizes, ffdhe3072 and ffdhe4096"
+
+local SCHEMES_OF_BSI = "RSASSA-PSS or ECDSA with SHA-256, SHA-384 or SHA-512"
 
 -- NIST's list has P-224 and curves over binary fields, too, which are under 128 bits or which no OpenSSL has in TLS.
 local curves_of_nist = { "secp256r1", "secp384r1" }
@@ -154,7 +157,7 @@ local table_of_clauses = {
 		held_by = "stream",
 		configuration = { "require_starttls" },
 		probe = probes.before_tls(probes.all(
-			probes.only_starttls,
+			probes.rule "only_starttls",
 			probes.unseen("plaintext.mechanisms", "SASL is offered before TLS", "no SASL is offered before TLS"),
 			probes.unseen("plaintext.pipelined", "data that came with <starttls/> is taken for data after TLS",
 				"data that came with <starttls/> is not taken for data after TLS"))),
@@ -164,7 +167,7 @@ local table_of_clauses = {
 		statement = "support direct TLS, and prefer it to STARTTLS",
 		held_by = "server",
 		configuration = { "direct_tls" },
-		probe = probes.direct_tls,
+		probe = probes.rule "direct_tls",
 	},
 	{
 		id = "version.sslv2",
@@ -596,12 +599,25 @@ local table_of_clauses = {
 			probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
 	},
 	{
+		-- The list goes out in the hellos of both roles, and in requests for a client's certificate.
+		id = "signature.pss",
+		statement = "sign a handshake by another scheme than " .. SCHEMES_OF_BSI,
+		settings = { enforced = { scheme = rules.is_pss_or_ecdsa } },
+		judge = rules.scheme_judge(rules.is_pss_or_ecdsa, SCHEMES_OF_BSI),
+		probe = probes.in_both_roles(
+			probes.all(
+				probes.certificate(rules.own_rsa_or_ecdsa_key),
+				probes.refused("signature.pkcs1", "a handshake signed with PKCS #1 v1.5"),
+				probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
+			probes.not_offered("signature_schemes", "PKCS #1 v1.5", { "^rsa_pkcs1_" })),
+	},
+	{
 		id = "cert.identity",
 		statement = "check the certificate against the domain: DNS-ID, SRV-ID, XmppAddr",
 		settings = { enforced = { suite = rules.has_certificate } },
 		judge = rules.judge_identity,
 		configuration = { "check_certificates" },
-		probe = probes.identity,
+		probe = probes.rule "identity",
 	},
 	{
 		id = "unauth.encrypt",
@@ -636,7 +652,7 @@ local table_of_clauses = {
 		settings = { always = { no_stateless_tickets = true } },
 		held_by = "server",
 		configuration = { "session_ids" },
-		probe = probes.no_stateless_tickets,
+		probe = probes.rule "no_stateless_tickets",
 	},
 	{
 		id = "resume.lifetime",

@@ -1,5 +1,6 @@
 -- The outcome of a handshake between a ClientHello and a server that allows only certain
 -- versions, suites and groups.
+local core = require "xmpp_tls_policy.core"
 local rules = require "xmpp_tls_policy.policy.rules"
 local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
@@ -28,25 +29,53 @@ end
 -- OpenSSL's security level -> the least bits of strength (SSL_CTX_set_security_level(3)).
 local least_bits = { [0] = 0, 80, 112, 128, 192, 256 }
 
+-- The numbers of the finite fields that DHE may use before TLS 1.3, as a set: those that are listed, and
+-- the one that the core adds for the least bits (c/dhe_group.c).
+local function fields_for_dhe(allowed, limits)
+	local fields, is_listed, added = {}, {}, nil
+	for _, record in ipairs(allowed.groups) do
+		is_listed[record] = true
+	end
+	local least = math.max(allowed.dh_bits or 0, limits.own_dh_bits or 0)
+	for _, record in ipairs(suites.groups) do
+		if record.kind == "finite field" and record.bits >= (allowed.dh_bits or 0) then
+			local is_added = allowed.dh_bits and not limits.without_dh and not added and record.bits >= least
+			added = added or is_added
+			fields[record.number] = is_listed[record] or is_added or nil
+		end
+	end
+	return fields
+end
+
 -- The negotiation of a server.
 --   allowed  { minimum_version, maximum_version (nil: the newest), ciphers, ciphersuites, groups
---            (lists of records of suites.lua in order of preference), dh_bits }
+--            (lists of records of suites.lua in order of preference), signature_schemes (of records
+--            of signature_schemes.lua; nil: all), dh_bits }
 --   limits   of the server itself, nil if they are unknown:
 --     certificate     { key_type, curve }, as a certificate's facts have them; false: the server
 --                     has none; nil: any suite and signature will do
 --     security_level  OpenSSL's
 --     without_dh      true: there are no DH parameters
+--     own_dh_bits     of the operator's DH parameters
+--     negotiates_dhe  whether OpenSSL negotiates DHE before TLS 1.3 by its group, with clients that list
+--                     one (rfc7919.4.shared-group); nil: as here
 --     client_preference  true: the client's order decides
 --     chacha20_preference  true: the server's order decides, but suites with ChaCha20 come first for
 --                     a client that puts one first (SSL_OP_PRIORITIZE_CHACHA)
 function negotiation.new(allowed, limits)
 	limits = limits or {}
+	local negotiates_dhe = limits.negotiates_dhe
+	if negotiates_dhe == nil then
+		negotiates_dhe = core.negotiates_dhe
+	end
 	return setmetatable({
+		_fields = negotiates_dhe and fields_for_dhe(allowed, limits) or nil,
 		_minimum_version = allowed.minimum_version,
 		_maximum_version = allowed.maximum_version or suites.versions[#suites.versions],
 		_ciphers = by_number(allowed.ciphers),
 		_ciphersuites = by_number(allowed.ciphersuites),
 		_groups = by_number(allowed.groups),
+		_schemes = allowed.signature_schemes and by_number(allowed.signature_schemes).records,
 		_dh_bits = allowed.dh_bits,
 		_clients_order = limits.client_preference,
 		_chacha20_preference = limits.chacha20_preference and not limits.client_preference,
@@ -79,8 +108,10 @@ function negotiation.of_settings(settings, certificate)
 	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
 		allowed[list] = records_of(settings[list], suites[list])
 	end
+	allowed.signature_schemes = settings.signature_schemes
+		and records_of(settings.signature_schemes, signature_schemes.list)
 	return negotiation.new(allowed, {
-		certificate = certificate, without_dh = settings.dh_bits == nil,
+		certificate = certificate, without_dh = settings.dh_bits == nil, own_dh_bits = settings.own_dh_bits,
 		security_level = not settings.insecure_strength and settings.security_level or nil,
 		client_preference = settings.client_preference, chacha20_preference = settings.chacha20_preference,
 	})
@@ -128,20 +159,31 @@ local function fits_key(self, suite)
 	return suite.authentication == "ECDSA"
 end
 
+-- Whether a ClientHello negotiates the group of DHE: its list has a finite field, known or not
+-- (rfc7919.4.shared-group).
+local function negotiates_dhe(self, hello)
+	for _, number in ipairs(self._fields and hello.groups or {}) do
+		if number >= 256 and number <= 511 then
+			return true
+		end
+	end
+	return false
+end
+
 -- Whether the server can use a suite of its own in a version.
-local function can_use(self, suite, version)
+local function can_use(self, suite, version, hello)
 	if suite.bits < least_bits[self._security_level] then
 		return false
 	elseif version == "TLSv1.3" then
 		return true
 	end
 	return (version == "TLSv1.2" or not suite.needs_tls12) and fits_key(self, suite)
-		and not (self._without_dh and suite.key_exchange == "DHE")
+		and (suite.key_exchange ~= "DHE" or not self._without_dh or negotiates_dhe(self, hello))
 end
 
-local function has_group(group, version)
+local function has_group(self, group, version)
 	if version == "TLSv1.3" then
-		return group.tls13
+		return group.tls13 and (group.kind ~= "finite field" or group.bits >= (self._dh_bits or 0))
 	end
 	return group.before_tls13
 end
@@ -155,10 +197,19 @@ local function lists(numbers, wanted)
 	return false
 end
 
+local function shares_field(self, hello)
+	for _, number in ipairs(hello.groups or {}) do
+		if self._fields[number] then
+			return true
+		end
+	end
+	return false
+end
+
 local function shares_group(self, hello, version)
 	for _, number in ipairs(hello.groups or {}) do
 		local group = self._groups.records[number]
-		if group and has_group(group, version) then
+		if group and has_group(self, group, version) then
 			return true
 		end
 	end
@@ -178,6 +229,8 @@ local function has_groups_for(self, hello, suite, version)
 	if version ~= "TLSv1.3" then
 		if suite.authentication == "ECDSA" and not has_curve_of_key(self, hello) then
 			return false
+		elseif suite.key_exchange == "DHE" and negotiates_dhe(self, hello) then
+			return shares_field(self, hello)
 		elseif not suite.key_exchange:find "^ECDHE" then
 			return true
 		end
@@ -185,16 +238,25 @@ local function has_groups_for(self, hello, suite, version)
 	return shares_group(self, hello, version)
 end
 
+-- Whether the server can sign by a scheme under a version. With an unknown certificate it has a key for each.
+local function can_sign(self, scheme, version)
+	if self._schemes and not self._schemes[scheme.number] then
+		return false
+	end
+	local key = self._certificate or { key_type = scheme.key_type, curve = scheme.curve }
+	return signature_schemes.suits(scheme, key, version, least_bits[self._security_level])
+end
+
 -- Before TLS 1.2 no scheme is listed (rfc4346.7.4.3.md5-and-sha1). OpenSSL wants a scheme in TLS 1.2
 -- for RSA key transport, too.
 local function shares_signature(self, hello, version)
-	if self._certificate == nil or rank[version] < rank["TLSv1.2"] then
+	if self._certificate == nil and not self._schemes or rank[version] < rank["TLSv1.2"] then
 		return true
 	end
 	local offered = hello.signature_schemes or version == "TLSv1.2" and signature_schemes.unlisted or {}
 	for _, number in ipairs(offered) do
 		local scheme = signature_schemes.by_number[number]
-		if scheme and signature_schemes.suits(scheme, self._certificate, version, least_bits[self._security_level]) then
+		if scheme and can_sign(self, scheme, version) then
 			return true
 		end
 	end
@@ -217,7 +279,7 @@ function methods:missing(hello)
 	local missing, own = "suite", suites_of(self, version)
 	for _, number in ipairs(hello.suites or {}) do
 		local suite = own.records[number]
-		if suite and can_use(self, suite, version) then
+		if suite and can_use(self, suite, version, hello) then
 			if has_groups_for(self, hello, suite, version) then
 				return not shares_signature(self, hello, version) and "signature" or nil
 			end
@@ -262,10 +324,10 @@ function methods:choose(hello)
 	return {
 		version = version,
 		suite = preferred(self, suites_of(self, version), hello.suites, function (suite)
-			return can_use(self, suite, version) and has_groups_for(self, hello, suite, version)
+			return can_use(self, suite, version, hello) and has_groups_for(self, hello, suite, version)
 		end),
 		group = preferred(self, self._groups, hello.groups, function (group)
-			return has_group(group, version)
+			return has_group(self, group, version)
 		end),
 	}
 end
@@ -310,6 +372,19 @@ local function offers_sha2(hello)
 	return false
 end
 
+-- Whether a client that signed by a scheme (its name) would have another one that the server allows, of those in its
+-- ClientHello, which it can most likely sign by, too.
+local function has_other_scheme(self, hello, name)
+	local used = signature_schemes.by_name[name or ""]
+	for _, number in ipairs(used and self._schemes and hello.signature_schemes or {}) do
+		local scheme = self._schemes[number]
+		if scheme and scheme.key_type == used.key_type then
+			return true
+		end
+	end
+	return false
+end
+
 -- The facts of a handshake as they would be with another outcome (`chosen`, as choose
 -- returns it): a new table.
 function methods:facts_with(chosen, hello, facts)
@@ -331,8 +406,12 @@ function methods:facts_with(chosen, hello, facts)
 	if suite.key_exchange == "DHE" then
 		changed.group, changed.group_bits = nil, self._dh_bits
 	end
-	if offers_sha2(hello) then
+	-- The server would have signed by one of its schemes.
+	if self._schemes or offers_sha2(hello) then
 		changed.signature_scheme = nil
+	end
+	if has_other_scheme(self, hello, changed.client_signature_scheme) then
+		changed.client_signature_scheme = nil
 	end
 	return changed
 end

@@ -18,8 +18,9 @@ local shared_sessions = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- Bytes of records that wait for the engine. More are dropped.
-local QUEUE = 4 * 1024 * 1024
+-- Bytes of records that wait for the engine. More are dropped. With the default store of 4 MiB, and with the keys,
+-- they stay below the 8 MiB that a service may lock.
+local QUEUE = (4096 - 64) * 1024
 
 -- Records that are sealed in one turn.
 local MOST_AT_ONCE = 50
@@ -65,7 +66,7 @@ end
 
 --- For one load of the module. `options`: server, the adapter; now, function() -> UTC seconds; kept, the object of
 -- the load before, or nil: it is ended, and its counts go on; for specs: redis, the module; random (see
--- back_off.new); read_keys, new_sharing and key_id instead of those of key_file and the core.
+-- back_off.new); read_keys and new_sharing instead of those of key_file and the core.
 function shared_sessions.new(options)
 	local kept = options.kept
 	if kept then
@@ -75,7 +76,6 @@ function shared_sessions.new(options)
 	return setmetatable({
 		_server = options.server, _now = options.now, _given_redis = options.redis, _random = options.random,
 		_read_keys = options.read_keys or key_file.read, _new_sharing = options.new_sharing or core.session_sharing,
-		_key_id = options.key_id or core.sharing_key_id,
 		_settings = nil, -- what is in force: { url, key_file, name, ca_file, lifetime, store }
 		_sharing = nil, -- the core's
 		_counts = kept and kept._counts or zeros(), _logged = kept and kept._logged or zeros(),
@@ -205,7 +205,7 @@ local function start_tail(self, from)
 	self._last_read = from
 	stream_tail.start {
 		connection = self._tail_connection, name = self._settings.name, from = from, on_broken = broken(self),
-		now = self._server.monotonic,
+		now = self._server.monotonic, later = self._server.later,
 		take = function (record)
 			take(self, record)
 		end,
@@ -233,6 +233,7 @@ local function replay(self)
 	stream_replay.start {
 		connection = connection, name = settings.name, known = self._last_read,
 		oldest = entry_id.of_time(self._now() - settings.lifetime - TOLERANCE), on_broken = broken(self),
+		later = self._server.later,
 		take = function (record)
 			return take(self, record, true)
 		end,
@@ -245,7 +246,6 @@ local function replay(self)
 				self._replayed.seconds)
 		end,
 	}
-	connection:flush()
 end
 
 local function open_connection(self, on_up)
@@ -297,12 +297,12 @@ local function load_redis(self)
 	return redis
 end
 
-local function key_ids(self, keys)
-	local ids = {}
-	for index, key in ipairs(keys) do
-		ids[index] = self._key_id(key)
-	end
-	return table.concat(ids, ", ")
+-- The IDs of keys, for people, and to see whether they have changed. Closes the keys: whoever needs them further
+-- holds them.
+local function key_ids(keys)
+	local ids = table.concat(keys:ids(), ", ")
+	keys:close()
+	return ids
 end
 
 local function start(self)
@@ -326,6 +326,7 @@ local function start(self)
 	self._sharing, message = self._new_sharing {
 		store = settings.store, name = settings.name, keys = keys, queue_limit = QUEUE,
 	}
+	self._key_ids = key_ids(keys)
 	if not self._sharing then
 		return nil, message
 	end
@@ -341,7 +342,6 @@ local function start(self)
 		end,
 		on_broken = broken(self),
 	}
-	self._key_ids = key_ids(self, keys)
 	self._queue_dropped, self._refuses, self._last_read = 0, false, nil
 	if settings.lifetime > LONGEST_LIFETIME then
 		self._server.log("*", "warn", "Shared sessions last %d s. Whoever gets the key file and what was in the engine opens "
@@ -372,7 +372,7 @@ local function has_same_keys(self)
 		self._server.log("*", "error", "The keys of shared sessions stay as they are: %s", message)
 		return true
 	end
-	return key_ids(self, keys) == self._key_ids
+	return key_ids(keys) == self._key_ids
 end
 
 local fields = { "url", "key_file", "name", "ca_file", "lifetime", "store" }

@@ -1,20 +1,22 @@
 --- Reads what the stream has, newest first, in small parts: each is handled in one turn of the
 -- server's loop, and between two of them the loop serves others.
 local entry_id = require "xmpp_tls_policy.sessions.entry_id"
+local loop_pauses = require "xmpp_tls_policy.sessions.loop_pauses"
 local stream_entry = require "xmpp_tls_policy.sessions.stream_entry"
 
 local stream_replay = {}
 
--- A part takes about a millisecond. A login waits for several turns.
+-- A part takes about half a millisecond. A login waits for several turns.
 local ENTRIES = 50
 
--- Asks for the next part before this one is handled, so that the engine works meanwhile.
+-- Only when the part before was handled: while the engine works, the loop serves others.
 local function ask(self, newest)
 	self.connection:command({
 		"XREVRANGE", self.name, newest, self.oldest, "COUNT", ("%d"):format(ENTRIES),
 	}, function (entries, problem)
 		self.handle(entries, problem)
 	end)
+	self.connection:flush()
 end
 
 -- Where the part after this one begins; nil if this is the last one or makes no sense. Each begins before the one
@@ -49,8 +51,9 @@ end
 --- `options`: connection; name, of the stream; oldest, the least ID to read; known, the ID up to
 -- which all was read before, or nil; take(record) is called for each entry (nil: not ours) and returns
 -- true to stop; on_newest(id) once, before the entries: what comes after it is not replayed;
--- on_done(count); on_broken(problem).
+-- on_done(count); on_broken(problem); later, of the adapter.
 function stream_replay.start(options)
+	local pause = loop_pauses.new(options.later)
 	local self, newest, is_first, is_over = { count = 0 }, "+", true, false
 	for _, field in ipairs { "connection", "name", "oldest", "known", "take" } do
 		self[field] = options[field]
@@ -70,17 +73,14 @@ function stream_replay.start(options)
 			options.on_newest(first or options.oldest)
 		end
 		local following = following_of(entries, newest)
-		if following and not entry_id.is_less(following, self.oldest) then
-			newest = following
-			ask(self, following)
-			self.connection:flush()
-		else
-			following = nil
-		end
-		if take_all(self, entries) or not following then
+		if take_all(self, entries) or not following or entry_id.is_less(following, self.oldest) then
 			is_over = true
-			options.on_done(self.count)
+			return options.on_done(self.count)
 		end
+		newest = following
+		pause(function ()
+			ask(self, following)
+		end)
 	end
 	ask(self, newest)
 end

@@ -1,10 +1,11 @@
 --- Follows the stream: what others append comes as soon as it is there.
 local entry_id = require "xmpp_tls_policy.sessions.entry_id"
+local loop_pauses = require "xmpp_tls_policy.sessions.loop_pauses"
 local stream_entry = require "xmpp_tls_policy.sessions.stream_entry"
 
 local stream_tail = {}
 
--- Entries that are handled in one turn of the server's loop: about a millisecond.
+-- Entries that are handled in one turn of the server's loop: about half a millisecond.
 local ENTRIES = "50"
 
 -- Seconds for which the engine waits for entries, which also shows that it lives.
@@ -18,9 +19,9 @@ local function entries_in(answer)
 end
 
 --- `options`: connection, of its own; name; from, the ID after which to read; take(record); on_read(id)
--- after each part; on_broken(problem); now() -> seconds of a clock that only goes forward.
+-- after each part; on_broken(problem); now() -> seconds of a clock that only goes forward; later, of the adapter.
 function stream_tail.start(options)
-	local connection, last = options.connection, options.from
+	local connection, last, pause = options.connection, options.from, loop_pauses.new(options.later)
 	local handle, asked
 	local function ask()
 		asked = options.now()
@@ -45,12 +46,12 @@ function stream_tail.start(options)
 			return options.on_broken "malformed answer"
 		end
 		last = newest
-		ask()
 		for _, entry in ipairs(entries) do
 			local _, record = stream_entry.read(entry)
 			options.take(record)
 		end
 		options.on_read(newest)
+		pause(ask)
 	end
 	ask()
 end

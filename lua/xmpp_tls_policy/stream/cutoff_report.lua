@@ -225,11 +225,9 @@ function methods:changes()
 	return changes
 end
 
--- Takes back changes that could not be stored: they will be among the next ones.
-function methods:restore(changes)
-	for key in pairs(changes) do
-		self._changed[key] = true
-	end
+-- Takes back a change that could not be stored: it will be among the next ones.
+function methods:restore(key)
+	self._changed[key] = true
 end
 
 -- Whether a level, or an exception (`how`), would help against every breach of a peer.

@@ -3,6 +3,7 @@
 local cutoff_report = require "xmpp_tls_policy.stream.cutoff_report"
 local cutoff_verdict = require "xmpp_tls_policy.stream.cutoff_verdict"
 local log_limit = require "xmpp_tls_policy.log_limit"
+local unwritten_records = require "xmpp_tls_policy.unwritten_records"
 local verdicts = require "xmpp_tls_policy.policy.verdict"
 
 local cutoff_reports = {}
@@ -18,29 +19,10 @@ end
 -- the record with the account.
 local STORES = { client = "tls_policy_report", server = "tls_policy_report_s2s" }
 
--- Most storages write each record into a file.
-local STORE_EVERY = 3600 -- seconds
-local IN_A_TURN = 20 -- records
+local IN_A_TURN = 20 -- records to read, or to forget
 
 -- In place of the account of clients that get a new one at each login. A space is in no account.
 local ANONYMOUS = "anonymous clients"
-
---- For one load of the module. `server`: the adapter; `metrics`; `queue`: a work_queue, in which records
--- are read and written; `kept`: the reports of the load before, or nil; `now`: function() -> UTC
--- seconds, the system's by default.
-function cutoff_reports.new(options)
-	local kept, now = options.kept, options.now or clock
-	return setmetatable({
-		_server = options.server,
-		_metrics = options.metrics,
-		_queue = options.queue,
-		_now = now,
-		_reports = kept and kept._reports or {}, -- host -> { report, stores, pending, level }
-		_tidy = {}, -- host -> true: nothing is stored of it
-		_stored_at = kept and kept._stored_at or now(),
-		_lines = kept and kept._lines or log_limit.new { now = now },
-	}, metatable)
-end
 
 ---- Records -------------------------------------------------------------------
 
@@ -56,6 +38,36 @@ end
 local function store_key(key)
 	local kind, name = key:match "^(%l+) (.*)$"
 	return kind, kind == "client" and name:match "^([^@]+)@" or name
+end
+
+-- Stores a record (nil: removes it). Returns whether it did.
+local function store_record(self, host, key, record)
+	local kind, name = store_key(key)
+	return self._reports[host].stores[kind]:set(name, record)
+end
+
+--- For one load of the module. `server`: the adapter; `metrics`; `certificates`: those of other servers; `queue`: a
+-- work_queue, in which records are read and written; `kept`: the reports of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
+function cutoff_reports.new(options)
+	local kept, now = options.kept, options.now or clock
+	local self = setmetatable({
+		_server = options.server,
+		_metrics = options.metrics,
+		_certificates = options.certificates,
+		_queue = options.queue,
+		_now = now,
+		_reports = kept and kept._reports or {}, -- host -> { report, stores, level }
+		_tidy = {}, -- host -> true: nothing is stored of it
+		_lines = kept and kept._lines or log_limit.new { now = now },
+	}, metatable)
+	self._unwritten = unwritten_records.new {
+		queue = options.queue, now = now, kept = kept and kept._unwritten, work = "storing the report of",
+		hosts = function () return self:hosts() end,
+		source_of = function (host) return (self:get(host)) end,
+		store = function (host, key, record) return store_record(self, host, key, record) end,
+	}
+	return self
 end
 
 -- The keys of both stores: a list of { kind, key }. The second result is false if a storage cannot tell.
@@ -123,7 +135,7 @@ function methods:open(host, anew)
 		kept.stores = open_stores(self, host)
 		return kept
 	end
-	kept = { report = cutoff_report.new { now = self._now }, stores = open_stores(self, host), pending = {} }
+	kept = { report = cutoff_report.new { now = self._now }, stores = open_stores(self, host) }
 	self._reports[host], self._tidy[host] = kept, nil
 	if not anew then
 		read(self, host, kept)
@@ -135,10 +147,7 @@ end
 function methods:forget(host)
 	local kept = self._reports[host]
 	self._reports[host] = nil
-	if kept then
-		-- Work that waits in the queue writes nothing more.
-		kept.pending = {}
-	end
+	self._unwritten:drop(host)
 	local stores = kept and kept.stores or open_stores(self, host)
 	local keys, complete = stored_keys(stores)
 	if complete and stores.client:get(nil) then
@@ -170,11 +179,20 @@ end
 ---- Seeing --------------------------------------------------------------------
 
 -- Which milder rule would keep a connection that the policy would refuse.
-local function keepers(policy, stream, domain)
+-- `changed`: see cutoff_verdict.of.
+local function keepers(policy, stream, domain, changed)
 	local milder = policy:milder()
-	local by_level = milder and not cutoff_verdict.of(milder, stream, domain).refuse
-	local by_exception = domain and not cutoff_verdict.of(policy:mildest_exception(), stream, domain).refuse
+	local by_level = milder and not cutoff_verdict.of(milder, stream, domain, changed).refuse
+	local by_exception = domain and not cutoff_verdict.of(policy:mildest_exception(), stream, domain, changed).refuse
 	return { level = by_level and milder.level or nil, exception = by_exception or false }
+end
+
+-- The verdict, and the message of a changed certificate for which alone the stream would be refused. As where the
+-- policy is enforced, the certificate of a stream that is refused anyway is not looked at.
+local function verdict_on(self, policy, stream, host, domain)
+	local verdict = cutoff_verdict.of(policy, stream, domain)
+	local changed = domain and not verdict.refuse and self._certificates:foresee(policy, stream, host, domain)
+	return changed and cutoff_verdict.of(policy, stream, domain, changed) or verdict, changed
 end
 
 local function take_in(self, policy, stream, host, domain)
@@ -183,9 +201,9 @@ local function take_in(self, policy, stream, host, domain)
 	local kept = self._reports[host] or self:open(host)
 	local milder = policy:milder()
 	kept.level = milder and milder.level
-	local verdict = cutoff_verdict.of(policy, stream, domain)
+	local verdict, changed = verdict_on(self, policy, stream, host, domain)
 	local is_news = kept.report:see(domain and "server" or "client", name, policy:name(), verdict,
-		verdict.refuse and keepers(policy, stream, domain) or {})
+		verdict.refuse and keepers(policy, stream, domain, changed) or {})
 	if not verdict.refuse then
 		return
 	end
@@ -226,60 +244,19 @@ end
 
 ---- Storing -------------------------------------------------------------------
 
--- Adds the changes of a report to those that are to be written.
-local function gather(kept)
-	for key, peer in pairs(kept.report:changes() or {}) do
-		kept.pending[key] = peer
-	end
-end
-
--- Writes as many changes. Returns whether there may be more. Those that fail are changes again.
-local function write(kept, most)
-	for _ = 1, most do
-		local key, peer = next(kept.pending)
-		if not key then
-			return false
-		end
-		kept.pending[key] = nil
-		local kind, name = store_key(key)
-		if not kept.stores[kind]:set(name, peer or nil) then
-			kept.report:restore { [key] = true }
-			return false
-		end
-	end
-	return true
-end
-
 --- Stores the changes of a host's report at once.
 function methods:store(host)
-	local kept = self._reports[host]
-	if kept then
-		gather(kept)
-		write(kept, math.huge)
-	end
+	self._unwritten:write(host)
 end
 
 --- The same for all hosts.
 function methods:store_all()
-	for host in pairs(self._reports) do
-		self:store(host)
-	end
+	self._unwritten:write_all()
 end
 
 --- The same in later turns, if it was not done for an hour. Forgets what is old.
 function methods:store_hourly()
-	local now = self._now()
-	if math.abs(now - self._stored_at) < STORE_EVERY then
-		return
-	end
-	self._stored_at = now
-	for host, kept in pairs(self._reports) do
-		kept.report:sweep()
-		gather(kept)
-		self._queue:add("storing the report of " .. host, function ()
-			return write(kept, IN_A_TURN)
-		end)
-	end
+	self._unwritten:write_hourly()
 end
 
 ---- Questions -----------------------------------------------------------------

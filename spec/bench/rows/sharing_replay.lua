@@ -47,10 +47,20 @@ local function commands(cluster)
 	return table.concat(list)
 end
 
+-- Milliseconds, and those that the server computed meanwhile: what of the replay the client waits for, whatever
+-- else the machine does.
 local function log_in(server, context)
-	local began = socket.gettime()
+	local began, used = socket.gettime(), pair.cpu_time(server)
 	clients.open(server, { context = context }):close()
-	return (socket.gettime() - began) * 1000
+	return (socket.gettime() - began) * 1000, (pair.cpu_time(server) - used) / 1e6
+end
+
+-- Milliseconds of CPU; see the module.
+local function longest(server)
+	local output, status = server:shell "> require'core.modulemanager'.get_module('*', 'test_loop').longest()"
+	assert(status == 0, output)
+	local event, busy = output:match "event ([%d.]+), without timers ([%d.]+)"
+	return tonumber(event), tonumber(busy)
 end
 
 function sharing_replay.run(bench)
@@ -63,12 +73,13 @@ function sharing_replay.run(bench)
 	local policy = cluster:policy()
 	policy.resumption.memory = 16
 	local server = prosody.start(pair.specification("module", {
-		hosts = { ["example.test"] = bench.certificate "p256" }, policy = policy, log_level = "debug",
+		hosts = { ["example.test"] = bench.certificate "p256" }, policy = policy, log_level = "debug", routes = {},
+		modules = { "test_loop" },
 	}))
 	local context = clients.context "TLSv1.3"
-	local during, idle = {}, {}
+	local during, idle, used_during, used_idle = {}, {}, {}, {}
 	repeat
-		during[#during + 1] = log_in(server, context)
+		during[#during + 1], used_during[#during + 1] = log_in(server, context)
 		local entries, seconds = server:log():match "Replayed (%d+) entries of shared sessions in ([%d.]+) s"
 		if entries then
 			assert(tonumber(entries) >= SESSIONS, entries)
@@ -77,9 +88,15 @@ function sharing_replay.run(bench)
 	until entries
 	local received = cluster:metric(server, "received_total")
 	assert(received == SESSIONS, received .. " were taken in")
+	local event, busy = longest(server)
+	measure.note("the longest event meanwhile", "ms CPU", event, 20)
+	measure.note("the longest time without timers meanwhile", "ms CPU", busy, 20)
 	for index = 1, 200 do
-		idle[index] = log_in(server, context)
+		idle[index], used_idle[index] = log_in(server, context)
 	end
+	local usual = measure.median(used_idle)
+	measure.note("the server computes longer during a login: median", "ms CPU", measure.median(used_during) - usual, 20)
+	measure.note("the server computes longer during a login: longest", "ms CPU", measure.largest(used_during) - usual, 20)
 	measure.note("a login takes longer meanwhile: median", "ms", measure.median(during) - measure.median(idle), 20)
 	measure.note("the longest login meanwhile", "ms", measure.largest(during))
 	measure.note("logins meanwhile", "logins", #during)

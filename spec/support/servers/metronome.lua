@@ -3,6 +3,7 @@
 
 local configuration = require "support.configuration"
 local files = require "support.files"
+local free_ports = require "support.free_ports"
 local lfs = require "lfs"
 local process = require "support.process"
 local prosody = require "support.prosody"
@@ -141,8 +142,8 @@ local function components_of(server)
 end
 
 function Server:write_configuration()
-	self.ports.console = self.ports.console or prosody.free_ports(1)[1]
-	files.write(self.config_path, configuration.text(global_options(self), hosts_of(self), components_of(self)))
+	self.ports.console = self.ports.console or free_ports(1)[1]
+	files.replace(self.config_path, configuration.text(global_options(self), hosts_of(self), components_of(self)))
 end
 
 ---- Running -----------------------------------------------------------------------------
@@ -228,7 +229,7 @@ end
 -- Runs a command of the console. Returns its output, and 1 if it failed, otherwise 0.
 function Server:console(command)
 	local connection = assert(socket.connect("127.0.0.1", self.ports.console))
-	connection:settimeout(60)
+	connection:settimeout(120)
 	read_console(connection)
 	assert(connection:send(command .. "\n"))
 	local output = ("\n" .. read_console(connection)):gsub("\r", ""):gsub("\n| ", "\n"):sub(2)
@@ -261,6 +262,9 @@ function metronome.group()
 	return prosody.group(metronome.start)
 end
 
-metronome.free_ports, metronome.tree = prosody.free_ports, tree
+-- It has one, and no option.
+metronome.backends = { "event" }
+
+metronome.tree = tree
 
 return metronome

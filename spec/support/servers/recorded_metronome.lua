@@ -70,6 +70,41 @@ local function clone(element)
 	return copy
 end
 
+-- lua-event, as net.server hands it out: a callback is called with the event, and goes on with what it returns; -1
+-- ends it. `events`: those that are there, a list of { descriptor, event, run = function() }.
+local function new_loop()
+	local events = {}
+	local function remove(one)
+		for index, present in ipairs(events) do
+			if present == one then
+				table.remove(events, index)
+			end
+		end
+	end
+	return {
+		events = events, event = { EV_READ = 2, EV_WRITE = 4 },
+		addevent = function (descriptor, event, callback)
+			local one = { descriptor = descriptor, event = event, close = remove }
+			function one.run()
+				if callback(one.event) == -1 then
+					remove(one)
+				end
+			end
+			events[#events + 1] = one
+			return one
+		end,
+	}
+end
+
+-- The resolver calls back at once where it knows the answer: with a list of records, with nothing, or with nil and a
+-- message. `records`: type -> name -> list.
+local function new_resolver(records)
+	return { lookup = function (callback, name, type)
+		local list = (records[type] or {})[name]
+		callback(list, not list and "timeout" or nil)
+	end }
+end
+
 -- The options of a host are its own alone; those of the top are under "*".
 local function new_modules(options)
 	local function quiet() end
@@ -88,6 +123,11 @@ local function new_modules(options)
 		["util.x509"] = { verify_identity = function (domain, _, certificate) return certificate.names[domain] == true end },
 		["util.certmanager"] = { create_context = function (host, mode) return { host = host, mode = mode } end },
 		["util.hashes"] = { sha256 = function (text) return text end },
+		["net.server"] = new_loop(),
+		["net.adns"] = new_resolver {
+			A = { ["engine.test"] = { { a = "192.0.2.1" }, { a = "192.0.2.2" } } },
+			AAAA = { ["engine.test"] = { { aaaa = "2001:db8::1" } } },
+		},
 		["util.timer"] = { add_task = quiet },
 		["core.modulemanager"] = { is_loaded = quiet, get_module = quiet },
 		["core.configmanager"] = {

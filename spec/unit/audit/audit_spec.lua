@@ -2,9 +2,15 @@ local audit = require "xmpp_tls_policy.audit.audit"
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
 local observations = require "xmpp_tls_policy.audit.observations"
 local probes = require "xmpp_tls_policy.audit.probes"
+local process = require "support.process"
 local question = require "xmpp_tls_policy.audit.question"
 local scripted = require "support.scripted_server"
 local tasks = require "xmpp_tls_policy.audit.tasks"
+
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
 
 -- A probe like the first one, which connects and finds that STARTTLS is offered, or not.
 local function first(offered)
@@ -76,12 +82,12 @@ describe("an audit", function ()
 		local closed = 0
 		local function serve(connection, number)
 			-- The first connection is one without a hello.
-			local bytes = number > 1 and connection:read(tasks.now() + 10)
+			local bytes = number > 1 and connection:read(soon())
 			local hello = bytes and client_hello.parse(bytes)
 			if hello and #hello.suites == 1 then
 				closed = closed + 1
 			elseif hello and not (control and closed == 2) then
-				connection:write("\21\3\3\0\2\2\40", tasks.now() + 10)
+				connection:write("\21\3\3\0\2\2\40", soon())
 			end
 		end
 		local first_probe = { name = "first", run = function () end }
@@ -141,6 +147,14 @@ describe("an audit", function ()
 			assert.same({ false, "unreachable: no route" .. hint }, { endpoint.reached, endpoint.reason })
 		end)
 	end
+
+	it("has the look-ups that failed", function ()
+		local failed = { "SRV of _xmpp-server._tcp.a.test" }
+		local result = run(nil, {}, { discover = function ()
+			return { endpoints = {}, failed_lookups = failed }
+		end })[1]
+		assert.same(failed, result.failed_lookups)
+	end)
 
 	it("says how the server limits connections", function ()
 		local endpoint = run(function (connection, number)

@@ -19,7 +19,7 @@ describe("a channel", function ()
 			local tasks = require "xmpp_tls_policy.audit.tasks"
 			local uv = require "luv"
 			tasks.run(function ()
-				local server, deadline = assert(uv.new_tcp()), tasks.now() + 10
+				local server, deadline = assert(uv.new_tcp()), tasks.now() + 120
 				local accepted, connection
 				assert(server:bind("127.0.0.1", 0))
 				tasks.all {

@@ -1,10 +1,16 @@
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
+local process = require "support.process"
 local scripted = require "support.scripted_server"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
+
 local function new(port, fields)
 	local all = { domain = "example.test", service = "c2s", host = "example.test", address = "127.0.0.1", port = port,
-		timeout = 30 }
+		timeout = process.PATIENCE }
 	for name, value in pairs(fields or {}) do
 		all[name] = value
 	end
@@ -36,8 +42,8 @@ describe("an endpoint", function ()
 		scripted.run(function (connection)
 			assert.equal("<?xml version='1.0'?><stream:stream to='example.test' from='our.test' version='1.0' "
 				.. "xmlns='jabber:server' xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>",
-				connection:read(tasks.now() + 30))
-			connection:write(scripted.header "<a xmlns='b'/>", tasks.now() + 30)
+				connection:read(soon()))
+			connection:write(scripted.header "<a xmlns='b'/>", soon())
 			scripted.drain(connection)
 		end, function (port)
 			local stream = assert(new(port, { service = "s2s", from = "our.test" }):open_plaintext())
@@ -63,8 +69,8 @@ describe("an endpoint", function ()
 	} do
 		it("fails to open after " .. what, function ()
 			local kind, message = opened(function (connection)
-				connection:read(tasks.now() + 30)
-				connection:write(case[1], tasks.now() + 30)
+				connection:read(soon())
+				connection:write(case[1], soon())
 			end)
 			assert.same({ case[2], case[3] }, { kind, message })
 		end)
@@ -79,10 +85,10 @@ describe("an endpoint", function ()
 	} do
 		it("fails to open after " .. what .. " as the answer to <starttls/>", function ()
 			local kind, message = opened(function (connection)
-				connection:read(tasks.now() + 30)
-				connection:write(scripted.header(scripted.starttls), tasks.now() + 30)
-				connection:read(tasks.now() + 30)
-				connection:write(case[1], tasks.now() + 30)
+				connection:read(soon())
+				connection:write(scripted.header(scripted.starttls), soon())
+				connection:read(soon())
+				connection:write(case[1], soon())
 				scripted.drain(connection)
 			end)
 			assert.same({ case[2], case[3] }, { kind, message })
@@ -91,9 +97,9 @@ describe("an endpoint", function ()
 
 	it("sends pipelined text in one packet with <starttls/>", function ()
 		opened(function (connection)
-			connection:read(tasks.now() + 30)
-			connection:write(scripted.header(scripted.starttls), tasks.now() + 30)
-			assert.equal("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><a/>", connection:read(tasks.now() + 30))
+			connection:read(soon())
+			connection:write(scripted.header(scripted.starttls), soon())
+			assert.equal("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><a/>", connection:read(soon()))
 		end, nil, "<a/>")
 	end)
 
@@ -111,7 +117,7 @@ describe("an endpoint", function ()
 		local began = tasks.now()
 		local kind = opened(function (connection)
 			repeat
-				local written = connection:write(" ", tasks.now() + 30)
+				local written = connection:write(" ", soon())
 				tasks.sleep(0.02)
 			until not written
 		end, { timeout = 0.3 })
@@ -174,12 +180,12 @@ describe("an endpoint", function ()
 		for what, refuse in pairs {
 			["a closed connection"] = function () end,
 			["policy-violation"] = function (connection)
-				connection:read(tasks.now() + 30)
-				connection:write(scripted.header() .. scripted.error "policy-violation", tasks.now() + 30)
+				connection:read(soon())
+				connection:write(scripted.header() .. scripted.error "policy-violation", soon())
 			end,
 			["resource-constraint"] = function (connection)
-				connection:read(tasks.now() + 30)
-				connection:write(scripted.header() .. scripted.error "resource-constraint", tasks.now() + 30)
+				connection:read(soon())
+				connection:write(scripted.header() .. scripted.error "resource-constraint", soon())
 			end,
 		} do
 			it("with " .. what .. ", pauses and then opens all the same", function ()
@@ -209,7 +215,7 @@ describe("an endpoint", function ()
 
 		it("gives up in the end, and says so", function ()
 			local succeeded, point, server, kinds = open_many(4, limiting(function (number) return number == 1 end,
-				function () end), false, { time_limit = 2.5 })
+				function () end), false, { time_limit = 2.9 })
 			assert.same({ 1, { limited = 3 } }, { succeeded, kinds })
 			assert.equal(3, server.accepted)
 			assert.equal("the server limits connections (closed: the connection was closed): paused 1 s, "
@@ -219,8 +225,8 @@ describe("an endpoint", function ()
 		it("does not take another stream error for a limit", function ()
 			local succeeded, point, _, kinds = open_many(2, limiting(function (number) return number == 1 end,
 				function (connection)
-					connection:read(tasks.now() + 30)
-					connection:write(scripted.header() .. scripted.error "internal-server-error", tasks.now() + 30)
+					connection:read(soon())
+					connection:write(scripted.header() .. scripted.error "internal-server-error", soon())
 				end))
 			assert.same({ 1, { stream_error = 1 } }, { succeeded, kinds })
 			assert.is_nil(point:limit_message())

@@ -4,6 +4,7 @@ local audit = require "xmpp_tls_policy.audit.audit"
 local certificates = require "xmpp_tls_policy.audit.certificates"
 local core = require "xmpp_tls_policy.core"
 local pki = require "support.pki"
+local process = require "support.process"
 local report = require "xmpp_tls_policy.audit.report"
 local report_json = require "xmpp_tls_policy.audit.report_json"
 local report_text = require "xmpp_tls_policy.audit.report_text"
@@ -13,7 +14,7 @@ local tls_peer = require "support.tls_peer"
 local tls_policy = require "xmpp_tls_policy"
 
 local function deadline()
-	return tasks.now() + 20
+	return tasks.now() + process.PATIENCE
 end
 
 -- Sends pieces until the client is gone: `make(number)` returns each.

@@ -3,10 +3,16 @@ local core = require "xmpp_tls_policy.core"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
 local pipelined = require "xmpp_tls_policy.audit.probes.pipelined"
 local pki = require "support.pki"
+local process = require "support.process"
 local sasl = require "xmpp_tls_policy.audit.probes.sasl"
 local scripted = require "support.scripted_server"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_peer = require "support.tls_peer"
+
+-- The end of a wait that begins now.
+local function soon()
+	return tasks.now() + process.PATIENCE
+end
 
 describe("the probe of", function ()
 	local files
@@ -118,7 +124,7 @@ describe("the probe of", function ()
 		local function observe(takes, answer, fields)
 			local made = context()
 			return observed(pipelined, function (connection)
-				local deadline = tasks.now() + 20
+				local deadline = soon()
 				connection:read(deadline)
 				connection:write(scripted.header(scripted.starttls), deadline)
 				local early = connection:read(deadline)
@@ -140,10 +146,10 @@ describe("the probe of", function ()
 		it("sees that a server takes it, which opens a stream to any domain", function ()
 			local made = context()
 			local observation = observed(pipelined, function (connection)
-				connection:read(tasks.now() + 20)
-				connection:write(scripted.header(scripted.starttls), tasks.now() + 20)
-				connection:read(tasks.now() + 20)
-				connection:write(scripted.proceed, tasks.now() + 20)
+				connection:read(soon())
+				connection:write(scripted.header(scripted.starttls), soon())
+				connection:read(soon())
+				connection:write(scripted.proceed, soon())
 				tls_peer.server(made, function (peer, tls)
 					tls_peer.advance(peer, tls, "write", (scripted.header(scripted.mechanisms "PLAIN")
 						:gsub("from='example.test'", "from='pipelined.invalid'")))
@@ -168,9 +174,9 @@ describe("the probe of", function ()
 
 		it("tests nothing if the server goes away, or with direct TLS", function ()
 			assert.is_string(observed(pipelined, function (connection)
-				connection:read(tasks.now() + 20)
-				connection:write(scripted.header(scripted.starttls), tasks.now() + 20)
-				connection:read(tasks.now() + 20)
+				connection:read(soon())
+				connection:write(scripted.header(scripted.starttls), soon())
+				connection:read(soon())
 			end)["plaintext.pipelined"].reason)
 			assert.same({ reason = "with direct TLS there is no stream before TLS" },
 				observe(false, nil, { direct = true }))

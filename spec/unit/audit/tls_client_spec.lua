@@ -1,5 +1,6 @@
 local core = require "xmpp_tls_policy.core"
 local pki = require "support.pki"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_client = require "xmpp_tls_policy.audit.tls_client"
 local tls_peer = require "support.tls_peer"
@@ -30,7 +31,7 @@ describe("a TLS client of the audit", function ()
 	end
 
 	local function soon()
-		return tasks.now() + 20
+		return tasks.now() + process.PATIENCE
 	end
 
 	-- Makes a handshake with a server, and calls `main(client)` if it succeeds. Returns its result, or the

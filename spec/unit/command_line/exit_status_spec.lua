@@ -30,7 +30,7 @@ describe("the exit status of the program", function ()
 
 	it("is 130 after Ctrl-C during an audit, without a traceback", function ()
 		local server = assert(socket.bind("127.0.0.1", 0))
-		server:settimeout(20)
+		server:settimeout(process.PATIENCE)
 		local audit = process.spawn { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, interpreter,
 			"lua/bin/xmpp-tls-policy", "audit", "a.test", "--service", "c2s", "--connect",
 			("127.0.0.1:%d"):format(select(2, server:getsockname())) }

@@ -28,7 +28,7 @@ describe("sharing of sessions", function ()
 		})
 		local made = { store = store }
 		made.sharing = assert(core.session_sharing {
-			store = store, name = options.name or "cluster", keys = options.keys or { KEY },
+			store = store, name = options.name or "cluster", keys = trial.sharing_keys(options.keys or { KEY }),
 			queue_limit = options.queue_limit or 65536,
 		})
 		function made.clock(seconds)
@@ -87,7 +87,8 @@ describe("sharing of sessions", function ()
 			"openssl", "kdf", "-binary", "-keylen", "8", "-kdfopt", "digest:SHA256", "-kdfopt", "key:" .. KEY, "-kdfopt",
 			"info:xmpp-tls-policy: name of a key of shared sessions", "HKDF",
 		}
-		assert.equal(expected:gsub(".", function (byte) return ("%02x"):format(byte:byte()) end), core.sharing_key_id(KEY))
+		local digits = expected:gsub(".", function (byte) return ("%02x"):format(byte:byte()) end)
+		assert.equal(digits, trial.sharing_keys({ KEY }):ids()[1])
 	end)
 
 	it("rfc5116.2.1.distinct-nonces: never uses a nonce twice with one key", function ()
@@ -335,7 +336,7 @@ describe("sharing of sessions", function ()
 		assert.equal("removed", taken(to, trial.seal(third.sharing, shared_record.plain { id = id "a" }, 1000)))
 		to.sharing:close()
 		to.sharing = assert(core.session_sharing {
-			store = to.store, name = "cluster", keys = { KEY }, queue_limit = 65536,
+			store = to.store, name = "cluster", keys = trial.sharing_keys { KEY }, queue_limit = 65536,
 		})
 		assert.equal("removed", taken(to, session))
 		assert.equal("unknown", found(to, id "a"))
@@ -630,7 +631,7 @@ describe("sharing of sessions", function ()
 	it("ends when it is closed; then the store can be shared anew", function ()
 		local from, to = new_process(), new_process()
 		meet("TLSv1.2", server(from))
-		local options = { store = from.store, name = "cluster", keys = { KEY }, queue_limit = 4096 }
+		local options = { store = from.store, name = "cluster", keys = trial.sharing_keys { KEY }, queue_limit = 4096 }
 		assert.same({ nil, "the sessions of this store are shared already", "exists" }, { core.session_sharing(options) })
 		from.sharing:close()
 		from.sharing:close()
@@ -656,20 +657,20 @@ describe("sharing of sessions", function ()
 	end)
 
 	it("raises an error for wrong options", function ()
-		local store = new_process().store
+		local store, closed = new_process().store, trial.sharing_keys { KEY }
+		closed:close()
 		for what, case in pairs {
 			["name is no string"] = { name = 1 }, ["name has not 1 to 255 bytes"] = { name = "" },
 			["name has not 1 to 255 bytes."] = { name = ("n"):rep(256) },
-			["keys has not one or two keys"] = { keys = {} }, ["keys has not one or two keys."] = { keys = { KEY, KEY, KEY } },
-			["keys is no table"] = { keys = KEY }, ["a key is no string of 32 to 64 bytes"] = { keys = { ("k"):rep(31) } },
-			["a key is no string of 32 to 64 bytes."] = { keys = { KEY, ("k"):rep(65) } },
-			["a key is no string of 32 to 64 bytes.."] = { keys = { 12345678901234567890123456789012 } },
+			["keys has not one or two keys"] = { keys = trial.sharing_keys {} },
+			["keys has not one or two keys."] = { keys = trial.sharing_keys { KEY, KEY, KEY } },
+			["SharingKeys"] = { keys = KEY }, ["keys are closed"] = { keys = closed },
 			["queue_limit is no number from 4096"] = { queue_limit = 4095 },
 			["queue_limit is no number from 4096."] = { queue_limit = 2 ^ 31 },
 			["queue_limit is no number from 4096.."] = { queue_limit = 0 / 0 }, ["Store"] = { store = 1 },
 		} do
-			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 60 }), name = "n", keys = { KEY },
-				queue_limit = 4096 }
+			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 60 }), name = "n",
+				keys = trial.sharing_keys { KEY }, queue_limit = 4096 }
 			for field, value in pairs(case) do
 				options[field] = value
 			end
@@ -679,7 +680,9 @@ describe("sharing of sessions", function ()
 			local sharing = new_process().sharing
 			assert.error_matches(function () sharing:insert("", time) end, "no time")
 		end
-		assert.error_matches(function () core.sharing_key_id "short" end, "32 to 64 bytes")
+		for _, key in ipairs { ("k"):rep(31), ("k"):rep(65) } do
+			assert.error_matches(function () trial.sharing_keys { key } end, "32 to 64 bytes")
+		end
 		assert.is_table(store:stats())
 	end)
 
@@ -696,7 +699,8 @@ describe("sharing of sessions", function ()
 				local core = require "xmpp_tls_policy.core"
 				local handshake = require "support.handshake"
 				local store = core.session_store.new { memory = 1, lifetime = 3600 }
-				local sharing = assert(core.session_sharing { store = store, name = "cluster", keys = { %s }, queue_limit = 4096 })
+				local sharing = assert(core.session_sharing { store = store, name = "cluster",
+					keys = core.session_store_trial.sharing_keys { %s }, queue_limit = 4096 })
 				io.write(tostring(sharing:insert(%s)), " ", tostring(select(2, sharing:insert(%s))), " ")
 				local server = assert(core.context.new { role = "server", certificate = %q, key = %q })
 				assert(server:apply { no_stateless_tickets = true })
@@ -757,7 +761,8 @@ describe("sharing of sessions", function ()
 			local core, shared_record = require "xmpp_tls_policy.core", require "support.shared_record"
 			local store = core.session_store.new { memory = 1, lifetime = 3600 }
 			local sharing = assert(core.session_sharing {
-				store = store, name = "n", keys = { ("k"):rep(32) }, queue_limit = 4096,
+				store = store, name = "n", keys = core.session_store_trial.sharing_keys { ("k"):rep(32) },
+				queue_limit = 4096,
 			})
 			local function salt()
 				return core.session_store_trial.seal(sharing, shared_record.plain(), 1000):sub(14, 29)

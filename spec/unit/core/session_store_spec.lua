@@ -82,8 +82,8 @@ describe("a session store", function ()
 			rounds = rounds + 1
 			assert.is_true(rounds < 10000, "the handshake comes to no end")
 		end
-		near:settimeout(20)
-		far:settimeout(20)
+		near:settimeout(process.PATIENCE)
+		far:settimeout(process.PATIENCE)
 		assert(far:send "x")
 		assert.equal("x", one:receive(1))
 		local resumed, next_session = one:info().resumed, one:session()

@@ -8,8 +8,9 @@ local run = require "support.command_run"
 
 local ONE, OTHER = ("0123456789abcdef"):rep(4), ("FEDCBA9876543210"):rep(8)
 
-local function bytes_of(digits)
-	return (digits:gsub("..", function (pair) return string.char(tonumber(pair, 16)) end))
+local function id_of(digits)
+	local bytes = digits:gsub("..", function (pair) return string.char(tonumber(pair, 16)) end)
+	return core.session_store_trial.sharing_keys({ bytes }):ids()[1]
 end
 
 describe("a key file", function ()
@@ -21,6 +22,15 @@ describe("a key file", function ()
 		return path
 	end
 
+	-- Makes one in another process, after a command of the shell. Returns the ID or the message.
+	local function make_after(command, path)
+		local script = ('(%s; LUA_PATH="$1" LUA_CPATH="$2" "$3" -e "$4") | cat'):format(command)
+		return (process.check { "bash", "-c", script, "bash", "./lua/?.lua;./lua/?/init.lua;;", package.cpath,
+			lfs.symlinkattributes("/proc/self/exe").target,
+			('local id, message = require "xmpp_tls_policy.sessions.key_file".make(%q) print(id or message)'):format(path),
+		}:gsub("\n$", ""))
+	end
+
 	---- making one
 
 	it("is made with a key that is new each time, for its owner alone", function ()
@@ -30,21 +40,19 @@ describe("a key file", function ()
 			local status, output, warned = run("new-key", path)
 			assert.same({ 0, "" }, { status, warned })
 			assert.equal("rw-------", lfs.attributes(path, "permissions"))
-			local keys = assert(key_file.read(path))
-			assert.equal(1, #keys)
-			assert.equal(32, #keys[1])
-			assert.is_nil(seen[keys[1]])
-			seen[keys[1]] = true
-			assert.equal(("%s has the new key %s.\n"):format(path, core.sharing_key_id(keys[1])), output)
+			local id = id_of(files.read(path):match "\n(%x+)\n$")
+			assert.same({ id }, assert(key_file.read(path)):ids())
+			assert.is_nil(seen[id])
+			seen[id] = true
+			assert.equal(("%s has the new key %s.\n"):format(path, id), output)
+			assert.matches(("^# Key %s of shared sessions%%. Keep it secret%%.\n%s\n$"):format(id, ("%x"):rep(64)),
+				files.read(path))
 		end
 	end)
 
 	it("is for its owner alone under any umask", function ()
 		local path = pki.path ".keys"
-		local interpreter = lfs.symlinkattributes("/proc/self/exe").target
-		process.check { "bash", "-c", 'umask 000; LUA_PATH="$1" LUA_CPATH="$2" "$3" -e "$4"', "bash",
-			"./lua/?.lua;./lua/?/init.lua;;", package.cpath, interpreter,
-			('assert(require "xmpp_tls_policy.sessions.key_file".make(%q))'):format(path) }
+		make_after("umask 000", path)
 		assert.equal("rw-------", lfs.attributes(path, "permissions"))
 	end)
 
@@ -65,10 +73,8 @@ describe("a key file", function ()
 
 	it("leaves nothing behind if it cannot be written", function ()
 		local path = pki.path ".keys"
-		local created = core.secret_file.create
-		finally(function () core.secret_file.create = created end)
-		core.secret_file.create = function () return nil, path .. ": No space left on device", "file" end
-		assert.same({ 1, "", path .. ": No space left on device" }, { run("new-key", path) })
+		assert.equal(path .. ": File too large", make_after("trap '' XFSZ; ulimit -f 0", path))
+		assert.is_nil(lfs.attributes(path))
 	end)
 
 	---- reading one
@@ -81,11 +87,11 @@ describe("a key file", function ()
 			[OTHER .. "\n" .. ONE .. "\n"] = { OTHER, ONE },
 			[ONE .. "\n# the old one\n" .. OTHER .. "\n"] = { ONE, OTHER },
 		} do
-			local keys = assert(key_file.read(file_with(contents)))
-			assert.equal(#expected, #keys)
+			local ids = {}
 			for index, digits in ipairs(expected) do
-				assert.equal(bytes_of(digits), keys[index])
+				ids[index] = id_of(digits)
 			end
+			assert.same(ids, assert(key_file.read(file_with(contents))):ids())
 		end
 	end)
 
@@ -117,20 +123,19 @@ describe("a key file", function ()
 				.. "and a new key if somebody may have read it"):format(path, mode, path) }, { key_file.read(path) })
 		end
 		for _, mode in ipairs { "0600", "0400", "0700" } do
-			assert.is_table(key_file.read(file_with(ONE, mode)))
+			assert.is_userdata(key_file.read(file_with(ONE, mode)))
 		end
 	end)
 
 	it("is refused if it belongs to another user than the server's and root", function ()
-		local read = core.secret_file.read
-		finally(function () core.secret_file.read = read end)
-		for _, case in ipairs { { 0, 1000, true }, { 1000, 1000, true }, { 1001, 1000, false }, { 1000, 0, false } } do
-			core.secret_file.read = function () return ONE, { mode = 384, owner = case[1], reader = case[2] } end
-			local keys, message = key_file.read "/file"
-			assert.equal(case[3], keys ~= nil)
-			assert.equal(not case[3] and ("/file belongs to the user %d, and the server runs as %d. Give it to the server's "
-				.. "user, or to root"):format(case[1], case[2]) or nil, message)
+		local path, user = file_with(ONE), tonumber((process.check { "id", "-u" }))
+		if user ~= 0 then
+			return pending "only root can give a file away"
 		end
+		assert.is_userdata(key_file.read(path))
+		process.check { "chown", "1001", path }
+		assert.same({ nil, path .. " belongs to the user 1001, and the server runs as 0. Give it to the server's user, or "
+			.. "to root" }, { key_file.read(path) })
 	end)
 
 	it("is refused if it is missing, no file, or too long", function ()
@@ -154,5 +159,23 @@ describe("a key file", function ()
 		local link = pki.path ".keys"
 		assert(lfs.link(file_with(ONE, "0644"), link, true))
 		assert.matches("has the mode 0644", select(2, key_file.read(link)))
+	end)
+
+	it("is read into memory that is locked and in no core dump", function ()
+		local path, is_locked = file_with(ONE .. "\n" .. OTHER), nil
+		-- KiB of this process that are not dumped (dd), and locked (lo) if the limit allows it.
+		local function protected()
+			local sum = 0
+			for size, flags in files.read("/proc/self/smaps"):gmatch "\nSize:%s+(%d+) kB\n.-\nVmFlags:([^\n]*)" do
+				sum = sum + (flags:find " dd" and (is_locked == false or flags:find " lo") and tonumber(size) or 0)
+			end
+			return sum
+		end
+		local keys = assert(key_file.read(path))
+		is_locked = keys:locked()
+		local with_keys = protected()
+		keys:close()
+		assert.equal(4, with_keys - protected())
+		assert.error_matches(function () keys:ids() end, "keys are closed")
 	end)
 end)

@@ -1,5 +1,6 @@
 -- The binding of hiredis, with a peer that says what the spec wants.
 local found, redis = pcall(require, "xmpp_tls_policy.redis")
+local process = require "support.process"
 local socket = require "socket"
 
 describe("a connection to the engine", function ()
@@ -16,9 +17,9 @@ describe("a connection to the engine", function ()
 		listener = assert(socket.bind("127.0.0.1", 0))
 		local _, port = listener:getsockname()
 		connection = assert(redis.connect { host = "127.0.0.1", port = math.floor(tonumber(port)) })
-		listener:settimeout(10)
+		listener:settimeout(process.PATIENCE)
 		peer = assert(listener:accept())
-		peer:settimeout(10)
+		peer:settimeout(process.PATIENCE)
 	end)
 
 	after_each(function ()

@@ -17,7 +17,7 @@ describe("shared sessions", function ()
 	-- what insert returns, beside true) }.
 	local function machine(name, options)
 		options = options or {}
-		local self = { queue = {}, taken = {}, results = {}, dropped = 0, watches = {}, keys = { "key" } }
+		local self = { queue = {}, taken = {}, results = {}, dropped = 0, watches = {}, keys = { "key" }, open_keys = 0 }
 		self.server = adapter.new {
 			watch = function (descriptor, on_readable, on_writable)
 				self.watches[descriptor] = { on_readable = on_readable, on_writable = on_writable }
@@ -40,10 +40,22 @@ describe("shared sessions", function ()
 				return engine.clock / 1000
 			end,
 			read_keys = function (path)
-				return self.keys, not self.keys and path .. " cannot be read" or nil
-			end,
-			key_id = function (key)
-				return "id of " .. key
+				if not self.keys then
+					return nil, path .. " cannot be read"
+				end
+				local ids = {}
+				for index, key in ipairs(self.keys) do
+					ids[index] = "id of " .. key
+				end
+				self.open_keys = self.open_keys + 1
+				return {
+					ids = function ()
+						return ids
+					end,
+					close = function ()
+						self.open_keys = self.open_keys - 1
+					end,
+				}
 			end,
 			new_sharing = function (given)
 				self.given = given
@@ -147,7 +159,9 @@ describe("shared sessions", function ()
 
 	it("give the core what the option says", function ()
 		local a = machine "a"
-		assert.same({ store = STORE, name = "sessions", keys = { "key" }, queue_limit = 4 * 1024 * 1024 }, a.given)
+		assert.same({ "id of key" }, a.given.keys:ids())
+		a.given.keys = nil
+		assert.same({ store = STORE, name = "sessions", queue_limit = 4032 * 1024 }, a.given)
 	end)
 
 	it("are replayed newest first, all of them, each once", function ()
@@ -607,6 +621,7 @@ describe("shared sessions", function ()
 		assert.is_true(configure({ url = a.option.url, key_file = "/key", name = "others" }, {}))
 		assert.is_true(configure(nil))
 		assert.is_nil(a.shared:status())
+		assert.equal(0, a.open_keys)
 	end)
 
 	it("are off, with a line, where hiredis or the key is missing", function ()

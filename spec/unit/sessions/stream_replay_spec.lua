@@ -1,14 +1,17 @@
+local loop_pauses = require "xmpp_tls_policy.sessions.loop_pauses"
 local stream_replay = require "xmpp_tls_policy.sessions.stream_replay"
 
 describe("a replay", function ()
-	-- answer(command) -> entries. Returns the commands, the number of entries that were taken, and whether it is done.
-	local function replay_of(answer)
+	-- answer(command) -> entries. Returns the commands, the number of entries that were taken, whether it is done, and
+	-- how many had been taken at each command and at each pause.
+	local function replay_of(answer, most)
 		local commands, taken, is_done = {}, 0, false
-		local waiting = {}
+		local waiting, paused, at_command, at_pause = {}, {}, {}, {}
 		stream_replay.start {
 			connection = {
 				command = function (_, command, callback)
 					commands[#commands + 1] = command
+					at_command[#commands] = taken
 					waiting[#waiting + 1] = callback
 				end,
 				flush = function () end,
@@ -22,11 +25,19 @@ describe("a replay", function ()
 				is_done = true
 			end,
 			on_broken = error,
+			later = function (_, _, action)
+				at_pause[#at_pause + 1] = taken
+				paused[#paused + 1] = action
+			end,
 		}
-		while waiting[1] and #commands < 10 do
-			table.remove(waiting, 1)(answer(commands[#commands - #waiting]))
+		while (waiting[1] or paused[1]) and #commands < (most or 10) do
+			if waiting[1] then
+				table.remove(waiting, 1)(answer(commands[#commands]))
+			else
+				table.remove(paused, 1)()
+			end
 		end
-		return commands, taken, is_done
+		return commands, taken, is_done, at_command, at_pause
 	end
 
 	for name, id in pairs {
@@ -58,5 +69,25 @@ describe("a replay", function ()
 		assert.is_true(is_done)
 		assert.same({ "+", "7-69", "7-19" }, { commands[1][3], commands[2][3], commands[3][3] })
 		assert.equal(119, taken)
+	end)
+
+	it("handles a part before it asks for the next, and lets timers run after a few", function ()
+		local number = 5000
+		local commands, _, _, at_command, at_pause = replay_of(function ()
+			local entries = {}
+			for index = 1, 50 do
+				number = number - 1
+				entries[index] = { ("7-%d"):format(number), { "r", "record" } }
+			end
+			return entries
+		end, 50)
+		assert.equal(50, #commands)
+		for index, taken in ipairs(at_command) do
+			assert.equal((index - 1) * 50, taken)
+		end
+		assert.equal(math.floor(49 / loop_pauses.ANSWERS), #at_pause)
+		for index, taken in ipairs(at_pause) do
+			assert.equal(index * loop_pauses.ANSWERS * 50, taken)
+		end
 	end)
 end)

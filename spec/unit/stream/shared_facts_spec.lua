@@ -46,7 +46,7 @@ describe("facts of connections", function ()
 		local server = files[case.key or "rsa2048"]
 		local context = observed {
 			mode = "server", protocol = "any", certificate = server.certificate, key = server.key, verify = "none",
-			ciphers = "ALL:@SECLEVEL=1", curveslist = "X25519:P-256:P-384:secp256k1",
+			ciphers = "ALL:@SECLEVEL=1", curveslist = "X25519:P-256:P-384:brainpoolP256r1",
 		}
 		local client = assert(core.context.new { role = "client", verify = "none" })
 		assert(client:apply {
@@ -92,7 +92,7 @@ describe("facts of connections", function ()
 		["a server name with ALPN's"] = { name = "a.testxmpp" }, resumed = { resumed = true },
 		["TLS 1.2"] = { version = "TLSv1.2" }, ["another suite"] = { version = "TLSv1.2", ciphers = { suite } },
 		["P-256 in TLS 1.2"] = { version = "TLSv1.2", groups = { "secp256r1" } },
-		["a group of the same size"] = { version = "TLSv1.2", groups = { "secp256k1" } },
+		["a group of the same size"] = { version = "TLSv1.2", groups = { "brainpoolP256r1" } },
 		["resumed TLS 1.2"] = { version = "TLSv1.2", resumed = true },
 		["no forward secrecy"] = { version = "TLSv1.2", ciphers = { "TLS_RSA_WITH_AES_128_GCM_SHA256" } },
 	}

@@ -14,6 +14,7 @@ local unpack = table.unpack or unpack
 local parts = {}
 for _, name in ipairs {
 	"administrators", "contexts", "elements", "events", "fail_closed", "hosts", "sessions", "storage",
+	"watched_descriptor",
 } do
 	parts[name] = require("xmpp_tls_policy.servers.metronome." .. name)
 end
@@ -56,12 +57,6 @@ function metronome_adapter.new(module)
 	server.turns = turns.new
 	server.monotonic = monotonic
 	server.encode_json = json.encode_ordered
-	function server.watch()
-		return nil, "Metronome cannot watch the connection to the engine"
-	end
-	function server.resolve(_, callback)
-		callback(nil, "Metronome resolves no name for shared sessions")
-	end
 	function server.list(items)
 		return array(items)
 	end

@@ -9,7 +9,6 @@ return {
 	["certificates.reload"] = "it makes the context of a port when it opens the port; restart it",
 	["groups.list"] = "its option `curve` names one group",
 	["sni.outgoing"] = "it sends no server name",
-	["sessions.shared"] = "the adapter watches no connection to the engine; sessions of the server itself are resumed",
 	["handlers.wait"] = "it handles each stanza when it comes",
 	["dane"] = "it does not ask for TLSA records",
 	["stanza.limit"] = "it has no such bound",

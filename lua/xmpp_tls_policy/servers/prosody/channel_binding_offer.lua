@@ -105,7 +105,7 @@ local function add_types(server, session, handler)
 	own_profile(handler)
 	for _, name in ipairs(added_types) do
 		local present = handler.profile.cb and handler.profile.cb[name]
-		if not present and core.observer.channel_binding(connection, name) then
+		if not present and core.observer.has_channel_binding(connection, name) then
 			handler:add_cb_handler(name, value_function(connection, name))
 		end
 	end

@@ -5,13 +5,13 @@ local contract = require "xmpp_tls_policy.servers.contract"
 local json = require "util.json"
 local time = require "util.time"
 local turns = require "xmpp_tls_policy.servers.prosody.turns"
-local watched_descriptor = require "xmpp_tls_policy.servers.prosody.watched_descriptor"
 
 local prosody_adapter = {}
 
 local parts = {}
 for _, name in ipairs {
 	"administrators", "contexts", "elements", "events", "fail_closed", "hosts", "sessions", "storage",
+	"watched_descriptor",
 } do
 	parts[name] = require("xmpp_tls_policy.servers.prosody." .. name)
 end
@@ -22,15 +22,6 @@ function prosody_adapter.new(module)
 	server.turns = turns.new
 	server.monotonic = time.monotonic
 	server.encode_json = json.encode_ordered
-	server.resolve = watched_descriptor.resolve
-	function server.watch(descriptor, on_readable, on_writable)
-		return watched_descriptor.new(descriptor, on_readable, on_writable, function (action)
-			local done, problem = xpcall(action, debug.traceback)
-			if not done then
-				server.log_limited("Internal error of the TLS policy on a watched descriptor", problem)
-			end
-		end)
-	end
 	function server.list(items)
 		return array(items)
 	end

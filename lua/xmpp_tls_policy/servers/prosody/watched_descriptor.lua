@@ -1,5 +1,4 @@
---- Descriptors of others on Prosody's loop (epoll, event, select), and names of hosts by its resolver.
-local adns = require "net.adns"
+--- Descriptors of others on Prosody's loop (epoll, event, select).
 local server = require "net.server"
 
 local watched_descriptor = {}
@@ -66,26 +65,6 @@ function methods:close()
 		end_watch(self._handle)
 		self._handle = nil
 	end
-end
-
---- See contract.lua.
-function watched_descriptor.resolve(name, callback)
-	local addresses, waiting, problem = {}, 2, nil
-	local function take(field)
-		return function (answer, message)
-			for _, record in ipairs(answer or {}) do
-				addresses[#addresses + 1] = record[field]
-			end
-			problem = message or problem
-			waiting = waiting - 1
-			if waiting == 0 then
-				callback(addresses[1] and addresses or nil, ("no address of %s is known%s"):format(name,
-					problem and (" (%s)"):format(problem) or ""))
-			end
-		end
-	end
-	adns.lookup(take "a", name, "A")
-	adns.lookup(take "aaaa", name, "AAAA")
 end
 
 return watched_descriptor

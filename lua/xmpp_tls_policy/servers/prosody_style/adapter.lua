@@ -4,6 +4,7 @@ local exceptions_file = require "xmpp_tls_policy.policy.exceptions_file"
 local jid = require "util.jid"
 local json = require "util.json"
 local log = require "util.logger".init "tls_policy"
+local resolver = require "xmpp_tls_policy.servers.prosody_style.resolver"
 local text = require "xmpp_tls_policy.text"
 
 local adapter = {}
@@ -116,8 +117,23 @@ local function add_stores(server, parts)
 	end
 end
 
+-- A failure in a callback ends no loop of the server.
+local function add_loop(server, parts)
+	local function call(action)
+		local done, problem = xpcall(action, debug.traceback)
+		if not done then
+			server.log_limited("Internal error of the TLS policy on a watched descriptor", problem)
+		end
+	end
+	server.resolve = resolver.resolve
+	function server.watch(descriptor, on_readable, on_writable)
+		return parts.watched_descriptor.new(descriptor, on_readable, on_writable, call)
+	end
+end
+
 --- A new adapter, which lacks what the server's own code adds. `module`: the global one, ours; `parts`: the modules of
--- the server's folder by name { administrators, contexts, elements, events, fail_closed, hosts, sessions, storage }.
+-- the server's folder by name { administrators, contexts, elements, events, fail_closed, hosts, sessions, storage,
+-- watched_descriptor }.
 function adapter.new(module, parts)
 	local server = {}
 	for _, name in ipairs { "sessions", "contexts", "hosts", "elements" } do
@@ -128,6 +144,7 @@ function adapter.new(module, parts)
 	add_log(server, parts)
 	add_administrators(server, parts)
 	add_stores(server, parts)
+	add_loop(server, parts)
 	add_functions(server, parts.events.new(server.log_limited))
 	function server.sessions()
 		return parts.sessions.all(module)

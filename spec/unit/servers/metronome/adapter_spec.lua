@@ -30,6 +30,77 @@ describe("Metronome's adapter", function ()
 		assert.same({}, contract.missing(ours().new {}))
 	end)
 
+	describe("watches a descriptor on Metronome's loop:", function ()
+		local loop, calls, watch
+
+		before_each(function ()
+			loop, calls = require "net.server", {}
+			watch = ours().new({}).watch(7, function ()
+				calls[#calls + 1] = "readable"
+			end, function ()
+				calls[#calls + 1] = "writable"
+				watch:want_to_write(false)
+			end)
+		end)
+
+		-- What is watched, as { { descriptor, event }, … }.
+		local function watched()
+			local list = {}
+			for index, one in ipairs(loop.events) do
+				list[index] = { one.descriptor, one.event }
+			end
+			return list
+		end
+
+		it("for bytes until it is closed, and for room while that is wanted", function ()
+			assert.same({ { 7, 2 } }, watched())
+			watch:want_to_write(true)
+			watch:want_to_write(true)
+			assert.same({ { 7, 2 }, { 7, 4 } }, watched())
+			loop.events[1].run()
+			loop.events[1].run()
+			loop.events[2].run()
+			assert.same({ "readable", "readable", "writable" }, calls)
+			assert.same({ { 7, 2 } }, watched())
+			watch:want_to_write(true)
+			watch:close()
+			watch:close()
+			watch:want_to_write(true)
+			assert.same({}, watched())
+		end)
+
+		it("a callback that fails is logged, and called again", function ()
+			local lines, failing = {}, ours().new {}
+			function failing.log_limited(kind, problem)
+				lines[#lines + 1] = ("%s: %s"):format(kind, problem:match "[^\n]*")
+			end
+			failing.watch(8, function () error("broken", 0) end)
+			loop.events[2].run()
+			loop.events[2].run()
+			assert.same({
+				"Internal error of the TLS policy on a watched descriptor: broken",
+				"Internal error of the TLS policy on a watched descriptor: broken",
+			}, lines)
+		end)
+
+		it("nothing where lua-event refuses it", function ()
+			loop.addevent = function () end
+			assert.same({ nil, "lua-event does not watch the descriptor" }, { ours().new({}).watch(9, function () end) })
+		end)
+	end)
+
+	it("resolves a name to all its addresses, or says why there is none", function ()
+		local answers = {}
+		for _, name in ipairs { "engine.test", "nowhere.test" } do
+			ours().new({}).resolve(name, function (addresses, message)
+				answers[#answers + 1] = addresses or message
+			end)
+		end
+		assert.same({
+			{ "192.0.2.1", "192.0.2.2", "2001:db8::1" }, "no address of nowhere.test is known (timeout)",
+		}, answers)
+	end)
+
 	it("logs strings and numbers alone, which is all that Metronome's log takes with Lua 5.1", function ()
 		local lines = {}
 		local module = {}

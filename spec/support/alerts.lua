@@ -1,2 +1,0 @@
--- TLS alert descriptions by number.
-return require "xmpp_tls_policy.audit.iana".alert_names
