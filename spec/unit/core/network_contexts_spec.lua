@@ -6,7 +6,8 @@ local ssl = require "ssl"
 
 local strict = { minimum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
 	ciphersuites = { "TLS_AES_256_GCM_SHA384" }, groups = { "x25519" }, no_stateless_tickets = true, no_early_data = true,
-	no_renegotiation = true, no_compression = true, server_preference = true, dh_bits = 2048 }
+	no_renegotiation = true, no_compression = true, server_preference = true, dh_bits = 2048,
+	signature_schemes = { "rsa_pss_rsae_sha256" } }
 
 local function mild()
 	local settings = {}
@@ -18,6 +19,7 @@ local function mild()
 		"TLS_DHE_RSA_WITH_AES_128_CBC_SHA" }
 	settings.ciphersuites = { "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256" }
 	settings.groups, settings.dh_bits = { "x25519", "x448" }, 1024
+	settings.signature_schemes = { "rsa_pss_rsae_sha256", "rsa_pkcs1_sha256" }
 	return settings
 end
 
@@ -29,6 +31,7 @@ local mild_offers = {
 	["DHE"] = { maximum_version = "TLSv1.2", ciphers = { "TLS_DHE_RSA_WITH_AES_128_CBC_SHA" } },
 	["a suite of TLS 1.3"] = { minimum_version = "TLSv1.3", ciphersuites = { "TLS_AES_128_GCM_SHA256" } },
 	["a group"] = { minimum_version = "TLSv1.3", groups = { "x448" } },
+	["a signature scheme"] = { maximum_version = "TLSv1.2", signature_schemes = { "rsa_pkcs1_sha256" } },
 	["a second ClientHello"] = { minimum_version = "TLSv1.3", groups = { "secp521r1", "x448" } },
 }
 
