@@ -337,9 +337,8 @@ void name_list_free(struct name_list *list);
 #define GROUPS_MAX  64
 #define SCHEMES_MAX 64
 
-/* Adds the names of the groups of the context, in order, and the numbers (hexadecimal, as
- * rfc8446.4.2.3 has them) of its signature schemes. False on failure: the lists may then have some
- * of them. */
+/* Adds the names of the groups and of the signature schemes of the context, in order. False on
+ * failure: the lists may then have some of them. */
 bool unsent_hello_read(SSL_CTX *context, struct name_list *groups, struct name_list *schemes);
 
 enum unsent_hello_answer {
@@ -362,7 +361,7 @@ struct snapshot {
 	size_t tickets;
 	uint32_t max_early_data, recv_max_early_data;
 	struct name_list ciphers, ciphersuites, groups;
-	struct name_list schemes; /* read only: settings do not change them */
+	struct name_list schemes; /* of signatures; see signature_schemes_add */
 	EVP_PKEY *dh;             /* ours, or NULL */
 	int dh_bits;              /* the least accepted, or 0 */
 	int dhe_group;            /* NID of the one that is not in `groups` (dhe_group_set) */
@@ -372,11 +371,14 @@ struct snapshot {
 /* Fills `snapshot`, which the caller gives to snapshot_free. False, with an empty snapshot, if
  * memory is short or OpenSSL fails. */
 bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot);
-/* The same for a context of which settings were changed since `before`. `groups`: the list to which
- * its groups were set; empty: they were not. */
+/* The same for a context of which settings were changed since `before`. `groups`, `schemes`: the
+ * lists to which these were set; empty: they were not. */
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
-			   const struct snapshot *before, const struct name_list *groups);
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot);
+			   const struct snapshot *before, const struct name_list *groups,
+			   const struct name_list *schemes);
+/* `with_schemes`: whether the signature schemes were changed. Those without a name are lost then.
+ */
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool with_schemes);
 void snapshot_free(struct snapshot *snapshot);
 
 /* ---- versions.c -------------------------------------------------------- */
@@ -410,12 +412,23 @@ int readback_push_known(lua_State *L, SSL_CTX *context, const struct snapshot *k
  * snapshot, which lasts until original_restore; NULL, with nothing changed, on failure. */
 const struct snapshot *original_keep(SSL_CTX *context);
 
-/* Says that the context is no longer as it was. Needs original_keep. */
-void original_note_change(SSL_CTX *context);
+/* Says that the context is no longer as it was; `schemes`: its signature schemes are not, either.
+ * Needs original_keep. */
+void original_note_change(SSL_CTX *context, bool schemes);
 bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
 bool original_restore(SSL_CTX *context);
+
+/* ---- signature_schemes.c ----------------------------------------------- */
+
+/* Adds IANA's name of a signature scheme, or "0x" and four digits for one without a name. False if
+ * memory is short. */
+bool signature_schemes_add(struct name_list *list, unsigned int number);
+
+/* Sets the signature schemes of a context, for both roles; numbers in the list are left out. False
+ * if OpenSSL does not know one of them, or if none is left. Leaves errors in OpenSSL's queue. */
+bool signature_schemes_set(SSL_CTX *context, const struct name_list *list);
 
 /* ---- setting_list.c ---------------------------------------------------- */
 
@@ -440,6 +453,8 @@ bool setting_list_set_suites(SSL_CTX *context, struct setting_list *names, bool 
 /* `key_shares`: of so many groups a client sends a key share at once; `list` gets the text. */
 bool setting_list_set_groups(SSL_CTX *context, struct setting_list *names, int key_shares,
 			     struct name_list *list);
+/* Signature schemes, for both roles; `list` gets the names that are known. */
+bool setting_list_set_schemes(SSL_CTX *context, struct setting_list *names, struct name_list *list);
 
 /* Whether none of the names is known. */
 bool setting_list_is_empty(const struct setting_list *names);

@@ -7,7 +7,7 @@
 
 struct original {
 	struct snapshot snapshot;
-	bool kept, changed;
+	bool kept, changed, changed_schemes;
 };
 
 static int original_index = -1;
@@ -51,13 +51,15 @@ const struct snapshot *original_keep(SSL_CTX *context)
 	if (!snapshot_take(context, &original->snapshot) || !security_begin(context))
 		return NULL;
 	original->kept = true;
-	original->changed = false;
+	original->changed = original->changed_schemes = false;
 	return &original->snapshot;
 }
 
-void original_note_change(SSL_CTX *context)
+void original_note_change(SSL_CTX *context, bool schemes)
 {
-	original_of(context)->changed = true;
+	struct original *original = original_of(context);
+	original->changed = true;
+	original->changed_schemes |= schemes;
 }
 
 bool original_is_changed(const SSL_CTX *context)
@@ -70,7 +72,8 @@ bool original_restore(SSL_CTX *context)
 	struct original *original = original_of(context);
 	if (original == NULL || !original->kept)
 		return true;
-	bool done = !original->changed || snapshot_restore(context, &original->snapshot);
+	bool done = !original->changed ||
+		    snapshot_restore(context, &original->snapshot, original->changed_schemes);
 	security_end(context);
 	original->kept = false;
 	return done;

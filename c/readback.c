@@ -47,14 +47,17 @@ static void set_versions(lua_State *L, unsigned int versions)
 /* What is read of a snapshot before anything is pushed to Lua, which may raise an error. */
 struct reading {
 	char groups[GROUPS_MAX * 32];
+	char schemes[SCHEMES_MAX * 40];
 	unsigned int versions;
 };
 
 static bool read(SSL_CTX *context, const struct snapshot *snapshot, struct reading *reading)
 {
-	if (snapshot->groups.length >= sizeof reading->groups)
+	if (snapshot->groups.length >= sizeof reading->groups ||
+	    snapshot->schemes.length >= sizeof reading->schemes)
 		return false;
 	strcpy(reading->groups, name_list_text(&snapshot->groups));
+	strcpy(reading->schemes, name_list_text(&snapshot->schemes));
 	reading->versions = versions_of(context, snapshot);
 	return true;
 }
@@ -73,6 +76,8 @@ static void push_table(lua_State *L, SSL_CTX *context, const struct reading *rea
 	lua_setfield(L, -2, "ciphersuites");
 	push_names(L, reading->groups);
 	lua_setfield(L, -2, "groups");
+	push_names(L, reading->schemes);
+	lua_setfield(L, -2, "signature_schemes");
 	if (dh_bits > 0)
 		set_integer(L, "dh_bits", dh_bits);
 	set_integer(L, "security_level", SSL_CTX_get_security_level(context));
@@ -117,7 +122,7 @@ static bool digest(const struct snapshot *snapshot, unsigned int versions, int o
 		   unsigned char bytes[SESSION_ID_CONTEXT_SIZE])
 {
 	const struct name_list *lists[] = { &snapshot->ciphers, &snapshot->ciphersuites,
-					    &snapshot->groups };
+					    &snapshot->groups, &snapshot->schemes };
 	struct name_list text = { .text = NULL };
 	char numbers[160];
 	snprintf(numbers, sizeof numbers, "%u %d %d %d %d %zu %d %" PRIx64, versions, own_dh_bits,

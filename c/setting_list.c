@@ -1,4 +1,5 @@
-/* A list of suites or groups in a table of settings: read, and given to OpenSSL. */
+/* A list of suites, groups or signature schemes in a table of settings: read, and given to OpenSSL.
+ */
 #include "internal.h"
 
 #include <ctype.h>
@@ -97,6 +98,24 @@ bool setting_list_set_groups(SSL_CTX *context, struct setting_list *names, int k
 	}
 	if (list->length > 0)
 		done &= SSL_CTX_set1_groups_list(context, name_list_text(list)) == 1;
+	return done;
+}
+
+/* The same of schemes: a server offers its list to clients with a certificate, too. */
+bool setting_list_set_schemes(SSL_CTX *context, struct setting_list *names, struct name_list *list)
+{
+	bool done = true;
+	for (int i = 0; i < names->count; i++) {
+		struct setting_name *name = &names->names[i];
+		struct name_list alone = { .text = NULL };
+		done &= name_list_add(&alone, "", name->text);
+		name->known = signature_schemes_set(context, &alone);
+		if (name->known)
+			done &= name_list_add(list, "", name->text);
+		name_list_free(&alone);
+	}
+	if (list->length > 0)
+		done &= signature_schemes_set(context, list);
 	return done;
 }
 

@@ -6,9 +6,10 @@
 
 #include <openssl/err.h>
 
-enum { CIPHERS, CIPHERSUITES, GROUPS, LISTS };
+enum { CIPHERS, CIPHERSUITES, GROUPS, SCHEMES, LISTS };
 
-static const char *const list_fields[LISTS] = { "ciphers", "ciphersuites", "groups" };
+static const char *const list_fields[LISTS] = { "ciphers", "ciphersuites", "groups",
+						"signature_schemes" };
 
 static const struct flag {
 	const char *field;
@@ -35,10 +36,10 @@ struct settings {
 	struct setting_list lists[LISTS];
 	uint64_t set, clear;
 	bool no_stateless_tickets, no_early_data, insecure_strength;
-	int key_shares;              /* -1: not asked */
-	int dh_bits;                 /* -1: not asked */
-	int security_level;          /* -1: not asked */
-	struct name_list groups_set; /* as they were set; empty: they were not */
+	int key_shares;                           /* -1: not asked */
+	int dh_bits;                              /* -1: not asked */
+	int security_level;                       /* -1: not asked */
+	struct name_list groups_set, schemes_set; /* as they were set; empty: they were not */
 };
 
 /* ---- reading the table: misuse raises an error --------------------------- */
@@ -139,6 +140,20 @@ static void refuse(struct refusal *refusal, const char *code, const char *field)
 	snprintf(refusal->message, sizeof refusal->message, "OpenSSL does not accept %s", field);
 }
 
+static bool set_list(SSL_CTX *context, struct settings *settings, size_t which)
+{
+	struct setting_list *names = &settings->lists[which];
+	switch (which) {
+	case GROUPS:
+		return setting_list_set_groups(context, names, settings->key_shares,
+					       &settings->groups_set);
+	case SCHEMES:
+		return setting_list_set_schemes(context, names, &settings->schemes_set);
+	default:
+		return setting_list_set_suites(context, names, which == CIPHERSUITES);
+	}
+}
+
 /* Which names are known is asked of the context itself and anew each time: that depends on
  * the providers that were loaded when the context was made. */
 static void apply_lists(SSL_CTX *context, struct settings *settings, struct refusal *refusal)
@@ -147,10 +162,7 @@ static void apply_lists(SSL_CTX *context, struct settings *settings, struct refu
 		struct setting_list *names = &settings->lists[i];
 		if (!names->asked)
 			continue;
-		bool done = i == GROUPS
-				? setting_list_set_groups(context, names, settings->key_shares,
-							  &settings->groups_set)
-				: setting_list_set_suites(context, names, i == CIPHERSUITES);
+		bool done = set_list(context, settings, i);
 		ERR_clear_error();
 		if (setting_list_is_empty(names)) {
 			refusal->code = "empty";
@@ -223,12 +235,13 @@ static void apply_all(SSL_CTX *context, struct settings *settings, int operator_
 }
 
 /* Settings that OpenSSL accepts one by one may together leave nothing to negotiate. `before`: the
- * context before they were applied; `groups`: those that were set. */
+ * context before they were applied. */
 static void check_versions(SSL_CTX *context, const struct snapshot *before,
-			   const struct name_list *groups, struct refusal *refusal)
+			   const struct settings *settings, struct refusal *refusal)
 {
 	struct snapshot now;
-	if (!snapshot_take_changed(context, &now, before, groups)) {
+	if (!snapshot_take_changed(context, &now, before, &settings->groups_set,
+				   &settings->schemes_set)) {
 		refuse(refusal, "tls", "the settings together");
 		return;
 	}
@@ -253,16 +266,17 @@ static void apply_or_restore(SSL_CTX *context, struct settings *settings, int op
 			 "cannot read the settings of the context");
 		return;
 	}
-	original_note_change(context);
+	bool sets_schemes = settings->lists[SCHEMES].asked;
+	original_note_change(context, sets_schemes);
 	apply_all(context, settings, operator_bits, before, refusal);
 	if (refusal->code == NULL)
-		check_versions(context, before, &settings->groups_set, refusal);
+		check_versions(context, before, settings, refusal);
 	/* OpenSSL checks certificates when it loads them, but not when the level rises later: the
 	 * handshakes would fail. */
 	if (refusal->code == NULL &&
 	    !own_certificates_are_strong(context, refusal->message, sizeof refusal->message))
 		refusal->code = "weak";
-	refusal->stuck = refusal->code != NULL && !snapshot_restore(context, before);
+	refusal->stuck = refusal->code != NULL && !snapshot_restore(context, before, sets_schemes);
 	if (refusal->stuck)
 		SSL_CTX_set_options(context, SSL_OP_NO_SSL_MASK);
 	snapshot_free(&now);
@@ -316,6 +330,7 @@ int settings_apply(lua_State *L, SSL_CTX *context, int index, bool luasec)
 	int operator_bits = luasec && settings.dh_bits >= 0 ? luasec_dh_bits(L, context) : 0;
 	apply_or_restore(context, &settings, operator_bits, &refusal);
 	name_list_free(&settings.groups_set);
+	name_list_free(&settings.schemes_set);
 	if (refusal.code != NULL)
 		return push_refusal(L, &settings, &refusal);
 	push_dropped(L, &settings);

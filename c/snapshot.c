@@ -48,19 +48,22 @@ bool snapshot_take(SSL_CTX *context, struct snapshot *snapshot)
 }
 
 bool snapshot_take_changed(SSL_CTX *context, struct snapshot *snapshot,
-			   const struct snapshot *before, const struct name_list *groups)
+			   const struct snapshot *before, const struct name_list *groups,
+			   const struct name_list *schemes)
 {
 	if (groups->length == 0)
 		groups = &before->groups;
+	if (schemes->length == 0)
+		schemes = &before->schemes;
 	if (take_readable(context, snapshot) &&
 	    name_list_add(&snapshot->groups, "", name_list_text(groups)) &&
-	    name_list_add(&snapshot->schemes, "", name_list_text(&before->schemes)))
+	    name_list_add(&snapshot->schemes, "", name_list_text(schemes)))
 		return true;
 	snapshot_free(snapshot);
 	return false;
 }
 
-bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
+bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot, bool with_schemes)
 {
 	bool done = true;
 	SSL_CTX_clear_options(context, ~snapshot->options);
@@ -74,6 +77,8 @@ bool snapshot_restore(SSL_CTX *context, const struct snapshot *snapshot)
 	if (snapshot->ciphers.length > 0)
 		done &= SSL_CTX_set_cipher_list(context, name_list_text(&snapshot->ciphers)) == 1;
 	done &= dhe_group_set(context, name_list_text(&snapshot->groups), snapshot->dhe_group);
+	if (with_schemes)
+		done &= signature_schemes_set(context, &snapshot->schemes);
 	if (security_is_known(context)) {
 		done &= security_set_dh(context, snapshot->dh, snapshot->dh_bits);
 		security_set_certificates_only(context, snapshot->certificates_only);

@@ -137,16 +137,11 @@ static bool name_groups(SSL *client, const struct hello *hello, struct name_list
 	return hello->count >= 0;
 }
 
-static bool number_schemes(const struct hello *hello, struct name_list *schemes)
+static bool name_schemes(const struct hello *hello, struct name_list *schemes)
 {
-	for (int i = 0; i < hello->scheme_count; i++) {
-		static const char digits[] = "0123456789abcdef";
-		unsigned int scheme = hello->schemes[i];
-		const char number[] = { digits[scheme >> 12 & 15], digits[scheme >> 8 & 15],
-					digits[scheme >> 4 & 15], digits[scheme & 15], '\0' };
-		if (!name_list_add(schemes, "", number))
+	for (int i = 0; i < hello->scheme_count; i++)
+		if (!signature_schemes_add(schemes, hello->schemes[i]))
 			return false;
-	}
 	return hello->scheme_count >= 0;
 }
 
@@ -158,8 +153,8 @@ bool unsent_hello_read(SSL_CTX *context, struct name_list *groups, struct name_l
 		struct hello hello;
 		SSL *client = make_whole_client(context, maximum_versions[i]);
 		bool written = write_hello(client, &hello);
-		bool read = written && name_groups(client, &hello, groups) &&
-			    number_schemes(&hello, schemes);
+		bool read =
+		    written && name_groups(client, &hello, groups) && name_schemes(&hello, schemes);
 		SSL_free(client);
 		ERR_clear_error();
 		if (written)

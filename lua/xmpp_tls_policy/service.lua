@@ -73,7 +73,7 @@ function service.new(server, kept)
 	self.ready_contexts = ready_contexts.new { server = server, policies = self.policies, contexts = self.tls_contexts }
 	self._queue = work_queue.new { server = server }
 	self.reports = cutoff_reports.new {
-		server = server, metrics = self.metrics, queue = self._queue, kept = kept.reports,
+		server = server, metrics = self.metrics, certificates = self.certificates, queue = self._queue, kept = kept.reports,
 	}
 	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
 	self.metrics:count_shapes_of(self.fleets)

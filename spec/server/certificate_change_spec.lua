@@ -277,12 +277,15 @@ describe("admin.change: the certificate of another server", function ()
 		assert.equal(1, select(2, near:log():gsub("warn\tMemory of certificates: the certificate with the SHA", "")))
 	end)
 
-	it("is not refused after a change in report mode", function ()
+	it("is not refused after a change in report mode, which says that it would be", function ()
 		start { certificate_change = "refuse", mode = "report" }
 		show(issue())
 		ping()
+		assert.is_nil((near:shell "tlspolicy:would_refuse()"):find "admin%.change")
 		show(issue { by = other_authority })
 		assert.is_true((ping()))
+		assert.matches("far%.test.*admin%.change", (near:shell "tlspolicy:would_refuse()"))
+		assert.matches("1 certificate of far.test accepted", (near:shell [[tlspolicy:accept("far.test")]]))
 	end)
 
 	it("is not remembered for a server that is not authenticated", function ()

@@ -19,7 +19,7 @@ local unseen = {
 	"plaintext.features", "plaintext.mechanisms", "plaintext.pipelined", "version.SSLv2", "version.SSLv3",
 	"version.TLSv1", "version.TLSv1.1", "suites.null", "suites.rc4", "suites.export", "suites.under_112_bits",
 	"suites.under_128_bits", "suites.anonymous", "suites.cbc", "suites.rsa_key_transport", "suites.static_dh",
-	"groups.short", "signature.sha1",
+	"groups.short", "signature.sha1", "signature.pkcs1",
 	"compression", "renegotiation.client", "resumption.ticket_tls12", "resumption.stateless_tls13",
 	"resumption.psk_without_dhe", "early_data", "alpn", "tls.external", "channel_binding.unsuited",
 }

@@ -163,7 +163,8 @@ local function audit_domain(domain, options, places)
 	tasks.all(functions)
 	compare_certificates(results)
 	local result = {
-		domain = domain, dns = found.dns, reason = found.reason, endpoints = results,
+		domain = domain, dns = found.dns, failed_lookups = found.failed_lookups, reason = found.reason,
+		endpoints = results,
 		client = options.callback and examine_client(options, found, results, places) or nil,
 	}
 	progress.ends(result)
@@ -174,7 +175,8 @@ local silent = { begins = function () end, probed = function () end, ends = func
 
 --- Audits domains, as a task. `options`:
 --   discover     function(domain) -> { endpoints = list of what endpoint.new takes, dns = records for the report
---                or nil, reason = why there are no endpoints }
+--                or nil, failed_lookups = list of look-ups without an answer, or nil, reason = why there are no
+--                endpoints }
 --   jobs         domains at a time (default: 4)
 --   connections  connections at a time, over all domains (default: 8)
 --   endpoint     more fields for each endpoint (endpoint.new, probes/certificate.lua), or nil

@@ -1,6 +1,7 @@
 --- ClientHello messages made by hand, for offers that no TLS library of today makes, and the reading of
 -- a stranger's.
 local iana = require "xmpp_tls_policy.audit.iana"
+local schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local wire = require "xmpp_tls_policy.audit.wire"
 
 local integer, vector = wire.integer, wire.vector
@@ -104,6 +105,11 @@ function client_hello.build(offer)
 	return "\22" .. integer(math.min(version, versions.TLSv1), 2) .. vector("\1" .. vector(body, 3), 2)
 end
 
+local scheme_names = {}
+for number, scheme in pairs(schemes.by_number) do
+	scheme_names[number] = scheme.name
+end
+
 -- ---- reading ---------------------------------------------------------------------
 
 local function named(list, names, size)
@@ -165,6 +171,7 @@ local function read_body(bytes)
 		compressions = named(compressions, iana.compression_names, 1),
 		extensions = found,
 		versions = found[43] and named(wire.reader(found[43]):vector(1), iana.version_names, 2),
+		signature_schemes = found[13] and named(wire.reader(found[13]):vector(2), scheme_names, 2),
 		groups = found[10] and named(wire.reader(found[10]):vector(2), iana.group_names, 2),
 		key_shares = found[51] and key_shares(found[51]),
 		server_name = server_name(found[0]),
@@ -173,7 +180,7 @@ local function read_body(bytes)
 end
 
 --- Reads a peer's ClientHello, which is one whole record. Returns { version, random, session_id, versions,
--- suites, compressions, groups, key_shares (of which groups), server_name, alpn, extensions =
+-- suites, compressions, groups, signature_schemes, key_shares (of which groups), server_name, alpn, extensions =
 -- { [number] = bytes } }, or nil if it is none. A number without a name here is "0x…"; server_name and
 -- alpn may hold any bytes.
 function client_hello.parse(bytes)

@@ -40,6 +40,9 @@ local function look_up(search, name, type_name)
 			reason = known.result and known.result.reason or known.message and ("%s: %s"):format(kind, known.message) or nil,
 			records = {}, left_out = known.result and known.result.left_out > 0 and known.result.left_out or nil,
 		}
+		if not known.result then
+			table.insert(search.failed, ("%s of %s"):format(type_name, name))
+		end
 		for index, record in ipairs(known.result and known.result.records or {}) do
 			search.records[#search.records].records[index] = text.shown(dns.record_text(type_name, record))
 		end
@@ -249,13 +252,14 @@ function discovery.by_dns(resolver, options)
 		end
 		local search = {
 			resolver = resolver, domain = domain, name = name, address_types = address_types, known = {}, records = {},
-			remarks = {}, deadline = tasks.now() + (options.seconds or SECONDS),
+			remarks = {}, failed = {}, deadline = tasks.now() + (options.seconds or SECONDS),
 		}
 		local endpoints = search_all(search)
 		table.sort(search.records, by_name)
 		table.sort(search.remarks)
+		table.sort(search.failed)
 		return {
-			endpoints = endpoints, dns = search.records,
+			endpoints = endpoints, dns = search.records, failed_lookups = search.failed,
 			reason = search.remarks[1] and text.shown(table.concat(search.remarks, "; ")) or nil,
 		}
 	end

@@ -43,6 +43,7 @@ observations.statements = {
 	["groups.server_chooses"] = "the server's order of groups decides",
 	["groups.hybrid"] = "a hybrid group (X25519MLKEM768) is accepted",
 	["signature.sha1"] = "a handshake of TLS 1.2 is signed with SHA-1 or MD5 (value: the scheme)",
+	["signature.pkcs1"] = "a handshake of TLS 1.2 is signed with PKCS #1 v1.5 and SHA-2 (value: the scheme)",
 	["compression"] = "TLS compression is accepted",
 	["renegotiation.secure"] = "secure renegotiation (RFC 5746) is supported",
 	["renegotiation.client"] = "a renegotiation that the client begins is accepted",
@@ -82,8 +83,8 @@ observations.statements = {
 	["certificate.caa_account"] = "CAA permits each issuer only for one account (accounturi)",
 	-- The server as a client (callback.lua).
 	["client.calls_back"] = "asked for dialback by a domain of ours, the server connects to it",
-	["client.hello"] = "its ClientHello was seen (value: { versions, suites, groups, key_shares, compressions, alpn, "
-		.. "server_name })",
+	["client.hello"] = "its ClientHello was seen (value: { versions, suites, groups, signature_schemes, key_shares, "
+		.. "compressions, alpn, server_name })",
 	["client.version.*"] = "its ClientHello offers this version (SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)",
 	["client.sni"] = "its ClientHello has our domain as server name",
 	["client.ignores_required"] = "it begins TLS although our offer of STARTTLS does not say <required/>",

@@ -3,6 +3,7 @@
 local findings = require "xmpp_tls_policy.audit.findings"
 local grade = require "xmpp_tls_policy.audit.grade"
 local observations = require "xmpp_tls_policy.audit.observations"
+local text = require "xmpp_tls_policy.text"
 local version = require "xmpp_tls_policy.version"
 
 local report = {}
@@ -38,6 +39,8 @@ report.shapes = {
 			{ "reason", "string?", "why no endpoint of it was found" },
 			{ "dns", "plain?", "the records, each with its DNSSEC status: `secure`, `insecure`, `bogus`, `unknown`; "
 				.. "absent if DNS was not asked" },
+			{ "failed_lookups", "list of string?", "the look-ups in DNS without an answer, such as `SRV of "
+				.. "_xmpp-server._tcp.example.org`: endpoints, or records about them, may be missing" },
 			{ "endpoints", "list of endpoint", "one for each service, way, host, address and port" },
 			{ "client", "client?", "the domain's server as a client (`--callback`)" },
 			{ "clauses", "list of clause", "the worst result of each clause over the endpoints" },
@@ -160,17 +163,16 @@ end
 --- An endpoint in few words: "c2s direct TLS xmpp.example.org:5223".
 report.describe = describe
 
--- Whether the domain announces direct TLS for a service; nil if DNS was not asked.
+-- Whether the domain announces direct TLS for a service; nil if DNS was not asked, or gave no answer to all.
 local function announces_direct(domain, service)
-	if domain.dns == nil then
-		return nil
-	end
-	for _, endpoint in ipairs(domain.endpoints) do
+	for _, endpoint in ipairs(domain.dns and domain.endpoints or {}) do
 		if endpoint.direct and endpoint.service == service then
 			return true
 		end
 	end
-	return false
+	if domain.dns and not (domain.failed_lookups or {})[1] then
+		return false
+	end
 end
 
 local function endpoint_of(policy, given, domain)
@@ -196,7 +198,10 @@ local function nothing_tested(policy, reason)
 end
 
 local function domain_of(policy, given)
-	local made = { domain = given.domain, dns = given.dns, endpoints = {}, reason = given.reason }
+	local made = {
+		domain = given.domain, dns = given.dns, failed_lookups = given.failed_lookups, endpoints = {},
+		reason = given.reason,
+	}
 	local lists, names = {}, {}
 	for index, endpoint in ipairs(given.endpoints) do
 		made.endpoints[index] = endpoint_of(policy, endpoint, given)
@@ -244,9 +249,9 @@ local function count_alarms(domains)
 end
 
 --- The report of an audit. `policy`: see policy/init.lua; `time`: UTC seconds of its beginning; `domains`: a
--- list of { domain, dns, endpoints, client, reason }, where an endpoint is { service, direct, host, address,
--- port, connections, seconds, reached, reason, observations, certificate } and the client { observations }; the
--- meaning: see report.shapes. What is given is not changed; the report shares parts of it.
+-- list of { domain, dns, failed_lookups, endpoints, client, reason }, where an endpoint is { service, direct, host,
+-- address, port, connections, seconds, reached, reason, observations, certificate } and the client { observations };
+-- the meaning: see report.shapes. What is given is not changed; the report shares parts of it.
 function report.of(policy, time, domains)
 	local made = {
 		schema = report.SCHEMA, tool = "xmpp-tls-policy " .. version, time = os.date("!%Y-%m-%dT%H:%M:%SZ", time),
@@ -259,13 +264,24 @@ function report.of(policy, time, domains)
 	return made
 end
 
+--- The look-ups of a domain in DNS without an answer, in a sentence; nil if there are none.
+function report.failed_lookups(domain)
+	local failed = domain.failed_lookups or {}
+	return failed[1] and ("not looked up, so that endpoints or records about them may be missing: %s"):format(
+		text.shown(text.short_list(failed, 4))) or nil
+end
+
 --- The exit status of an audit: 0 if all enforced clauses hold, 1 if one is broken or there is an alarm, 2 if
--- one got no answer.
+-- one got no answer, or a look-up in DNS got none: there may be endpoints that were not audited.
 function report.exit_status(made)
 	if made.count.enforced_broken > 0 or made.alarms > 0 then
 		return 1
 	end
-	return made.count.enforced_unanswered > 0 and 2 or 0
+	local is_incomplete = made.count.enforced_unanswered > 0
+	for _, domain in ipairs(made.domains) do
+		is_incomplete = is_incomplete or report.failed_lookups(domain) ~= nil
+	end
+	return is_incomplete and 2 or 0
 end
 
 local words_of_counts = {

@@ -278,9 +278,12 @@ local function domain_section(domain, number, extent)
 	for index, endpoint in ipairs(domain.endpoints) do
 		cards[index] = endpoint_card(endpoint, in_full)
 	end
-	return fill('<section class="domain" id="d%s"><h2 class="title">%s<span>%s</span></h2>%s<p>%s</p>%s%s%s%s%s</section>',
+	return fill('<section class="domain" id="d%s">'
+		.. '<h2 class="title">%s<span>%s</span></h2>%s<p>%s</p>%s%s%s%s%s%s</section>',
 		number, grade(domain.grade), domain.domain, bar(domain.count), report.sentence(domain.count),
-		domain.reason and fill('<p class="finding">%s</p>', domain.reason) or none, finding_boxes(domain),
+		domain.reason and fill('<p class="finding">%s</p>', domain.reason) or none,
+		report.failed_lookups(domain) and fill('<p class="finding">%s</p>', report.failed_lookups(domain)) or none,
+		finding_boxes(domain),
 		cards[1] and fill('<h3>Endpoints</h3><div class="cards">%s</div>', cards) or none,
 		clause_groups(domain, places, extent), in_full and domain.dns and folded("DNS records", data(domain.dns)) or none)
 end

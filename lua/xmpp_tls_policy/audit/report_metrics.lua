@@ -129,6 +129,14 @@ local families = {
 		end,
 	},
 	{
+		"failed_lookups", { "domain" }, "Look-ups in DNS without an answer: endpoints of the domain may be missing",
+		function (made, add)
+			each_domain(made, function (domain)
+				add({ domain.domain }, #(domain.failed_lookups or {}))
+			end)
+		end,
+	},
+	{
 		"endpoint_reached", of_endpoint, "1 if the endpoint answered, else 0", function (made, add)
 			each_endpoint(made, function (endpoint, values)
 				add(values, endpoint.reached and 1 or 0)

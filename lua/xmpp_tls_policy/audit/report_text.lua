@@ -172,8 +172,10 @@ end
 local function add_title(page, made, domain)
 	page.add(page.colour("title", text.shown(domain.domain)), "  ", page.colour(domain.grade))
 	add_wrapped(page, "", ("%s, level %s: %s"):format(made.profile, made.level, report.sentence(domain.count)))
-	if domain.reason then
-		add_wrapped(page, "", domain.reason)
+	for _, sentence in ipairs { domain.reason or "", report.failed_lookups(domain) } do
+		if sentence ~= "" then
+			add_wrapped(page, "", sentence)
+		end
 	end
 	page.add()
 end

@@ -234,16 +234,25 @@ local function may_be_new(self, stream, host, verified)
 	return admitted
 end
 
+-- The memory of a host and the name of a domain in it, if a certificate is remembered that the domain shows
+-- now; nil: it may not be new.
+local function place_of(self, stream, host, domain, verified)
+	local memory, name = self._memories[host] or self:open(host), domain_store.name_of(domain)
+	if memory:knows(name) or may_be_new(self, stream, host, verified) then
+		return memory, name
+	end
+end
+
 --- Remembers the certificate of a stream for a host of ours and a domain that the stream has been
 -- authenticated for, by whatever means. Returns the message with which the policy wants the stream
 -- closed, because the certificate has changed; else nil. Then the command that accepts it, or nil.
 function methods:see(policy, stream, host, domain)
-	local memory, certificate = self._memories[host] or self:open(host), certificate_of(stream)
+	local certificate, verified = certificate_of(stream), stream:vouched(domain) and true or false
 	if not certificate then
 		return nil
 	end
-	local verified, name = stream:vouched(domain) and true or false, domain_store.name_of(domain)
-	if not memory:knows(name) and not may_be_new(self, stream, host, verified) then
+	local memory, name = place_of(self, stream, host, domain, verified)
+	if not memory then
 		return nil
 	end
 	local result = memory:see(name, facts_of(self, certificate), sight_of(policy, stream, verified))
@@ -255,6 +264,24 @@ function methods:see(policy, stream, host, domain)
 		tell(self, policy, stream, host, name, result)
 	end
 	return result.refuse and result.message or nil, accept_command(result, domain)
+end
+
+--- The message that `see` would return if a policy in report mode were enforced. Where it would refuse changes, the
+-- memory learns what it would learn then, so that the same certificate is refused, or not, when the policy is enforced.
+-- Nobody is told, and nothing is counted.
+function methods:foresee(policy, stream, host, domain)
+	local certificate, verified = certificate_of(stream), stream:vouched(domain) and true or false
+	if not certificate or policy.certificate_change ~= "refuse" then
+		return nil
+	end
+	local memory, name = place_of(self, stream, host, domain, verified)
+	if not memory then
+		return nil
+	end
+	local sight = sight_of(policy, stream, verified)
+	sight.certificate_change = "refuse"
+	local result = memory:see(name, facts_of(self, certificate), sight)
+	return result.refuse and result.message or nil
 end
 
 --- The message that `see` would return for a stream that may not be authenticated for the domain.

@@ -6,6 +6,7 @@ local openssl_names = require "xmpp_tls_policy.render.openssl_names"
 local policy_options = require "xmpp_tls_policy.command_line.policy_options"
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local settings = require "xmpp_tls_policy.policy.settings"
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 local version = require "xmpp_tls_policy.version"
 
@@ -48,6 +49,12 @@ local function group(name)
 	})
 end
 
+local function scheme(name)
+	return ordered({ "name", "openssl", "number" }, {
+		name = name, openssl = openssl_names.scheme(name), number = hexadecimal(signature_schemes.by_name[name].number),
+	})
+end
+
 local function demands_of(policy, entry)
 	local names = {}
 	for name in pairs(demands.of_clause(policy, entry)) do
@@ -79,13 +86,14 @@ local function as_data(policy)
 	local profile, made = profiles.by_name[policy.profile], policy:settings()
 	return ordered({
 		"schema", "tool", "profile", "title", "document", "date", "level", "versions", "ciphers", "ciphersuites", "groups",
-		"dh_bits", "security_level", "switches", "clauses",
+		"signature_schemes", "dh_bits", "security_level", "switches", "clauses",
 	}, {
 		schema = SCHEMA, tool = "xmpp-tls-policy " .. version,
 		profile = profile.name, title = profile.title, document = profile.document, date = profile.date,
 		level = policy.level, versions = suites.versions_from(made.minimum_version),
 		ciphers = list_of(made.ciphers or {}, suite), ciphersuites = list_of(made.ciphersuites, suite),
 		groups = list_of(made.groups, group),
+		signature_schemes = made.signature_schemes and list_of(made.signature_schemes, scheme),
 		dh_bits = made.dh_bits, security_level = made.security_level, switches = switches(made),
 		clauses = list_of(policy.clauses, function (entry)
 			return clause(policy, entry)

@@ -80,6 +80,7 @@ function methods:text(settings)
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
 		parts[#parts + 1] = table.concat(without_hybrids(settings.groups or {}), ":")
+		parts[#parts + 1] = settings.signature_schemes and table.concat(settings.signature_schemes, ":")
 		-- It is part of a name that each context has.
 		text = core.digest("SHA256", table.concat(parts, "\0"))
 		self._texts[settings] = text

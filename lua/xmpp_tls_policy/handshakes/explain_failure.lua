@@ -122,21 +122,27 @@ local function about_no_certificate(hello, given)
 	return rest and rest ~= "" and ("%s, and to offer %s"):format(sentence, rest) or sentence
 end
 
--- The enforced clauses that ask for a security level of OpenSSL, which rules out weak signatures.
-local function clauses_of_security_level(policy)
-	local ids = {}
-	for _, entry in ipairs(policy.clauses) do
-		ids[#ids + 1] = entry.enforced and policy:asks(entry.id, "security_level") and entry.id or nil
-	end
-	return ids
-end
+-- Fields of settings by which a policy refuses signatures that go with the server's key, and those of the clauses
+-- that ask for them (see policy/clauses.lua).
+local of_signatures = { security_level = "security_level", signature_schemes = "scheme" }
 
--- Whether the policy refuses a ClientHello by no clause of its own, but by the security level.
-local function is_below_security_level(hello, given)
-	local settings = given.policy:settings()
-	local refused = not remedies.accepts(settings, given.certificate, hello)
-	settings.security_level = nil
-	return refused and remedies.accepts(settings, given.certificate, hello)
+-- The enforced clauses that refuse a ClientHello only for its signatures with the server's key: a list of ids, nil if
+-- the policy does not refuse it so.
+local function clauses_on_signatures(hello, given)
+	local policy, ids = given.policy, {}
+	if remedies.accepts(policy:settings(), given.certificate, hello) then
+		return nil
+	end
+	for field, asked in pairs(of_signatures) do
+		local settings = policy:settings()
+		settings[field] = nil
+		if remedies.accepts(settings, given.certificate, hello) then
+			for _, entry in ipairs(policy.clauses) do
+				ids[#ids + 1] = entry.enforced and policy:asks(entry.id, asked) and entry.id or nil
+			end
+		end
+	end
+	return ids[1] and ids
 end
 
 local function explain_client_hello(hello, given)
@@ -149,13 +155,13 @@ local function explain_client_hello(hello, given)
 	if not missing then
 		return nil
 	end
-	local is_weak = not forbidden and is_below_security_level(hello, given)
-	if is_reported or not forbidden and not is_weak then
-		return about_configuration(hello, missing, given, not forbidden and not is_weak), {}
+	local of_key = not forbidden and clauses_on_signatures(hello, given) or nil
+	if is_reported or not forbidden and not of_key then
+		return about_configuration(hello, missing, given, not forbidden and not of_key), {}
 	end
 	return fault_of(hello, missing, "that is allowed", given.settings)
 		.. needs(remedies.of_peer(hello, missing, given), remedies.of_policy(hello, given)),
-		is_weak and clauses_of_security_level(given.policy) or verdict.clauses(breaches)
+		of_key or verdict.clauses(breaches)
 end
 
 -- ---- alerts and other ends ---------------------------------------------------------

@@ -9,7 +9,8 @@
 --     enforced    rule peers out, so they apply only if the clause is enforced
 --     always      rule no peer out, so they apply at every level
 --               Both have: minimum_version, dh_bits, security_level; suite and group,
---               predicates on records of suites.lua; order = { weight, predicate }, which
+--               predicates on records of suites.lua; scheme, one on those of
+--               signature_schemes.lua; order = { weight, predicate }, which
 --               puts the records that fulfil the predicate first (the lower weight of two
 --               orders counts more); and the switches of a settings table
 --   supports    function(settings) -> nil, or a sentence about the missing support
@@ -69,6 +70,8 @@ local is_of_bsi = rules.is_among {
 	"brainpoolP256r1tls13", "brainpoolP384r1tls13", "brainpoolP512r1tls13", "ffdhe3072", "ffdhe4096",
 }
 local KINDS_OF_BSI = "P-256, P-384, P-521, Brainpool's curves of these sizes, ffdhe3072 and ffdhe4096"
+
+local SCHEMES_OF_BSI = "RSASSA-PSS or ECDSA with SHA-256, SHA-384 or SHA-512"
 
 -- NIST's list has P-224 and curves over binary fields, too, which are under 128 bits or which no OpenSSL has in TLS.
 local curves_of_nist = { "secp256r1", "secp384r1" }
@@ -594,6 +597,19 @@ local table_of_clauses = {
 			probes.seen("certificate.signature", "a certificate is signed with SHA-1 or MD5",
 				"no certificate is signed with SHA-1 or MD5"),
 			probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
+	},
+	{
+		-- The list goes out in the hellos of both roles, and in requests for a client's certificate.
+		id = "signature.pss",
+		statement = "sign a handshake by another scheme than " .. SCHEMES_OF_BSI,
+		settings = { enforced = { scheme = rules.is_pss_or_ecdsa } },
+		judge = rules.scheme_judge(rules.is_pss_or_ecdsa, SCHEMES_OF_BSI),
+		probe = probes.in_both_roles(
+			probes.all(
+				probes.certificate(rules.own_rsa_or_ecdsa_key),
+				probes.refused("signature.pkcs1", "a handshake signed with PKCS #1 v1.5"),
+				probes.refused("signature.sha1", "a handshake signed with SHA-1 or MD5")),
+			probes.not_offered("signature_schemes", "PKCS #1 v1.5", { "^rsa_pkcs1_" })),
 	},
 	{
 		id = "cert.identity",

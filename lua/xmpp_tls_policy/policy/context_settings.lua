@@ -111,12 +111,27 @@ local function lists_of_both(policy, allowed, permitted, in_force, operator)
 	return lists
 end
 
+-- The signature schemes that the policy permits of those of the server, in the server's order; all of the policy's
+-- if the server's are unknown. nil if no clause restricts them: they stay as they are.
+local function schemes_of_both(permitted, in_force)
+	local theirs = in_force.signature_schemes
+	if not permitted.signature_schemes or not theirs then
+		return permitted.signature_schemes
+	end
+	local is_permitted, kept = set_of(permitted.signature_schemes), {}
+	for _, name in ipairs(theirs) do
+		kept[#kept + 1] = is_permitted[name] and name or nil
+	end
+	return kept
+end
+
 -- ---- versions that have nothing left ------------------------------------------------
 
 local nouns = {
 	ciphers = "cipher suite of TLS 1.2 or older",
 	ciphersuites = "cipher suite of TLS 1.3",
 	groups = "group",
+	signature_schemes = "signature scheme",
 }
 
 local function nothing_left(policy, list, permitted, theirs)
@@ -196,7 +211,8 @@ end
 --             permits, whatever the server or the operator allows all others
 --   allowed   all that it allows (see settings.lua)
 --   in_force  the settings read back from the server's context, and has_dhe, false if it has no DH
---             parameters, so that it negotiates no DHE whatever its suites; nil: unknown
+--             parameters, so that it negotiates no DHE whatever its suites; nil: unknown. Of the
+--             signature schemes in it, those stay that the policy allows
 --   operator  { ciphers, ciphersuites, groups }: true for each list that the operator wrote. It
 --             stays, without the names that the policy does not allow, and in the operator's
 --             order if the policy prefers none. Of other lists, which are the server's defaults,
@@ -204,7 +220,7 @@ end
 --             that in_force does not have, the policy's own takes the place.
 -- A version for which a list has nothing left is not negotiated; its list is nil. Returned second: a
 -- list of sentences about the versions that are lost by that.
--- If no version is left, the function returns nil, a message and "empty"; if in_force has an
+-- If no version or no signature scheme is left, the function returns nil, a message and "empty"; if in_force has an
 -- unknown version, nil, a message and "version".
 function context_settings.of(policy, allowed, in_force, operator)
 	in_force, operator = in_force or {}, operator or {}
@@ -216,6 +232,10 @@ function context_settings.of(policy, allowed, in_force, operator)
 	made.minimum_version, made.maximum_version = minimum, in_force.maximum_version
 	for list, names in pairs(lists_of_both(policy, allowed, permitted, in_force, operator)) do
 		made[list] = names
+	end
+	made.signature_schemes = schemes_of_both(permitted, in_force)
+	if made.signature_schemes and not made.signature_schemes[1] then
+		return nil, nothing_left(policy, "signature_schemes", permitted, in_force.signature_schemes), "empty"
 	end
 	local losses, message, failure = narrow(made, policy, permitted, in_force, operator, maximum)
 	if not losses then

@@ -260,7 +260,7 @@ local function fingerprint(context)
 			"client_preference", "chacha20_preference" } do
 			words[#words + 1] = tostring(made[field])
 		end
-		for _, list in ipairs(settings.lists) do
+		for _, list in ipairs { "ciphers", "ciphersuites", "groups", "signature_schemes" } do
 			words[#words + 1] = table.concat(made[list] or {}, ":")
 		end
 	end
@@ -284,7 +284,7 @@ end
 
 -- The breaches that rule out all of a ClientHello (numbers, as the core has it): a list as
 -- in a verdict, empty if a handshake would succeed. Then, second, the kind of thing that is
--- missing for that: "version", "suite" or "group", or nil.
+-- missing for that: "version", "suite", "group" or "signature", or nil.
 function methods:judge_client_hello(hello)
 	self._anywhere = self._anywhere or self:enforcement()
 	local judged = self._anywhere:of_hello(hello)

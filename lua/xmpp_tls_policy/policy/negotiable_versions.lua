@@ -70,8 +70,9 @@ local function lost(settings, certificate)
 	for _, version in ipairs(negotiable_versions.of(settings)) do
 		names[#names + 1] = not is_fitting[version] and version_names[version] or nil
 	end
-	local sentence = names[1] and ("%s cannot be negotiated: none of the cipher suites fits the %s key of the certificate")
-		:format(table.concat(names, " and "), tostring(certificate.key_type))
+	local noun = settings.signature_schemes and "cipher suites or signature schemes" or "cipher suites"
+	local sentence = names[1] and ("%s cannot be negotiated: none of the %s fits the %s key of the certificate")
+		:format(table.concat(names, " and "), noun, tostring(certificate.key_type))
 	return { sentence = sentence, all = fitting[1] == nil }
 end
 

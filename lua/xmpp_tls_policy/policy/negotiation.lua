@@ -49,7 +49,8 @@ end
 
 -- The negotiation of a server.
 --   allowed  { minimum_version, maximum_version (nil: the newest), ciphers, ciphersuites, groups
---            (lists of records of suites.lua in order of preference), dh_bits }
+--            (lists of records of suites.lua in order of preference), signature_schemes (of records
+--            of signature_schemes.lua; nil: all), dh_bits }
 --   limits   of the server itself, nil if they are unknown:
 --     certificate     { key_type, curve }, as a certificate's facts have them; false: the server
 --                     has none; nil: any suite and signature will do
@@ -74,6 +75,7 @@ function negotiation.new(allowed, limits)
 		_ciphers = by_number(allowed.ciphers),
 		_ciphersuites = by_number(allowed.ciphersuites),
 		_groups = by_number(allowed.groups),
+		_schemes = allowed.signature_schemes and by_number(allowed.signature_schemes).records,
 		_dh_bits = allowed.dh_bits,
 		_clients_order = limits.client_preference,
 		_chacha20_preference = limits.chacha20_preference and not limits.client_preference,
@@ -106,6 +108,8 @@ function negotiation.of_settings(settings, certificate)
 	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
 		allowed[list] = records_of(settings[list], suites[list])
 	end
+	allowed.signature_schemes = settings.signature_schemes
+		and records_of(settings.signature_schemes, signature_schemes.list)
 	return negotiation.new(allowed, {
 		certificate = certificate, without_dh = settings.dh_bits == nil, own_dh_bits = settings.own_dh_bits,
 		security_level = not settings.insecure_strength and settings.security_level or nil,
@@ -234,16 +238,25 @@ local function has_groups_for(self, hello, suite, version)
 	return shares_group(self, hello, version)
 end
 
+-- Whether the server can sign by a scheme under a version. With an unknown certificate it has a key for each.
+local function can_sign(self, scheme, version)
+	if self._schemes and not self._schemes[scheme.number] then
+		return false
+	end
+	local key = self._certificate or { key_type = scheme.key_type, curve = scheme.curve }
+	return signature_schemes.suits(scheme, key, version, least_bits[self._security_level])
+end
+
 -- Before TLS 1.2 no scheme is listed (rfc4346.7.4.3.md5-and-sha1). OpenSSL wants a scheme in TLS 1.2
 -- for RSA key transport, too.
 local function shares_signature(self, hello, version)
-	if self._certificate == nil or rank[version] < rank["TLSv1.2"] then
+	if self._certificate == nil and not self._schemes or rank[version] < rank["TLSv1.2"] then
 		return true
 	end
 	local offered = hello.signature_schemes or version == "TLSv1.2" and signature_schemes.unlisted or {}
 	for _, number in ipairs(offered) do
 		local scheme = signature_schemes.by_number[number]
-		if scheme and signature_schemes.suits(scheme, self._certificate, version, least_bits[self._security_level]) then
+		if scheme and can_sign(self, scheme, version) then
 			return true
 		end
 	end
@@ -359,6 +372,19 @@ local function offers_sha2(hello)
 	return false
 end
 
+-- Whether a client that signed by a scheme (its name) would have another one that the server allows, of those in its
+-- ClientHello, which it can most likely sign by, too.
+local function has_other_scheme(self, hello, name)
+	local used = signature_schemes.by_name[name or ""]
+	for _, number in ipairs(used and self._schemes and hello.signature_schemes or {}) do
+		local scheme = self._schemes[number]
+		if scheme and scheme.key_type == used.key_type then
+			return true
+		end
+	end
+	return false
+end
+
 -- The facts of a handshake as they would be with another outcome (`chosen`, as choose
 -- returns it): a new table.
 function methods:facts_with(chosen, hello, facts)
@@ -380,8 +406,12 @@ function methods:facts_with(chosen, hello, facts)
 	if suite.key_exchange == "DHE" then
 		changed.group, changed.group_bits = nil, self._dh_bits
 	end
-	if offers_sha2(hello) then
+	-- The server would have signed by one of its schemes.
+	if self._schemes or offers_sha2(hello) then
 		changed.signature_scheme = nil
+	end
+	if has_other_scheme(self, hello, changed.client_signature_scheme) then
+		changed.client_signature_scheme = nil
 	end
 	return changed
 end

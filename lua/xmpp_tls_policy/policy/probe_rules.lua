@@ -160,7 +160,7 @@ function rules.direct_tls(observed, endpoint)
 		end
 		return problem or outcome("broken", "direct TLS is not accepted", { "version.TLSv1.3", "version.TLSv1.2" })
 	elseif endpoint.direct_announced == nil then
-		return not_tested("not asked", "only this endpoint was asked for", {})
+		return not_tested("not asked", "it is not known whether the domain announces direct TLS", {})
 	elseif endpoint.direct_announced then
 		return outcome("holds", "the domain announces direct TLS", {})
 	end

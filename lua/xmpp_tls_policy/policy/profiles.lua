@@ -291,6 +291,8 @@ local bsi = for_xmpp(entries("BSI TR-02102-2", {
 	{ "version.latest", "3.2", "RECOMMENDED" },
 	{ "cipher.aes-sha2", "3.3.1.1, 3.4.4", "SHOULD NOT" },
 	{ "group.brainpool", "3.3.2, 3.4.2", "SHOULD NOT" },
+	-- The use of PKCS #1 v1.5 ends with 2025.
+	{ "signature.pss", "3.3.3, 3.4.3", "SHOULD NOT" },
 	{ "renegotiation.secure", "3.3.4.1", "RECOMMENDED" },
 	{ "compress.tls", "3.3.4.3", "SHOULD NOT" },
 	{ "master-secret.extended", "3.3.4.7", "RECOMMENDED" },

@@ -25,7 +25,11 @@ function render.settings(policy)
 	for _, switch in ipairs(settings.switches) do
 		line("%s: %s", switch, shown(of_policy[switch]))
 	end
-	for _, list in ipairs(settings.lists) do
+	local lists = { "ciphers", "ciphersuites", "groups", of_policy.signature_schemes and "signature_schemes" }
+	if not of_policy.signature_schemes then
+		line("signature_schemes: %s", shown(nil))
+	end
+	for _, list in ipairs(lists) do
 		line("%s:", list)
 		for _, name in ipairs(of_policy[list] or {}) do
 			line("\t%s", name)

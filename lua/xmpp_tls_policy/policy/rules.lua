@@ -1,5 +1,6 @@
 -- The parts of clauses: predicates on suites and groups, and the judges and support checks
 -- built from them. No clause is named here.
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 local text = require "xmpp_tls_policy.text"
 
@@ -209,6 +210,23 @@ function rules.group_judge(fulfils, kinds)
 		local group = facts.group
 		if group and facts.key_exchange ~= "RSA" and not fulfils({ name = group }) then
 			return ("the group %s was negotiated; %s is needed"):format(tostring(group), kinds)
+		end
+	end
+end
+
+-- A predicate on signature schemes: RSASSA-PSS, or ECDSA, with a hash of at least 128 bits of strength.
+function rules.is_pss_or_ecdsa(scheme)
+	return scheme.bits >= 128 and (scheme.name:find "^rsa_pss_" ~= nil or scheme.name:find "^ecdsa_" ~= nil)
+end
+
+-- The schemes of both sides' signatures of the handshake. `kinds`: those wanted, for the sentence.
+function rules.scheme_judge(fulfils, kinds)
+	return function(facts)
+		for _, field in ipairs({ "signature_scheme", "client_signature_scheme" }) do
+			local name = facts[field]
+			if name and not fulfils(signature_schemes.by_name[name] or { name = tostring(name), bits = 0 }) then
+				return ("the handshake was signed with %s; %s is needed"):format(tostring(name), kinds)
+			end
 		end
 	end
 end

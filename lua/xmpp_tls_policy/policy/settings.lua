@@ -1,4 +1,5 @@
--- From clauses to settings: each clause restricts the versions, suites and groups of TLS.
+-- From clauses to settings: each clause restricts the versions, suites, groups and signature schemes of TLS.
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank = suites.rank
@@ -11,7 +12,8 @@ settings.switches = {
 	"no_stateless_tickets", "no_early_data",
 }
 
--- The lists of a settings table.
+-- The lists of a settings table that every policy has. One more, signature_schemes, is there only if a clause
+-- restricts it: else a context keeps its own.
 settings.lists = { "ciphers", "ciphersuites", "groups" }
 
 -- The predicate of a clause's settings that restricts each list.
@@ -22,7 +24,8 @@ local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "grou
 -- All that TLS knows, restricted by no clause yet: { minimum_version, ciphers,
 -- ciphersuites, groups (lists of records of suites.lua), orders (of preference, see
 -- clauses.lua), added (by list: { [name in lower case] = true } of those that a server's own
--- defaults are extended by), dh_bits, security_level, and the switches; nil: not asked for }.
+-- defaults are extended by), signature_schemes (a list of records of signature_schemes.lua), dh_bits,
+-- security_level, and the switches; nil: not asked for }.
 function settings.unrestricted()
 	local allowed = { minimum_version = suites.versions[1], orders = {}, added = {} }
 	for _, list in ipairs(settings.lists) do
@@ -74,6 +77,9 @@ for _, predicate in ipairs({ "suite", "group" }) do
 			end
 		end
 	end
+end
+restrictions.scheme = function(allowed, fulfils)
+	allowed.signature_schemes = filter(allowed.signature_schemes or signature_schemes.list, fulfils)
 end
 for _, switch in ipairs(settings.switches) do
 	restrictions[switch] = function(allowed, on)
@@ -150,9 +156,18 @@ function settings.key_shares(groups)
 	end
 end
 
+-- The names of the signature schemes of `allowed`: a new list, nil if no clause restricts them.
+function settings.scheme_names(allowed)
+	local names = allowed.signature_schemes and {}
+	for index, scheme in ipairs(allowed.signature_schemes or {}) do
+		names[index] = scheme.name
+	end
+	return names
+end
+
 -- The settings of a context that offers all of `allowed` but the records on request only:
--- { minimum_version, ciphers (nil if only TLS 1.3 is allowed), ciphersuites, groups (lists of names),
--- key_shares, dh_bits, security_level, and the switches }.
+-- { minimum_version, ciphers (nil if only TLS 1.3 is allowed), ciphersuites, groups, signature_schemes (lists of
+-- names; the last nil if no clause restricts it), key_shares, dh_bits, security_level, and the switches }.
 function settings.of(allowed)
 	local made = {
 		minimum_version = allowed.minimum_version,
@@ -168,6 +183,7 @@ function settings.of(allowed)
 	if made.minimum_version == suites.versions[#suites.versions] then
 		made.ciphers = nil
 	end
+	made.signature_schemes = settings.scheme_names(allowed)
 	made.key_shares = settings.key_shares(made.groups)
 	for _, switch in ipairs(settings.switches) do
 		made[switch] = allowed[switch]

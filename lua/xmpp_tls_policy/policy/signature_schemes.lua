@@ -25,14 +25,14 @@ local rows = {
 	{ 0x080B, "rsa_pss_pss_sha512", "RSA-PSS", 256, tls13 = true },
 }
 
--- A list of { number, name, key_type, bits, curve, tls13 }, and the same by number.
-signature_schemes.list, signature_schemes.by_number = {}, {}
+-- A list of { number, name, key_type, bits, curve, tls13 }, and the same by number and by name.
+signature_schemes.list, signature_schemes.by_number, signature_schemes.by_name = {}, {}, {}
 for index, row in ipairs(rows) do
 	local scheme = {
 		number = row[1], name = row[2], key_type = row[3], bits = row[4], curve = row.curve, tls13 = row.tls13 or false,
 	}
 	signature_schemes.list[index] = scheme
-	signature_schemes.by_number[scheme.number] = scheme
+	signature_schemes.by_number[scheme.number], signature_schemes.by_name[scheme.name] = scheme, scheme
 end
 
 -- The schemes of a client of TLS 1.2 that lists none

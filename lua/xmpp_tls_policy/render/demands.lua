@@ -1,6 +1,7 @@
 --- The demands of a policy on a program's configuration, each with the clauses that make it. A demand is
 -- a name; the targets (prosody.lua, nginx.lua ...) say how they meet each of them.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local demands = {}
@@ -20,6 +21,7 @@ demands.meanings = {
 	client_preference = "the client's order decides",
 	chacha20_preference = "ChaCha20 comes first for clients that put it first",
 	groups = "the groups of the key exchange",
+	signature_schemes = "the signature schemes of the handshake",
 	dhe = "parameters for DHE",
 	dh_bits = "the shortest DH key",
 	security_level = "OpenSSL's security level",
@@ -54,6 +56,9 @@ local demands_of_field = {
 	end,
 	group = function (fulfils, made)
 		made.groups = made.groups or rules_out(fulfils, suites.groups) or nil
+	end,
+	scheme = function (fulfils, made)
+		made.signature_schemes = made.signature_schemes or rules_out(fulfils, signature_schemes.list) or nil
 	end,
 }
 

@@ -94,6 +94,7 @@ return {
 		offer_starttls = "clients: `starttls: true` belongs to each listener of ejabberd_c2s",
 		direct_tls = "`tls: true` belongs to a listener",
 		no_renegotiation = "ejabberd has no option for it",
+		signature_schemes = "ejabberd has no option for it",
 		chacha20_preference = "ejabberd has no option for it",
 		session_ids = "ejabberd has no option for it",
 		dhe = function (given)

@@ -41,6 +41,7 @@ end
 --   settings       the policy's, see settings.lua
 --   versions       list of OpenSSL's names, oldest first; minimum_version
 --   ciphers, ciphersuites, groups   lists of OpenSSL's names, in the order of preference
+--   signature_schemes  list of OpenSSL's names; empty: the policy restricts none
 --   lacking        the groups that this OpenSSL does not have
 --   uses_dhe       whether a suite needs parameters for DHE
 --   cipher_string  the suites of TLS 1.2 and older, and the security level
@@ -56,6 +57,7 @@ function given.of(policy, options)
 	made.versions = suites.versions_from(settings.minimum_version)
 	made.ciphers = mapped(settings.ciphers or {}, openssl_names.suite)
 	made.ciphersuites = mapped(settings.ciphersuites, openssl_names.suite)
+	made.signature_schemes = mapped(settings.signature_schemes or {}, openssl_names.scheme)
 	made.groups, made.lacking = split_groups(settings.groups, options.openssl)
 	made.cipher_string, made.met_by_suites = table.concat(made.ciphers, ":"), { "ciphers", "cipher_order" }
 	if settings.security_level then

@@ -80,6 +80,10 @@ return {
 		dh_bits = function (given)
 			return given.dhparam and given_of.dh_bits_of_parameters(given) or nil
 		end,
+		signature_schemes = function (given)
+			return ("HAProxy has an option for it only from 2.8 on; there, add to `global`: ssl-default-bind-sigalgs %s")
+				:format(table.concat(given.signature_schemes, ":"))
+		end,
 		offer_starttls = OF_THE_SERVER .. " offer it",
 		check_certificates = "HAProxy does not know the domains of streams; " .. OF_THE_SERVER
 			.. " authenticate servers by dialback",

@@ -26,6 +26,8 @@ local function write(page, given)
 	page:add({ "ciphersuites", "ciphersuite_order" },
 		("\tssl_conf_command Ciphersuites %s;"):format(table.concat(given.ciphersuites, ":")))
 	page:add({ "groups" }, ("\tssl_ecdh_curve %s;"):format(table.concat(given.groups, ":")))
+	page:add({ "signature_schemes" },
+		("\tssl_conf_command SignatureAlgorithms %s;"):format(table.concat(given.signature_schemes, ":")))
 	page:add({ "server_preference" }, "\tssl_prefer_server_ciphers on;")
 	page:add({ "client_preference" }, "\tssl_prefer_server_ciphers off;")
 	page:add({ "chacha20_preference" }, "\tssl_conf_command Options PrioritizeChaCha;")

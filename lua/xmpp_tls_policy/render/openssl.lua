@@ -31,6 +31,7 @@ local function write(page, given)
 	page:add(given.met_by_suites, "CipherString = " .. given.cipher_string)
 	page:add({ "ciphersuites", "ciphersuite_order" }, "Ciphersuites = " .. table.concat(given.ciphersuites, ":"))
 	page:add({ "groups" }, "Groups = " .. table.concat(given.groups, ":"))
+	page:add({ "signature_schemes" }, "SignatureAlgorithms = " .. table.concat(given.signature_schemes, ":"))
 	option_list(page, given)
 end
 

@@ -1,4 +1,4 @@
---- The names of suites and groups that OpenSSL's lists take in all versions from 1.1.1 on. They are
+--- The names of suites, groups and signature schemes that OpenSSL's lists take in all versions from 1.1.1 on. They are
 -- computed, so that a configuration does not depend on the machine that renders it.
 local openssl_names = {}
 
@@ -20,6 +20,13 @@ local groups = { x25519 = "X25519", x448 = "X448", secp256r1 = "P-256", secp384r
 --- The name of a group by its IANA name.
 function openssl_names.group(name)
 	return groups[name:lower()] or name
+end
+
+--- The name of a signature scheme by its IANA name: the same, but for those that older versions take only by key and
+-- hash.
+function openssl_names.scheme(name)
+	local key, hash = name:match "^(ecdsa)_(sha%d+)$"
+	return key and ("%s+%s"):format(key:upper(), hash:upper()) or name
 end
 
 return openssl_names

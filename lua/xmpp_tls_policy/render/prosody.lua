@@ -61,6 +61,7 @@ return {
 					or "DHE needs a file of parameters: give --dhparam"
 			end
 		end,
+		signature_schemes = "LuaSec has no option for it",
 		session_ids = "LuaSec keeps no sessions, so that nothing is resumed",
 	},
 }

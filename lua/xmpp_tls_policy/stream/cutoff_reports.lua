@@ -46,14 +46,15 @@ local function store_record(self, host, key, record)
 	return self._reports[host].stores[kind]:set(name, record)
 end
 
---- For one load of the module. `server`: the adapter; `metrics`; `queue`: a work_queue, in which records
--- are read and written; `kept`: the reports of the load before, or nil; `now`: function() -> UTC
--- seconds, the system's by default.
+--- For one load of the module. `server`: the adapter; `metrics`; `certificates`: those of other servers; `queue`: a
+-- work_queue, in which records are read and written; `kept`: the reports of the load before, or nil; `now`:
+-- function() -> UTC seconds, the system's by default.
 function cutoff_reports.new(options)
 	local kept, now = options.kept, options.now or clock
 	local self = setmetatable({
 		_server = options.server,
 		_metrics = options.metrics,
+		_certificates = options.certificates,
 		_queue = options.queue,
 		_now = now,
 		_reports = kept and kept._reports or {}, -- host -> { report, stores, level }
@@ -178,11 +179,20 @@ end
 ---- Seeing --------------------------------------------------------------------
 
 -- Which milder rule would keep a connection that the policy would refuse.
-local function keepers(policy, stream, domain)
+-- `changed`: see cutoff_verdict.of.
+local function keepers(policy, stream, domain, changed)
 	local milder = policy:milder()
-	local by_level = milder and not cutoff_verdict.of(milder, stream, domain).refuse
-	local by_exception = domain and not cutoff_verdict.of(policy:mildest_exception(), stream, domain).refuse
+	local by_level = milder and not cutoff_verdict.of(milder, stream, domain, changed).refuse
+	local by_exception = domain and not cutoff_verdict.of(policy:mildest_exception(), stream, domain, changed).refuse
 	return { level = by_level and milder.level or nil, exception = by_exception or false }
+end
+
+-- The verdict, and the message of a changed certificate for which alone the stream would be refused. As where the
+-- policy is enforced, the certificate of a stream that is refused anyway is not looked at.
+local function verdict_on(self, policy, stream, host, domain)
+	local verdict = cutoff_verdict.of(policy, stream, domain)
+	local changed = domain and not verdict.refuse and self._certificates:foresee(policy, stream, host, domain)
+	return changed and cutoff_verdict.of(policy, stream, domain, changed) or verdict, changed
 end
 
 local function take_in(self, policy, stream, host, domain)
@@ -191,9 +201,9 @@ local function take_in(self, policy, stream, host, domain)
 	local kept = self._reports[host] or self:open(host)
 	local milder = policy:milder()
 	kept.level = milder and milder.level
-	local verdict = cutoff_verdict.of(policy, stream, domain)
+	local verdict, changed = verdict_on(self, policy, stream, host, domain)
 	local is_news = kept.report:see(domain and "server" or "client", name, policy:name(), verdict,
-		verdict.refuse and keepers(policy, stream, domain) or {})
+		verdict.refuse and keepers(policy, stream, domain, changed) or {})
 	if not verdict.refuse then
 		return
 	end

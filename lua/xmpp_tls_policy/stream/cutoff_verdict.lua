@@ -110,12 +110,19 @@ local function breach_of_stream(policy, stream, domain)
 	return stream.role ~= "c2s" and breach_of_dialback(policy, stream, domain) or nil
 end
 
---- The verdict on an authenticated stream, for a domain of a server (nil: a client).
-function cutoff_verdict.of(policy, stream, domain)
+-- The breach of a server that shows another certificate (clause admin.change), which no level and no exception permits.
+local function breach_of_change(policy, message)
+	return policy:breach("admin.change", message) or { clause = "admin.change", enforced = true, text = message }
+end
+
+--- The verdict on an authenticated stream, for a domain of a server (nil: a client). `changed`: the message of a
+-- certificate that is refused because it has changed, or nil.
+function cutoff_verdict.of(policy, stream, domain, changed)
 	local verdict = stream.facts and stream:is_encrypted() and cutoff_verdict.of_handshake(policy, stream, domain)
 		or { refuse = false, broken = {} }
 	local breach = breach_of_stream(policy, stream, domain)
-	return breach and with(verdict, breach) or verdict
+	verdict = breach and with(verdict, breach) or verdict
+	return changed and with(verdict, breach_of_change(policy, changed)) or verdict
 end
 
 return cutoff_verdict

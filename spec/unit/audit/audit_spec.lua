@@ -148,6 +148,14 @@ describe("an audit", function ()
 		end)
 	end
 
+	it("has the look-ups that failed", function ()
+		local failed = { "SRV of _xmpp-server._tcp.a.test" }
+		local result = run(nil, {}, { discover = function ()
+			return { endpoints = {}, failed_lookups = failed }
+		end })[1]
+		assert.same(failed, result.failed_lookups)
+	end)
+
 	it("says how the server limits connections", function ()
 		local endpoint = run(function (connection, number)
 			if number ~= 2 then

@@ -85,6 +85,7 @@ describe("a ClientHello made by hand", function ()
 			assert.same(offer[field], hello[field], field)
 		end
 		assert.same({ "x25519" }, hello.key_shares)
+		assert.same("rsa_pss_rsae_sha256 rsa_pss_rsae_sha384", table.concat(hello.signature_schemes, " ", 1, 2))
 		assert.same({ "abc" }, hello.alpn)
 	end)
 

@@ -165,12 +165,20 @@ describe("the discovery of a domain", function ()
 		local zones = { ["a.example"] = { A = { A "192.0.2.1" } } }
 		for name, reason in pairs {
 			["a.example"] = "the addresses of a.example: the name servers answered: server failure",
+			["_5222._tcp.a.example"] = false,
 			["_xmpp-client._tcp.a.example"] = "_xmpp-client._tcp.a.example: the name servers answered: server failure",
 			["_xmpps-server._tcp.a.example"] = "_xmpps-server._tcp.a.example: the name servers answered: server failure",
 		} do
 			local result = found(zones, nil, { ipv6 = false }, { spoil = failing(name) })
-			assert.equal(reason, result.reason)
+			assert.equal(reason or nil, result.reason)
+			for _, failed in ipairs(result.failed_lookups) do
+				assert.equal(name, failed:match "^%u+ of (.*)$")
+			end
+			assert.is_true(#result.failed_lookups > 0, name)
 		end
+		assert.same({}, found(zones, nil, { ipv6 = false }).failed_lookups)
+		-- A name that does not exist is an answer.
+		assert.same({}, found({ ["b.example"] = {} }).failed_lookups)
 	end)
 
 	it("ends in time, and says why, if the name server says nothing", function ()

@@ -213,6 +213,21 @@ describe("the probes of TLS", function ()
 		assert.matches("^answered .*with the alert %l[%l_]+ a hello that offers only SHA%-1 and MD5", refused.evidence)
 	end)
 
+	it("see signatures with PKCS #1 v1.5", function ()
+		local function on(arguments)
+			local observed = probe_run.on({ port = openssl(arguments).port }, { "versions", "old_signatures" })
+			return observed["signature.pkcs1"]
+		end
+		local stock = on {}
+		assert.same({ true, { "rsa_pkcs1_sha256" }, "signed the handshake with rsa_pkcs1_sha256" },
+			{ stock.seen, stock.value, stock.evidence })
+		assert.is_false(on({ "-tls1_3" }).seen)
+		local refused = on { "-sigalgs", "RSA-PSS+SHA256:ECDSA+SHA256" }
+		assert.is_false(refused.seen)
+		assert.matches("^answered .*with the alert %l[%l_]+ a hello that offers only PKCS #1 v1%.5 with SHA%-2",
+			refused.evidence)
+	end)
+
 	it("say of short curves that they were not tested when nobody answers", function ()
 		local observed = {}
 		for _, version in ipairs { "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3" } do

@@ -53,6 +53,23 @@ describe("a report", function ()
 		assert.equal(2, report.exit_status(made))
 	end)
 
+	it("is incomplete if a look-up failed, and does not say of a domain that it announces nothing", function ()
+		local failed = { "SRV of _xmpps-client._tcp.example.org" }
+		for _, case in ipairs {
+			{ {}, {}, 0 }, { {}, failed, 2 }, { { ["suites.rc4"] = true }, failed, 1 }, { { compression = "no answer" }, {}, 2 },
+		} do
+			local given = domain("example.org", { endpoint(case[1]) }, { failed_lookups = case[2] })
+			assert.equal(case[3], report.exit_status(of { given, domain("b.example", { endpoint() }) }))
+			assert.equal(case[3], report.exit_status(of { domain("b.example", { endpoint() }), given }))
+		end
+		local function direct_tls(given)
+			return clause(of({ domain("example.org", { endpoint() }, given) }, "rfc9325").domains[1].clauses,
+				"support.direct").result
+		end
+		assert.equal("broken", direct_tls { failed_lookups = {} })
+		assert.equal("not tested", direct_tls { failed_lookups = failed })
+	end)
+
 	it("merges the endpoints of a domain and names the one with the worst result", function ()
 		local made = of { domain("example.org", {
 			endpoint(), endpoint({ ["suites.rc4"] = true }, { service = "s2s", direct = true, port = 5270 }),

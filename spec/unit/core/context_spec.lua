@@ -4,6 +4,7 @@ local handshake = require "support.handshake"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
+local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local ssl = require "ssl"
 local unpack = table.unpack or unpack
 local versions = require "support.versions"
@@ -324,6 +325,7 @@ describe("a context", function ()
 			ciphers = { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256" },
 			ciphersuites = { "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256" },
 			groups = { "secp256r1", "x25519" },
+			signature_schemes = { "rsa_pss_rsae_sha512", "ecdsa_sha1", "ed25519", "rsa_pkcs1_sha256" },
 			dh_bits = 3072,
 			security_level = 1,
 			server_preference = true,
@@ -411,6 +413,41 @@ describe("a context", function ()
 				assert.same({ unpack(groups, 2) }, hello.groups)
 				assert.same({ unpack(groups, 2, versions.has_key_shares() and key_shares + 1 or 2) }, hello.key_shares)
 			end
+		end)
+
+		-- The schemes in a ClientHello of a context: names, or "0x" and a number for one that the reader does not know.
+		local function offered_schemes(made)
+			local connection = assert(core.connection.new(made))
+			connection:handshake()
+			local hello = client_hello.parse(connection:take())
+			connection:close()
+			return hello.signature_schemes
+		end
+
+		-- rfc8446.4.2.3.signature-schemes
+		it("offers the signature schemes it is told to, and reads back what it offers", function ()
+			local made = client { security_level = 0 }
+			local before, originally = made:settings().signature_schemes, offered_schemes(made)
+			assert.same(#originally, #before)
+			for index, name in ipairs(originally) do
+				assert.is_true(name == before[index] or name:find "^0x" ~= nil and not signature_schemes.by_name[before[index]])
+			end
+			local names = { "nonsense", "rsa_pss_rsae_sha256", "ecdsa_sha224", "ecdsa_secp384r1_sha384", "ed448" }
+			assert.same({ signature_schemes = { "nonsense" } }, made:apply { signature_schemes = names })
+			assert.same({ unpack(names, 2) }, made:settings().signature_schemes)
+			assert.same({ unpack(names, 2) }, offered_schemes(made))
+			assert.is_true(made:release())
+			assert(made:apply { security_level = 0 })
+			assert.same(before, made:settings().signature_schemes)
+			assert.same(originally, offered_schemes(made))
+		end)
+
+		it("keeps its signature schemes if it knows none of those it is told to have", function ()
+			local made = server()
+			local before = made:settings()
+			assert.same({ nil, "nothing is left of signature_schemes; asked: nonsense", "empty" },
+				{ made:apply { minimum_version = "TLSv1.3", signature_schemes = { "nonsense" } } })
+			assert.same(before, made:settings())
 		end)
 
 		it("has its original settings after release", function ()

@@ -100,6 +100,19 @@ describe("the explanation of a failed handshake", function ()
 			.. 'level = "must"', "key.dh2048" }, { explained(record) })
 	end)
 
+	-- signature.pss; with an RSA certificate, in TLS 1.2
+	it("blames the clause on signature schemes, whatever other keys the client could verify", function ()
+		local bsi = tls_policy.policy { profile = "bsi-tr-02102-2-2025" }
+		for _, schemes in ipairs { { 0x0401, 0x0601 }, { 0x0401, 0x0403 } } do
+			local record = refused { suites = { "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" } }
+			record.offer.signature_schemes = schemes
+			local sentence, clauses = explained(record, given_of(bsi, free))
+			assert.matches("^offers no signature scheme that is allowed %(rsa_pkcs1_sha256, %S+%); needs one such as "
+				.. 'rsa_pss_rsae_sha256 or level = "must"$', sentence)
+			assert.equal("signature.pss", clauses)
+		end
+	end)
+
 	it("does not blame the lowest version for the highest one of the server's own configuration", function ()
 		local given = given_of(should, { minimum_version = "TLSv1.2", maximum_version = "TLSv1.2" })
 		assert.same({ "offers nothing older than TLS 1.3, which the server's own configuration does not have; needs TLS 1.2"

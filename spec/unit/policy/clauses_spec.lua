@@ -124,6 +124,10 @@ local enforced = {
 	["key.curve224"] = { removes_groups = named("^secp192r1$") },
 	["key.rsa2048"] = { security_level = 2 },
 	["signature.sha1"] = { security_level = 2 },
+	["signature.pss"] = { keeps_schemes = {
+		"ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512", "rsa_pss_rsae_sha256",
+		"rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512", "rsa_pss_pss_sha256", "rsa_pss_pss_sha384", "rsa_pss_pss_sha512",
+	} },
 	["cert.identity"] = { removes = named("_anon_", "_PSK_") },
 }
 
@@ -158,6 +162,7 @@ local function compare_settings(settings, case)
 		end
 		assert.are.equal(expected, settings[field], field)
 	end
+	assert.are.same(case.keeps_schemes, settings.signature_schemes)
 	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
 		local expected = {}
 		local removes, first = case.removes, case.first
@@ -361,6 +366,18 @@ local judged = {
 	{ "signature.sha1", { signature_scheme = "rsa_pkcs1_md5_sha1" },
 		"the handshake was signed with rsa_pkcs1_md5_sha1; SHA-256 or better is needed" },
 	{ "signature.sha1", { signature_scheme = ABSENT } },
+	{ "signature.pss", { signature_scheme = "rsa_pkcs1_sha256" }, "the handshake was signed with rsa_pkcs1_sha256; "
+		.. "RSASSA-PSS or ECDSA with SHA-256, SHA-384 or SHA-512 is needed" },
+	{ "signature.pss", { client_signature_scheme = "rsa_pkcs1_sha512" }, "the handshake was signed with "
+		.. "rsa_pkcs1_sha512; RSASSA-PSS or ECDSA with SHA-256, SHA-384 or SHA-512 is needed" },
+	{ "signature.pss", { signature_scheme = "ed25519" }, "the handshake was signed with ed25519; RSASSA-PSS or ECDSA "
+		.. "with SHA-256, SHA-384 or SHA-512 is needed" },
+	{ "signature.pss", { signature_scheme = "ecdsa_sha224" }, "the handshake was signed with ecdsa_sha224; RSASSA-PSS or "
+		.. "ECDSA with SHA-256, SHA-384 or SHA-512 is needed" },
+	{ "signature.pss", { signature_scheme = "sm2sig_sm3" }, "the handshake was signed with sm2sig_sm3; RSASSA-PSS or "
+		.. "ECDSA with SHA-256, SHA-384 or SHA-512 is needed" },
+	{ "signature.pss", { signature_scheme = "rsa_pss_pss_sha512", client_signature_scheme = "ecdsa_secp521r1_sha512" } },
+	{ "signature.pss", { signature_scheme = ABSENT } },
 
 	{ "resume.psk-dhe", { version = "TLSv1.3", resumed = true, forward_secrecy = false, key_exchange = "PSK" },
 		"the session was resumed without a new key exchange; psk_dhe_ke is needed" },

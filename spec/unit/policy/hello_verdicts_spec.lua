@@ -107,7 +107,9 @@ describe("a policy's verdict on a ClientHello", function ()
 				end
 				for number, suite in pairs(suites.by_number) do
 					local version = suite.authentication == "certificate" and 0x0304 or 0x0303
-					local hello = { versions = { version }, suites = { number }, groups = { 29, 23 } }
+					local hello = {
+						versions = { version }, suites = { number }, groups = { 29, 23 }, signature_schemes = { 0x0804, 0x0403 },
+					}
 					if not suite.on_request then
 						assert.equal(allowed[number], select(2, policy:judge_client_hello(hello)) == nil or nil, suite.name)
 					end

@@ -72,7 +72,7 @@ local cases = {
 		{ { ["version.TLSv1.3"] = false, ["version.TLSv1.2"] = false }, "broken", "direct TLS is not accepted", direct },
 		{ {}, "holds", "the domain announces direct TLS", { service = "s2s", direct = false, direct_announced = true } },
 		{ {}, "broken", "the domain announces no direct TLS", { service = "s2s", direct = false, direct_announced = false } },
-		{ {}, "not tested", "only this endpoint was asked for" },
+		{ {}, "not tested", "it is not known whether the domain announces direct TLS" },
 	},
 	["version.sslv2"] = {
 		{ {}, "holds", "SSL 2.0 is refused" },
@@ -249,6 +249,16 @@ local cases = {
 		{ { ["signature.sha1"] = { "rsa_pkcs1_sha1" } }, "broken",
 			"a handshake signed with SHA-1 or MD5 is accepted: rsa_pkcs1_sha1" },
 		{ { ["certificate.signature"] = false }, "broken", "a certificate is signed with SHA-1 or MD5" },
+	},
+	["signature.pss"] = {
+		{ {}, "holds", "the certificate is as it should be; a handshake signed with PKCS #1 v1.5 is refused; a handshake "
+			.. "signed with SHA-1 or MD5 is refused" },
+		{ { ["signature.pkcs1"] = { "rsa_pkcs1_sha256" } }, "broken",
+			"a handshake signed with PKCS #1 v1.5 is accepted: rsa_pkcs1_sha256" },
+		{ { ["signature.sha1"] = { "ecdsa_sha1" } }, "broken",
+			"a handshake signed with SHA-1 or MD5 is accepted: ecdsa_sha1" },
+		{ { ["certificate.key"] = { type = "ED25519" } }, "broken",
+			"the certificate has a key of type \"ED25519\"; one for RSA or ECDSA is needed" },
 	},
 	["cert.identity"] = {
 		{ {}, "holds", "the certificate is valid; the certificate covers the domain; "
@@ -589,6 +599,14 @@ describe("as a client,", function ()
 			assert.same({ "not tested", "no answer" }, { untested.result, untested.cause })
 		end)
 	end
+
+	it("signature.pss is broken by an offer of PKCS #1 v1.5", function ()
+		local probe, observed = clauses["signature.pss"].probe, hello {}
+		observed["client.hello"].value.signature_schemes = { "rsa_pss_rsae_sha256", "rsa_pkcs1_sha256" }
+		assert.equal("PKCS #1 v1.5 is offered: rsa_pkcs1_sha256", probe(observed, as_client, true).sentence)
+		observed["client.hello"].value.signature_schemes = { "rsa_pss_rsae_sha256", "ecdsa_secp256r1_sha256" }
+		assert.equal("holds", probe(observed, as_client, true).result)
+	end)
 
 	it("compress.tls is broken by an offer of DEFLATE", function ()
 		local probe = clauses["compress.tls"].probe

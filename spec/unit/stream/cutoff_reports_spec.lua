@@ -26,10 +26,13 @@ local CLIENTS, SERVERS = "tls_policy_report", "tls_policy_report_s2s"
 describe("the reports of peers that would be cut off", function ()
 	local policy = tls_policy.policy { mode = "report" }
 	local server, counted, reports, now
+	-- A certificate that has changed is a matter of foreseen_change_spec.lua.
+	local certificates = { foresee = function () end }
 
 	local function new(kept)
 		return cutoff_reports.new {
-			server = server, metrics = counted, queue = work_queue.new { server = server }, kept = kept,
+			server = server, metrics = counted, certificates = certificates, kept = kept,
+			queue = work_queue.new { server = server },
 			now = function () return now end,
 		}
 	end
