@@ -18,7 +18,7 @@ local services = {
 local versions = { "TLSv1.2", "TLSv1.3" }
 
 -- The time that a client waits for the server, in seconds.
-local PATIENCE = 60
+local PATIENCE = 120
 
 local AWAY = "mod_tls was away"
 
