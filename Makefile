@@ -245,6 +245,13 @@ musl: ## compile the core for musl, the libc of Alpine
 	$(call install,musl-tools)
 	spec/musl.sh build/musl
 
+# Specs that use the core most; spec/unit takes long.
+MUSL_SPECS ?= spec/unit/core spec/unit/certificates spec/unit/policy spec/unit/sessions
+
+musl-specs: deps-test ## run the unit specs that need no LuaSec with musl, and OpenSSL and Lua built for it
+	$(call install,musl-tools perl)
+	spec/musl_specs.sh build/musl-specs $(MUSL_SPECS)
+
 # A fault ends the process at once.
 SANITIZED := build/sanitized
 # SUITES=unit leaves out the server specs, which take more than 20 minutes.
@@ -333,4 +340,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl musl-specs sanitize memory fuzz lint conformance bench soak install clean help
