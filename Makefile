@@ -204,9 +204,9 @@ trixie: ## run all specs on Debian 13, in a tree below build/
 # Set FORKY to keep the tree elsewhere.
 FORKY ?= build/forky
 
-forky: ## run the unit specs on Debian testing, with its Lua 5.4 and 5.5, in a tree below build/
+forky: ## run all specs on Debian testing, and the unit specs with its Lua 5.5, in a tree below build/
 	$(call install,$(DEBIAN_TREE))
-	spec/on_debian.sh forky $(FORKY) 'unit lua55'
+	spec/on_debian.sh forky $(FORKY) 'peers suite lua55'
 
 LUV := $(TREE)/luv
 LUA55_TREE := build/lua5.5
@@ -244,6 +244,13 @@ peers: ## install the servers for the federation specs, without starting them
 musl: ## compile the core for musl, the libc of Alpine
 	$(call install,musl-tools)
 	spec/musl.sh build/musl
+
+# Specs that use the core most; spec/unit takes long.
+MUSL_SPECS ?= spec/unit/core spec/unit/certificates spec/unit/policy spec/unit/sessions
+
+musl-specs: deps-test ## run the unit specs that need no LuaSec with musl, and OpenSSL and Lua built for it
+	$(call install,musl-tools perl)
+	spec/musl_specs.sh build/musl-specs $(MUSL_SPECS)
 
 # A fault ends the process at once.
 SANITIZED := build/sanitized
@@ -333,4 +340,4 @@ clean: ## remove the built files
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl sanitize memory fuzz lint conformance bench soak install clean help
+.PHONY: all core rock-files man dist deb deb-test deps deps-test deps-dev demo test suite unit matrix luas trixie forky lua55 experimental experimental-specs federation peers musl musl-specs sanitize memory fuzz lint conformance bench soak install clean help

@@ -41,6 +41,14 @@ static EVP_PKEY *make_group(char *name)
 	return group;
 }
 
+unsigned int dh_group_mask(int nid)
+{
+	for (size_t i = 0; i < GROUPS; i++)
+		if (groups[i].nid == nid)
+			return 1U << i;
+	return 0;
+}
+
 int dh_group_nid(int least_bits)
 {
 	for (size_t i = 0; i < GROUPS; i++)

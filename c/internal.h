@@ -219,6 +219,9 @@ int credentials_load(lua_State *L, SSL_CTX *context, const struct credentials *c
 /* Bits of a group of RFC 7919 by its NID; 0 for any other group. */
 int dh_group_bits(int nid);
 
+/* A bit for such a group by its NID; 0 for any other group. */
+unsigned int dh_group_mask(int nid);
+
 /* The NID of the smallest group of RFC 7919 with at least so many bits, or NID_undef. */
 int dh_group_nid(int least_bits);
 
@@ -300,9 +303,10 @@ bool security_set_dh(SSL_CTX *context, EVP_PKEY *dh, int least_bits);
 EVP_PKEY *security_dh(const SSL_CTX *context);
 int security_dh_bits(const SSL_CTX *context);
 
-/* A finite field (its NID) for servers before TLS 1.3 alone, or NID_undef. Needs security_begin, as
- * far as it is not NID_undef. */
-void security_set_dhe_group(SSL_CTX *context, int nid);
+/* A finite field (its NID, or NID_undef) beside the `fields` (dh_group_mask) of the context's own
+ * list. SNI may put the context in the place of one that lists others. All but its own are for
+ * servers before TLS 1.3 alone. Does nothing without security_begin. */
+void security_set_dhe_group(SSL_CTX *context, int nid, unsigned int fields);
 int security_dhe_group(const SSL_CTX *context);
 
 /* Returns whether security_begin was ever called for the context. */
@@ -465,6 +469,9 @@ bool setting_list_is_empty(const struct setting_list *names);
  * of RFC 7919 with at least so many bits (its NID), unless it is in the list of names (with colons
  * between them, and marks). NID_undef: none, as for negative `least_bits`. */
 int dhe_group_lacking(const char *groups, int least_bits);
+
+/* Adds such a list, and a group (NID_undef: none), to an empty one. False if memory is short. */
+bool dhe_group_list(struct name_list *list, const char *groups, int nid);
 
 /* Sets the groups of a context to such a list, and adds that group (NID_undef: none) for servers
  * before TLS 1.3 alone. With neither, the context keeps its list. Needs security_begin, if there is

@@ -278,13 +278,13 @@ bool network_contexts_add_name(struct network_contexts *contexts, const char *na
 	return copy != NULL;
 }
 
-/* A server's groups for DHE alone are in no hello (see dhe_group.c). */
+/* A server's group for DHE alone is in no hello (see dhe_group.c). */
 static bool read_groups(SSL_CTX *context, struct name_list *groups)
 {
-	struct name_list schemes = { .text = NULL };
-	int dhe_group = security_dhe_group(context);
-	bool done = unsent_hello_read(context, groups, &schemes) &&
-		    (dhe_group == NID_undef || name_list_add(groups, "", OBJ_nid2sn(dhe_group)));
+	struct name_list own = { .text = NULL }, schemes = { .text = NULL };
+	bool done = unsent_hello_read(context, &own, &schemes) &&
+		    dhe_group_list(groups, name_list_text(&own), security_dhe_group(context));
+	name_list_free(&own);
 	name_list_free(&schemes);
 	return done;
 }

@@ -12,7 +12,9 @@ struct security {
 	void *callback_data;
 	EVP_PKEY *dh;
 	int dh_bits;
-	int dhe_group; /* NID */
+	int dhe_group;       /* NID */
+	unsigned int fields; /* of the context's own list, if they are known */
+	bool knows_fields;
 	bool certificates_only;
 	bool disabled;
 };
@@ -66,10 +68,12 @@ static bool is_over_limit(const SSL *connection, int operation, const void *othe
 	return handshake->failure.dhe_limited;
 }
 
-/* Whether a handshake may use the group that a server has for DHE alone. A server's version is
- * known before it looks at the client's groups. */
-static bool may_use_dhe_group(const SSL *connection)
+/* Whether a handshake may use a finite field: any is for DHE, and TLS 1.3 has those alone that the
+ * context lists. A server's version is known before it looks at the client's groups. */
+static bool may_use_field(const struct security *security, const SSL *connection, int nid)
 {
+	if (!security->knows_fields || (security->fields & dh_group_mask(nid)) != 0)
+		return true;
 	return connection != NULL && SSL_is_server(connection) &&
 	       SSL_version(connection) < TLS1_3_VERSION;
 }
@@ -108,7 +112,7 @@ static int security_callback(const SSL *connection, const SSL_CTX *context, int 
 			     ? dh_group_bits(nid)
 			     : 0;
 	if ((group_bits != 0 && group_bits < security->dh_bits) ||
-	    (group_bits != 0 && nid == security->dhe_group && !may_use_dhe_group(connection)) ||
+	    (group_bits != 0 && !may_use_field(security, connection, nid)) ||
 	    is_over_limit(connection, operation, other, group_bits))
 		return 0;
 	if (security->certificates_only && is_negotiated(security, operation))
@@ -154,6 +158,7 @@ void security_end(SSL_CTX *context)
 	security->disabled = false;
 	security->certificates_only = false;
 	security->dhe_group = NID_undef;
+	security->knows_fields = false;
 }
 
 void security_disable(SSL_CTX *context)
@@ -222,11 +227,14 @@ int security_dh_bits(const SSL_CTX *context)
 	return security == NULL ? 0 : security->dh_bits;
 }
 
-void security_set_dhe_group(SSL_CTX *context, int nid)
+void security_set_dhe_group(SSL_CTX *context, int nid, unsigned int fields)
 {
 	struct security *security = security_of(context);
-	if (security != NULL)
-		security->dhe_group = nid;
+	if (security == NULL)
+		return;
+	security->dhe_group = nid;
+	security->fields = fields;
+	security->knows_fields = true;
 }
 
 int security_dhe_group(const SSL_CTX *context)

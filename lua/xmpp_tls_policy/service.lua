@@ -202,10 +202,12 @@ function methods:report_server(session)
 end
 
 --- A client has logged in by a mechanism of SASL (nil: unknown), bound to its connection by a type of
--- channel binding, or by none (nil).
+-- channel binding, or by none (nil). Returns true if the stream was ended.
 function methods:client_logged_in(session, mechanism, binding)
 	local stream = self.admission:stream(session)
-	self.admission:client_authenticated(session, mechanism)
+	if self.admission:client_authenticated(session, mechanism) then
+		return true
+	end
 	stream.binding = mechanism and mechanism:find "%-PLUS$" and binding or nil
 	self.metrics:login(mechanism, stream.binding)
 end
@@ -264,7 +266,11 @@ function methods:judge_streams_again()
 	local generation, now = self.policies:generation(), os.time()
 	local since = self._judged
 	self._judged = { generation = generation, time = now }
-	if generation ~= since.generation or self.policies:has_ended_exception(since.time, now) then
+	local has_ended = self.policies:has_ended_exception(since.time, now)
+	if has_ended then
+		self.tls_contexts:exceptions_ended()
+	end
+	if generation ~= since.generation or has_ended then
 		self.admission:policies_changed()
 	end
 end

@@ -123,7 +123,7 @@ describe("the audit of gnutls-serv", function ()
 	} do
 		it("follows its priority: " .. priority:match "^%u+", function ()
 			local server = gnutls_server.start(DOMAIN, certificate, priority)
-			local clauses = audited(server.target, { timeout = 2 })
+			local clauses = audited(server.target, { timeout = 8 })
 			server.stop()
 			assert_results(expected, clauses)
 		end)

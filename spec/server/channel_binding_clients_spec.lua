@@ -29,6 +29,7 @@ local measured = {
 	["python3-slixmpp"] = {
 		["1.8."] = { ["TLSv1.2"] = { with, "tls-unique" }, ["TLSv1.3"] = { "PLAIN" } },
 		["1.10."] = { ["TLSv1.2"] = { with, "tls-unique" }, ["TLSv1.3"] = { with } },
+		["1.17."] = { ["TLSv1.2"] = { with, "tls-unique" }, ["TLSv1.3"] = { without } },
 	},
 }
 

@@ -367,12 +367,41 @@ describe("channel binding", function ()
 		end
 	end)
 
-	it("is offered in all its types where the operator has disabled the mechanisms without it", function ()
-		local server = start("p256", nil, { disable_sasl_mechanisms = { "PLAIN", "SCRAM-SHA-1" } })
-		local peer, features = connect(server, "c2s", context_of "TLSv1.2")
-		assert.same(types["TLSv1.2"], announced(features))
-		assert.is_true(login(peer, "tls-exporter"))
-		peer:close()
+	for what, disabled in pairs {
+		["all mechanisms without it"] = { "PLAIN", "SCRAM-SHA-1" },
+		["some mechanisms without it"] = { "SCRAM-SHA-1" },
+	} do
+		it("is offered in all its types, and is right, where the operator has disabled " .. what, function ()
+			local server = start("p256", nil, { disable_sasl_mechanisms = disabled })
+			for version, names in pairs(types) do
+				for _, name in ipairs(names) do
+					local peer, features = connect(server, "c2s", context_of(version))
+					assert.same(names, announced(features))
+					local mechanisms = features:match "<mechanisms.-</mechanisms>"
+					assert.matches("^<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp%-sasl'>", mechanisms)
+					assert.equal(1, select(2, mechanisms:gsub("<mechanism>SCRAM%-SHA%-1%-PLUS</mechanism>", "")))
+					for _, absent in ipairs(disabled) do
+						assert.is_nil(mechanisms:find(("<mechanism>%s</mechanism>"):format(absent), 1, true))
+					end
+					assert.is_true(login(peer, name))
+					peer:close()
+				end
+			end
+		end)
+	end
+
+	it("follows the list of disabled mechanisms when the configuration is reloaded", function ()
+		local server, context = start "p256", context_of "TLSv1.3"
+		local function is_offered()
+			local peer, features = connect(server, "c2s", context)
+			peer:close()
+			-- No server offers this type by itself.
+			return features:find("tls-server-end-point", 1, true) ~= nil
+		end
+		assert.is_true(is_offered())
+		server:configure { options = { disable_sasl_mechanisms = { "SCRAM-SHA-1-PLUS" } } }
+		server:reload()
+		assert.is_false(is_offered())
 	end)
 
 	it("leaves logins without channel binding as they were", function ()

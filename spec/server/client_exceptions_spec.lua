@@ -1,6 +1,8 @@
---- Exceptions for the clients of a network, against a real server: network × host × end × STARTTLS or direct TLS.
+--- Exceptions for the clients of a network, against a real server: network × host × end × STARTTLS or direct TLS, with
+-- the right server name, none or an unknown one.
 local date = require "xmpp_tls_policy.date"
 local json = require "dkjson"
+local mime = require "mime"
 local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
@@ -26,6 +28,7 @@ describe("an exception for a network", function ()
 		server = prosody.start {
 			hosts = { ["one.test"] = files, ["two.test"] = files }, domain = "one.test", ca = authority.certificate,
 			routes = {}, with_policy = true, modules = { "test_facts", "test_clock" },
+			users = { ["meter@one.test"] = "secret", ["other@one.test"] = "secret" },
 		}
 	end)
 
@@ -43,8 +46,13 @@ describe("an exception for a network", function ()
 		return server:reload()
 	end
 
-	local function open(host, service, tls, address)
-		return xmpp.open(server:target(service or "c2s", host), { tls = tls or old_tls, address = address })
+	-- `server_name`: for SNI; false: none; nil: the host.
+	local function open(host, service, tls, address, server_name)
+		local parameters = { server_name = server_name }
+		for name, value in pairs(tls or old_tls) do
+			parameters[name] = value
+		end
+		return xmpp.open(server:target(service or "c2s", host), { tls = parameters, address = address })
 	end
 
 	for network, members in pairs(networks) do
@@ -54,13 +62,14 @@ describe("an exception for a network", function ()
 					of_host and "one.test alone" or "all hosts"), function ()
 					local exceptions = { exceptions = { [network] = exception(days) } }
 					configure(of_host and {} or exceptions, of_host and exceptions or nil)
-					local function try(host, service, address)
-						-- Direct TLS ends its handshake on the context for all.
-						local expected = members[address] and days > 0 and service == "c2s" and (host == "one.test" or not of_host)
-							or false
+					local function try(host, service, address, server_name)
+						-- Without its name, a host's own exceptions are not found before the stream names it.
+						local is_found = server_name == nil and host == "one.test" or not of_host
+						local expected = members[address] and days > 0 and is_found or false
 						local mark = server:mark()
-						local client, _, reason = open(host, service, old_tls, address)
-						assert.equal(expected, client ~= nil, ("%s %s %s: %s"):format(host, service, address, tostring(reason)))
+						local client, _, reason = open(host, service, old_tls, address, server_name)
+						assert.equal(expected, client ~= nil, ("%s %s %s %s: %s"):format(host, service, address,
+							tostring(server_name), tostring(reason)))
 						assert.equal(expected, server:log(mark):find(("Accepted under the exception for %s until"):format(network),
 							1, true) ~= nil)
 						if client then
@@ -72,6 +81,8 @@ describe("an exception for a network", function ()
 						for _, address in ipairs { "127.0.0.1", "127.0.0.9", "127.0.0.1" } do
 							try(host, "c2s", address)
 							try(host, "c2s_direct_tls", address)
+							try(host, "c2s_direct_tls", address, false)
+							try(host, "c2s_direct_tls", address, "unknown.test")
 						end
 					end
 				end)
@@ -103,6 +114,49 @@ describe("an exception for a network", function ()
 		assert.matches("<starttls[^>]*><required/>", features)
 		assert.is_nil(features:match "<mechanism")
 		client:close()
+	end)
+
+	-- Tries to log in with SASL PLAIN; returns the answer of the server, or what came before the stream's end.
+	local function answer_to(client, account, password, pattern)
+		client:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
+			(mime.b64("\0" .. account .. "\0" .. password))))
+		local text, _, rest = client:read_until(pattern)
+		return text or rest or ""
+	end
+
+	-- Network × account × TLS × STARTTLS or direct TLS × password. One reload serves them all.
+	it("for some accounts ends the streams of others when they have logged in", function ()
+		local members = exception(100)
+		members.accounts = { "Meter@one.test" }
+		configure { exceptions = { ["127.0.0.9/32"] = members } }
+		local weak, good = old_tls, { protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES256-GCM-SHA384" }
+		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+			for _, tls in ipairs { weak, good } do
+				for _, address in ipairs { "127.0.0.9", "127.0.0.1" } do
+					for _, account in ipairs { "meter", "other", "nobody" } do
+						for _, password in ipairs { "secret", "wrong" } do
+							local case = table.concat({ service, tls.ciphers, address, account, password }, " ")
+							local mark = server:mark()
+							local client = open("one.test", service, tls, address)
+							assert.equal(tls == good or address == "127.0.0.9", client ~= nil, case)
+							if client then
+								local is_known = account ~= "nobody" and password == "secret"
+								local may_stay = tls == good or account == "meter"
+								-- Without the password, nothing tells one account from another.
+								local expected = not is_known and "<not%-authorized/>.*</failure>" or may_stay and "<success[^>]*>"
+									or "<policy%-violation.*</stream:stream>"
+								local answer = answer_to(client, account, password, expected)
+								assert.matches(expected, answer, case)
+								assert.equal(is_known and may_stay, answer:find "<success" ~= nil, case)
+								client:close()
+							end
+							assert.is_nil(server:log(mark):match "Traceback.*", case)
+							assert.is_nil(server:log(mark):match "\terror\t[^\n]*", case)
+						end
+					end
+				end
+			end
+		end
 	end)
 
 	it("ends the streams that needed it when it ends, and no others", function ()

@@ -51,6 +51,7 @@ describe("a peer that goes away after its header", function ()
 
 	for _, profile in ipairs { "draft-saintandre-xmpp-tls-02", "rfc9325" } do
 		it("is accepted, and called refused nowhere: " .. profile, function ()
+			prosody.surface.need("peers.gone", pending)
 			local server = servers.start {
 				hosts = { ["example.test"] = files }, with_policy = true, policy = { profile = profile }, routes = {},
 			}

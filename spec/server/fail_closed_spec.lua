@@ -405,14 +405,43 @@ describe("a server on which a part of the module is broken", function ()
 
 		it("that would refuse all fails when it is started: no stream gets further than the features", function ()
 			local tree = copied_tree()
-			append(tree, "xmpp_tls_policy/servers/prosody/fail_closed",
-				"function fail_closed.start() started = false error 'injected' end")
+			change(lua_file(tree, "xmpp_tls_policy/servers/prosody/filters"), "filters%.add_filter_hook",
+				"function () error 'injected' end")
 			local server = start { tree = tree, broken = true }
 			local peer = assert(xmpp.open(server:target "c2s_direct_tls"))
 			peer:send "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>"
 			assert.truthy(peer:read_until "<stream:error><internal%-server%-error")
 			peer:close()
 			server:wait_for_log "error\t[^\n]*Refusing all clients and servers: [^\n]*injected"
+		end)
+
+		-- The server tries again to load the module, for each host.
+		it("that would refuse all fails when it is started: after the next attempt nothing of it is missing", function ()
+			local tree = copied_tree()
+			change(lua_file(tree, "xmpp_tls_policy/servers/prosody/filters"), "filters%.add_filter_hook", [[(function ()
+				local failed = false
+				return function (...)
+					if not failed then
+						failed = true
+						error "injected"
+					end
+					return filters.add_filter_hook(...)
+				end
+			end)()]])
+			local server = start { tree = tree, broken = true }
+			server:wait_for_log "Refusing all clients and servers: [^\n]*injected"
+			injection.run(server, 'require "xmpp_tls_policy.servers.prosody.fail_closed".close "example.test"')
+			for service, element in pairs {
+				c2s_direct_tls = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
+				s2s_direct_tls = "<db:result from='remote.test' to='example.test'>key</db:result>",
+			} do
+				local peer = xmpp.connect(server:target(service), { from = service == "s2s_direct_tls" and "remote.test" or nil })
+				assert(peer:secure())
+				peer:open()
+				peer:send(element)
+				assert.truthy((peer:read_all()):find("<internal%-server%-error"), service)
+				peer:close()
+			end
 		end)
 
 		it("that would refuse all is itself missing, in report mode: all are served", function ()

@@ -2,6 +2,7 @@
 -- authenticated and admitted for the very pair, otherwise on a new one, and none is lost. Crossed here:
 -- the kind of the host, the certificate, and the domains that the peer authenticates as, one of which its
 -- header names. The outcome is computed from the rule.
+local prosody = require "support.prosody"
 local server_pairs = require "support.server_pairs"
 
 local hosts = server_pairs.hosts()
@@ -65,18 +66,23 @@ describe("a stanza of ours", function ()
 		return peer, text
 	end
 
-	-- Authenticates by dialback; near asks on a stream of its own, which is returned. Or nil where it
-	-- refuses.
-	local function dialback(case, peer, domain, host)
-		peer:send(("<db:result from='%s' to='%s'>key</db:result>"):format(domain, host or case.host.name))
-		if case.is_refused then
-			return nil, peer:read_until "</stream:stream>"
+	-- Authenticates by dialback as one of the case's domains ("A", the header's, or "B"). Near asks on a stream of its
+	-- own, unless the certificate vouches for the domain and that is enough. Returns the stream on which near's stanzas
+	-- to the domain leave then; nil: on a new one.
+	local function dialback(case, peer, which, host)
+		local both_ways = which == "A" and peer or nil
+		peer:send(("<db:result from='%s' to='%s'>key</db:result>"):format(case.domains[which], host or case.host.name))
+		if prosody.dialback.by_certificate and certificates[case.certificate][which] then
+			assert(peer:read_until "<db:result[^>]*type=.valid.")
+			return both_ways
 		end
-		local asking = keep(world:accept_whole(world.scripted.both))
-		assert.equal(domain, asking.domain)
+		local apart = prosody.dialback.asks_apart and which == "A"
+		local accept = apart and world.accept_secured or world.accept_whole
+		local asking = keep(accept(world, world.scripted.both))
+		assert.equal(case.domains[which], asking.domain)
 		server_pairs.vouch(asking)
 		assert(peer:read_until "<db:result[^>]*type=.valid.")
-		return asking
+		return apart and both_ways or asking
 	end
 
 	-- The same domain through another stream of near's, from start to end.
@@ -113,7 +119,7 @@ describe("a stanza of ours", function ()
 				peer = nil
 				break
 			else
-				routes[which] = dialback(case, peer, case.domains[which])
+				routes[which] = dialback(case, peer, which)
 			end
 		end
 		for _, which in ipairs { "A", "B" } do
@@ -151,10 +157,12 @@ describe("a stanza of ours", function ()
 					local case = { host = header, certificate = "both", domains = new_domains() }
 					local peer = assert(open(case))
 					assert(server_pairs.external(peer))
-					local asking = dialback(case, peer, case.domains.B, target.name)
+					local asking = dialback(case, peer, "B", target.name)
 					peer:send(("<iq type='get' id='ping' from='%s' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>"):format(
 						case.domains.B, target.name))
 					local said = header.name .. ", " .. target.name
+					asking = asking or keep(world:accept_whole(world.scripted.both))
+					assert.same({ target.name, case.domains.B }, { asking.host, asking.domain })
 					local answer = assert.is_truthy(asking:read_until("<iq[^>]*>", 10), said)
 					assert.matches("type='result'", answer)
 					assert.matches("from='" .. target.name:gsub("%p", "%%%0") .. "'", answer)
@@ -168,7 +176,7 @@ describe("a stanza of ours", function ()
 	it("goes to no domain that only the header names, and `show` does not name it", function ()
 		local case = { host = server_pairs.host("should", false), certificate = "none", domains = new_domains() }
 		local peer = assert(open(case))
-		dialback(case, peer, case.domains.B)
+		dialback(case, peer, "B")
 		local shown = world.near:shell [[tlspolicy:show("s2sin")]]
 		assert.matches(case.domains.B:gsub("%p", "%%%0"), shown)
 		assert.is_nil(shown:find(case.domains.A, 1, true), shown)

@@ -4,12 +4,12 @@ local pki = require "support.pki"
 local prosody = require "support.prosody"
 local xmpp = require "support.xmpp"
 
--- Prosody takes domains with these.
+-- Prosody 13.0.1 takes domains with these. Newer ones may refuse those with `refusable` before we see them.
 local characters = {
-	["a left-to-right isolate"] = { "\226\129\166", "\\226\\129\\166" },
-	["the end of an isolate"] = { "\226\129\169", "\\226\\129\\169" },
-	["a right-to-left isolate"] = { "\226\129\167", "\\226\\129\\167" },
-	["a line break"] = { "&#10;", "\\010" },
+	["a left-to-right isolate"] = { "\226\129\166", "\\226\\129\\166", refusable = true },
+	["the end of an isolate"] = { "\226\129\169", "\\226\\129\\169", refusable = true },
+	["a right-to-left isolate"] = { "\226\129\167", "\\226\\129\\167", refusable = true },
+	["a line break"] = { "&#10;", "\\010", refusable = true },
 	["a Hangul filler"] = { "\225\133\159", "\\225\\133\\159" },
 }
 
@@ -40,6 +40,12 @@ describe("a foreign name", function ()
 				peer:send(("<db:result from='%s' to='example.test'>key</db:result>"):format(given))
 				text = assert(peer:read_until "</stream:stream>")
 				peer:close()
+			end
+			if case.refusable and not peer and tostring(text):find("improper-addressing", 1, true) then
+				for _, output in ipairs { text, server:log(mark), (server:shell "tlspolicy:refused()") } do
+					assert.is_nil(output:find((given:gsub("&#10;", "\n")), 1, true))
+				end
+				return
 			end
 			assert.truthy(text and text:find(shown, 1, true), tostring(reason) .. tostring(text))
 			local line = server:wait_for_log("Stream refused by the TLS policy: [^\n]*", mark)

@@ -75,13 +75,15 @@ describe("the context of an exception", function ()
 	-- A connection has these steps. All but the last return nothing; it returns whether the handshake succeeded.
 	local steps = {}
 
+	-- With direct TLS, the stream comes after the handshake.
 	function steps.opens_its_stream(client)
-		client.peer = xmpp.connect(server:target(client.service, client.host), client)
-		assert(client.peer:open())
+		local target = server:target(client.service, client.host)
+		client.peer, client.has_direct_tls = xmpp.connect(target, client), target.direct_tls
+		assert(client.has_direct_tls or client.peer:open())
 	end
 
 	function steps.asks_for_tls(client)
-		assert(client.peer:request_tls())
+		assert(client.has_direct_tls or client.peer:request_tls())
 	end
 
 	function steps.begins_its_hello(client)
@@ -134,6 +136,13 @@ describe("the context of an exception", function ()
 	-- { those that have the exception, strangers }
 	local pairs_of_clients = {
 		["clients of two networks"] = { { address = "127.0.0.9" }, { address = "127.0.0.1" } },
+		["clients with direct TLS"] = {
+			{ service = "c2s_direct_tls", address = "127.0.0.9" }, { service = "c2s_direct_tls", address = "127.0.0.1" },
+		},
+		["a client with direct TLS and two hosts"] = {
+			{ service = "c2s_direct_tls", address = "127.0.0.9" },
+			{ service = "c2s_direct_tls", address = "127.0.0.9", host = "two.test" },
+		},
 		["a client and two hosts"] = { { address = "127.0.0.9" }, { address = "127.0.0.9", host = "two.test" } },
 		["two servers"] = { { service = "s2s", from = "old.test" }, { service = "s2s", from = "other.test" } },
 	}
@@ -143,7 +152,9 @@ describe("the context of an exception", function ()
 			it(("serves nobody else: %s, %s"):format(what, version), function ()
 				configure { ["127.0.0.9/32"] = exception(), ["old.test"] = exception() }
 				local context = client_context(settings)
-				for _, order in ipairs(orders_of(#step_names, #step_names)) do
+				-- With direct TLS, the second step is none.
+				for _, order in ipairs(both[1].service == "c2s_direct_tls" and orders_of(3, 3)
+					or orders_of(#step_names, #step_names)) do
 					local clients = { new_client(both[1]), new_client(both[2]) }
 					for index, client in ipairs(clients) do
 						client.context = context
@@ -151,6 +162,9 @@ describe("the context of an exception", function ()
 					end
 					for _, index in ipairs(order) do
 						go_on(clients[index])
+						if clients[index].has_direct_tls and clients[index].done == 1 then
+							go_on(clients[index])
+						end
 					end
 					for _, client in ipairs(clients) do
 						assert.equal(client.is_excepted and "secured" or "refused", outcome_of(client), table.concat(order, " "))
@@ -220,16 +234,21 @@ describe("the context of an exception", function ()
 
 	for what, reload in pairs(reloads) do
 		it("follows a reload that brings " .. what, function ()
-			for _, place in ipairs { "opens_its_stream", "asks_for_tls", "begins_its_hello" } do
+			for _, case in ipairs {
+				{ "c2s", "opens_its_stream" }, { "c2s", "asks_for_tls" }, { "c2s", "begins_its_hello" },
+				{ "c2s_direct_tls", "opens_its_stream" }, { "c2s_direct_tls", "begins_its_hello" },
+			} do
+				local service, place = case[1], case[2]
 				configure { ["127.0.0.8/29"] = exception() }
-				local other = new_client { address = "127.0.0.9", context = client_context(old_settings["TLS 1.2"]) }
-				local client = new_client { address = "127.0.0.10", context = other.context }
+				local context = client_context(old_settings["TLS 1.2"])
+				local other = new_client { service = service, address = "127.0.0.9", context = context }
+				local client = new_client { service = service, address = "127.0.0.10", context = context }
 				go_on_until(other, "ends_its_handshake")
 				assert.equal("secured", outcome_of(other))
 				go_on_until(client, place)
 				configure(reload[1], reload[2])
 				go_on_until(client, "ends_its_handshake")
-				assert.equal(reload.outcome, outcome_of(client), place)
+				assert.equal(reload.outcome, outcome_of(client), service .. " " .. place)
 				client.peer:close()
 				other.peer:close()
 			end
@@ -250,25 +269,28 @@ describe("the context of an exception", function ()
 	end
 
 	for version, settings in pairs(old_settings) do
-		it("leaves no session for anybody else, " .. version, function ()
-			local in_force = { ["127.0.0.9/32"] = exception(), ["old.test"] = exception() }
-			configure(in_force)
-			local client = new_client { address = "127.0.0.9", context = client_context(settings) }
-			go_on_until(client, "ends_its_handshake")
-			assert(client.peer:open())
-			local session = client.tls:session()
-			client.peer:close()
-			local function resumes(fields)
-				return resume(version, session, fields).resumed
-			end
-			assert.is_true(resumes { address = "127.0.0.9" })
-			assert.is_false(resumes { address = "127.0.0.1" })
-			assert.is_false(resumes { address = "127.0.0.9", host = "two.test" })
-			assert.is_false(resumes { address = "127.0.0.9", service = "s2s", from = "old.test" })
-			configure(in_force, { test_clock = 200 * date.DAY })
-			assert.is_false(resumes { address = "127.0.0.9" })
-			configure {}
-			assert.is_false(resumes { address = "127.0.0.9" })
-		end)
+		for _, service in ipairs { "c2s", "c2s_direct_tls" } do
+			it(("leaves no session for anybody else, %s, %s"):format(version, service), function ()
+				local in_force = { ["127.0.0.9/32"] = exception(), ["old.test"] = exception() }
+				configure(in_force)
+				local client = new_client { service = service, address = "127.0.0.9", context = client_context(settings) }
+				go_on_until(client, "ends_its_handshake")
+				assert(client.peer:open())
+				local session = client.tls:session()
+				client.peer:close()
+				local function resumes(fields)
+					fields.service = fields.service or service
+					return resume(version, session, fields).resumed
+				end
+				assert.is_true(resumes { address = "127.0.0.9" })
+				assert.is_false(resumes { address = "127.0.0.1" })
+				assert.is_false(resumes { address = "127.0.0.9", host = "two.test" })
+				assert.is_false(resumes { address = "127.0.0.9", service = "s2s", from = "old.test" })
+				configure(in_force, { test_clock = 200 * date.DAY })
+				assert.is_false(resumes { address = "127.0.0.9" })
+				configure {}
+				assert.is_false(resumes { address = "127.0.0.9" })
+			end)
+		end
 	end
 end)

@@ -117,6 +117,7 @@ describe("the certificate of a host of ours", function ()
 	end)
 
 	it("is still reported if it was renewed on disk only", function ()
+		prosody.surface.need("sni.contexts", pending)
 		local server = start(authority:issue { names = { "example.test" },
 			not_before = os.time() - 85 * DAY, not_after = os.time() + 5.5 * DAY })
 		local peer = assert(xmpp.open(server:target "c2s"))
@@ -131,6 +132,7 @@ describe("the certificate of a host of ours", function ()
 	end)
 
 	it("is checked in c2s_ssl and s2s_ssl, too", function ()
+		prosody.surface.need("option.c2s_ssl", pending)
 		local good = authority:issue { names = { "example.test" }, days = 300 }
 		local old = authority:issue { names = { "example.test" },
 			not_before = os.time() - 90 * DAY, not_after = os.time() - 2.5 * DAY }
@@ -151,7 +153,8 @@ describe("the certificate of a host of ours", function ()
 			} } } },
 		})
 		local log = said(server:log())
-		assert.matches('the certificate of "rooms.test" %(s2s%) does not cover it, so other servers', log)
+		-- A server may have one context for the services of both roles.
+		assert.matches('the certificate of "rooms.test"[^\n]* does not cover it, so other servers', log)
 		assert.is_nil(log:match "clients")
 		local output = server:shell 'tlspolicy:cert("rooms.test")'
 		assert.matches('the certificate of "rooms.test" does not cover it, so other servers', output)
@@ -178,6 +181,7 @@ describe("the certificate of a host of ours", function ()
 	end)
 
 	it("is looked at for direct TLS, too, and the service and port are named", function ()
+		prosody.surface.need("sni.contexts", pending)
 		local old = authority:issue { names = { "example.test" }, days = 300, not_after = os.time() + 5.5 * DAY,
 			not_before = os.time() - 85 * DAY }
 		local server = start { certificate = authority:issue { names = { "example.test" }, days = 300 }.certificate,
@@ -189,6 +193,7 @@ describe("the certificate of a host of ours", function ()
 
 	-- rfc6066.3.name-in-a-labels
 	it("of an internationalised host is found by its A-labels, and named by them", function ()
+		prosody.surface.need("sni.contexts", pending)
 		local server = start(nil, { domain = "example.test", hosts = {
 			["example.test"] = authority:issue { names = { "example.test" }, days = 300 },
 			["b\195\188cher.test"] = authority:issue { names = { "xn--bcher-kva.test" }, not_after = os.time() + 5.5 * DAY,

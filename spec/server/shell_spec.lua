@@ -7,10 +7,14 @@ local files = require "support.files"
 local json = require "dkjson"
 local pki = require "support.pki"
 local population = require "support.population"
+local prosody = require "support.prosody"
 local versions = require "support.versions"
 local xmpp = require "support.xmpp"
 
-local hybrid = versions.has_group "X25519MLKEM768" and "X25519MLKEM768" or nil
+local hybrid = prosody.key_groups[2] and prosody.key_groups[1]
+
+-- The column of groups is as wide as the longest of them.
+local wider = (" "):rep(#prosody.key_group - #"x25519")
 
 describe("the shell", function ()
 	local authority, server, others, made
@@ -125,7 +129,7 @@ describe("the shell", function ()
 			assert.same({ expected[2], expected[3], with_tls or nil },
 				fields(row, "cipher_suite", "bits", "forward_secrecy"), pattern)
 			-- The hybrid group if both ends have it.
-			local group = with_tls and (row.group == hybrid and hybrid or "x25519") or nil
+			local group = with_tls and (row.group == hybrid and hybrid or prosody.key_group) or nil
 			assert.equal(group, row.group, pattern)
 		end
 	end)
@@ -258,12 +262,12 @@ describe("the shell", function ()
 		assert.equal(200, #long)
 		with_servers({ long, idn, wide }, certificate_of_servers(), function ()
 			local output = shell [[tlspolicy:show("s2sin", "width=80")]]
-			local suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no"
-			local tls13_suite = "  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no"
-			local cbc_suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   x25519  yes  no"
+			local suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   " .. prosody.key_group .. "  yes  no"
+			local tls13_suite = "  TLSv1.3  TLS_AES_256_GCM_SHA384                 256   " .. prosody.key_group .. "  yes  no"
+			local cbc_suite = "  TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   " .. prosody.key_group .. "  yes  no"
 			assert.equal(table.concat({
 				"Role   Name                  Encrypted  Authenticated       Verdict",
-				"  Version  Suite                                  Bits  Group   FS   Resumed",
+				"  Version  Suite                                  Bits  Group   " .. wider .. "FS   Resumed",
 				"s2sin  aaaaaaaaaaaaaaaaaaa\226\128\166  yes        PKIX, EXTERNAL      ok", suite,
 				"s2sin  b\195\188cher.test for exa\226\128\166  yes        PKIX, EXTERNAL      ok", suite,
 				"s2sin  old.test for exampl\226\128\166  yes        PKIX, EXTERNAL      exception for old.t\226\128\166",
@@ -282,22 +286,23 @@ describe("the shell", function ()
 		with_servers({ long, idn }, certificate_of_servers(), function ()
 			local output = shell [[tlspolicy:show("s2sin", "width=200")]]
 			local suites = {
-				["TLSv1.2 CBC"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   x25519  yes  no",
-				["TLSv1.2"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   x25519  yes  no",
-				["TLSv1.3"] = "TLSv1.3  TLS_AES_256_GCM_SHA384                 256   x25519  yes  no",
+				["TLSv1.2 CBC"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA     128   " .. prosody.key_group .. "  yes  no",
+				["TLSv1.2"] = "TLSv1.2  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384  256   " .. prosody.key_group .. "  yes  no",
+				["TLSv1.3"] = "TLSv1.3  TLS_AES_256_GCM_SHA384                 256   " .. prosody.key_group .. "  yes  no",
 			}
-			local lines = { "Role   Name" .. (" "):rep(60) .. "Encrypted  Authenticated       Verdict                 "
-				.. "Version  Suite                                  Bits  Group   FS   Resumed" }
+			local width = 60 - #wider
+			local lines = { "Role   Name" .. (" "):rep(width) .. "Encrypted  Authenticated       Verdict                 "
+				.. "Version  Suite                                  Bits  Group   " .. wider .. "FS   Resumed" }
 			for index, row in ipairs {
-				{ long:sub(1, 61) .. "\226\128\166", 62, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.2" },
+				{ long:sub(1, width + 1) .. "\226\128\166", width + 2, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.2" },
 				{ idn .. " for example.test", 28, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.2" },
 				{ "old.test for example.test", 25, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
 				{ "old.test for report.test", 24, "PKIX, EXTERNAL    ", "exception for old.test", "TLSv1.2 CBC" },
 				{ "self.test for example.test", 26, "no (dialback only)", "ok                    ", "TLSv1.3" },
 				{ "valid.test for example.test", 27, "PKIX, EXTERNAL    ", "ok                    ", "TLSv1.3" },
 			} do
-				lines[index + 1] = ("s2sin  %s%s  yes        %s  %s  %s"):format(row[1], (" "):rep(62 - row[2]), row[3], row[4],
-					suites[row[5]])
+				lines[index + 1] = ("s2sin  %s%s  yes        %s  %s  %s"):format(row[1], (" "):rep(width + 2 - row[2]), row[3],
+					row[4], suites[row[5]])
 			end
 			assert.equal(table.concat(lines, "\n") .. "\nOK: 6 connections", (output:gsub("%s+$", "")))
 		end)
@@ -448,7 +453,7 @@ describe("the shell", function ()
 		it("fails with exit status 1 and the mistake in " .. command, function ()
 			local output, status = server:shell(command)
 			assert.equal(1, status)
-			assert.is_truthy(output:find("Error: " .. message, 1, true), output)
+			assert.is_truthy(output:find(prosody.failure .. message, 1, true), output)
 		end)
 	end
 

@@ -157,7 +157,8 @@ describe("a stream", function ()
 		listener:close()
 		ping:close()
 		local why = "no TLS, because its context cannot be brought under draft%-saintandre%-xmpp%-tls%-02, level should: "
-		for _, what in ipairs { "example.test, c2s", "example.test, s2sin", "any host, c2s %(c2s_direct_tls, port %d+%)" } do
+		local direct_tls = ("any host, c2s %%(%s, port %%d+%%)"):format(prosody.services.c2s_direct_tls)
+		for _, what in ipairs { "example.test, c2s", "example.test, s2sin", direct_tls } do
 			local line = server:wait_for_log("([^\n]*" .. what .. "[^\n]*: " .. why .. "[^\n]*)")
 			assert.matches("AES_128_CBC_SHA", line)
 			assert.matches("error", line)

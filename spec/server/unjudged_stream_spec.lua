@@ -2,6 +2,7 @@
 -- until the pair that it concerns was admitted under that host's policy. Crossed here: the host of the
 -- header, the host that is meant, the transport, the suite, the certificate, and how the peer
 -- authenticated. The outcome is computed from the rule.
+local prosody = require "support.prosody"
 local server_pairs = require "support.server_pairs"
 
 local suites = server_pairs.suites
@@ -94,6 +95,9 @@ describe("a stream of another server", function ()
 			local name = ("%s%s, %s"):format(how.transport, how.suite and " with suite " .. how.suite or "",
 				is_certified and "a valid certificate" or "no certificate")
 			it("reaches no host that has not admitted its pair: " .. name, function ()
+				if how.transport == "direct" then
+					prosody.surface.need("sni.contexts", pending)
+				end
 				for _, header in ipairs(server_pairs.hosts()) do
 					for _, target in ipairs(server_pairs.hosts()) do
 						for _, dialback_to in ipairs(header.name == target.name and { target.name } or { target.name, header.name }) do

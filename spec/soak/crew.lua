@@ -26,7 +26,7 @@ function crew.start(interpreter, subject, seed, seconds)
 			command[#command + 1] = ("%s %s %s"):format(files.domain, files.certificate, files.key)
 		end
 		self.children[number] = process.spawn(command, { timeout = seconds })
-		listener:settimeout(30)
+		listener:settimeout(process.PATIENCE)
 		local connection = listener:accept()
 		if not connection then
 			error("a process of the load does not start:\n" .. self.children[number]:output(), 2)

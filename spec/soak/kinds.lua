@@ -18,7 +18,7 @@ local services = {
 local versions = { "TLSv1.2", "TLSv1.3" }
 
 -- The time that a client waits for the server, in seconds.
-local PATIENCE = 60
+local PATIENCE = 120
 
 local AWAY = "mod_tls was away"
 
@@ -61,6 +61,7 @@ end
 -- The answers of a server that has nothing to offer, or no longer knows its offer.
 local answers_without_tls = {
 	"No stream features to ", "<unsupported%-stanza%-type", "STARTTLS was not offered on this stream",
+	"TLS is required here, and STARTTLS is not available",
 }
 
 local function is_away(answer)

@@ -209,7 +209,11 @@ end
 
 local done, result = xpcall(soak, debug.traceback)
 if done then
-	done, result = xpcall(check_all, debug.traceback, result)
+	-- xpcall of Lua 5.1 hands on no arguments.
+	local found = result
+	done, result = xpcall(function ()
+		check_all(found)
+	end, debug.traceback)
 end
 local stopped, message = pcall(subject.stop, subject)
 check(done, done and "the soak itself" or tostring(result))

@@ -82,7 +82,7 @@ Socket.__index = Socket
 -- bytes), dohandshake, settimeout, setoption, close, getfd.
 function tasks.socket(raw)
 	raw:settimeout(0)
-	return setmetatable({ raw = raw, timeout = 30 }, Socket)
+	return setmetatable({ raw = raw, timeout = 120 }, Socket)
 end
 
 function Socket:settimeout(seconds)

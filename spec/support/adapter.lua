@@ -57,6 +57,10 @@ function adapter.new(more)
 	function server.list(items)
 		return items
 	end
+	function server.split_jid(address)
+		local node, domain = address:match "^([^@/]*)@([^@/]+)$"
+		return node and node:lower(), domain and domain:lower()
+	end
 	function server.luasec_context(context)
 		return type(context) == "table" and context._inner or context
 	end

@@ -41,8 +41,8 @@ function command_service.server(options)
 	local server = {
 		turn_count = 0,
 		role = field "role", host = field "host", peer = field "peer", address = field "address",
-		client_jid = field "jid", carrier = field "carrier", connection = field "connection",
-		vouched_by = field "vouched_by", stream = field "stream",
+		client_jid = field "jid", client_bare_jid = field "bare_jid", carrier = field "carrier",
+		connection = field "connection", vouched_by = field "vouched_by", stream = field "stream",
 		is_destroyed = flag "destroyed", is_hibernating = flag "hibernating", is_secure = flag "secure",
 		has_valid_chain = flag "valid_chain", has_trusted_chain = flag "valid_chain",
 		names_domain = function () return true end,

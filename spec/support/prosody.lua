@@ -7,7 +7,9 @@ local free_ports = require "support.free_ports"
 local process = require "support.process"
 local lfs = require "lfs"
 local socket = require "socket"
+local surface = require "support.surface"
 local unix = require "socket.unix"
+local versions = require "support.versions"
 
 local prosody = {}
 
@@ -57,6 +59,30 @@ Server.name = "prosody"
 
 -- Values of its option network_backend.
 prosody.backends = { "epoll", "event", "select" }
+
+-- What specs ask for beside the contract.
+prosody.surface = surface.new(require "xmpp_tls_policy.servers.prosody.lacks", {})
+
+-- Its names of the harness's services.
+prosody.services = {}
+for _, service in ipairs(services) do
+	prosody.services[service] = service
+end
+
+-- The group of a handshake between it and another one, or a client of now, without a hybrid group; and with one if
+-- both have it.
+prosody.key_group = "x25519"
+prosody.key_groups = versions.has_group "X25519MLKEM768" and { "X25519MLKEM768", "x25519" } or { "x25519" }
+
+-- by_certificate: it vouches for a domain that the stream's certificate names, and asks nobody; asks_apart: it asks the
+-- header's domain on a stream that serves for nothing else, if streams are to go both ways.
+prosody.dialback = { by_certificate = false, asks_apart = false }
+
+-- Names that its own check of a certificate takes for a further domain of a stream.
+prosody.further_names = { dns = true, xmpp_address = false }
+
+-- Before a message of a command that fails.
+prosody.failure = "Error: "
 
 local function make_directory(self)
 	self.process = process.keeper()
@@ -154,6 +180,14 @@ local function launch(self)
 		error(failure(self, problem), 0)
 	end
 	return not self:log():find("Failed to open server port", 1, true)
+end
+
+-- The key with which one of its hosts, `from`, authenticates by dialback to another server on a stream with this id.
+-- Its option dialback_secret has to be "known here".
+function Server.dialback_key(_, to, from, id)
+	return process.check({ "sh", "-c", ([[
+		secret=$(printf 'known here' | openssl dgst -sha256 -r | cut -c -64)
+		printf '%s %s %s' | openssl dgst -sha256 -hmac "$secret" -r | cut -c -64]]):format(to, from, id) }):match "%x+"
 end
 
 -- Starts a server and waits until it answers. The specification:

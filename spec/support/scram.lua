@@ -45,17 +45,40 @@ local function exclusive_or(one, other)
 	return table.concat(bytes)
 end
 
-local function element(name, attributes, bytes)
-	return ("<%s xmlns='urn:ietf:params:xml:ns:xmpp-sasl'%s>%s</%s>"):format(name, attributes, mime.b64(bytes), name)
+-- The elements of the two versions of SASL (RFC 6120, XEP-0388).
+local first_version = {}
+
+local function element(name, attributes, content)
+	return ("<%s xmlns='urn:ietf:params:xml:ns:xmpp-sasl'%s>%s</%s>"):format(name, attributes, content, name)
+end
+
+function first_version.begin(mechanism, bytes)
+	return element("auth", (" mechanism='%s'"):format(mechanism), mime.b64(bytes))
+end
+
+function first_version.response(bytes)
+	return element("response", "", mime.b64(bytes))
+end
+
+local second_version = {}
+
+function second_version.begin(mechanism, bytes, inline)
+	return ("<authenticate xmlns='urn:xmpp:sasl:2' mechanism='%s'><initial-response>%s</initial-response>%s"
+		.. "</authenticate>"):format(mechanism, mime.b64(bytes), inline)
+end
+
+function second_version.response(bytes)
+	return ("<response xmlns='urn:xmpp:sasl:2'>%s</response>"):format(mime.b64(bytes))
 end
 
 --- `peer`: with the methods send(text) and read_until(pattern) of support/xmpp.lua. `binding`: {
--- name = "tls-unique", value = bytes }; or { flag = "y" or "n" }, for a login with SCRAM-SHA-1. Returns whether the
--- server accepted it, and its last answer.
+-- name = "tls-unique", value = bytes }; or { flag = "y" or "n" }, for a login with SCRAM-SHA-1. `binding.inline`: for
+-- SASL 2, what the client asks for with its login, or "". Returns whether the server accepted it, and its last answer.
 function scram.login(peer, user, password, binding)
+	local version = binding.inline and second_version or first_version
 	local header = binding.flag and binding.flag .. ",," or ("p=%s,,"):format(binding.name)
 	local first = ("n=%s,r=%s"):format(user, "fyko+d2lbbFgONRv9qkxdawL")
-	peer:send(element("auth", (" mechanism='SCRAM-SHA-1%s'"):format(binding.flag and "" or "-PLUS"), header .. first))
+	peer:send(version.begin("SCRAM-SHA-1" .. (binding.flag and "" or "-PLUS"), header .. first, binding.inline))
 	local text = assert(peer:read_until { "</challenge>", "</failure>" })
 	local challenge = text:match "<challenge[^>]*>(.-)</challenge>"
 	if not challenge then
@@ -66,8 +89,8 @@ function scram.login(peer, user, password, binding)
 	local final = ("c=%s,r=%s"):format(mime.b64(header .. (binding.value or "")), nonce)
 	local key = hmac(salted_password(password, mime.unb64(salt), iterations), "Client Key")
 	local signature = hmac(digest(key), ("%s,%s,%s"):format(first, challenge, final))
-	peer:send(element("response", "", ("%s,p=%s"):format(final, mime.b64(exclusive_or(key, signature)))))
-	text = assert(peer:read_until { "<success.->", "</failure>" })
+	peer:send(version.response(("%s,p=%s"):format(final, mime.b64(exclusive_or(key, signature)))))
+	text = assert(peer:read_until { binding.inline and "</success>" or "<success.->", "</failure>" })
 	return text:find("<success", 1, true) ~= nil, text
 end
 

@@ -231,12 +231,18 @@ function server_pairs.secure(peer, certificate)
 	assert(peer:read_until "<stream:stream[^>]*>")
 end
 
---- Accepts a stream of near's and lets it authenticate by dialback. `features`: more of them.
-function World:accept_whole(certificate, features)
+--- Accepts a stream of near's, encrypts it, and offers dialback and more features, as text.
+function World:accept_secured(certificate, features)
 	local peer = self:accept()
 	server_pairs.secure(peer, certificate)
 	server_pairs.answer(peer, ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'/>%s</stream:features>")
 		:format(features or ""))
+	return peer
+end
+
+--- The same, and lets it authenticate by dialback.
+function World:accept_whole(certificate, features)
+	local peer = self:accept_secured(certificate, features)
 	assert(peer:read_until "<db:result[^>]*>.-</db:result>")
 	peer:send(("<db:result from='%s' to='%s' type='valid'/>"):format(peer.domain, peer.host))
 	return peer

@@ -49,7 +49,7 @@ end
 ---- The adapter -----------------------------------------------------------------
 
 -- A session is a table: role, host, peer, secure (nil; false: STARTTLS was agreed on; true),
--- authenticated (of clients), authed = { [domain] = true }, connection, chain_valid,
+-- authenticated, account and address (of clients), authed = { [domain] = true }, connection, chain_valid,
 -- identity_valid, unnamed = { [domain] = true }, for which the server's own check takes no certificate,
 -- is_over_http, destroyed.
 local session_functions = {}
@@ -57,7 +57,8 @@ local session_functions = {}
 function session_functions.role(session) return session.role end
 function session_functions.host(session) return session.host end
 function session_functions.peer(session) return session.peer end
-function session_functions.address() return "192.0.2.1" end
+function session_functions.address(session) return session.address or "192.0.2.1" end
+function session_functions.client_bare_jid(session) return session.account end
 function session_functions.is_secure(session) return session.secure == true end
 function session_functions.awaits_tls(session) return session.secure == false end
 function session_functions.is_destroyed(session) return session.destroyed == true end
@@ -80,6 +81,8 @@ function session_functions.has_checked_chain(session) return session.chain_valid
 function session_functions.connection(session) return session.connection end
 function session_functions.stream(session) return session.stream end
 function session_functions.set_stream(session, stream) session.stream = stream end
+
+function session_functions.is_hibernating(session) return session.hibernating == true end
 
 function session_functions.is_authenticated(session)
 	return session.authenticated == true or next(session.authed) ~= nil

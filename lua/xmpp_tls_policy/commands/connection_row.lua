@@ -151,7 +151,9 @@ end
 -- The verdict for one domain (nil: a client, or a server that names none) if the policy were
 -- enforced.
 local function judge_as_enforced(service, row, stream, domain)
-	local policy = service.policies:policy_for(row.host, domain, row.role == "c2s" and row.address or nil)
+	local is_client = row.role == "c2s"
+	local policy = service.policies:policy_for(row.host, domain, is_client and row.address or nil,
+		is_client and service.server.client_bare_jid(stream.session) or nil)
 	return {
 		verdict = cutoff_verdict.of(policy, stream, domain), exception = policy.exception, policy = policy:name(),
 	}

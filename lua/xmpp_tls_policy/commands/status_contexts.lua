@@ -143,7 +143,8 @@ function status_contexts.rows(service, wanted, now)
 		local row = row_of(server, entry, context, now)
 		local is_known = not entry.service and not entry.policy.exception and known[given.host or ""]
 		if entry.service and has_listeners or is_known then
-			row.serves = serving[luasec] and "new" or "old"
+			local is_serving = serving[luasec] or entry.policy.networks and service.tls_contexts:serves_networks(luasec)
+			row.serves = is_serving and "new" or "old"
 		end
 		if given.host and not entry.service and not entry.policy.exception then
 			used[given.host] = used[given.host] or {}

@@ -20,7 +20,8 @@ function adopted_contexts.new()
 		_last_label = 0,
 		_last_number = 0,
 		_settings = known_settings.new(),
-		_kept = {}, -- LuaSec contexts that connections may have chosen by server name
+		_kept = {}, -- LuaSec contexts that connections may have chosen by server name or network
+		_substitutes = setmetatable({}, weak_keys), -- LuaSec context -> those in its place, see serve_networks
 		_store = nil, -- sessions of all contexts, for resumption
 		_store_memory = nil, -- MiB
 	}, metatable)
@@ -338,6 +339,66 @@ function methods:serve_names(luasec, entries)
 	context:close()
 	entry.names = done and names or nil
 	return done, failure
+end
+
+---- Networks ---------------------------------------------------------------------
+
+-- Calls action(names) with the LuaSec contexts in `names`, see serve_networks, as Contexts of the core.
+local function with_contexts(names, action)
+	local opened, adopted, result, message = {}, {}, nil, nil
+	for name, list in pairs(names) do
+		opened[name] = {}
+		for number, luasec in pairs(list) do
+			local context
+			context, message = core.context.adopt(luasec)
+			adopted[#adopted + 1] = context
+			opened[name][number] = context
+			if not context then
+				break
+			end
+		end
+	end
+	if not message then
+		result, message = action(opened)
+	end
+	for _, context in ipairs(adopted) do
+		context:close()
+	end
+	return result, message
+end
+
+--- Tells an adopted context which others take its place for the clients of networks, by server name (see
+-- core.network_contexts.set, which has the shape of `groups`): `names`: { [name] = { [number of group] = LuaSec
+-- context } }. They are kept as long as the first one. Returns true, or nil and a message: then none takes the place.
+function methods:serve_networks(luasec, groups, names)
+	-- Handshakes may go on with those of before.
+	for _, list in pairs(self._substitutes[luasec] or {}) do
+		for _, substitute in pairs(list) do
+			self._kept[substitute] = true
+		end
+	end
+	self._substitutes[luasec] = names
+	local context, problem = core.context.adopt(luasec)
+	if not context then
+		return nil, problem
+	end
+	local done, message = with_contexts(names, function (opened)
+		return core.network_contexts.set(context, groups, opened)
+	end)
+	if not done then
+		core.network_contexts.set(context)
+	end
+	context:close()
+	return done, message
+end
+
+--- The LuaSec contexts in whose place others may be: a list.
+function methods:with_networks()
+	local list = {}
+	for luasec in pairs(self._substitutes) do
+		list[#list + 1] = luasec
+	end
+	return list
 end
 
 local function is_negotiating(luasec)

@@ -3,25 +3,12 @@
 local configuration_log = require "xmpp_tls_policy.configuration_log"
 local domain_name = require "xmpp_tls_policy.core".domain_name
 local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
+local network_contexts = require "xmpp_tls_policy.contexts.network_contexts"
 
 local tls_contexts = {}
 
 local methods = {}
 local metatable = { __index = methods }
-
---- For one load of the module. `server`: the adapter; `policies`; `adopted`: see
--- adopted_contexts.lua.
-function tls_contexts.new(options)
-	return setmetatable({
-		_server = options.server,
-		_policies = options.policies,
-		_adopted = options.adopted,
-		_demands = {}, -- see demand_of
-		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> its domain or network
-		_search_is_due = false,
-		_log = configuration_log.new(options.server),
-	}, metatable)
-end
 
 ---- One context -----------------------------------------------------------------
 
@@ -36,8 +23,7 @@ end
 -- The demand on a context (see adopted:enforce): the same table for the same host, role,
 -- option and policy until the configuration is loaded again. The table that leads to it is nested,
 -- because this is asked for each stream; demands with other options hang on `another`.
-local function demand_of(self, host, role, option, domain, address)
-	local policy = self._policies:policy_for(host, domain, address)
+local function demand_under(self, host, role, option, policy, domain, address)
 	local by_role = self._demands[host or "*"]
 	if not by_role then
 		by_role = {}
@@ -59,6 +45,12 @@ local function demand_of(self, host, role, option, domain, address)
 		by_policy[policy] = demand
 	end
 	return demand
+end
+
+-- The same under the policy for the host and a peer.
+local function demand_of(self, host, role, option, domain, address)
+	local policy = self._policies:policy_for(host, domain, address)
+	return demand_under(self, host, role, option, policy, domain, address)
 end
 
 -- The host, the role, and for direct TLS the service and the port of a context.
@@ -132,6 +124,27 @@ local function enforce(self, context, demand, listener)
 	return entry
 end
 
+--- For one load of the module. `server`: the adapter; `policies`; `adopted`: see
+-- adopted_contexts.lua.
+function tls_contexts.new(options)
+	local self = setmetatable({
+		_server = options.server,
+		_policies = options.policies,
+		_adopted = options.adopted,
+		_demands = {}, -- see demand_under
+		_apart = setmetatable({}, { __mode = "k" }), -- context of an exception -> its domain or network
+		_search_is_due = false,
+		_log = configuration_log.new(options.server),
+	}, metatable)
+	self._networks = network_contexts.new {
+		server = options.server, policies = options.policies, adopted = options.adopted,
+		enforce = function (context, host, found, policy)
+			return enforce(self, context, demand_under(self, host, found.role, found.option, policy), found)
+		end,
+	}
+	return self
+end
+
 ---- Direct TLS --------------------------------------------------------------------
 
 -- The contexts that a listener's context serves by name. `host`: nil, all; else that host's, and
@@ -166,11 +179,12 @@ end
 
 --- Brings the contexts of all listeners for direct TLS under their policies.
 function methods:search_direct_tls()
-	local served = {}
-	for _, found in ipairs(self._server.direct_tls_contexts()) do
+	local served, list = {}, self._server.direct_tls_contexts()
+	for _, found in ipairs(list) do
 		enforce(self, found.context, demand_of(self, nil, found.role, found.option), found)
 		enforce_names(self, found, nil, served)
 	end
+	self._networks:serve(list, served)
 	self._adopted:keep(served)
 	self._server.tolerate_any_name(function (context)
 		local entry = self._adopted:get(self._server.luasec_context(context))
@@ -180,9 +194,23 @@ end
 
 ---- All of them -------------------------------------------------------------------
 
+-- The demand on a context for networks (see network_contexts.lua) that had one before. It is strict if no
+-- network of its level is left.
+local function demand_for_networks_again(self, given)
+	for _, group in ipairs(self._policies:policy_for(given.host):network_exceptions(os.time())) do
+		if group.policy.level == given.policy.level then
+			return demand_under(self, given.host, given.role, given.option, group.policy)
+		end
+	end
+	return demand_of(self, given.host, given.role, given.option)
+end
+
 -- The demand on a context that had one before. A context of an exception stays with that exception: streams
 -- for which another one holds now may be fewer than those that have the context.
 local function demand_again(self, given)
+	if given.policy.networks then
+		return demand_for_networks_again(self, given)
+	end
 	local demand = demand_of(self, given.host, given.role, given.option, given.domain, given.address)
 	local exception, earlier = demand.policy.exception, given.policy.exception
 	if exception and not (earlier and earlier.domain == exception.domain) then
@@ -251,9 +279,21 @@ function methods:give_back(host)
 	end
 	if host then
 		self._demands[host] = nil
+		-- The contexts for networks were given back, too.
+		self._networks:serve(self._server.direct_tls_contexts(), {})
 	else
 		self._demands = {}
 	end
+end
+
+--- Exceptions have ended: no handshake on direct TLS gets their contexts any more.
+function methods:exceptions_ended()
+	self:search_direct_tls()
+end
+
+--- Whether new handshakes may get a LuaSec context because of the network of their client.
+function methods:serves_networks(luasec)
+	return self._networks:serves(luasec)
 end
 
 ---- STARTTLS --------------------------------------------------------------------

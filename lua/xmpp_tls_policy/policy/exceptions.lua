@@ -43,8 +43,49 @@ local fields = validators.table_of({
 	reason = words,
 }, example)
 
+-- Whether a value is a bare JID (rfc7622.3.1.length-of-addresses): an account with its host.
+local function is_account(value)
+	local node, domain
+	if type(value) == "string" then
+		node, domain = value:match "^([^@/%s%c]+)@([^@/]+)$"
+	end
+	return node ~= nil and #node <= 1023 and domain_name(domain) ~= nil
+end
+
+-- The number of entries of a list; nil for any other value.
+local function length_of(value)
+	local count = 0
+	for _ in next, type(value) == "table" and value or {} do
+		count = count + 1
+		if rawget(value, count) == nil then
+			return nil
+		end
+	end
+	return count > 0 and count or nil
+end
+
+local function accounts(value, path, errors)
+	local count = length_of(value)
+	if not count then
+		return report(errors, path, value, ('%s is %s; accepted: a list such as { "meter@one.example" }'):format(path,
+			text.printable(value)))
+	end
+	local list = {}
+	for index = 1, count do
+		local account = rawget(value, index)
+		if is_account(account) then
+			list[#list + 1] = account
+		else
+			report(errors, path, account, ('%s has %s, which is no account; accepted: one such as "meter@one.example"')
+				:format(path, text.printable(account)))
+		end
+	end
+	return list
+end
+
 local fields_of_network = validators.table_of({
 	level = validators.one_of(milder_levels),
+	accounts = accounts,
 	expires = day,
 	reason = words,
 }, example)
@@ -83,6 +124,10 @@ local function subject_of(key)
 	if type(key) == "string" and key:find("/", 1, true) and not key:find("@", 1, true) then
 		local network, problem = ip_network.parse(key)
 		return network and "network", network or problem
+	end
+	if is_account(key) then
+		return nil, 'is an account, which is known only after the handshake; name it in the exception for its network, as in '
+			.. '["192.0.2.0/24"] = { accounts = { "meter@one.example" }; … }'
 	end
 	local domain = type(key) == "string" and domain_name(key)
 	return domain and "domain", domain or 'is no domain; an exception is for one peer, named as in ["old.example"], or '
@@ -132,7 +177,7 @@ end
 
 -- A valid option as a new table: domain, as core.domain_name returns it, or network in CIDR notation ->
 -- { domain (or the network, as text), network (see ip_network.parse; nil: a domain), level, unauthenticated_s2s,
--- groups, expires, reason, ends = UTC seconds }.
+-- groups, accounts (a list of bare JIDs as they were written; nil: all), expires, reason, ends = UTC seconds }.
 function exceptions.normal(given)
 	local normal = {}
 	for key, value in next, given or {} do
@@ -145,6 +190,7 @@ function exceptions.normal(given)
 			level = rawget(value, "level"),
 			unauthenticated_s2s = rawget(value, "unauthenticated_s2s"),
 			groups = rawget(value, "groups"),
+			accounts = rawget(value, "accounts"),
 			expires = rawget(value, "expires"),
 			reason = rawget(value, "reason"),
 			ends = date.ends(rawget(value, "expires")),
@@ -180,12 +226,15 @@ function exceptions.find(policy, domain, now)
 	end
 end
 
--- The exceptions of a policy that are for networks: a list.
+-- The exceptions of a policy that are for networks: a list, sorted.
 function exceptions.of_networks(policy)
 	local list = {}
 	for _, exception in pairs(policy.exceptions) do
 		list[#list + 1] = exception.network and exception or nil
 	end
+	table.sort(list, function(a, b)
+		return a.domain < b.domain
+	end)
 	return list
 end
 

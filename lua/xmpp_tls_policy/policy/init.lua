@@ -56,6 +56,7 @@ function policy.compose(profile, level, clauses, more)
 		_of_own_certificates = verdict.checks(entries, clauses, "own_certificate"),
 		_supports = verdict.checks(entries, clauses, "supports"),
 		_excepted = {}, -- domain -> policy
+		_of_networks = {}, -- level -> policy, see network_exceptions
 		_enforcements = setmetatable({}, { __mode = "v" }), -- see enforcement
 	}, metatable)
 end
@@ -108,11 +109,13 @@ local function at_level(self, level, groups)
 end
 
 -- "draft-saintandre-xmpp-tls-02, level should"; of an exception's policy, also its peer and
--- its last day.
+-- its last day; of a policy for networks, that it is one.
 function methods:name()
 	if not self._name then
 		self._name = ("%s, level %s"):format(self.profile, self.level)
-		if self.exception then
+		if self.networks then
+			self._name = self._name .. ", by exceptions for networks"
+		elseif self.exception then
 			self._name = ("%s, by exception for %s until %s"):format(self._name, self.exception.domain, self.exception.expires)
 		end
 	end
@@ -184,6 +187,43 @@ function methods:for_client(address, now)
 	local excepted = excepted_by(self, exception)
 	excepted.strict = self
 	return excepted
+end
+
+-- The policy of all exceptions for networks with one level, for contexts alone: the same object at each call. Its
+-- `exception` has the names of all networks as `domain`.
+local function of_level(self, level, names)
+	local excepted = self._of_networks[level]
+	if not excepted then
+		excepted = at_level(self, level)
+		excepted.opens, excepted.networks = true, true
+		self._of_networks[level] = excepted
+	end
+	excepted.exception = { domain = text.short_list(names) }
+	return excepted
+end
+
+-- The exceptions for networks that hold at a time in UTC seconds, by level: a list of { policy (see above; `strict` is
+-- this one), exceptions = list, sorted }, sorted by level.
+function methods:network_exceptions(now)
+	self._networks = self._networks or exceptions.of_networks(self)
+	local by_level, groups = {}, {}
+	for _, exception in ipairs(self._networks) do
+		local list = by_level[exception.level] or {}
+		by_level[exception.level] = list
+		list[#list + 1] = now < exception.ends and exception or nil
+	end
+	for _, level in ipairs(profiles.levels) do
+		local list, names = by_level[level] or {}, {}
+		for index, exception in ipairs(list) do
+			names[index] = exception.domain
+		end
+		if list[1] then
+			local excepted = of_level(self, level, names)
+			excepted.strict = self
+			groups[#groups + 1] = { policy = excepted, exceptions = list }
+		end
+	end
+	return groups
 end
 
 -- Warnings about the exceptions at a time in UTC seconds; see exceptions.warnings.

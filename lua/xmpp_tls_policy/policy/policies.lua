@@ -19,6 +19,7 @@ function policies.new(given)
 		_policies = kept and kept._policies or {}, -- host -> policy; "*": for all others
 		_read = kept and kept._read or {}, -- see policy_of_host
 		_known = kept and kept._known or setmetatable({}, { __mode = "v" }), -- see policy_of
+		_accounts = setmetatable({}, { __mode = "k" }), -- exception -> its accounts as the server has them, a set
 		_warned = {}, -- messages about exceptions that were logged since the options were read
 		_errors = {}, -- host -> list of the errors in its own options, see errors
 		number = kept and kept.number or 0, -- changes whenever the policy for some host becomes another one
@@ -265,17 +266,40 @@ function methods:covers(host)
 	return host ~= nil and self._policies[host] ~= nil
 end
 
+-- Whether an exception is for an account, a bare JID as the server has it.
+local function is_for_account(self, exception, account)
+	if not exception.accounts then
+		return true
+	end
+	local prepared = self._accounts[exception]
+	if not prepared then
+		prepared = {}
+		for _, name in ipairs(exception.accounts) do
+			local node, domain = self._server.split_jid(name)
+			if node and domain then
+				prepared[node .. "@" .. domain] = true
+			end
+		end
+		self._accounts[exception] = prepared
+	end
+	return prepared[account] == true
+end
+
 --- The policy for a host of ours (nil, or without one: the policy for all) and a domain of a peer,
 -- which may have an exception (nil: a client). `address`: of a client, whose network may have one, too; nil: none
--- counts.
-function methods:policy_for(host, domain, address)
+-- counts. `account`: its bare JID; nil: it has not authenticated, so the exception may be for it.
+function methods:policy_for(host, domain, address, account)
 	local policy = host and self._policies[host] or self._policies["*"]
 	if not domain and not address or next(policy.exceptions) == nil then
 		return policy
-	elseif not domain then
-		return policy:for_client(address, os.time())
+	elseif domain then
+		return policy:for_peer(domain, os.time())
 	end
-	return policy:for_peer(domain, os.time())
+	local excepted = policy:for_client(address, os.time())
+	if account and excepted.exception and not is_for_account(self, excepted.exception, account) then
+		return policy
+	end
+	return excepted
 end
 
 --- Hosts that have a policy, sorted.

@@ -61,7 +61,8 @@ contract.functions = {
 	context_like = "(session, name) -> a context made like its STARTTLS context, one for each name; or nil, message",
 	starttls_context = "(session) -> the context for STARTTLS, or nil",
 	set_starttls_context = "(session, context)",
-	direct_tls_contexts = "() -> list of { context, role, service, port, option, names = { [host] = context } }",
+	direct_tls_contexts = "() -> list of { context, role, service, port, option, names = { [host] = context }, "
+		.. "like = function (name) -> a new context made like that of a name (nil: the first), or nil and a message }",
 	starttls_ports = "(role) -> sorted list of the ports on which the server offers STARTTLS; empty for s2sout",
 	tolerate_any_name = "(has_certificate): serves unknown server names with the context without a name",
 	refuse_unknown_names = "(): undoes it",

@@ -3,11 +3,15 @@
 local entry_id = require "xmpp_tls_policy.sessions.entry_id"
 local loop_pauses = require "xmpp_tls_policy.sessions.loop_pauses"
 local stream_entry = require "xmpp_tls_policy.sessions.stream_entry"
+local stream_writer = require "xmpp_tls_policy.sessions.stream_writer"
 
 local stream_replay = {}
 
 -- A part takes about half a millisecond. A login waits for several turns.
 local ENTRIES = 50
+
+-- An engine that has more was not filled by us, and might go on for ever.
+local MOST_ENTRIES = 2 * stream_writer.MOST_ENTRIES
 
 -- Only when the part before was handled: while the engine works, the loop serves others.
 local function ask(self, newest)
@@ -73,7 +77,8 @@ function stream_replay.start(options)
 			options.on_newest(first or options.oldest)
 		end
 		local following = following_of(entries, newest)
-		if take_all(self, entries) or not following or entry_id.is_less(following, self.oldest) then
+		if take_all(self, entries) or not following or entry_id.is_less(following, self.oldest)
+			or self.count >= MOST_ENTRIES then
 			is_over = true
 			return options.on_done(self.count)
 		end

@@ -8,8 +8,10 @@ local stream_writer = {}
 local methods = {}
 local metatable = { __index = methods }
 
--- Entries in the stream: some 100 MiB in the engine.
-local MOST_ENTRIES = "250000"
+--- Entries in the stream: some 100 MiB in the engine. It may keep a few more.
+stream_writer.MOST_ENTRIES = 250000
+
+local MOST_ENTRIES = ("%d"):format(stream_writer.MOST_ENTRIES)
 
 -- Bytes of records without an answer.
 local MOST_UNANSWERED = 256 * 1024

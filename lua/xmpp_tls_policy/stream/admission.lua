@@ -61,9 +61,12 @@ end
 -- The policy for a pair on streams of a role; nil if there is none. The header of a server's
 -- stream may name no host: the policy for all others holds then. `session`: where it may be a client's.
 local function policy_for(self, role, host, domain, session)
-	if self._policies:covers(host) or not host and role == "s2sin" then
-		return self._policies:policy_for(host, domain, role == "c2s" and session and self._server.address(session) or nil)
+	if not self._policies:covers(host) and (host or role ~= "s2sin") then
+		return nil
+	elseif role ~= "c2s" or not session then
+		return self._policies:policy_for(host, domain)
 	end
+	return self._policies:policy_for(host, domain, self._server.address(session), self._server.client_bare_jid(session))
 end
 
 local function is_enforced(policy)
@@ -314,10 +317,20 @@ function methods:authenticated(session, host, domain, mechanism)
 	return false
 end
 
---- A client has authenticated, by a mechanism of SASL.
+--- A client has authenticated, by a mechanism of SASL (nil: unknown). The exception of its network may be for other
+-- accounts. Returns true if the stream was ended. Harmless when it is called again.
 function methods:client_authenticated(session, mechanism)
 	local stream = self:stream(session)
 	stream.mechanism = stream.mechanism or mechanism
+	if not stream.exception then
+		return false
+	end
+	local host = stream:host()
+	local policy = policy_for(self, "c2s", host, nil, session)
+	if not policy or policy.exception == stream.exception then
+		return false
+	end
+	return judge(self, "opened", stream, { host = host, domain = nil, policy = policy })
 end
 
 --- A client goes on with an old session on a new connection (xep0198.5.resumption). Harmless when it is called

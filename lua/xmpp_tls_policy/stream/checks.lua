@@ -88,8 +88,9 @@ local function note_exception(self, stream, policy)
 	local exception = policy.exception
 	stream.exception = exception
 	if exception then
-		self._server.log_session(stream.session, "info", "Accepted under the exception for %s until %s (%s)",
-			exception.domain, exception.expires, quote(exception.reason))
+		self._server.log_session(stream.session, "info", "Accepted under the exception for %s until %s (%s)%s",
+			exception.domain, exception.expires, quote(exception.reason),
+			exception.accounts and ", if it is for the account" or "")
 	end
 end
 

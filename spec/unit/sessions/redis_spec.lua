@@ -32,7 +32,7 @@ describe("a connection to the engine", function ()
 		local descriptor = connection:fd()
 		assert.equal(1, #(socket.select({ { getfd = function ()
 			return descriptor
-		end } }, nil, 10)))
+		end } }, nil, process.PATIENCE)))
 	end
 
 	-- Sends bytes to the connection. Returns what reply then gives.

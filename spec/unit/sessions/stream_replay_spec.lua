@@ -71,6 +71,19 @@ describe("a replay", function ()
 		assert.equal(119, taken)
 	end)
 
+	it("ends after twice as many entries as the stream may have", function ()
+		local number = 2 ^ 40
+		local part = {}
+		local _, taken, is_done = replay_of(function ()
+			for index = 1, 50 do
+				number = number - 1
+				part[index] = { ("7-%.0f"):format(number), { "r", "record" } }
+			end
+			return part
+		end, 20000)
+		assert.same({ true, 500000 }, { is_done, taken })
+	end)
+
 	it("handles a part before it asks for the next, and lets timers run after a few", function ()
 		local number = 5000
 		local commands, _, _, at_command, at_pause = replay_of(function ()

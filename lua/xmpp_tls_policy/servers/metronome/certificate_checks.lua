@@ -14,8 +14,9 @@ local metatable = { __index = methods }
 function certificate_checks.new(service)
 	return setmetatable({
 		_admission = service.admission, _moments = moments.new(service),
-		_checked = setmetatable({}, { __mode = "k" }), -- session -> connection
-		_followed = setmetatable({}, { __mode = "k" }), -- the same
+		-- Session -> connection. A followed connection leads to its session, which Lua 5.1 would keep for that.
+		_checked = setmetatable({}, { __mode = "kv" }),
+		_followed = setmetatable({}, { __mode = "kv" }),
 	}, metatable)
 end
 

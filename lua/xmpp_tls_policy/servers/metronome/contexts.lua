@@ -44,15 +44,45 @@ end
 
 ---- Direct TLS ----------------------------------------------------------------------
 
+-- The options of a listener, as portmanager reads them.
+local function listener_options(service, name, interface, port)
+	local prefix = service.config_prefix or name
+	for _, option in ipairs { (prefix == "" and "" or prefix .. "_") .. "ssl", "ssl" } do
+		local ssl = own_option("*", option)
+		local found = type(ssl) == "table" and (ssl[interface] or ssl[port] or ssl)
+		if found then
+			return found
+		end
+	end
+end
+
+-- A new context made like that of a listener, or nil and a message.
+local function another_like(service, name, interface, port)
+	local options = {}
+	for key, value in pairs(listener_options(service, name, interface, port) or {}) do
+		options[key] = value
+	end
+	for key, value in pairs(service.ssl_config or {}) do
+		if service.ssl_config_override or not options[key] then
+			options[key] = value
+		end
+	end
+	return certmanager.create_context(("%s port %d"):format(service.name or name, port), "server", options)
+end
+
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a list of { context, role, service,
--- port, option (in which the operator configures it), names = {}: Metronome does not look at the server name }.
+-- port, option (in which the operator configures it), names = {}: Metronome does not look at the server name,
+-- like = function() -> a new context made like this one, or nil and a message }.
 function contexts.direct_tls_contexts()
 	local list = {}
-	for name, _, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+	for name, interface, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
 		local context = direct_tls[name] and active.server._sslctx
 		if context then
 			list[#list + 1] = {
 				context = context, role = direct_tls[name], service = name, port = port, option = name .. "_ssl", names = {},
+				like = function ()
+					return another_like(active.service or {}, name, interface, port)
+				end,
 			}
 		end
 	end

@@ -79,14 +79,19 @@ local function hook_remote_features(service, hooks, checks, host_module)
 	end, 201, true)
 end
 
-local function hook_authentication(service, host_module)
+local function hook_authentication(service, hooks, host_module)
 	local server, admission = service.server, service.admission
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
-	safe_hooks.hook(host_module, "authentication-success", function (event)
-		local handler = event.session.sasl_handler
-		service:client_logged_in(event.session, handler and handler.selected)
+	hooks:hook_decision(host_module, "authentication-success", function (event)
+		local session = event.session
+		local handler = session.sasl_handler
+		if service:client_logged_in(session, handler and handler.selected) then
+			-- mod_saslauth calls it all the same.
+			function session.reset_stream() end
+			return true
+		end
 		service:report_client(event.session)
-	end, 0)
+	end, 0, true)
 	safe_hooks.hook(host_module, "resource-bind", function (event)
 		service:report_client(event.session)
 	end, -1)
@@ -119,7 +124,7 @@ local function activate(service, hooks, checks, host_module)
 	hook_features(service, hooks, checks, host_module)
 	hook_starttls(service, hooks, host_module)
 	hook_remote_features(service, hooks, checks, host_module)
-	hook_authentication(service, host_module)
+	hook_authentication(service, hooks, host_module)
 	hook_reports(service, host_module)
 end
 

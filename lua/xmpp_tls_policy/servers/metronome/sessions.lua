@@ -41,8 +41,11 @@ end
 -- answer for a session, which is about the domain that was checked last.
 local identities = setmetatable({}, { __mode = "k" })
 
+-- Lua 5.1 keeps a session for a connection that leads to it (see certificate_checks.lua).
+local weak_connection = { __mode = "v" }
+
 -- Session -> the connection on which the certificate does not count for the domain of the header.
-local rejected = setmetatable({}, { __mode = "k" })
+local rejected = setmetatable({}, { __mode = "kv" })
 
 --- Whether the server found that the peer's certificate names the domain of the header.
 function sessions.has_valid_identity(session)
@@ -52,7 +55,9 @@ function sessions.has_valid_identity(session)
 	end
 	local known = identities[session]
 	if not known or known.connection ~= connection or known.domain ~= domain then
-		known = { connection = connection, domain = domain, named = sessions.names_domain(session, domain) }
+		known = setmetatable({
+			connection = connection, domain = domain, named = sessions.names_domain(session, domain),
+		}, weak_connection)
 		identities[session] = known
 	end
 	return known.named
@@ -107,9 +112,9 @@ end
 local connection_of = sessions.connection
 
 --- The LuaSec connection of a session whose TLS is XMPP's own, else nil. A connection of Metronome calls itself
--- encrypted once STARTTLS is agreed on.
+-- encrypted once STARTTLS is agreed on, and a session that waits for its client keeps the one that was closed.
 function sessions.connection(session)
-	local connection = connection_of(session)
+	local connection = session.halted == nil and connection_of(session) or nil
 	return connection and connection.dohandshake and connection or nil
 end
 

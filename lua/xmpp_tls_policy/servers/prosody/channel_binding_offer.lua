@@ -1,6 +1,7 @@
 --- Channel bindings for the logins of clients: those that Prosody does not offer by itself are offered and
 -- announced, each with the value of this very connection.
 local core = require "xmpp_tls_policy.core"
+local modulemanager = require "core.modulemanager"
 local safe_hooks = require "xmpp_tls_policy.servers.prosody.safe_hooks"
 local stanza = require "util.stanza"
 
@@ -26,148 +27,157 @@ local versions = {
 
 local added_types = { "tls-exporter", "tls-server-end-point" }
 
--- Elements of the features that are alike on all streams: mechanism -> element, type -> element. To build them anew
--- was a third of the cost of the offer. Nothing changes an element without children once it is in the features.
-local mechanism_elements, type_elements = {}, {}
+-- In the order in which they are announced.
+local known_types = { "tls-exporter", "tls-server-end-point", "tls-unique" }
 
-local function mechanism_element(name)
-	mechanism_elements[name] = mechanism_elements[name] or stanza.stanza("mechanism"):text(name)
-	return mechanism_elements[name]
-end
-
-local function type_element(name)
-	type_elements[name] = type_elements[name] or stanza.stanza("channel-binding", { type = name })
-	return type_elements[name]
-end
-
--- Adds what an element's children of a name say in their text, or in an attribute, to a set.
-local function children_of(element, name, attribute)
-	local found = {}
-	for child in element:childtags(name) do
-		found[attribute and child.attr[attribute] or child:get_text() or ""] = true
+-- Returns the function make, which makes each value once. For keys that a server has few of.
+local function once(make)
+	local made = {}
+	return function (key)
+		local value = made[key]
+		if value == nil then
+			value = make(key)
+			made[key] = value
+		end
+		return value
 	end
-	return found
 end
 
--- The mechanisms with channel binding that the handler has, if they are in the offer with or without it: a list of
--- those that are missing, and whether there are any. Prosody 0.12 offers them only with tls-unique.
-local function bound_mechanisms(handler, offered, disabled)
-	local missing, has_any = {}, false
-	for bound in pairs(handler.mechs) do
-		local name = bound:match "^(SCRAM%-.+)%-PLUS$"
-		if name and (offered[name] or offered[bound]) and not disabled:contains(bound) then
-			has_any = true
-			missing[#missing + 1] = not offered[bound] and bound or nil
+-- Elements of the features that are alike on all streams. To build them anew was a third of the cost of the offer.
+-- Nothing changes an element without children once it is in the features.
+local mechanism_element = once(function (name)
+	return stanza.stanza("mechanism"):text(name)
+end)
+
+local type_element = once(function (name)
+	return stanza.stanza("channel-binding", { type = name })
+end)
+
+-- To check a name and a namespace costs ten times as much as a copy.
+local empty_mechanisms = stanza.stanza("mechanisms", { xmlns = versions[1].xmlns })
+local empty_announcement = stanza.stanza("sasl-channel-binding", { xmlns = xmlns_binding })
+
+local is_bound = once(function (name)
+	return name:find "^SCRAM%-.+%-PLUS$" ~= nil
+end)
+
+-- The mechanisms with channel binding that the handler takes: a list, sorted. Prosody 0.12 offers them only with
+-- tls-unique, so they may be the only mechanisms of the handler that are not disabled.
+local function bound_mechanisms(handler, disabled)
+	local list = {}
+	for name in pairs(handler.mechs) do
+		if is_bound(name) and not disabled:contains(name) then
+			list[#list + 1] = name
 		end
 	end
-	table.sort(missing)
-	return missing, has_any
+	table.sort(list)
+	return list
 end
 
-local function copy_of(original)
-	local copy = setmetatable({}, getmetatable(original))
-	for key, value in pairs(original) do
-		copy[key] = value
-	end
-	return copy
-end
-
--- A module for authentication may share its profile between sessions: a handler with functions for one connection
--- needs a profile of its own.
-local function own_profile(handler)
-	handler.profile = copy_of(handler.profile)
-	handler.profile.cb = handler.profile.cb and copy_of(handler.profile.cb)
-end
-
--- Makes the handler's functions remember that a client chose their type.
-local function remember_choices(bindings)
-	for name, value_of in pairs(bindings) do
-		bindings[name] = function (handler, ...)
-			chosen[handler] = name
-			return value_of(handler, ...)
+-- A type's function for a handler, which remembers that the client chose the type. `own`: the server's function, which
+-- stays, or nil. A value that nobody can guess stands for one that has become unknown. The handler is not always
+-- that of the offer: FAST (XEP-0484) takes the functions over into another.
+local function value_function(connection, name, own)
+	return function (handler, ...)
+		chosen[handler] = name
+		if own then
+			return own(handler, ...)
 		end
-	end
-end
-
--- A value that nobody can guess stands for one that has become unknown.
-local function value_function(connection, name)
-	return function ()
 		return core.observer.channel_binding(connection, name) or require "util.random".bytes(32)
 	end
 end
 
--- A handler may be offered again, and has its types then.
-local function add_types(server, session, handler)
-	if offers[session] == handler then
-		return
+-- A module for authentication may share its profile between sessions: a handler with values of one connection needs
+-- one of its own, in front of the shared one.
+local function own_profile(profile, connection)
+	local bindings, own = {}, profile.cb or {}
+	for name, value_of in pairs(own) do
+		bindings[name] = value_function(connection, name, value_of)
 	end
-	local connection = server.connection(session)
-	own_profile(handler)
 	for _, name in ipairs(added_types) do
-		local present = handler.profile.cb and handler.profile.cb[name]
-		if not present and core.observer.has_channel_binding(connection, name) then
-			handler:add_cb_handler(name, value_function(connection, name))
+		if not own[name] and core.observer.has_channel_binding(connection, name) then
+			bindings[name] = value_function(connection, name)
 		end
 	end
-	remember_choices(handler.profile.cb or {})
-	offers[session] = handler
+	return setmetatable({ cb = bindings }, { __index = profile })
+end
+
+-- A handler may be offered again, and has its types then.
+local function add_types(session, handler, connection)
+	if offers[session] ~= handler then
+		handler.profile = own_profile(handler.profile, connection)
+		offers[session] = handler
+	end
+end
+
+local function has_child(element, text, attribute)
+	for _, child in ipairs(element.tags) do
+		if (attribute and child.attr[attribute] or child[1]) == text then
+			return true
+		end
+	end
+	return false
+end
+
+-- Adds the mechanisms that an element does not list yet.
+local function add_mechanisms(element, names)
+	for _, name in ipairs(names) do
+		if not has_child(element, name) then
+			element:add_direct_child(mechanism_element(name))
+		end
+	end
 end
 
 -- The element of XEP-0440, which Prosody 13 has already.
 local function announce(features, bindings)
 	local element = features:get_child("sasl-channel-binding", xmlns_binding)
-	local announced, names = element and children_of(element, "channel-binding", "type") or {}, {}
-	for name in pairs(bindings) do
-		names[#names + 1] = not announced[name] and name or nil
-	end
-	table.sort(names)
 	if not element then
-		element = stanza.stanza("sasl-channel-binding", { xmlns = xmlns_binding })
+		element = stanza.clone(empty_announcement, true)
 		features:add_direct_child(element)
 	end
-	for _, name in ipairs(names) do
-		element:add_direct_child(type_element(name))
+	for _, name in ipairs(known_types) do
+		if bindings[name] and not has_child(element, name, "type") then
+			element:add_direct_child(type_element(name))
+		end
 	end
 end
 
-local function can_bind(server, session)
+-- The LuaSec connection of a session whose client can log in with channel binding now, or nil.
+local function connection_of_login(server, session)
 	local handler = session.sasl_handler
-	return handler and handler.add_cb_handler and handler.profile and handler.mechs and not session.username
-		and server.speaks_xmpp_itself(session) and server.connection(session) ~= nil
+	if handler and handler.add_cb_handler and handler.profile and handler.mechs and not session.username then
+		return server.connection(session)
+	end
 end
 
--- The lists of mechanisms in the features to which those with channel binding belong: { element, missing }.
-local function lists_to_extend(features, handler, disabled)
+-- The lists of mechanisms in the features. If those without channel binding are disabled, mod_saslauth of Prosody 0.12
+-- makes none under TLS 1.3, because its tls-unique is not there.
+local function lists_of(features, host)
 	local lists = {}
 	for _, version in ipairs(versions) do
-		local element = features:get_child(version.list, version.xmlns)
-		if element then
-			local missing, has_any = bound_mechanisms(handler, children_of(element, "mechanism"), disabled)
-			lists[#lists + 1] = has_any and { element = element, missing = missing } or nil
-		end
+		lists[#lists + 1] = features:get_child(version.list, version.xmlns)
+	end
+	if not lists[1] and modulemanager.is_loaded(host, "saslauth") then
+		lists[1] = stanza.clone(empty_mechanisms, true)
+		features:add_direct_child(lists[1])
 	end
 	return lists
 end
 
--- After the server has offered its mechanisms. A type that the server offers by itself stays its own.
-local function offer(server, session, features, host_module)
-	if not can_bind(server, session) then
-		return
-	end
+-- After the server has offered its mechanisms.
+local function offer(server, session, features, disabled)
+	local connection = connection_of_login(server, session)
 	local handler = session.sasl_handler
-	local disabled = host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" })
-	local lists = lists_to_extend(features, handler, disabled)
-	if not lists[1] then
+	local names = connection and bound_mechanisms(handler, disabled)
+	if not names or not names[1] then
 		return
 	end
-	add_types(server, session, handler)
-	if not handler.profile.cb or not next(handler.profile.cb) then
+	add_types(session, handler, connection)
+	if not next(handler.profile.cb) then
 		return
 	end
-	for _, list in ipairs(lists) do
-		for _, name in ipairs(list.missing) do
-			list.element:add_direct_child(mechanism_element(name))
-		end
+	for _, list in ipairs(lists_of(features, server.host(session))) do
+		add_mechanisms(list, names)
 	end
 	announce(features, handler.profile.cb)
 end
@@ -199,9 +209,26 @@ end
 -- The text by which Prosody's SASL says that the values differ.
 local MISMATCH = "Invalid channel binding value"
 
+-- The events of a login that failed -> the field with SASL's text. Modules for SASL 2 fire their own, and in part the
+-- other one, too.
+local failures = { ["authentication-failure"] = "text", ["sasl2/c2s/failure"] = "error_text" }
+
+local function note_mismatch(service, session, text)
+	local handler = session.sasl_handler
+	local name = handler and chosen[handler]
+	if name and not mismatched[session] and tostring(text):find(MISMATCH, 1, true) then
+		mismatched[session] = true
+		service.binding_mismatches:add(session, name, handler.username)
+	end
+end
+
 --- On a host: offers types to clients, and tells the service of logins and of values that differ.
 function channel_binding_offer.hook(service, host_module)
 	local host, server = host_module.host, service.server
+	local disabled
+	host_module:hook_global("config-reloaded", function ()
+		disabled = nil
+	end)
 	-- After mod_saslauth (0), and modules for SASL 2.
 	safe_hooks.hook(host_module, "stream-features", function (event)
 		local policy, session = service.policies:policy_for(host), event.origin
@@ -210,7 +237,8 @@ function channel_binding_offer.hook(service, host_module)
 			offers[session] = nil
 		end
 		if policy.channel_binding and policy.mode ~= "report" then
-			offer(server, session, event.features, host_module)
+			disabled = disabled or host_module:get_option_set("disable_sasl_mechanisms", { "DIGEST-MD5" })
+			offer(server, session, event.features, disabled)
 		end
 	end, -2)
 	-- Before mod_saslauth (0), and modules for SASL 2.
@@ -226,14 +254,11 @@ function channel_binding_offer.hook(service, host_module)
 	safe_hooks.hook(host_module, "stanza/iq/jabber:iq:auth:query", function (event)
 		return refuse_after_mismatch(server, event.origin)
 	end, 1)
-	safe_hooks.hook(host_module, "authentication-failure", function (event)
-		local handler = event.session.sasl_handler
-		local name = handler and chosen[handler]
-		if name and tostring(event.text):find(MISMATCH, 1, true) then
-			mismatched[event.session] = true
-			service.binding_mismatches:add(event.session, name, handler.username)
-		end
-	end)
+	for name, text_field in pairs(failures) do
+		safe_hooks.hook(host_module, name, function (event)
+			note_mismatch(service, event.session, event[text_field])
+		end, 1)
+	end
 end
 
 --- The type by which a client has bound a login to its connection; nil: none. `handler`: the login's SASL handler,

@@ -125,24 +125,48 @@ local function ssl_option(service, name)
 	return (prefix == "" and "" or prefix .. "_") .. "ssl"
 end
 
--- Calls visit(listener, base, role, service, option, port) for each.
+-- Calls visit(listener, base, role, service, option, port, options) for each. `options`: from which the server made
+-- the base last.
 local function each_base(visit)
 	for name, _, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
 		for _, base in ipairs(direct_tls[name] and bases_of(active.server) or {}) do
-			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name), port)
+			visit(active.server, base, direct_tls[name], name, ssl_option(active.service or {}, name), port, active.tls_cfg)
 		end
 	end
 end
 
+-- Another context like a base, or like the one that it serves by a name, as portmanager makes them; nil and a message.
+local function another_like(base, service, options, name)
+	local builder = type(base) == "table" and base._builder
+	if not options or type(base) == "table" and not builder then
+		return nil, "the server does not keep the options of its context"
+	elseif not name then
+		if builder then
+			return builder:clone():apply({}):build()
+		end
+		return luasec.newcontext(options)
+	end
+	local context, message, made_from = certmanager.create_context(name, "server",
+		configmanager.get(name, service .. "_ssl"), certmanager.find_host_cert(name), options)
+	if not context or not builder then
+		return context, message
+	end
+	return builder:clone():apply({ certificate = made_from.certificate, key = made_from.key }):build()
+end
+
 --- The contexts of all listeners on which XMPP may be spoken over direct TLS: a
 -- list of { context, role, service, port, option (in which the operator configures it),
--- names = { [host] = context, for those who ask for it by SNI } }.
+-- names = { [host] = context, for those who ask for it by SNI }, like = function(name) -> a new context made like the
+-- one of a name (nil: like the first), or nil and a message }.
 function contexts.direct_tls_contexts()
 	local list = {}
-	each_base(function (listener, base, role, service, option, port)
+	each_base(function (listener, base, role, service, option, port, options)
 		list[#list + 1] = {
 			context = base, role = role, service = service, port = port, option = option,
 			names = names_of(listener, base),
+			like = function (name)
+				return another_like(base, service, options, name)
+			end,
 		}
 	end)
 	return list

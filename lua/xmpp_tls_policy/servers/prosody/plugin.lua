@@ -79,10 +79,21 @@ end
 local function hook_authentication(service, hooks, host_module)
 	local host, admission = host_module.host, service.admission
 	-- Before mod_saslauth forgets the mechanism, which it does after all handlers (0).
-	safe_hooks.hook(host_module, "authentication-success", function (event)
-		local handler = event.session.sasl_handler
-		service:client_logged_in(event.session, handler and handler.selected, channel_binding_offer.of_login(handler))
-	end, 0)
+	hooks:hook_decision(host_module, "authentication-success", function (event)
+		local session = event.session
+		local handler = session.sasl_handler
+		if service:client_logged_in(session, handler and handler.selected, channel_binding_offer.of_login(handler)) then
+			-- mod_saslauth goes on with the session, of which little is left.
+			session.base_type, session.reset_stream = "c2s", function () end
+			return true
+		end
+	end, 0, true)
+	-- However the client has authenticated (XEP-0078).
+	hooks:hook_decision(host_module, "pre-resource-bind", function (event)
+		if admission:client_authenticated(event.session) then
+			return false
+		end
+	end, 0, false)
 	-- Prosody 0.12: after mod_smacks has put the new connection into the old session, which it does
 	-- before all handlers (0). Prosody 13 has an event for all hosts.
 	safe_hooks.hook(host_module, "smacks-hibernation-end", function (event)

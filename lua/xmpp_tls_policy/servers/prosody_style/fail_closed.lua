@@ -40,6 +40,10 @@ local unfinished
 local said
 -- From fail_closed.start to fail_closed.stop.
 local watching = false
+-- Whether all handlers of this file are there.
+local installed = false
+-- Whether the last call of fail_closed.start has finished.
+local started = false
 
 ---- Questions ------------------------------------------------------------------
 
@@ -284,29 +288,44 @@ local function clear_up(module)
 	module.loaded = false
 end
 
+-- Harmless if an earlier attempt has failed half way: the server keeps each handler once.
+local function install(module)
+	filters.remove_hook(add_filter)
+	filters.add_hook(add_filter)
+	for _, session in ipairs(sessions.all(module)) do
+		add_filter(session)
+	end
+	root.events.add_handler("host-activated", watch, first)
+	root.events.add_handler("host-deactivated", forget, first)
+	root.events.add_handler("config-reloaded", note_change, first)
+	for host in pairs(root.hosts) do
+		watch(host)
+	end
+	installed = true
+end
+
 --- To be called first when the module is loaded or reloaded. Wherever the configuration enables the
 -- module, connections are refused from now on until fail_closed.open was called for "*" and for the
 -- host. `module`: ours.
 function fail_closed.start(module)
+	started = false
 	local before = unfinished
 	unfinished, reason, active["*"], all_open = module, nil, nil, nil
 	if before then
 		clear_up(before)
 	end
-	if not watching then
-		watching = true
-		filters.add_hook(add_filter)
-		for _, session in ipairs(sessions.all(module)) do
-			add_filter(session)
-		end
-		root.events.add_handler("host-activated", watch, first)
-		root.events.add_handler("host-deactivated", forget, first)
-		root.events.add_handler("config-reloaded", note_change, first)
-		for host in pairs(root.hosts) do
-			watch(host)
-		end
+	watching = true
+	if not installed then
+		install(module)
 	end
 	note_change()
+	started = true
+end
+
+--- Whether the last call of fail_closed.start has finished. If not, connections may not be refused
+-- where they have to be.
+function fail_closed.has_started()
+	return started
 end
 
 --- The module does not load, for a known reason; it can be unloaded all the same.
@@ -344,7 +363,7 @@ end
 --- An administrator unloads the module altogether: nothing is refused any more.
 function fail_closed.stop()
 	log("info", "mod_%s is unloaded: connections are accepted under the server's own TLS policy", name)
-	watching, unfinished, reason, said, all_open = false, nil, nil, nil, nil
+	watching, installed, unfinished, reason, said, all_open = false, false, nil, nil, nil, nil
 	active, released = {}, {}
 	filters.remove_hook(add_filter)
 	root.events.remove_handler("host-activated", watch)

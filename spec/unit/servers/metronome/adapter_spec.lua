@@ -236,6 +236,43 @@ describe("Metronome's adapter", function ()
 		assert.is_nil(ours "sessions".connection(session))
 		socket.dohandshake = function () end
 		assert.equal(socket, ours "sessions".connection(session))
+		-- Of a session that waits for its client, the connection is closed.
+		session.halted = 1
+		assert.is_nil(ours "sessions".connection(session))
+	end)
+
+	-- Lua 5.1 has no ephemerons: a weak table keeps a key to which its value leads.
+	it("keeps no session whose certificate was checked, in Lua 5.1 either", function ()
+		local checks = ours "certificate_checks".new {
+			server = {}, admission = {
+				certificate_names = function () end, certificate_checked = function () end, ended = function () end,
+			},
+		}
+		local weak = setmetatable({}, { __mode = "v" })
+		local function check_one()
+			local function original() end
+			local socket = { dohandshake = original, getpeercertificate = function ()
+				return { names = { ["far.test"] = false } }
+			end }
+			local session = {
+				type = "s2sin_unauthed", direction = "incoming", to_host = "own.test", from_host = "far.test", close = original,
+				secure = true, cert_chain_status = "valid", cert_identity_status = "valid", conn = {
+					ondisconnect = original, socket = function () return socket end, ssl = function () return true end,
+				},
+			}
+			-- The connection of LuaSec leads to the session, too.
+			socket.interface = session.conn
+			rawget(_G, "metronome").hosts["own.test"].events.fire_event = function (_, checked)
+				checks:looked_at(checked)
+			end
+			checks:opened(session)
+			ours "sessions".set_identity_invalid(session)
+			weak.session = session
+		end
+		check_one()
+		collectgarbage()
+		collectgarbage()
+		assert.is_nil(weak.session)
 	end)
 
 	-- Metronome has events for the end of authenticated streams alone.
