@@ -366,6 +366,18 @@ describe("a context for the clients of a network", function ()
 		assert.is_table((connect(server, { address = "127.0.0.9" })))
 	end)
 
+	it("has the settings of the time of a handshake", function ()
+		local server = new_server()
+		set(server, { { ipv4 } }, { [""] = { server.mild_base.context } })
+		local old = { address = "127.0.0.9", settings = mild_offers["a version"] }
+		assert.is_table((connect(server, old)))
+		local tightened = mild()
+		tightened.minimum_version = "TLSv1.2"
+		assert(server.mild_base.context:apply(tightened))
+		assert.is_nil((connect(server, old)))
+		assert.is_table((connect(server, { address = "127.0.0.9", settings = offer })))
+	end)
+
 	it("stays where LuaSec has set its callback for names on it meanwhile", function ()
 		local server = new_server()
 		set(server, { { ipv4 } }, { [""] = { server.mild_base.context }, ["two.test"] = { server.mild_two.context } })
