@@ -89,7 +89,8 @@ describe("a refused handshake", function ()
 		local list, lost = observer.refusals()
 		for _, record in ipairs(list) do
 			assert.equal("number", type(record.time))
-			assert.is_true(record.time >= began and record.time <= os.time() + 1, record.time)
+			-- The clock of os.time() may be a tick behind, in the second before.
+			assert.is_true(record.time >= began and record.time <= os.time() + 2, record.time)
 			record.time = nil
 		end
 		return list, lost
