@@ -6,8 +6,8 @@ local metronome = require "support.servers.metronome"
 -- Specs that know no server but by the interface of support/prosody.lua.
 local shared = {
 	"certificate_change", "certificate_identity", "dhe_limit", "early_close", "early_data", "exceptions",
-	"federation", "foreign_answer", "foreign_element", "handshake", "own_certificate", "plaintext",
-	"queued_element", "refused", "report", "resumption", "shared_context", "shared_sessions",
+	"federation", "foreign_answer", "foreign_element", "foreign_route", "handshake", "own_certificate",
+	"plaintext", "queued_element", "refused", "report", "resumption", "shared_context", "shared_sessions",
 	"shared_sessions_faults", "shared_sessions_tls", "shell", "status", "stream", "unjudged_stream",
 }
 

@@ -75,8 +75,9 @@ prosody.key_group = "x25519"
 prosody.key_groups = versions.has_group "X25519MLKEM768" and { "X25519MLKEM768", "x25519" } or { "x25519" }
 
 -- by_certificate: it vouches for a domain that the stream's certificate names, and asks nobody; asks_apart: it asks the
--- header's domain on a stream that serves for nothing else, if streams are to go both ways.
-prosody.dialback = { by_certificate = false, asks_apart = false }
+-- header's domain on a stream that serves for nothing else, if streams are to go both ways; header_first: on such a
+-- stream, it completes no dialback for that domain behind the one for another.
+prosody.dialback = { by_certificate = false, asks_apart = false, header_first = false }
 
 -- Names that its own check of a certificate takes for a further domain of a stream.
 prosody.further_names = { dns = true, xmpp_address = false }

@@ -7,11 +7,11 @@ local time = require "xmpp_tls_policy.commands.output".time
 local MOST_PEERS = 20
 
 -- Two lists, the latest first each, as one. Of the same second, entries of one list keep their order, and streams
--- come before handshakes, which are collected later than they fail.
+-- come before handshakes, which are collected later than they fail. Only the times of handshakes have fractions.
 local function merged(handshakes, streams)
 	local list, next_stream = {}, 1
 	for _, handshake in ipairs(handshakes) do
-		while streams[next_stream] and streams[next_stream].time >= handshake.time do
+		while streams[next_stream] and streams[next_stream].time >= math.floor(handshake.time) do
 			list[#list + 1] = streams[next_stream]
 			next_stream = next_stream + 1
 		end

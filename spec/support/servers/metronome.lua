@@ -279,7 +279,7 @@ metronome.surface = surface.new(require "xmpp_tls_policy.servers.metronome.lacks
 metronome.key_group, metronome.key_groups = "secp256r1", { "secp256r1" }
 
 -- XEP-0344; and the streams of mod_bidi.
-metronome.dialback = { by_certificate = true, asks_apart = true }
+metronome.dialback = { by_certificate = true, asks_apart = true, header_first = true }
 
 metronome.further_names = { dns = true, xmpp_address = true }
 

@@ -40,26 +40,25 @@ describe("the command refused", function ()
 		}, "\n"), text)
 	end)
 
-	it("keeps the order of entries of the same second", function ()
-		local handshakes, streams = {}, {}
-		for number = 1, 40 do
-			local time = 500 - math.floor(number / 20)
-			handshakes[number] = { time = time, what = "handshake", text = "handshake " .. number, clauses = {} }
-			streams[number] = { time = time, what = "stream", text = "stream " .. number, clauses = {} }
-		end
-		service.failed_handshakes, service.refusal_log = command_service.log_of(handshakes), command_service.log_of(streams)
-		local found, last = { handshake = {}, stream = {} }, math.huge
-		for _, entry in ipairs(command_service.json(service, "refused").refused) do
-			assert.is_true(entry.time <= last)
-			last = entry.time
-			table.insert(found[entry.what], entry.text)
-		end
-		for what, texts in pairs(found) do
-			assert.equal(40, #texts)
-			for number, text in ipairs(texts) do
-				assert.equal(("%s %d"):format(what, number), text)
+	it("keeps the order of entries of the same second, and lists its streams first", function ()
+		local handshakes, streams, expected = {}, {}, {}
+		for second = 500, 498, -1 do
+			for _, what in ipairs { "stream", "handshake" } do
+				local list = what == "stream" and streams or handshakes
+				for number = 15, 1, -1 do
+					local time = what == "stream" and second or second + number / 20
+					local text = ("%s %d of %d"):format(what, number, second)
+					list[#list + 1] = { time = time, what = what, text = text, clauses = {} }
+					expected[#expected + 1] = text
+				end
 			end
 		end
+		service.failed_handshakes, service.refusal_log = command_service.log_of(handshakes), command_service.log_of(streams)
+		local found = {}
+		for index, entry in ipairs(command_service.json(service, "refused").refused) do
+			found[index] = entry.text
+		end
+		assert.same(expected, found)
 	end)
 
 	it("has all of each entry as JSON, and lists where they are empty", function ()

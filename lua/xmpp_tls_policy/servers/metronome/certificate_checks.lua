@@ -10,27 +10,44 @@ local certificate_checks = {}
 local methods = {}
 local metatable = { __index = methods }
 
+-- Session -> connection. A followed connection leads to its session, which Lua 5.1 would keep for that.
+local followed = setmetatable({}, { __mode = "kv" })
+
+-- The admission that hears of the end of streams; nil: none. Streams outlive a load of the module, and refer to
+-- nothing of it.
+local present_admission
+
 --- `service`: see service.lua.
 function certificate_checks.new(service)
 	return setmetatable({
 		_admission = service.admission, _moments = moments.new(service),
-		-- Session -> connection. A followed connection leads to its session, which Lua 5.1 would keep for that.
-		_checked = setmetatable({}, { __mode = "kv" }),
-		_followed = setmetatable({}, { __mode = "kv" }),
+		_checked = setmetatable({}, { __mode = "kv" }), -- see followed
 	}, metatable)
+end
+
+--- Tells the admission of the end of streams. Returns a function that ends that.
+function methods:follow_ends()
+	local admission = self._admission
+	present_admission = admission
+	return function ()
+		if present_admission == admission then
+			present_admission = nil
+		end
+	end
 end
 
 -- Metronome has events for the end of authenticated streams alone. Calls the admission before Metronome strips the
 -- session.
-local function follow_end(self, session)
-	local connection, admission = session.conn, self._admission
-	if self._followed[session] == connection then
+local function follow_end(session)
+	local connection = session.conn
+	if followed[session] == connection then
 		return
 	end
-	self._followed[session] = connection
+	followed[session] = connection
 	local close, ondisconnect, has_ended = session.close, connection.ondisconnect, false
 	local function ended()
-		if not has_ended then
+		local admission = present_admission
+		if admission and not has_ended then
 			has_ended = true
 			safe_hooks.call("the end of a stream", admission.ended, admission, session)
 		end
@@ -54,7 +71,7 @@ function methods:looked_at(session, from, to)
 		return
 	elseif domain == header then
 		self._moments:certificate_named(session, domain)
-		follow_end(self, session)
+		follow_end(session)
 	end
 	if not sessions.took_identity(session) then
 		return

@@ -275,6 +275,38 @@ describe("Metronome's adapter", function ()
 		assert.is_nil(weak.session)
 	end)
 
+	it("tells the present load alone of the end of a stream that it has in common with those before", function ()
+		local ended = {}
+		local function original() end
+		local session = {
+			type = "s2sin_unauthed", direction = "incoming", to_host = "own.test", from_host = "far.test", close = original,
+			conn = { ondisconnect = original, ssl = function () return true end, socket = function ()
+				return { dohandshake = original }
+			end },
+		}
+		local weak = setmetatable({}, { __mode = "v" })
+		local function load(number)
+			local admission = {
+				certificate_names = function () end, ended = function () ended[#ended + 1] = number end,
+			}
+			local checks = ours "certificate_checks".new { server = {}, admission = admission }
+			local stop = checks:follow_ends()
+			checks:looked_at(session)
+			weak[number] = admission
+			return stop
+		end
+		load(1)()
+		local stop = load(2)
+		load(3)
+		-- A load that began meanwhile goes on.
+		stop()
+		collectgarbage()
+		collectgarbage()
+		assert.is_nil(weak[1])
+		session:close()
+		assert.same({ 3 }, ended)
+	end)
+
 	-- Metronome has events for the end of authenticated streams alone.
 	for what, finish in pairs {
 		["that Metronome ends"] = function (session) session:close() end,
@@ -298,6 +330,7 @@ describe("Metronome's adapter", function ()
 					ondisconnect = original, socket = function () return socket end, ssl = function () return true end,
 				},
 			}
+			checks:follow_ends()
 			checks:looked_at(session)
 			checks:looked_at(session)
 			assert.same({}, ended)
