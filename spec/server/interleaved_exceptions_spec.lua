@@ -108,7 +108,7 @@ describe("the context of an exception", function ()
 	local function go_on(client)
 		client.done = (client.done or 0) + 1
 		steps[step_names[client.done]](client)
-		assert(server:round_trip(30))
+		assert(server:round_trip(process.PATIENCE))
 	end
 
 	local function go_on_until(client, name)
@@ -210,7 +210,7 @@ describe("the context of an exception", function ()
 						offers[index] = offers[index] or suite == old_suite
 					end
 				end
-				assert(server:round_trip(30))
+				assert(server:round_trip(process.PATIENCE))
 			end
 			assert.same({ true, false }, { offers[1], offers[2] }, table.concat(order, " "))
 			for index, peer in ipairs(peers) do

@@ -88,6 +88,17 @@ function methods:wait_for_sharing(from, to)
 	end), "no session is shared")
 end
 
+--- Logs in on one server with a session that another made. Returns whether the session was resumed, and the address of
+-- the client.
+function methods:log_in_elsewhere(from, to, version)
+	local session = self:make_sessions(from, version, 1)[1]
+	self:wait_for_sharing(from, to)
+	local resumed, _, peer = self:meet(to, version, session, true)
+	local address = assert(peer:login("juliet", "wherefore"))
+	peer:close()
+	return resumed, address
+end
+
 --- The value of a metric of a server, with a value of its label or without.
 function methods:metric(server, name, label) -- luacheck: ignore 212/self
 	local stats = server:shell "tlspolicy:stats()"
