@@ -273,6 +273,18 @@ describe("the probes of TLS", function ()
 		end)
 	end
 
+	-- The server has a certificate for half of them, and the others come last in its order.
+	it("ask a server with all suites for each suite that a document recommends", function ()
+		local observed, endpoint = probe_run.on {
+			port = openssl({ "-tls1_2", "-serverpref", "-cipher", "ALL:COMPLEMENTOFALL:+CHACHA20:@SECLEVEL=0" }).port,
+		}
+		assert.is_true(endpoint.connections <= 40, endpoint.connections)
+		assert_seen({ ["suites.complete"] = false, ["suites.recommended"] = true }, observed)
+		local accepted = table.concat(observed["suites.accepted"].value["TLSv1.2"], " ")
+		assert.matches("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", accepted, 1, true)
+		assert.equal("holds", clauses["cipher.six"].probe(observed, { service = "c2s", direct = true }, false).result)
+	end)
+
 	describe("tell whose order of suites decides", function ()
 		local ECDHE = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305"
 

@@ -41,8 +41,9 @@ end
 
 -- ---- lists -----------------------------------------------------------------------
 
--- How many questions are kept for what clauses ask for: three kinds of suites, and five suites and two groups.
-local KEPT = 10
+-- How many questions are kept for what clauses ask for: three kinds of suites, five suites in two steps, and two
+-- groups.
+local KEPT = 12
 
 -- As many as that: the list says in the end that the audit makes no more connections.
 local NONE = -math.huge
@@ -121,13 +122,19 @@ local function has_gcm(name)
 end
 
 -- `known`: names that are accepted, although the list does not have them. Most documents recommend suites with GCM, so
--- these come before others.
+-- these come before others, which are asked for also where the server refuses those with GCM.
 local function find_recommended(endpoint, list, field, offer, names, known)
-	list.has_recommended = list.complete or find(endpoint, list, field, offer, function (left)
-		local wanted = without(suite_classes.filter(left, is_recommended(names)), known)
-		local with_gcm = suite_classes.filter(wanted, has_gcm)
-		return with_gcm[1] and with_gcm or wanted
-	end, NONE)
+	local function wanted(left)
+		return without(suite_classes.filter(left, is_recommended(names)), known)
+	end
+	local function wanted_with_gcm(left)
+		return suite_classes.filter(wanted(left), has_gcm)
+	end
+	local function wanted_without_gcm(left)
+		return without(wanted(left), wanted_with_gcm(left))
+	end
+	list.has_recommended = list.complete or find(endpoint, list, field, offer, wanted_with_gcm, NONE)
+		and find(endpoint, list, field, offer, wanted_without_gcm, NONE)
 end
 
 -- The suites that `classes` saw accepted.
