@@ -133,12 +133,48 @@ local function in_order(observed, lists)
 	return cut
 end
 
+-- Forward secrecy and authenticated encryption of a suite, which are its kind in "suites.kinds".
+local function kind_of(suite)
+	return ("%s %s"):format(tostring(suite.forward_secrecy), tostring(suite.aead))
+end
+
+-- Whether suites of one kind fulfil a predicate all or not at all.
+local function is_decided_by_kind(fulfils)
+	local by_kind = {}
+	for _, suite in pairs(suites.by_name) do
+		local kind, does = kind_of(suite), fulfils(suite) and true or false
+		if by_kind[kind] == nil then
+			by_kind[kind] = does
+		elseif by_kind[kind] ~= does then
+			return false
+		end
+	end
+	return true
+end
+
+-- Whether each kind begins with a suite that fulfils the predicate.
+local function kinds_begin_with(lists, fulfils)
+	for _, entry in ipairs(lists) do
+		local has_begun = {}
+		for _, suite in ipairs(entry.list) do
+			local kind = kind_of(suite)
+			if not has_begun[kind] and not fulfils(suite) then
+				return false
+			end
+			has_begun[kind] = true
+		end
+	end
+	return true
+end
+
 --- Suites that fulfil a predicate of rules.lua are preferred, among those alike in all else that is preferred
 -- (`alike`: a list of predicates). `kind`: such as "of 256 bits". Where not all suites are known, the first one of each
--- kind is enough, in the server's order; if `whole`, it is not.
+-- kind is enough, in the server's order; if `whole`, it is not. Where a kind has suites of both sorts, its first one
+-- has to fulfil the predicate: others that do may be behind it, and not be known.
 function suite_rules.preferred(fulfils, alike, kind, whole)
 	local names = { "suites.accepted", "suites.server_chooses" }
 	local by_kinds = { "suites.accepted", "suites.kinds", "suites.server_chooses" }
+	local is_decided = is_decided_by_kind(fulfils)
 	local function has_kinds(observed)
 		return not whole and not is_seen(observed, "suites.complete") and is_seen(observed, "suites.kinds")
 			and is_seen(observed, names[2])
@@ -164,11 +200,12 @@ function suite_rules.preferred(fulfils, alike, kind, whole)
 		elseif not is_seen(observed, names[2]) then
 			return outcome("broken", ("the client's order decides, and not all accepted suites are %s"):format(kind), names)
 		end
-		local pair = wrong_pair(in_order(observed, lists), fulfils, alike)
+		local ordered = in_order(observed, lists)
+		local pair = wrong_pair(ordered, fulfils, alike)
 		if pair then
 			return outcome("broken", ("suites %s are not preferred: %s"):format(kind, describe(pair)), names)
 		end
-		if has_kinds(observed) then
+		if has_kinds(observed) and (is_decided or kinds_begin_with(ordered, fulfils)) then
 			return outcome("holds", ("suites %s are preferred, by the first one of each kind"):format(kind), by_kinds)
 		end
 		return incomplete(observed, "suites") or outcome("holds", ("suites %s are preferred"):format(kind),
