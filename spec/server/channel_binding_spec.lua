@@ -352,6 +352,23 @@ describe("channel binding", function ()
 			assert.is_true(login(peer[1], peer[2]))
 			peer[1]:close()
 		end
+		-- The server puts tls-unique into the shared profile.
+		for _, version in ipairs { "TLSv1.2", "TLSv1.3" } do
+			local peer, features = connect(server, "c2s", context_of(version))
+			assert.same(types[version], announced(features))
+			peer:close()
+		end
+	end)
+
+	it("makes no list of mechanisms where another module has removed it", function ()
+		local server = start "p256"
+		server:shell([[> prosody.hosts["example.test"].events.add_handler("stream-features", function (event) ]]
+			.. [[event.features:maptags(function (tag) return tag.name ~= "mechanisms" and tag or nil end) end, -1)]])
+		for version in pairs(types) do
+			local peer, features = connect(server, "c2s", context_of(version))
+			assert.is_nil(features:find("<mechanism", 1, true))
+			peer:close()
+		end
 	end)
 
 	it("is offered for SASL 2, too, where a module has that", function ()

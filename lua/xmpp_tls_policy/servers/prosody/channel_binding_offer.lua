@@ -88,11 +88,14 @@ local function value_function(connection, name, own)
 end
 
 -- A module for authentication may share its profile between sessions: a handler with values of one connection needs
--- one of its own, in front of the shared one.
+-- one of its own, in front of the shared one. That may have tls-unique from another connection, which TLS 1.3 has not
+-- (rfc9266.3.no-tls-unique).
 local function own_profile(profile, connection)
 	local bindings, own = {}, profile.cb or {}
 	for name, value_of in pairs(own) do
-		bindings[name] = value_function(connection, name, value_of)
+		if name ~= "tls-unique" or connection:info "protocol" ~= "TLSv1.3" then
+			bindings[name] = value_function(connection, name, value_of)
+		end
 	end
 	for _, name in ipairs(added_types) do
 		if not own[name] and core.observer.has_channel_binding(connection, name) then
@@ -150,18 +153,24 @@ local function connection_of_login(server, session)
 	end
 end
 
--- The lists of mechanisms in the features. If those without channel binding are disabled, mod_saslauth of Prosody 0.12
--- makes none under TLS 1.3, because its tls-unique is not there.
-local function lists_of(features, host)
+local function lists_in(features)
 	local lists = {}
 	for _, version in ipairs(versions) do
 		lists[#lists + 1] = features:get_child(version.list, version.xmlns)
 	end
-	if not lists[1] and modulemanager.is_loaded(host, "saslauth") then
-		lists[1] = stanza.clone(empty_mechanisms, true)
-		features:add_direct_child(lists[1])
-	end
 	return lists
+end
+
+-- Whether mod_saslauth has made no list because all mechanisms are disabled that it takes for those of the handler. The
+-- mod_saslauth of Prosody 0.12 knows of no channel binding under TLS 1.3. A list that is missing for another reason
+-- stays missing.
+local function has_made_no_list(handler, disabled, host)
+	for name in pairs(handler:mechanisms()) do
+		if not disabled:contains(name) then
+			return false
+		end
+	end
+	return modulemanager.is_loaded(host, "saslauth") == true
 end
 
 -- After the server has offered its mechanisms.
@@ -172,11 +181,18 @@ local function offer(server, session, features, disabled)
 	if not names or not names[1] then
 		return
 	end
+	local lists = lists_in(features)
+	-- Before the handler gets its types, as mod_saslauth saw it.
+	local needs_list = not lists[1] and has_made_no_list(handler, disabled, server.host(session))
 	add_types(session, handler, connection)
 	if not next(handler.profile.cb) then
 		return
 	end
-	for _, list in ipairs(lists_of(features, server.host(session))) do
+	if needs_list then
+		lists[1] = stanza.clone(empty_mechanisms, true)
+		features:add_direct_child(lists[1])
+	end
+	for _, list in ipairs(lists) do
 		add_mechanisms(list, names)
 	end
 	announce(features, handler.profile.cb)
