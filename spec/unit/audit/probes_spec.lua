@@ -8,6 +8,7 @@ local observations = require "xmpp_tls_policy.audit.observations"
 local pki = require "support.pki"
 local probe_run = require "support.probe_run"
 local process = require "support.process"
+local question = require "xmpp_tls_policy.audit.question"
 local socket = require "socket"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local tls_peer = require "support.tls_peer"
@@ -283,6 +284,23 @@ describe("the probes of TLS", function ()
 		local accepted = table.concat(observed["suites.accepted"].value["TLSv1.2"], " ")
 		assert.matches("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", accepted, 1, true)
 		assert.equal("holds", clauses["cipher.six"].probe(observed, { service = "c2s", direct = true }, false).result)
+	end)
+
+	it("say of no suite of TLS 1.3 that it is refused when the server has not answered", function ()
+		local stock = question.ask
+		finally(function ()
+			question.ask = stock
+		end)
+		function question.ask(endpoint, offer, ...)
+			local rest = " " .. table.concat(offer.suites or {}, " ")
+			if rest:find("TLS_CHACHA20", 1, true) and not rest:find("TLS_AES_256_GCM", 1, true) then
+				return nil, "timed out"
+			end
+			return stock(endpoint, offer, ...)
+		end
+		local observed = probe_run.on({ port = openssl({ "-serverpref" }).port }, { "versions", "classes", "preferences" })
+		assert_seen({ ["suites.complete"] = false, ["suites.recommended"] = false }, observed)
+		assert.matches("TLSv1.3: [^;]*timed out", observed["suites.accepted"].evidence)
 	end)
 
 	describe("tell whose order of suites decides", function ()

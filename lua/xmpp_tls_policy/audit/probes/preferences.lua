@@ -256,8 +256,8 @@ local function list_tls13(endpoint, observed)
 	end
 	complete(endpoint, groups, "group", offer_groups, KEPT)
 	find_recommended(endpoint, groups, "group", offer_groups, "groups", {})
-	-- All suites of TLS 1.3 are of one kind, and no document recommends others than all.
-	suites.has_kinds, suites.has_recommended = true, true
+	-- All suites of TLS 1.3 are of one kind.
+	suites.has_kinds = true
 	return suites, groups, offer_groups
 end
 
