@@ -234,20 +234,24 @@ local function go_up(self, newest)
 	self:drain()
 end
 
+-- The tail goes on from the newest entry while older ones are replayed: if that does not come to its end, there is a
+-- gap before the last one that was read.
 local function replay(self)
 	local settings, connection = self._settings, self._append_connection
-	local began = self._server.monotonic()
+	local began, known = self._server.monotonic(), not self._has_gap and self._last_read or nil
 	stream_replay.start {
-		connection = connection, name = settings.name, known = self._last_read,
+		connection = connection, name = settings.name, known = known,
 		oldest = entry_id.of_time(self._now() - settings.lifetime - TOLERANCE), on_broken = broken(self),
 		later = self._server.later,
 		take = function (record)
 			return take(self, record, true)
 		end,
 		on_newest = function (id)
+			self._has_gap = true
 			go_up(self, id)
 		end,
 		on_done = function (entries)
+			self._has_gap = false
 			self._replayed = { entries = entries, seconds = self._server.monotonic() - began }
 			self._server.log("*", "debug", "Replayed %d entries of shared sessions in %.2f s", entries,
 				self._replayed.seconds)
@@ -329,7 +333,7 @@ local function start(self)
 		end,
 		on_broken = broken(self),
 	}
-	self._queue_dropped, self._refuses, self._last_read = 0, false, nil
+	self._queue_dropped, self._refuses, self._last_read, self._has_gap = 0, false, nil, false
 	local warning = shared_sessions.lifetime_warning(settings.lifetime)
 	if warning then
 		self._server.log("*", "warn", "%s", warning)

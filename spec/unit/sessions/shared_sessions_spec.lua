@@ -255,6 +255,35 @@ describe("shared sessions", function ()
 		assert.equal("a:waiting", engine.entries[62][2][2])
 	end)
 
+	it("are replayed from the beginning after a replay that a lost connection has ended", function ()
+		for index = 1, 300 do
+			engine:append("x:" .. index)
+		end
+		local a = machine "a"
+		a.shared:each_second()
+		while #a.taken == 0 do
+			engine:turn(a.watches)
+		end
+		assert.is_true(#a.taken < 300)
+		engine:break_connections()
+		turns()
+		assert.equal("disconnected", a.shared:status().state)
+		seconds(2)
+		local seen, count = {}, 0
+		for _, record in ipairs(a.taken) do
+			count = count + (seen[record] and 0 or 1)
+			seen[record] = true
+		end
+		assert.equal(300, count)
+		-- This replay has come to its end.
+		engine:break_connections()
+		turns()
+		local before = #a.taken
+		seconds(4)
+		assert.equal("connected", a.shared:status().state)
+		assert.equal(before, #a.taken)
+	end)
+
 	it("are replayed again where the stream was made anew", function ()
 		engine:append "x:1"
 		local a = machine "a"
