@@ -125,6 +125,9 @@ function methods:forget_account(host, jid)
 	local kept = self._hosts[host]
 	if kept then
 		kept.shapes:forget("client", jid)
+		if kept.is_reading then
+			kept.stores:set("client " .. jid, nil)
+		end
 		self:store(host)
 	end
 end

@@ -238,6 +238,23 @@ describe("the fleets of hosts", function ()
 		assert.is_nil(next(server.stores[SERVERS] or {}))
 	end)
 
+	it("forget an account whose record is not read yet", function ()
+		see("old@a.test", old)
+		see("other@a.test", old)
+		server.run_timers()
+		seen:store_all()
+		seen = new()
+		seen:open "a.test"
+		assert.is_true(seen:is_reading "a.test")
+		seen:forget_account("a.test", "old@a.test")
+		assert.is_nil(server.stores[CLIENTS].old)
+		server.run_timers()
+		assert.same({ "other@a.test" }, seen:get "a.test":peers(ids()[1]))
+		seen:store_all()
+		assert.is_nil(server.stores[CLIENTS].old)
+		assert.is_table(server.stores[CLIENTS].other)
+	end)
+
 	it("remove damaged records, and say so", function ()
 		server.stores[SHAPES] = { ["shape 000000000000"] = { shape = "01" }, ["state of the host"] = { since = "x" } }
 		server.stores[CLIENTS] = { user = { first = 1 } }
