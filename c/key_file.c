@@ -18,7 +18,7 @@
 #define CONTENTS_MAX 4096 /* bytes */
 #define PROBLEM_SIZE 128
 
-#define WORKSPACE_TYPE "xmpp_tls_policy.KeyWorkspace"
+#define WORKSPACE_TYPE "xmpp_tls_policy.key_workspace"
 
 /* What is secret while a file is read or made. */
 struct workspace {
