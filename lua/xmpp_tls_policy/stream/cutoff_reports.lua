@@ -172,6 +172,8 @@ function methods:forget_account(host, jid)
 	local kept = self._reports[host]
 	if kept then
 		kept.report:forget("client", jid)
+		-- It may not be read yet.
+		store_record(self, host, "client " .. jid, nil)
 		self:store(host)
 	end
 end

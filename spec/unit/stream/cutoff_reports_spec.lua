@@ -307,6 +307,20 @@ describe("the reports of peers that would be cut off", function ()
 		assert.equal("other@a.test", reports:get("a.test"):list()[1].name)
 	end)
 
+	it("forget an account that is deleted before its record is read", function ()
+		see({ should = "cipher.aead" }, nil, "user@a.test")
+		see({ should = "cipher.aead" }, nil, "other@a.test")
+		reports:store_all()
+		reports = new()
+		reports:open "a.test"
+		reports:forget_account("a.test", "user@a.test")
+		server.run_timers()
+		reports:store_all()
+		assert.same({ "other" }, { (next(server.stores[CLIENTS])) })
+		assert.equal("other@a.test", reports:get("a.test"):list()[1].name)
+		assert.is_nil(reports:get("a.test"):list()[2])
+	end)
+
 	it("are forgotten as a whole, and nothing that waits is written afterwards", function ()
 		for number = 1, 50 do
 			see({ should = "cipher.aead" }, number .. ".test")
