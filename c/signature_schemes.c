@@ -25,6 +25,7 @@ static const struct {
 	{ 0x0601, "rsa_pkcs1_sha512" },
 	{ 0x0602, "dsa_sha512" },
 	{ 0x0603, "ecdsa_secp521r1_sha512" },
+	{ 0x0708, "sm2sig_sm3" },
 	{ 0x0804, "rsa_pss_rsae_sha256" },
 	{ 0x0805, "rsa_pss_rsae_sha384" },
 	{ 0x0806, "rsa_pss_rsae_sha512" },
