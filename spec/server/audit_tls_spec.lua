@@ -75,7 +75,7 @@ describe("the probes of TLS, on Prosody,", function ()
 					end
 				end
 				assert.is_nil(endpoint:limit_message())
-				assert.is_true(endpoint.connections <= 36, endpoint.connections)
+				assert.is_true(endpoint.connections <= 40, endpoint.connections)
 				assert.is_true(server:alive())
 			end)
 		end

@@ -8,6 +8,7 @@ local probe_run = {}
 -- The probes of TLS, in an order in which each has what it needs.
 probe_run.names = {
 	"versions", "classes", "short_curves", "old_signatures", "names", "resumption", "preferences",
+	"pkcs1_signatures",
 }
 
 -- The server has sent its tickets before it answers.

@@ -217,7 +217,7 @@ describe("the probes of TLS", function ()
 
 	it("see signatures with PKCS #1 v1.5", function ()
 		local function on(arguments)
-			local observed = probe_run.on({ port = openssl(arguments).port }, { "versions", "old_signatures" })
+			local observed = probe_run.on({ port = openssl(arguments).port }, { "versions", "pkcs1_signatures" })
 			return observed["signature.pkcs1"]
 		end
 		local stock = on {}

@@ -6,7 +6,7 @@
 -- The first one is alone at its endpoint: it shows whether the endpoint answers at all.
 local names = {
 	"stream", "certificate", "sasl", "pipelined", "versions", "classes", "short_curves", "old_signatures",
-	"names", "resumption", "preferences",
+	"names", "resumption", "preferences", "pkcs1_signatures",
 }
 
 local probes = {}

@@ -1,5 +1,5 @@
---- Whether an endpoint signs its handshakes with SHA-1 or MD5, and whether with PKCS #1 v1.5, which a hello of TLS 1.2
--- can ask for. TLS 1.3 does not have them for handshakes.
+--- Whether an endpoint signs its handshakes with SHA-1 or MD5, which a hello of TLS 1.2 can ask for. TLS 1.3 does not
+-- have them for handshakes.
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
@@ -45,7 +45,10 @@ local function observe(kind, answer, reason)
 		name or ("scheme 0x%04X, which was not offered"):format(answer.signature_scheme)), name and { name })
 end
 
-local function look(endpoint, observed, kind)
+--- Observes one of these ("signature.sha1", or "signature.pkcs1", see pkcs1_signatures.lua) by a hello that offers
+-- nothing else for signatures.
+function old_signatures.look(endpoint, observed, name)
+	local kind = kinds[name]
 	if observed["version.TLSv1.2"].seen then
 		return observe(kind, question.ask(endpoint, offer_of(kind), {}))
 	elseif observed["version.TLSv1.3"].seen and observed["version.TLSv1.2"].seen == false then
@@ -55,9 +58,7 @@ local function look(endpoint, observed, kind)
 end
 
 function old_signatures.run(endpoint, observed)
-	for _, name in ipairs { "signature.sha1", "signature.pkcs1" } do
-		observed[name] = look(endpoint, observed, kinds[name])
-	end
+	observed["signature.sha1"] = old_signatures.look(endpoint, observed, "signature.sha1")
 end
 
 return old_signatures

@@ -41,12 +41,10 @@ end
 
 -- ---- lists -----------------------------------------------------------------------
 
--- How many questions are kept for what clauses ask for: three kinds of suites, five suites in two steps, and two
--- groups.
-local KEPT = 12
-
--- As many as that: the list says in the end that the audit makes no more connections.
-local NONE = -math.huge
+-- Keeps no questions: the list says in the end that the audit makes no more connections.
+local function none()
+	return -math.huge
+end
 
 -- All that documents recommend to support: list -> set of names in lower case.
 local recommended = { ciphers = {}, groups = {} }
@@ -87,10 +85,10 @@ local function add(list, name)
 end
 
 -- Asks for names of a list until the server refuses those that `pick(rest)` returns, and for no more than so many that
--- `kept` questions are left. `offer(names)`: a hello's offer; `field`: of the answer. Returns whether it was refused,
+-- `kept()` questions are left. `offer(names)`: a hello's offer; `field`: of the answer. Returns whether it was refused,
 -- or nothing was picked.
 local function find(endpoint, list, field, offer, pick, kept)
-	while not list.reason and question.left(endpoint) > kept do
+	while not list.reason and question.left(endpoint) > kept() do
 		local names = pick(rest(list))
 		if not names[1] then
 			return true
@@ -111,30 +109,31 @@ local function all(names)
 	return names
 end
 
--- Asks for the rest of a list until the server refuses it, or `kept` questions are left (default: none, and the reason
--- is that the audit makes no more).
+-- Asks for the rest of a list until the server refuses it, or `kept()` questions are left (default: none, and the
+-- reason is that the audit makes no more).
 local function complete(endpoint, list, field, offer, kept)
-	list.complete = find(endpoint, list, field, offer, all, kept or NONE)
+	list.complete = find(endpoint, list, field, offer, all, kept or none)
 end
 
 local function has_gcm(name)
 	return name:find("_GCM_", 1, true) ~= nil
 end
 
--- `known`: names that are accepted, although the list does not have them. Most documents recommend suites with GCM, so
--- these come before others, which are asked for also where the server refuses those with GCM.
+-- The recommended names of a list that are not known to be accepted. Most documents recommend suites with GCM, so these
+-- come first. `names`: "ciphers" or "groups"; `known`: names that are accepted, although the list does not have them.
+local function unknown_recommended(list, names, known)
+	local unknown = without(suite_classes.filter(rest(list), is_recommended(names)), known)
+	local ordered = suite_classes.filter(unknown, has_gcm)
+	for _, name in ipairs(without(unknown, ordered)) do
+		ordered[#ordered + 1] = name
+	end
+	return ordered
+end
+
 local function find_recommended(endpoint, list, field, offer, names, known)
-	local function wanted(left)
-		return without(suite_classes.filter(left, is_recommended(names)), known)
-	end
-	local function wanted_with_gcm(left)
-		return suite_classes.filter(wanted(left), has_gcm)
-	end
-	local function wanted_without_gcm(left)
-		return without(wanted(left), wanted_with_gcm(left))
-	end
-	list.has_recommended = list.complete or find(endpoint, list, field, offer, wanted_with_gcm, NONE)
-		and find(endpoint, list, field, offer, wanted_without_gcm, NONE)
+	list.has_recommended = list.complete or find(endpoint, list, field, offer, function ()
+		return unknown_recommended(list, names, known)
+	end, none)
 end
 
 -- The suites that `classes` saw accepted.
@@ -153,18 +152,60 @@ local function kind_of(name)
 	return suite and ("%s %s"):format(tostring(suite.forward_secrecy), tostring(suite.aead))
 end
 
--- Adds the first suite of each kind that the list does not have. The offer goes backwards, so that a server that
--- follows its client shows a weak one.
+-- The suites of the kinds that a list does not have. They go backwards, so that a server that follows its client shows
+-- a weak one.
+local function of_unknown_kinds(list)
+	local seen = {}
+	for _, name in ipairs(list.accepted) do
+		seen[kind_of(name) or ""] = true
+	end
+	return suite_classes.filter(reversed(rest(list)), function (name)
+		return kind_of(name) ~= nil and not seen[kind_of(name)]
+	end)
+end
+
+-- Adds the first suite of each kind that the list does not have.
 local function find_kinds(endpoint, list, offer)
-	list.has_kinds = list.complete or find(endpoint, list, "suite", offer, function (left)
-		local seen = {}
-		for _, name in ipairs(list.accepted) do
-			seen[kind_of(name) or ""] = true
+	list.has_kinds = list.complete or find(endpoint, list, "suite", offer, function ()
+		return of_unknown_kinds(list)
+	end, none)
+end
+
+-- Questions that finding names takes at most: one for each, and one that is refused.
+local function questions_for(names)
+	return names[1] and #names + 1 or 0
+end
+
+local function kinds_among(names)
+	local kinds, seen = {}, {}
+	for _, name in ipairs(names) do
+		local kind = kind_of(name)
+		kinds[#kinds + 1] = not seen[kind] and kind or nil
+		seen[kind] = true
+	end
+	return kinds
+end
+
+-- How many questions clauses may still need about a list; none once it is found out. The fewer of their suites and
+-- groups are unknown, the longer the list goes on.
+local function needed(list, names, known)
+	if list.complete or list.reason or list.has_recommended ~= nil then
+		return 0
+	end
+	local kinds = names == "ciphers" and list.has_kinds == nil and kinds_among(of_unknown_kinds(list)) or {}
+	return questions_for(kinds) + questions_for(unknown_recommended(list, names, known))
+end
+
+-- A function that tells how many questions are kept for all lists that are being found out. `found.needs`: a list of
+-- functions, one for each.
+local function kept_for(found)
+	return function ()
+		local sum = 0
+		for _, need in ipairs(found.needs) do
+			sum = sum + need()
 		end
-		return suite_classes.filter(reversed(left), function (name)
-			return kind_of(name) ~= nil and not seen[kind_of(name)]
-		end)
-	end, NONE)
+		return sum
+	end
 end
 
 -- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal. Returns a list, and
@@ -186,23 +227,30 @@ end
 
 -- As many as there are questions for, or what clauses ask for. The first ones are in the server's order: each was
 -- chosen from an offer that had those behind it.
-local function list_old_suites(endpoint, observed, version)
+local function list_old_suites(endpoint, observed, found, version)
 	local list, offer = begin_old_suites(observed, version)
-	complete(endpoint, list, "suite", offer, KEPT)
+	local known = examples(observed)
+	table.insert(found.needs, function ()
+		return needed(list, "ciphers", known)
+	end)
+	complete(endpoint, list, "suite", offer, kept_for(found))
 	find_kinds(endpoint, list, offer)
 	list.ordered = #list.accepted
-	find_recommended(endpoint, list, "suite", offer, "ciphers", examples(observed))
+	find_recommended(endpoint, list, "suite", offer, "ciphers", known)
 	return list, offer
 end
 
 -- The groups of ECDHE before TLS 1.3, of a server that chose one.
-local function list_old_groups(endpoint, version, chosen)
+local function list_old_groups(endpoint, found, version, chosen)
 	local list = chosen.group and new_list(suite_classes.old_groups, chosen.group)
 	local function offer(names)
 		return { version = version, groups = names, suites = { chosen.suite } }
 	end
 	if list then
-		complete(endpoint, list, "group", offer, KEPT)
+		table.insert(found.needs, function ()
+			return needed(list, "groups", {})
+		end)
+		complete(endpoint, list, "group", offer, kept_for(found))
 		find_recommended(endpoint, list, "group", offer, "groups", {})
 	end
 	return list, offer
@@ -232,13 +280,18 @@ local function observe_hybrid(endpoint, observed)
 end
 
 -- In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
-local function list_tls13(endpoint, observed)
+local function list_tls13(endpoint, observed, found)
 	local first = observed["version.TLSv1.3"].value
 	local suites = new_list(suite_classes.tls13, first.suite)
 	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
 		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
+	local kept = kept_for(found)
+	table.insert(found.needs, function ()
+		return needed(groups, "groups", {})
+	end)
 	local function next_groups()
-		return question.left(endpoint) > KEPT and rest(groups) or suite_classes.filter(rest(groups), is_recommended "groups")
+		local left = rest(groups)
+		return question.left(endpoint) > kept() and left or suite_classes.filter(left, is_recommended "groups")
 	end
 	while #rest(suites) > 0 and #next_groups() > 0 do
 		local answer = question.ask(endpoint, offer_tls13(rest(suites), next_groups()))
@@ -254,7 +307,7 @@ local function list_tls13(endpoint, observed)
 	local function offer_groups(names)
 		return offer_tls13(suites.accepted, names)
 	end
-	complete(endpoint, groups, "group", offer_groups, KEPT)
+	complete(endpoint, groups, "group", offer_groups, kept)
 	find_recommended(endpoint, groups, "group", offer_groups, "groups", {})
 	-- All suites of TLS 1.3 are of one kind.
 	suites.has_kinds = true
@@ -370,11 +423,11 @@ local function run_old(endpoint, observed, found)
 	end
 	ask_backwards(endpoint, observed, found, version)
 	if observed["version.TLSv1.3"].seen == false then
-		local groups, offer_groups = list_old_groups(endpoint, version, observed["version." .. version].value)
+		local groups, offer_groups = list_old_groups(endpoint, found, version, observed["version." .. version].value)
 		found.groups[version] = groups
 		found.rest[#found.rest + 1] = groups and { groups, "group", offer_groups }
 	end
-	local suites, offer_suites = list_old_suites(endpoint, observed, version)
+	local suites, offer_suites = list_old_suites(endpoint, observed, found, version)
 	found.suites[version] = suites
 	found.rest[#found.rest + 1] = { suites, "suite", offer_suites }
 end
@@ -382,7 +435,7 @@ end
 local function run_tls13(endpoint, observed, found)
 	if observed["version.TLSv1.3"].seen then
 		ask_backwards(endpoint, observed, found, "TLSv1.3")
-		local suites, groups, offer_groups = list_tls13(endpoint, observed)
+		local suites, groups, offer_groups = list_tls13(endpoint, observed, found)
 		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = suites, groups
 		table.insert(found.rest, 1, { groups, "group", offer_groups })
 	end
@@ -470,7 +523,7 @@ local function observe_groups(observed, list)
 end
 
 function preferences.run(endpoint, observed)
-	local found = { suites = {}, groups = {}, orders = {}, rest = {} }
+	local found = { suites = {}, groups = {}, orders = {}, rest = {}, needs = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	observed["suites.chacha20_first"] = observe_chacha20(endpoint, observed)
 	tasks.all {
