@@ -7,7 +7,6 @@ local observations = require "xmpp_tls_policy.audit.observations"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
 local question = require "xmpp_tls_policy.audit.question"
 local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
-local tasks = require "xmpp_tls_policy.audit.tasks"
 local versions = require "xmpp_tls_policy.audit.probes.versions"
 
 local preferences = {
@@ -279,16 +278,23 @@ local function observe_hybrid(endpoint, observed)
 		or observations.untested(reason)
 end
 
--- In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
-local function list_tls13(endpoint, observed, found)
+-- The lists of TLS 1.3, for which questions are kept from the beginning.
+local function begin_tls13(observed, found)
+	if not observed["version.TLSv1.3"].seen then
+		return
+	end
 	local first = observed["version.TLSv1.3"].value
-	local suites = new_list(suite_classes.tls13, first.suite)
 	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
 		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
-	local kept = kept_for(found)
+	found.tls13 = { suites = new_list(suite_classes.tls13, first.suite), groups = groups }
 	table.insert(found.needs, function ()
 		return needed(groups, "groups", {})
 	end)
+end
+
+-- In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
+local function list_tls13(endpoint, found)
+	local suites, groups, kept = found.tls13.suites, found.tls13.groups, kept_for(found)
 	local function next_groups()
 		local left = rest(groups)
 		return question.left(endpoint) > kept() and left or suite_classes.filter(left, is_recommended "groups")
@@ -433,26 +439,22 @@ local function run_old(endpoint, observed, found)
 end
 
 local function run_tls13(endpoint, observed, found)
-	if observed["version.TLSv1.3"].seen then
+	if found.tls13 then
 		ask_backwards(endpoint, observed, found, "TLSv1.3")
-		local suites, groups, offer_groups = list_tls13(endpoint, observed, found)
+		local suites, groups, offer_groups = list_tls13(endpoint, found)
 		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = suites, groups
 		table.insert(found.rest, 1, { groups, "group", offer_groups })
 	end
 end
 
--- Spends the questions that are left on the lists that are not complete, on groups first: one more tells whether there
--- are others than those that documents recommend.
+-- Spends the questions that are left on the lists that are not complete.
 local function complete_rest(endpoint, found)
-	local functions = {}
-	for index, part in ipairs(found.rest) do
-		functions[index] = function ()
-			if not part[1].complete then
-				complete(endpoint, part[1], part[2], part[3])
-			end
+	for index = #found.rest, 1, -1 do
+		local list, field, offer = found.rest[index][1], found.rest[index][2], found.rest[index][3]
+		if not list.complete then
+			complete(endpoint, list, field, offer)
 		end
 	end
-	tasks.all(functions)
 end
 
 local function words_of_gap(list)
@@ -526,10 +528,10 @@ function preferences.run(endpoint, observed)
 	local found = { suites = {}, groups = {}, orders = {}, rest = {}, needs = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	observed["suites.chacha20_first"] = observe_chacha20(endpoint, observed)
-	tasks.all {
-		function () run_old(endpoint, observed, found) end,
-		function () run_tls13(endpoint, observed, found) end,
-	}
+	-- Suites before groups: more clauses are about them.
+	begin_tls13(observed, found)
+	run_old(endpoint, observed, found)
+	run_tls13(endpoint, observed, found)
 	complete_rest(endpoint, found)
 	observe_suites(observed, found)
 	observe_null(observed, found.suites["TLSv1.3"])
