@@ -120,7 +120,7 @@ describe("signature schemes of a profile, with real handshakes", function ()
 
 	for key in pairs(kind_of_key) do
 		for _, level in ipairs { "should", "must" } do
-			it(("decide as a server with %s at level %s"):format(key, level), function ()
+			it(("decide as a server with %s at level %s #comparison"):format(key, level), function ()
 				local server, luasec = enforced(server_options(key), policy_of(level), "c2s")
 				local succeeded, all = run(key, level, function (offer, version)
 					local client = assert(core.context.new { role = "client", verify = "none" })
@@ -130,7 +130,7 @@ describe("signature schemes of a profile, with real handshakes", function ()
 				assert.is_true(succeeded < all and (succeeded > 0 or key == "ed25519" and level == "should"))
 			end)
 
-			it(("decide as a client of a server with %s at level %s"):format(key, level), function ()
+			it(("decide as a client of a server with %s at level %s #comparison"):format(key, level), function ()
 				local client, luasec = enforced({ mode = "client", protocol = "any", verify = "none" }, policy_of(level), "s2sout")
 				local succeeded, all = run(key, level, function (offer, version)
 					local server = assert(core.context.new { role = "server", certificate = certificates[key].certificate,
