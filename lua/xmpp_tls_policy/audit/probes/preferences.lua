@@ -40,31 +40,29 @@ end
 
 -- ---- lists -----------------------------------------------------------------------
 
--- Keeps no questions: the list says in the end that the audit makes no more connections.
-local function none()
-	return -math.huge
-end
-
--- All that documents recommend to support: list -> set of names in lower case.
-local recommended = { ciphers = {}, groups = {} }
+-- All that documents recommend to support: field of an answer -> set of names in lower case.
+local recommended = { suite = {}, group = {} }
 for _, clause in pairs(clauses) do
-	for list, of_list in pairs(recommended) do
+	for field, list in pairs { suite = "ciphers", group = "groups" } do
 		for _, name in ipairs(clause.adds and clause.adds[list] or {}) do
-			of_list[name:lower()] = true
+			recommended[field][name:lower()] = true
 		end
 	end
 end
 
-local function is_recommended(list)
-	return function (name)
-		return recommended[list][name:lower()]
-	end
-end
-
--- A list that is being found out: { offered = all, accepted = the server's order so far, complete =
--- boolean, reason = why it is not, ordered = how many of `accepted` are in the server's order, nil: all }.
-local function new_list(offered, first)
-	return { offered = offered, accepted = { first } }
+-- A list that is being found out:
+--   offered    all
+--   accepted   the server's order so far
+--   field      of an answer: "suite" or "group"
+--   offer      function(names): a hello's offer
+--   known      names that are accepted, although the list does not have them, or nil
+--   complete   boolean
+--   reason     why it is not complete
+--   ordered    how many of `accepted` are in the server's order, nil: all
+-- `fields`: the first ones of these; `first`: the first name that the server chose.
+local function new_list(fields, first)
+	fields.accepted = { first }
+	return fields
 end
 
 local function rest(list)
@@ -83,56 +81,21 @@ local function add(list, name)
 	return left < before
 end
 
--- Asks for names of a list until the server refuses those that `pick(rest)` returns, and for no more than so many that
--- `kept()` questions are left. `offer(names)`: a hello's offer; `field`: of the answer. Returns whether it was refused,
--- or nothing was picked.
-local function find(endpoint, list, field, offer, pick, kept)
-	while not list.reason and question.left(endpoint) > kept() do
-		local names = pick(rest(list))
-		if not names[1] then
-			return true
-		end
-		local answer, reason = question.ask(endpoint, offer(names))
-		if not answer then
-			list.reason = reason
-		elseif not question.is_accepted(answer) then
-			return true
-		elseif not add(list, answer[field]) then
-			list.reason = "the server does not keep to what is offered"
-		end
-	end
-	return false
-end
-
-local function all(names)
-	return names
-end
-
--- Asks for the rest of a list until the server refuses it, or `kept()` questions are left (default: none, and the
--- reason is that the audit makes no more).
-local function complete(endpoint, list, field, offer, kept)
-	list.complete = find(endpoint, list, field, offer, all, kept or none)
-end
-
 local function has_gcm(name)
 	return name:find("_GCM_", 1, true) ~= nil
 end
 
 -- The recommended names of a list that are not known to be accepted. Most documents recommend suites with GCM, so these
--- come first. `names`: "ciphers" or "groups"; `known`: names that are accepted, although the list does not have them.
-local function unknown_recommended(list, names, known)
-	local unknown = without(suite_classes.filter(rest(list), is_recommended(names)), known)
+-- come first.
+local function unknown_recommended(list)
+	local unknown = without(suite_classes.filter(rest(list), function (name)
+		return recommended[list.field][name:lower()]
+	end), list.known or {})
 	local ordered = suite_classes.filter(unknown, has_gcm)
 	for _, name in ipairs(without(unknown, ordered)) do
 		ordered[#ordered + 1] = name
 	end
 	return ordered
-end
-
-local function find_recommended(endpoint, list, field, offer, names, known)
-	list.has_recommended = list.complete or find(endpoint, list, field, offer, function ()
-		return unknown_recommended(list, names, known)
-	end, none)
 end
 
 -- The suites that `classes` saw accepted.
@@ -163,13 +126,6 @@ local function of_unknown_kinds(list)
 	end)
 end
 
--- Adds the first suite of each kind that the list does not have.
-local function find_kinds(endpoint, list, offer)
-	list.has_kinds = list.complete or find(endpoint, list, "suite", offer, function ()
-		return of_unknown_kinds(list)
-	end, none)
-end
-
 -- Questions that finding names takes at most: one for each, and one that is refused.
 local function questions_for(names)
 	return names[1] and #names + 1 or 0
@@ -187,29 +143,59 @@ end
 
 -- How many questions clauses may still need about a list; none once it is found out. The fewer of their suites and
 -- groups are unknown, the longer the list goes on.
-local function needed(list, names, known)
+local function needed(list)
 	if list.complete or list.reason or list.has_recommended ~= nil then
 		return 0
 	end
-	local kinds = names == "ciphers" and list.has_kinds == nil and kinds_among(of_unknown_kinds(list)) or {}
-	return questions_for(kinds) + questions_for(unknown_recommended(list, names, known))
+	local kinds = list.field == "suite" and list.has_kinds == nil and kinds_among(of_unknown_kinds(list)) or {}
+	return questions_for(kinds) + questions_for(unknown_recommended(list))
 end
 
--- A function that tells how many questions are kept for all lists that are being found out. `found.needs`: a list of
--- functions, one for each.
-local function kept_for(found)
-	return function ()
-		local sum = 0
-		for _, need in ipairs(found.needs) do
-			sum = sum + need()
-		end
-		return sum
+-- How many questions are kept for all lists.
+local function kept(lists)
+	local sum = 0
+	for _, list in ipairs(lists) do
+		sum = sum + needed(list)
 	end
+	return sum
 end
 
--- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal. Returns a list, and
--- the offer for names of it.
-local function begin_old_suites(observed, version)
+-- Asks for names of a list until the server refuses those that `wanted(list)` returns, and keeps the questions that
+-- `lists` need (nil: none; the list says in the end that the audit makes no more connections). Returns whether they
+-- were refused, or there were none.
+local function find(endpoint, list, wanted, lists)
+	while not list.reason and question.left(endpoint) > (lists and kept(lists) or -math.huge) do
+		local names = wanted(list)
+		if not names[1] then
+			return true
+		end
+		local answer, reason = question.ask(endpoint, list.offer(names))
+		if not answer then
+			list.reason = reason
+		elseif not question.is_accepted(answer) then
+			return true
+		elseif not add(list, answer[list.field]) then
+			list.reason = "the server does not keep to what is offered"
+		end
+	end
+	return false
+end
+
+local function complete(endpoint, list, lists)
+	list.complete = find(endpoint, list, rest, lists)
+end
+
+local function find_recommended(endpoint, list)
+	list.has_recommended = list.complete or find(endpoint, list, unknown_recommended)
+end
+
+-- Adds the first suite of each kind that the list does not have.
+local function find_kinds(endpoint, list)
+	list.has_kinds = list.complete or find(endpoint, list, of_unknown_kinds)
+end
+
+-- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal.
+local function new_old_suites(observed, version)
 	local offered = version == "TLSv1.2" and suite_classes.tls12 or suite_classes.before_tls12
 	for _, class in ipairs(suite_classes.list) do
 		local seen = observed[class[1]]
@@ -219,40 +205,36 @@ local function begin_old_suites(observed, version)
 			end)
 		end
 	end
-	return new_list(offered, observed["version." .. version].value.suite), function (names)
-		return { version = version, suites = names, groups = suite_classes.old_groups }
-	end
+	return new_list({
+		offered = offered, field = "suite", known = examples(observed),
+		offer = function (names)
+			return { version = version, suites = names, groups = suite_classes.old_groups }
+		end,
+	}, observed["version." .. version].value.suite)
 end
 
 -- As many as there are questions for, or what clauses ask for. The first ones are in the server's order: each was
 -- chosen from an offer that had those behind it.
-local function list_old_suites(endpoint, observed, found, version)
-	local list, offer = begin_old_suites(observed, version)
-	local known = examples(observed)
-	table.insert(found.needs, function ()
-		return needed(list, "ciphers", known)
-	end)
-	complete(endpoint, list, "suite", offer, kept_for(found))
-	find_kinds(endpoint, list, offer)
+local function list_old_suites(endpoint, list, lists)
+	complete(endpoint, list, lists)
+	find_kinds(endpoint, list)
 	list.ordered = #list.accepted
-	find_recommended(endpoint, list, "suite", offer, "ciphers", known)
-	return list, offer
+	find_recommended(endpoint, list)
 end
 
 -- The groups of ECDHE before TLS 1.3, of a server that chose one.
-local function list_old_groups(endpoint, found, version, chosen)
-	local list = chosen.group and new_list(suite_classes.old_groups, chosen.group)
-	local function offer(names)
-		return { version = version, groups = names, suites = { chosen.suite } }
-	end
-	if list then
-		table.insert(found.needs, function ()
-			return needed(list, "groups", {})
-		end)
-		complete(endpoint, list, "group", offer, kept_for(found))
-		find_recommended(endpoint, list, "group", offer, "groups", {})
-	end
-	return list, offer
+local function new_old_groups(version, chosen)
+	return new_list({
+		offered = suite_classes.old_groups, field = "group",
+		offer = function (names)
+			return { version = version, groups = names, suites = { chosen.suite } }
+		end,
+	}, chosen.group)
+end
+
+local function list_groups(endpoint, list, lists)
+	complete(endpoint, list, lists)
+	find_recommended(endpoint, list)
 end
 
 local function offer_tls13(suites, groups)
@@ -278,26 +260,28 @@ local function observe_hybrid(endpoint, observed)
 		or observations.untested(reason)
 end
 
--- The lists of TLS 1.3, for which questions are kept from the beginning.
-local function begin_tls13(observed, found)
-	if not observed["version.TLSv1.3"].seen then
-		return
-	end
+-- The lists of TLS 1.3: suites, groups.
+local function new_tls13_lists(observed)
 	local first = observed["version.TLSv1.3"].value
-	local groups = new_list(observed["groups.hybrid"].seen == false and without(suite_classes.groups,
-		suite_classes.hybrid_groups) or suite_classes.groups, first.group)
-	found.tls13 = { suites = new_list(suite_classes.tls13, first.suite), groups = groups }
-	table.insert(found.needs, function ()
-		return needed(groups, "groups", {})
-	end)
+	local suites = new_list({ offered = suite_classes.tls13, field = "suite" }, first.suite)
+	local groups = new_list({
+		offered = observed["groups.hybrid"].seen == false and without(suite_classes.groups, suite_classes.hybrid_groups)
+			or suite_classes.groups,
+		field = "group",
+	}, first.group)
+	function suites.offer(names)
+		return offer_tls13(names, groups.accepted)
+	end
+	function groups.offer(names)
+		return offer_tls13(suites.accepted, names)
+	end
+	return suites, groups
 end
 
 -- In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
-local function list_tls13(endpoint, found)
-	local suites, groups, kept = found.tls13.suites, found.tls13.groups, kept_for(found)
+local function list_tls13(endpoint, suites, groups, lists)
 	local function next_groups()
-		local left = rest(groups)
-		return question.left(endpoint) > kept() and left or suite_classes.filter(left, is_recommended "groups")
+		return question.left(endpoint) > kept(lists) and rest(groups) or unknown_recommended(groups)
 	end
 	while #rest(suites) > 0 and #next_groups() > 0 do
 		local answer = question.ask(endpoint, offer_tls13(rest(suites), next_groups()))
@@ -307,17 +291,10 @@ local function list_tls13(endpoint, found)
 		add(suites, answer.suite)
 		add(groups, answer.group)
 	end
-	complete(endpoint, suites, "suite", function (names)
-		return offer_tls13(names, groups.accepted)
-	end)
-	local function offer_groups(names)
-		return offer_tls13(suites.accepted, names)
-	end
-	complete(endpoint, groups, "group", offer_groups, kept)
-	find_recommended(endpoint, groups, "group", offer_groups, "groups", {})
+	complete(endpoint, suites)
 	-- All suites of TLS 1.3 are of one kind.
 	suites.has_kinds = true
-	return suites, groups, offer_groups
+	list_groups(endpoint, groups, lists)
 end
 
 -- ---- whose order -----------------------------------------------------------------
@@ -420,39 +397,47 @@ local function observe_chacha20(endpoint, observed)
 		or observations.untested "no version of TLS with ChaCha20 was accepted"
 end
 
--- Both fill `found.suites` and `found.groups` (version -> list), `found.orders`, and `found.rest`, a list of { list,
--- field of an answer, offer } that may not be complete.
+-- These fill `found.suites` and `found.groups` (version -> list), `found.orders`, and `found.lists`: those for which
+-- questions are kept, and on which the last ones are spent. Suites come last there.
+local function begin_tls13(observed, found)
+	if observed["version.TLSv1.3"].seen then
+		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = new_tls13_lists(observed)
+		table.insert(found.lists, found.groups["TLSv1.3"])
+	end
+end
+
 local function run_old(endpoint, observed, found)
 	local version = newest_old_version(observed)
 	if not version then
 		return
 	end
 	ask_backwards(endpoint, observed, found, version)
-	if observed["version.TLSv1.3"].seen == false then
-		local groups, offer_groups = list_old_groups(endpoint, found, version, observed["version." .. version].value)
+	local chosen = observed["version." .. version].value
+	if observed["version.TLSv1.3"].seen == false and chosen.group then
+		local groups = new_old_groups(version, chosen)
 		found.groups[version] = groups
-		found.rest[#found.rest + 1] = groups and { groups, "group", offer_groups }
+		table.insert(found.lists, groups)
+		list_groups(endpoint, groups, found.lists)
 	end
-	local suites, offer_suites = list_old_suites(endpoint, observed, found, version)
+	local suites = new_old_suites(observed, version)
 	found.suites[version] = suites
-	found.rest[#found.rest + 1] = { suites, "suite", offer_suites }
+	table.insert(found.lists, suites)
+	list_old_suites(endpoint, suites, found.lists)
 end
 
 local function run_tls13(endpoint, observed, found)
-	if found.tls13 then
+	if found.suites["TLSv1.3"] then
 		ask_backwards(endpoint, observed, found, "TLSv1.3")
-		local suites, groups, offer_groups = list_tls13(endpoint, found)
-		found.suites["TLSv1.3"], found.groups["TLSv1.3"] = suites, groups
-		table.insert(found.rest, 1, { groups, "group", offer_groups })
+		list_tls13(endpoint, found.suites["TLSv1.3"], found.groups["TLSv1.3"], found.lists)
 	end
 end
 
 -- Spends the questions that are left on the lists that are not complete.
 local function complete_rest(endpoint, found)
-	for index = #found.rest, 1, -1 do
-		local list, field, offer = found.rest[index][1], found.rest[index][2], found.rest[index][3]
+	for index = #found.lists, 1, -1 do
+		local list = found.lists[index]
 		if not list.complete then
-			complete(endpoint, list, field, offer)
+			complete(endpoint, list)
 		end
 	end
 end
@@ -525,7 +510,7 @@ local function observe_groups(observed, list)
 end
 
 function preferences.run(endpoint, observed)
-	local found = { suites = {}, groups = {}, orders = {}, rest = {}, needs = {} }
+	local found = { suites = {}, groups = {}, orders = {}, lists = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)
 	observed["suites.chacha20_first"] = observe_chacha20(endpoint, observed)
 	-- Suites before groups: more clauses are about them.
