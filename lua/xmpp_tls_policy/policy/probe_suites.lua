@@ -133,16 +133,11 @@ local function in_order(observed, lists)
 	return cut
 end
 
--- Forward secrecy and authenticated encryption of a suite, which are its kind in "suites.kinds".
-local function kind_of(suite)
-	return ("%s %s"):format(tostring(suite.forward_secrecy), tostring(suite.aead))
-end
-
 -- Whether suites of one kind fulfil a predicate all or not at all.
 local function is_decided_by_kind(fulfils)
 	local by_kind = {}
 	for _, suite in pairs(suites.by_name) do
-		local kind, does = kind_of(suite), fulfils(suite) and true or false
+		local kind, does = suites.kind_of(suite), fulfils(suite) and true or false
 		if by_kind[kind] == nil then
 			by_kind[kind] = does
 		elseif by_kind[kind] ~= does then
@@ -157,7 +152,7 @@ local function kinds_begin_with(lists, fulfils)
 	for _, entry in ipairs(lists) do
 		local has_begun = {}
 		for _, suite in ipairs(entry.list) do
-			local kind = kind_of(suite)
+			local kind = suites.kind_of(suite)
 			if not has_begun[kind] and not fulfils(suite) then
 				return false
 			end

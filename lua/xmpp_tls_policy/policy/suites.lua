@@ -233,4 +233,9 @@ for _, record in ipairs(suites.groups) do
 	suites.groups_by_name[record.name:lower()] = record
 end
 
+--- The kind of a suite, by its record: whether it has forward secrecy and authenticated encryption, as one word.
+function suites.kind_of(record)
+	return ("%s %s"):format(tostring(record.forward_secrecy), tostring(record.aead))
+end
+
 return suites

@@ -108,10 +108,10 @@ local function examples(observed)
 	return names
 end
 
--- Forward secrecy and authenticated encryption of a suite, as one word; nil for one that policies do not know.
+-- The kind of a suite; nil for one that policies do not know.
 local function kind_of(name)
 	local suite = policy_suites.by_name[name]
-	return suite and ("%s %s"):format(tostring(suite.forward_secrecy), tostring(suite.aead))
+	return suite and policy_suites.kind_of(suite)
 end
 
 -- The suites of the kinds that a list does not have. They go backwards, so that a server that follows its client shows
