@@ -40,6 +40,24 @@ function mixed_pair.connect(client_context, server_context, session, server_name
 	error "the handshake comes to no end"
 end
 
+--- Connections that are closed together: { connect = as mixed_pair.connect, close }.
+function mixed_pair.group()
+	local opened = {}
+	return {
+		connect = function (...)
+			local client, server = mixed_pair.connect(...)
+			opened[#opened + 1], opened[#opened + 2] = client, server
+			return client, server
+		end,
+		close = function ()
+			for _, connection in ipairs(opened) do
+				connection:close()
+			end
+			opened = {}
+		end,
+	}
+end
+
 --- Ways in which a client breaks off: name -> function(client).
 mixed_pair.endings = {
 	["without close_notify"] = function (client)

@@ -6,20 +6,19 @@ local process = require "support.process"
 local ssl = require "ssl"
 
 describe("tls-unique", function ()
-	local files, store, opened
+	local connections = mixed_pair.group()
+	local files, store
 
 	setup(function ()
 		files = pki.authority():issue { names = { "example.test" }, key = "rsa2048" }
 	end)
 
 	before_each(function ()
-		store, opened = assert(core.session_store.new { memory = 1, lifetime = 60 }), {}
+		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
 	end)
 
 	after_each(function ()
-		for _, connection in ipairs(opened) do
-			connection:close()
-		end
+		connections.close()
 		store:close()
 	end)
 
@@ -40,25 +39,19 @@ describe("tls-unique", function ()
 		return context
 	end
 
-	local function connect(server_context, client_context, session)
-		local client, server = mixed_pair.connect(client_context, server_context, session)
-		opened[#opened + 1], opened[#opened + 2] = client, server
-		return client, server
-	end
-
 	it("rfc5929.3.1.first-finished: is the client's Finished, and the server's if a session is resumed", function ()
 		local context, client_context = luasec("server", "tlsv1_2"), core_client "TLSv1.2"
 		local adopted = assert(core.context.adopt(context))
 		assert(adopted:observe(1))
 		assert(adopted:resume(store, "name"))
-		local client, server = connect(context, client_context)
+		local client, server = connections.connect(client_context, context)
 		local session = client:session()
 		local unique = assert(core.observer.channel_binding(server, "tls-unique"))
 		assert.equal(12, #unique)
 		assert.equal(server:getpeerfinished(), unique)
 		assert.equal(unique, client.connection:channel_binding "tls-unique")
 		for _ = 1, 2 do
-			client, server = connect(context, client_context, session)
+			client, server = connections.connect(client_context, context, session)
 			assert.is_true(core.observer.facts(server).resumed)
 			unique = assert(core.observer.channel_binding(server, "tls-unique"))
 			assert.equal(server:getfinished(), unique)
@@ -70,14 +63,14 @@ describe("tls-unique", function ()
 	it("is not defined in TLS 1.3", function ()
 		local context = luasec("server", "tlsv1_3")
 		assert(assert(core.context.adopt(context)):observe(1))
-		local client, server = connect(context, core_client "TLSv1.3")
+		local client, server = connections.connect(core_client "TLSv1.3", context)
 		assert.equal("unsupported", (select(3, core.observer.channel_binding(server, "tls-unique"))))
 		assert.equal("unsupported", (select(3, client.connection:channel_binding "tls-unique")))
 	end)
 
 	it("is not known of a connection that is not ours, that is in its handshake, or closed", function ()
 		local context = luasec("server", "tlsv1_2")
-		local _, server = connect(context, core_client "TLSv1.2")
+		local _, server = connections.connect(core_client "TLSv1.2", context)
 		assert.equal("unobserved", (select(3, core.observer.channel_binding(server, "tls-unique"))))
 		server:close()
 		assert.equal("closed", (select(3, core.observer.channel_binding(server, "tls-unique"))))
@@ -89,7 +82,8 @@ describe("tls-unique", function ()
 end)
 
 describe("the channel binding", function ()
-	local authority, issued, opened, store
+	local connections = mixed_pair.group()
+	local authority, issued, store
 
 	setup(function ()
 		authority = pki.authority()
@@ -102,13 +96,11 @@ describe("the channel binding", function ()
 	end)
 
 	before_each(function ()
-		opened, store = {}, assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
 	end)
 
 	after_each(function ()
-		for _, connection in ipairs(opened) do
-			connection:close()
-		end
+		connections.close()
 		store:close()
 	end)
 
@@ -141,12 +133,6 @@ describe("the channel binding", function ()
 		return context
 	end
 
-	local function connect(server, client, session)
-		local near, far = mixed_pair.connect(client, server, session)
-		opened[#opened + 1], opened[#opened + 2] = near, far
-		return near, far
-	end
-
 	-- The digest of a certificate, as the openssl command computes it.
 	local function fingerprint(name, digest)
 		local output = process.check {
@@ -172,7 +158,7 @@ describe("the channel binding", function ()
 
 			it(("rfc5929.4.1.digest-of-signature, rfc9266.2.exporter-value: of %s with %s"):format(version, kind), function ()
 				local context, client = server_context(names, true), client_context(version, authentication)
-				local near, far = connect(context, client)
+				local near, far = connections.connect(client, context)
 				near:receive(1)
 				local session = near:session()
 				for count = 1, 3 do
@@ -193,7 +179,7 @@ describe("the channel binding", function ()
 					assert.equal(32, #value)
 					assert.equal(far:exportkeyingmaterial("EXPORTER-Channel-Binding", 32, ""), value)
 					assert.equal(value, near.connection:channel_binding "tls-exporter")
-					near, far = connect(context, client, session)
+					near, far = connections.connect(client, context, session)
 					assert.is_true(core.observer.facts(far).resumed)
 				end
 			end)
@@ -201,20 +187,20 @@ describe("the channel binding", function ()
 	end
 
 	it("rfc5929.4.1.digest-of-signature: tls-server-end-point has SHA-256 for a certificate signed with SHA-1", function ()
-		local _, far = connect(server_context { "sha1" }, client_context "TLSv1.2")
+		local _, far = connections.connect(client_context "TLSv1.2", server_context { "sha1" })
 		assert.equal(fingerprint("sha1", "sha256"), core.observer.channel_binding(far, "tls-server-end-point"))
 	end)
 
 	it("rfc9266.4.2.exporter-needs-ems: tls-exporter is not there without the extended master secret", function ()
 		local context = server_context({ "p256" }, false, { "no_extended_master_secret" })
-		local near, far = connect(context, client_context "TLSv1.2")
+		local near, far = connections.connect(client_context "TLSv1.2", context)
 		assert.is_false(core.observer.facts(far).extended_master_secret)
 		assert.equal("unsupported", (select(3, core.observer.channel_binding(far, "tls-exporter"))))
 		assert.equal("unsupported", (select(3, near.connection:channel_binding "tls-exporter")))
 	end)
 
 	it("raises an error for a type that is unknown", function ()
-		local _, far = connect(server_context { "p256" }, client_context "TLSv1.2")
+		local _, far = connections.connect(client_context "TLSv1.2", server_context { "p256" })
 		assert.has_error(function ()
 			core.observer.channel_binding(far, "tls-nothing")
 		end)

@@ -6,7 +6,8 @@ local pki = require "support.pki"
 local ssl = require "ssl"
 
 describe("has_channel_binding", function ()
-	local issued, opened, store
+	local connections = mixed_pair.group()
+	local issued, store
 
 	-- key: see pki.lua; none: the signature has no digest. `signature_options`: of the openssl command.
 	local certificates = {
@@ -39,13 +40,11 @@ describe("has_channel_binding", function ()
 	end)
 
 	before_each(function ()
-		opened, store = {}, assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
 	end)
 
 	after_each(function ()
-		for _, connection in ipairs(opened) do
-			connection:close()
-		end
+		connections.close()
 		store:close()
 	end)
 
@@ -68,12 +67,6 @@ describe("has_channel_binding", function ()
 			assert(adopted:resume(store, "name"))
 		end
 		return context
-	end
-
-	local function connect(server, client, session)
-		local near, far = mixed_pair.connect(client, server, session)
-		opened[#opened + 1], opened[#opened + 2] = near, far
-		return near, far
 	end
 
 	-- The two answers of one end, as they can be compared: true, or the code of the reason.
@@ -141,7 +134,7 @@ describe("has_channel_binding", function ()
 				assert(client:apply { minimum_version = version, maximum_version = version, security_level = 0 })
 				for _, names in pairs(servers) do
 					local context = server_context(names, has_master_secret)
-					local near, far = connect(context, client)
+					local near, far = connections.connect(client, context)
 					near:receive(1)
 					local session = near:session()
 					local case = {
@@ -149,7 +142,7 @@ describe("has_channel_binding", function ()
 						shown = shown_of(near, names),
 					}
 					check(near, far, case)
-					near, far = connect(context, client, session)
+					near, far = connections.connect(client, context, session)
 					assert.is_true(core.observer.facts(far).resumed)
 					check(near, far, case)
 				end
@@ -163,7 +156,7 @@ describe("has_channel_binding", function ()
 			local context = assert(ssl.newcontext {
 				mode = "server", protocol = "any", certificate = issued.RSA.certificate, key = issued.RSA.key,
 			})
-			local near, far = connect(context, client)
+			local near, far = connections.connect(client, context)
 			for _, type in ipairs { "tls-unique", "tls-exporter", "tls-server-end-point" } do
 				local connection = assert(core.connection.new(client))
 				assert.equal("handshake", (select(3, connection:has_channel_binding(type))))
