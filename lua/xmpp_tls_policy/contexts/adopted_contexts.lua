@@ -12,6 +12,7 @@ local metatable = { __index = methods }
 -- The server drops contexts without telling us. Dropped contexts need not be given back.
 local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 
+--- Without contexts.
 function adopted_contexts.new()
 	return setmetatable({
 		_entries = setmetatable({}, weak_keys), -- LuaSec context -> entry, see enforce

@@ -10,6 +10,7 @@ local metatable = { __index = methods }
 
 local lists = { "ciphers", "ciphersuites" }
 
+--- An empty memory.
 function known_settings.new()
 	local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 	return setmetatable({

@@ -83,6 +83,7 @@ local function conclude_dhe(observed)
 	end
 end
 
+--- Makes the observations of each class of suites, of DHE and of its group.
 function classes.run(endpoint, observed)
 	local open = {}
 	for _, class in ipairs(suite_classes.list) do

@@ -57,6 +57,7 @@ function old_signatures.look(endpoint, observed, name)
 	return observations.untested "TLS 1.2 was not accepted"
 end
 
+--- Makes the observation "signature.sha1".
 function old_signatures.run(endpoint, observed)
 	observed["signature.sha1"] = old_signatures.look(endpoint, observed, "signature.sha1")
 end

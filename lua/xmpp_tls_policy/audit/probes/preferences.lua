@@ -509,6 +509,7 @@ local function observe_groups(observed, list)
 		or observations.untested "no group was chosen"
 end
 
+--- Makes the observations of the accepted suites and groups, and of their order.
 function preferences.run(endpoint, observed)
 	local found = { suites = {}, groups = {}, orders = {}, lists = {} }
 	observed["groups.hybrid"] = observe_hybrid(endpoint, observed)

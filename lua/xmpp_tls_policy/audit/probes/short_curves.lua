@@ -68,6 +68,7 @@ local function ask(endpoint, version)
 	return observations.made(true, evidence, accepted)
 end
 
+--- Makes the observation "groups.short".
 function short_curves.run(endpoint, observed)
 	local version = newest_old_version(observed)
 	if version then

@@ -103,6 +103,7 @@ local function observe_compression(answers, observed)
 	end
 end
 
+--- Makes the observations of the versions, and of extensions and compression.
 function versions.run(endpoint, observed)
 	local answers, reasons, functions = {}, {}, {}
 	for index, version in ipairs(order) do

@@ -106,6 +106,7 @@ end
 
 --- Any server name gets the listener's context.
 function contexts.tolerate_any_name() end
+--- Undoes nothing.
 function contexts.refuse_unknown_names() end
 
 ---- Contexts of hosts -------------------------------------------------------------------
