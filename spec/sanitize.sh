@@ -33,11 +33,11 @@ leaks=detect_leaks=1:fast_unwind_on_malloc=0:malloc_context_size=12
 no_leaks=detect_leaks=0:detect_stack_use_after_return=1
 
 rm -f "$SANITIZED"/report.*
-status=0
+failed=()
 run() {
 	echo "== $1"
-	shift
-	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
+	ASAN_OPTIONS=$reports:$2 "$lua" "$(command -v busted)" "${@:3}" 2>&1 | tee "$SANITIZED/output" || failed+=("$1, status $?
+$(sed -n '/^\(Failure\|Error\) ->/,$p' "$SANITIZED/output")")
 }
 if [[ $suites == *" unit "* ]]; then
 	# Only the specs of the core, and those of certificates that use it. The others only use facts from
@@ -55,11 +55,15 @@ if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
 fi
 
-# Also reports of servers whose exit status no spec checked.
+# Whoever reads only the end of the output has to see the failures there. A report may be of a server
+# whose exit status no spec checked.
 for report in "$SANITIZED"/report.*; do
 	if [ -e "$report" ]; then
-		status=1
-		cat "$report"
+		failed+=("${report##*/}
+$(cat "$report")")
 	fi
 done
-exit $status
+for failure in "${failed[@]}"; do
+	echo "== Failed: $failure"
+done
+exit $((${#failed[@]} > 0))
