@@ -1,9 +1,9 @@
 --- One question to an endpoint: a hello made by hand (client_hello.lua) on a connection of its own, and
 -- the answer (server_answer.lua).
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
 local rank = require "xmpp_tls_policy.policy.suites".rank
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local text = require "xmpp_tls_policy.text"
 
@@ -79,9 +79,9 @@ end
 
 -- An offer that nearly every server takes.
 local BROAD_OFFER = {
-	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = suite_classes.groups, key_shares = "",
+	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = hello_lists.groups, key_shares = "",
 }
-for _, list in ipairs { suite_classes.tls13, suite_classes.tls12 } do
+for _, list in ipairs { hello_lists.tls13, hello_lists.tls12 } do
 	for _, name in ipairs(list) do
 		table.insert(BROAD_OFFER.suites, name)
 	end

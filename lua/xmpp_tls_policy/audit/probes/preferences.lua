@@ -3,10 +3,11 @@
 -- are left, hellos offer only what clauses ask for: the kinds of suites that are not in the list yet, and suites and
 -- groups that a document recommends.
 local clauses = require "xmpp_tls_policy.policy.clauses"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
 local question = require "xmpp_tls_policy.audit.question"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
+local suite_classes = require "xmpp_tls_policy.policy.suite_classes"
 local versions = require "xmpp_tls_policy.audit.probes.versions"
 
 local preferences = {
@@ -21,7 +22,7 @@ local function without(list, names)
 	for _, name in ipairs(names) do
 		left_out[name] = true
 	end
-	return suite_classes.filter(list, function (name)
+	return hello_lists.filter(list, function (name)
 		return not left_out[name]
 	end)
 end
@@ -88,10 +89,10 @@ end
 -- The recommended names of a list that are not known to be accepted. Most documents recommend suites with GCM, so these
 -- come first.
 local function unknown_recommended(list)
-	local unknown = without(suite_classes.filter(rest(list), function (name)
+	local unknown = without(hello_lists.filter(rest(list), function (name)
 		return recommended[list.field][name:lower()]
 	end), list.known or {})
-	local ordered = suite_classes.filter(unknown, has_gcm)
+	local ordered = hello_lists.filter(unknown, has_gcm)
 	for _, name in ipairs(without(unknown, ordered)) do
 		ordered[#ordered + 1] = name
 	end
@@ -121,7 +122,7 @@ local function of_unknown_kinds(list)
 	for _, name in ipairs(list.accepted) do
 		seen[kind_of(name) or ""] = true
 	end
-	return suite_classes.filter(reversed(rest(list)), function (name)
+	return hello_lists.filter(reversed(rest(list)), function (name)
 		return kind_of(name) ~= nil and not seen[kind_of(name)]
 	end)
 end
@@ -196,11 +197,11 @@ end
 
 -- The suites of TLS 1.2, or of an older version, without those of which `classes` saw a refusal.
 local function new_old_suites(observed, version)
-	local offered = version == "TLSv1.2" and suite_classes.tls12 or suite_classes.before_tls12
+	local offered = version == "TLSv1.2" and hello_lists.tls12 or hello_lists.before_tls12
 	for _, class in ipairs(suite_classes.list) do
 		local seen = observed[class[1]]
 		if seen and seen.seen == false then
-			offered = suite_classes.filter(offered, function (name)
+			offered = hello_lists.filter(offered, function (name)
 				return not class[2](name)
 			end)
 		end
@@ -208,7 +209,7 @@ local function new_old_suites(observed, version)
 	return new_list({
 		offered = offered, field = "suite", known = examples(observed),
 		offer = function (names)
-			return { version = version, suites = names, groups = suite_classes.old_groups }
+			return { version = version, suites = names, groups = hello_lists.old_groups }
 		end,
 	}, observed["version." .. version].value.suite)
 end
@@ -225,7 +226,7 @@ end
 -- The groups of ECDHE before TLS 1.3, of a server that chose one.
 local function new_old_groups(version, chosen)
 	return new_list({
-		offered = suite_classes.old_groups, field = "group",
+		offered = hello_lists.old_groups, field = "group",
 		offer = function (names)
 			return { version = version, groups = names, suites = { chosen.suite } }
 		end,
@@ -255,7 +256,7 @@ local function observe_hybrid(endpoint, observed)
 	elseif is_hybrid(tls13.value.group) then
 		return observations.made(true, tls13.evidence)
 	end
-	local answer, reason = question.ask(endpoint, offer_tls13(suite_classes.tls13, suite_classes.hybrid_groups))
+	local answer, reason = question.ask(endpoint, offer_tls13(hello_lists.tls13, hello_lists.hybrid_groups))
 	return answer and observations.made(question.is_accepted(answer), question.evidence(answer))
 		or observations.untested(reason)
 end
@@ -263,10 +264,10 @@ end
 -- The lists of TLS 1.3: suites, groups.
 local function new_tls13_lists(observed)
 	local first = observed["version.TLSv1.3"].value
-	local suites = new_list({ offered = suite_classes.tls13, field = "suite" }, first.suite)
+	local suites = new_list({ offered = hello_lists.tls13, field = "suite" }, first.suite)
 	local groups = new_list({
-		offered = observed["groups.hybrid"].seen == false and without(suite_classes.groups, suite_classes.hybrid_groups)
-			or suite_classes.groups,
+		offered = observed["groups.hybrid"].seen == false and without(hello_lists.groups, hello_lists.hybrid_groups)
+			or hello_lists.groups,
 		field = "group",
 	}, first.group)
 	function suites.offer(names)
@@ -332,7 +333,7 @@ end
 -- Offers what the endpoint chose from in `versions`, with ChaCha20 in front.
 local function ask_chacha20(endpoint, observed, version)
 	local offered = observed["version." .. version].value.offered
-	local chacha20 = suite_classes.filter(offered, function (name)
+	local chacha20 = hello_lists.filter(offered, function (name)
 		return name:find "CHACHA20" ~= nil
 	end)
 	local others, suites = without(offered, chacha20), {}
