@@ -72,4 +72,29 @@ function hello_lists.filter(names, keep)
 	return kept
 end
 
+--- A list without some names.
+function hello_lists.without(list, names)
+	local left_out = {}
+	for _, name in ipairs(names) do
+		left_out[name] = true
+	end
+	return hello_lists.filter(list, function (name)
+		return not left_out[name]
+	end)
+end
+
+--- Whether a list has a name.
+function hello_lists.has(list, name)
+	return #hello_lists.without(list, { name }) < #list
+end
+
+--- A list backwards.
+function hello_lists.reversed(list)
+	local result = {}
+	for index = #list, 1, -1 do
+		result[#result + 1] = list[index]
+	end
+	return result
+end
+
 return hello_lists
