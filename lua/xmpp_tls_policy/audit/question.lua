@@ -32,15 +32,6 @@ local reasons = {
 	timeout = "the server did not answer in time",
 }
 
-local function is_in(list, name)
-	for _, other in ipairs(list) do
-		if other == name then
-			return true
-		end
-	end
-	return false
-end
-
 --- The reason for an observation that could not be made: words for kind and message of a connection that
 -- failed (endpoint:open, TlsClient).
 function question.reason(kind, message)
@@ -104,11 +95,11 @@ local function unasked(offer, answer)
 		return nil
 	elseif not rank[answer.version] or rank[answer.version] > rank[newest] then
 		return "the server chose a version that was not offered"
-	elseif answer.suite and not is_in(offer.suites, answer.suite) then
+	elseif answer.suite and not hello_lists.has(offer.suites, answer.suite) then
 		return "the server chose a suite that was not offered"
-	elseif answer.version == "TLSv1.3" and not is_in(offer.groups, answer.group) then
+	elseif answer.version == "TLSv1.3" and not hello_lists.has(offer.groups, answer.group) then
 		return "the server chose a group that was not offered"
-	elseif answer.compression and not is_in(offer.compressions or { "null" }, answer.compression) then
+	elseif answer.compression and not hello_lists.has(offer.compressions or { "null" }, answer.compression) then
 		return "the server chose a compression that was not offered"
 	end
 end

@@ -1,5 +1,6 @@
 --- The command `what_if`: the clients and servers that a profile would cut off if it were enforced, of all that
 -- came in the last 30 days.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local policy_of_options = require "xmpp_tls_policy.policy".new
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local shape = require "xmpp_tls_policy.fleet.shape"
@@ -23,12 +24,7 @@ end
 
 -- The hosts that are asked for: a list. Or nil and a message.
 local function hosts_of(service, host)
-	if not host then
-		return service.fleets:hosts()
-	elseif not service.fleets:get(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
-	end
-	return { host }
+	return asked_hosts(service.fleets:hosts(), service.fleets:get(host), host)
 end
 
 -- A list of { host, policy, answer = see fleet/what_if.lua }; or nil and a message. The level can be left out;
