@@ -1,16 +1,19 @@
 --- The command `digest`: the refusals of this week, exceptions in use, certificates that end, and versions of TLS.
 local host_digest = require "xmpp_tls_policy.digest.host_digest"
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local text = require "xmpp_tls_policy.text"
 
 local counted = text.counted
 
-local function hosts_of(service, host)
-	if not host then
+local function hosts_of(service, given)
+	if not given then
 		return service.policies:hosts()
-	elseif not service.policies:covers(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
 	end
-	return { host }
+	local host, message = our_host(service.server, given)
+	if host and not service.policies:covers(host) then
+		host, message = nil, ("nothing is known of %s: it has no policy"):format(text.quote(host))
+	end
+	return host and { host }, message
 end
 
 --- See run.lua.

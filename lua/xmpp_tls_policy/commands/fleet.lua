@@ -1,19 +1,22 @@
 --- The command `fleet`: the software of the clients and servers of the last 30 days, by the shapes of their
 -- ClientHellos.
 local known_software = require "xmpp_tls_policy.fleet.known_software"
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local shape = require "xmpp_tls_policy.fleet.shape"
 local text = require "xmpp_tls_policy.text"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local counted, version_names = text.counted, suites.version_names
 
-local function hosts_of(service, host)
-	if not host then
+local function hosts_of(service, given)
+	if not given then
 		return service.fleets:hosts()
-	elseif not service.fleets:get(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
 	end
-	return { host }
+	local host, message = our_host(service.server, given)
+	if host and not service.fleets:get(host) then
+		host, message = nil, ("nothing is known of %s: it has no policy"):format(text.quote(host))
+	end
+	return host and { host }, message
 end
 
 local function sorted_keys(map)
