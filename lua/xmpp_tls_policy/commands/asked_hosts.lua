@@ -1,13 +1,18 @@
---- The hosts that a command is asked for.
+--- The hosts that an operator asks a command about.
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local text = require "xmpp_tls_policy.text"
 
---- `all`: a list of hosts; `is_known`: whether `host` has a policy; `host`: nil for all of them. Returns a list, or nil
--- and a message.
-return function (all, is_known, host)
-	if not host then
-		return all
-	elseif not is_known then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
+--- `hosts`: a list of all hosts with a policy; `given`: the name of one, in any form, or nil for all of them. Returns a
+-- list of hosts, or nil and a message.
+return function (server, hosts, given)
+	if not given then
+		return hosts
 	end
-	return { host }
+	local wanted, message = our_host(server, given)
+	for _, host in ipairs(hosts) do
+		if host == wanted then
+			return { host }
+		end
+	end
+	return nil, message or ("nothing is known of %s: it has no policy"):format(text.quote(wanted))
 end

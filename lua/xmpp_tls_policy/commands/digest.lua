@@ -5,8 +5,8 @@ local text = require "xmpp_tls_policy.text"
 
 local counted = text.counted
 
-local function hosts_of(service, host)
-	return asked_hosts(service.policies:hosts(), service.policies:covers(host), host)
+local function hosts_of(service, given)
+	return asked_hosts(service.server, service.policies:hosts(), given)
 end
 
 --- See run.lua.

@@ -8,8 +8,8 @@ local suites = require "xmpp_tls_policy.policy.suites"
 
 local counted, version_names = text.counted, suites.version_names
 
-local function hosts_of(service, host)
-	return asked_hosts(service.fleets:hosts(), service.fleets:get(host), host)
+local function hosts_of(service, given)
+	return asked_hosts(service.server, service.fleets:hosts(), given)
 end
 
 local function sorted_keys(map)

@@ -380,8 +380,12 @@ function methods:serve_networks(luasec, groups, names)
 		end
 	end
 	self._substitutes[luasec] = names
-	local context, problem = core.context.adopt(luasec)
-	if not context then
+	local context, problem, code = core.context.adopt(luasec)
+	if code == "closed" then
+		-- The server has dropped it, and no connection begins with it any more.
+		self._substitutes[luasec] = nil
+		return true
+	elseif not context then
 		return nil, problem
 	end
 	local done, message = with_contexts(names, function (opened)

@@ -214,6 +214,19 @@ describe("direct TLS for the clients of networks", function ()
 		end
 	end)
 
+	-- Lua finalises a userdata, and has it as a weak key for one more cycle of its collector.
+	it("says nothing of a listener's context that the server has dropped", function ()
+		local before = listener.context
+		contexts:search()
+		listener.context = luasec()
+		getmetatable(before).__gc(before)
+		contexts:search()
+		server.run_timers()
+		assert.is_nil(table.concat(server.take_lines(), "\n"):find("no effect", 1, true))
+		assert.same(of_all, networks()[""])
+		assert.same({ listener.context }, adopted:with_networks())
+	end)
+
 	it("ends with its host", function ()
 		contexts:search()
 		found:remove "b.test"
