@@ -93,7 +93,7 @@ end
 local function own_profile(profile, connection)
 	local bindings, own = {}, profile.cb or {}
 	for name, value_of in pairs(own) do
-		if name ~= "tls-unique" or connection:info "protocol" ~= "TLSv1.3" then
+		if name ~= "tls-unique" or core.observer.has_channel_binding(connection, name) then
 			bindings[name] = value_function(connection, name, value_of)
 		end
 	end
