@@ -1,7 +1,7 @@
 --- Attempts at an endpoint, which begin with a hello on a connection of their own. The end of a connection may say no
 -- to the hello, or a limit may have made it; attempts tell one from the other.
 local exchange = require "xmpp_tls_policy.audit.exchange"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local attempt = {}
@@ -26,9 +26,9 @@ local unanswered = { closed = true, reset = true, timeout = true, malformed = tr
 
 -- An offer that nearly every server takes.
 local BROAD_OFFER = {
-	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = suite_classes.groups, key_shares = "",
+	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = hello_lists.groups, key_shares = "",
 }
-for _, list in ipairs { suite_classes.tls13, suite_classes.tls12 } do
+for _, list in ipairs { hello_lists.tls13, hello_lists.tls12 } do
 	for _, name in ipairs(list) do
 		table.insert(BROAD_OFFER.suites, name)
 	end
@@ -52,11 +52,11 @@ local function next_number(control)
 end
 
 -- Calls `begin(channel)`, as attempt.make does, and notes whether the hello was answered. Returns what happened:
--- { number, began, result, kind, message, alert, is_silent = whether the server ended the connection, or let time pass,
--- without a byte }.
+-- { number; began = when it began to connect, since some limits decide then, and end it later; result, kind, message,
+-- alert; is_silent = whether the server ended the connection, or let time pass, without a byte }.
 local function try(endpoint, channel, begin)
 	local control, before = control_of(endpoint), channel.received
-	local tried = { number = next_number(control), began = tasks.now() }
+	local tried = { number = next_number(control), began = channel.began }
 	tried.result, tried.kind, tried.message, tried.alert = begin(channel)
 	local is_answered = tried.result or channel.received > before and not unanswered[tried.kind]
 	tried.is_silent = channel.received == before and (attempt.is_end(tried.kind) or tried.kind == "timeout")

@@ -83,7 +83,8 @@ local function connect_once(self)
 		return nil, kind, message
 	end
 	self._connected = self._connected + 1
-	self._channels[connection] = tasks.now() - began
+	self._channels[connection] = true
+	connection.began, connection.connected = began, tasks.now()
 	connection:on_close(function ()
 		leave(self, connection)
 		-- With direct TLS, the first bytes answer the hello.
@@ -97,7 +98,7 @@ end
 -- A server of direct TLS waits for our hello, but a limit closes or resets the connection at once. Returns the
 -- connection, with `watched`, if it stays open for a moment; or nil, kind, message.
 local function watch(self, connection)
-	local seconds = math.max(WATCH, ROUND_TRIPS * self._channels[connection])
+	local seconds = math.max(WATCH, ROUND_TRIPS * (connection.connected - connection.began))
 	local bytes, kind = connection:read(math.min(tasks.now() + seconds, self._ends))
 	if bytes then
 		return nil, "malformed", "the server spoke before our hello"
@@ -276,9 +277,10 @@ function methods:connect()
 end
 
 --- Connects and, without direct TLS, asks for STARTTLS. `pipelined`: text to send in one packet with
--- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS, or nil, kind, message;
--- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined
--- text was answered before TLS.
+-- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS (`began`: when it began to
+-- connect, in seconds of tasks.now(); `watched`: see watch_connections), or nil, kind, message; kind: those of
+-- connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined text was answered
+-- before TLS.
 function methods:open(pipelined)
 	if self.direct then
 		return connect_within_limits(self, self._is_watching and function (connection)

@@ -1,5 +1,6 @@
 --- A hello that was made by hand (client_hello.lua) on a channel, and the answer (server_answer.lua).
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local rank = require "xmpp_tls_policy.policy.suites".rank
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
 local tasks = require "xmpp_tls_policy.audit.tasks"
@@ -21,15 +22,6 @@ local reasons = {
 	timeout = "the server did not answer in time",
 	declined = "the server closed the connection without an answer, but answered the next hello",
 }
-
-local function is_in(list, name)
-	for _, other in ipairs(list) do
-		if other == name then
-			return true
-		end
-	end
-	return false
-end
 
 --- The reason for an observation that could not be made: words for kind and message of a connection that
 -- failed (endpoint:open, TlsClient).
@@ -64,11 +56,11 @@ local function unasked(offer, answer)
 		return nil
 	elseif not rank[answer.version] or rank[answer.version] > rank[newest] then
 		return "the server chose a version that was not offered"
-	elseif answer.suite and not is_in(offer.suites, answer.suite) then
+	elseif answer.suite and not hello_lists.has(offer.suites, answer.suite) then
 		return "the server chose a suite that was not offered"
-	elseif answer.version == "TLSv1.3" and not is_in(offer.groups, answer.group) then
+	elseif answer.version == "TLSv1.3" and not hello_lists.has(offer.groups, answer.group) then
 		return "the server chose a group that was not offered"
-	elseif answer.compression and not is_in(offer.compressions or { "null" }, answer.compression) then
+	elseif answer.compression and not hello_lists.has(offer.compressions or { "null" }, answer.compression) then
 		return "the server chose a compression that was not offered"
 	end
 end
