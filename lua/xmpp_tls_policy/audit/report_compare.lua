@@ -70,14 +70,20 @@ local function compare_clauses(found, old, new, domain, where)
 	end
 end
 
+-- An item of a list in words. An old report may hold anything.
+local function word_of(item)
+	return type(item) == "table" and text.printable(item) or tostring(item)
+end
+
 -- The words of the first list that the second does not have.
 local function without(list, other)
 	local has, left = {}, {}
-	for _, word in ipairs(other) do
-		has[word] = true
+	for _, item in ipairs(other) do
+		has[word_of(item)] = true
 	end
-	for _, word in ipairs(list) do
-		left[#left + 1] = not has[word] and tostring(word) or nil
+	for _, item in ipairs(list) do
+		local word = word_of(item)
+		left[#left + 1] = not has[word] and word or nil
 	end
 	return left
 end

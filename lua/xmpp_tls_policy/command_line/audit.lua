@@ -12,7 +12,7 @@ local formats = { "text", "json", "html", "metrics" }
 
 local function positive(word)
 	local number = tonumber(word)
-	return number and number > 0 and number == math.floor(number) and number
+	return number and number > 0 and number < math.huge and number == math.floor(number) and number
 		or nil, ("%s is no positive number"):format(word)
 end
 

@@ -51,7 +51,7 @@ describe("the command audit", function ()
 
 	it("refuses numbers that are none", function ()
 		for _, option in ipairs { "--jobs", "--connections", "--timeout" } do
-			for _, number in ipairs { "0", "-1", "1.5", "many" } do
+			for _, number in ipairs { "0", "-1", "1.5", "many", "1e400" } do
 				local status, _, warned = run("audit", "a.test", option .. "=" .. number)
 				assert.equal(64, status)
 				assert.truthy(warned:find(number .. " is no positive number", 1, true), warned)

@@ -183,8 +183,9 @@ describe("an old report with any value changed", function ()
 				map[key] = before
 				if read then
 					compared = compared + 1
-					assert.is_string(report_compare.text(report_compare.of(read, made)))
-					assert.is_string(report_compare.text(report_compare.of(made, read)))
+					-- An address in memory says nothing.
+					assert.not_matches("table: ", report_compare.text(report_compare.of(read, made)))
+					assert.not_matches("table: ", report_compare.text(report_compare.of(made, read)))
 				else
 					refused = refused + 1
 					assert.matches("^[%a\"]", problem)
