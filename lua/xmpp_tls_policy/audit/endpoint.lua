@@ -22,7 +22,7 @@ local AT_ONCE = 5
 local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
 -- A connection of direct TLS is watched before its hello for so many seconds, and for so many times as long as it took
 -- to connect: the news that a limit closed it comes a round trip later.
-local WATCH, ROUND_TRIPS = 0.3, 3
+local WATCH, ROUND_TRIPS, WATCH_PARTS = 0.3, 3, 3
 
 --- An endpoint, which counts its `connections`, those of them that limits cost (`turned_away`), and how often it was
 -- `limited`. `fields`:
@@ -99,7 +99,14 @@ end
 -- connection, with `watched`, if it stays open for a moment; or nil, kind, message.
 local function watch(self, connection)
 	local seconds = math.max(WATCH, ROUND_TRIPS * (connection.connected - connection.began))
-	local bytes, kind = connection:read(math.min(tasks.now() + seconds, self._ends))
+	local bytes, kind
+	-- In parts, since a timer comes first after this program itself stood still.
+	for _ = 1, WATCH_PARTS do
+		bytes, kind = connection:read(math.min(tasks.now() + seconds / WATCH_PARTS, self._ends))
+		if bytes or kind ~= "timeout" then
+			break
+		end
+	end
 	if bytes then
 		return nil, "malformed", "the server spoke before our hello"
 	elseif kind ~= "timeout" then
