@@ -349,7 +349,7 @@ describe("a server's contexts", function ()
 		end
 
 		it("share sessions where host, role, policy and certificate are the same, and only there", function ()
-			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			local context = luasec()
 			contexts:enforce(context, given())
 			local _, session = meet(context)
@@ -374,12 +374,12 @@ describe("a server's contexts", function ()
 
 		-- Sessions that are shared resume in another process if this name is the same there.
 		it("have a name for their sessions of host, role, policy and certificate, the same in each process", function ()
-			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			local code = ([[
 				local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 				local tls_policy = require "xmpp_tls_policy"
 				local contexts = adopted_contexts.new()
-				assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+				assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 				for _ = 1, 3 do -- others come first
 					contexts:enforce(require "ssl".newcontext { mode = "server", protocol = "any", ciphers = "ALL:@SECLEVEL=0",
 						options = { "no_sslv3" }, certificate = %q, key = %q }, {
@@ -410,7 +410,7 @@ describe("a server's contexts", function ()
 		end)
 
 		it("do not resume as a client", function ()
-			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			assert.is_nil(contexts:enforce(luasec { mode = "client" }, given { role = "s2sout" }).session_name)
 		end)
 
@@ -418,7 +418,7 @@ describe("a server's contexts", function ()
 			local context = luasec()
 			contexts:enforce(context, given())
 			assert.equal(0, settings_of(context).tickets)
-			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			local store = contexts:sessions()
 			assert.is_true(contexts:enforce(context, given()).new)
 			assert.equal(1, settings_of(context).tickets)
@@ -434,7 +434,7 @@ describe("a server's contexts", function ()
 		end)
 
 		it("serve names anew only where these lead to other sessions", function ()
-			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(contexts:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			local base, named = luasec(), luasec()
 			contexts:enforce(base, given { host = false })
 			local served = { ["example.test"] = contexts:enforce(named, given()) }

@@ -14,7 +14,7 @@ describe("tls-unique", function ()
 	end)
 
 	before_each(function ()
-		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 	end)
 
 	after_each(function ()
@@ -96,7 +96,7 @@ describe("the channel binding", function ()
 	end)
 
 	before_each(function ()
-		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 	end)
 
 	after_each(function ()

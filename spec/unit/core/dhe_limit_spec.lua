@@ -198,7 +198,7 @@ describe("the limit of DHE", function ()
 	end)
 
 	it("is none for a session that is resumed", function ()
-		local store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		local store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 		local context, ours = server(), client(dhe_client)
 		assert(context:resume(store, "name"))
 		allow(1)

@@ -40,7 +40,7 @@ describe("has_channel_binding", function ()
 	end)
 
 	before_each(function ()
-		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 	end)
 
 	after_each(function ()

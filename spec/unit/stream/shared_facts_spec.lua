@@ -17,7 +17,7 @@ describe("facts of connections", function ()
 	end)
 
 	before_each(function ()
-		store, opened = assert(core.session_store.new { memory = 1, lifetime = 60 }), {}
+		store, opened = assert(core.session_store.new { memory = 1, lifetime = 3600 }), {}
 	end)
 
 	after_each(function ()
