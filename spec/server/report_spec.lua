@@ -171,7 +171,7 @@ describe("mode = \"report\"", function ()
 		assert.same({ 0, 0 }, { seen.clients, seen.servers })
 		local output, status = server:shell [[tlspolicy:would_refuse("none.test")]]
 		assert.equal(1, status)
-		assert.matches('none.test has no report: it needs mode = "report"', output)
+		assert.matches('"none.test" is no host of this server', output)
 	end)
 
 	it("reports the servers that the policy would cut off, and the options that would keep them", function ()
