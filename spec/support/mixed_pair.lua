@@ -42,6 +42,15 @@ function mixed_pair.connect(client_context, server_context, session, server_name
 	error "the handshake comes to no end"
 end
 
+--- The client's session for the next connection. In TLS 1.3 it comes after the handshake, and before the first data,
+-- for which this waits.
+function mixed_pair.session(client, server)
+	assert(server:send "x")
+	client:settimeout(process.PATIENCE)
+	assert(client:receive(1))
+	return client:session()
+end
+
 --- Connections that are closed together: { connect = as mixed_pair.connect, close }.
 function mixed_pair.group()
 	local opened = {}
