@@ -25,7 +25,7 @@ end
 
 -- The hosts that are asked for: a list. Or nil and a message.
 local function hosts_of(service, given)
-	return asked_hosts(service.server, service.fleets:hosts(), given)
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 -- A list of { host, policy, answer = see fleet/what_if.lua }; or nil and a message. The level can be left out;
