@@ -207,8 +207,8 @@ describe("the command check", function ()
 			options["*"].resumption.lifetime = 7200
 			assert.same({
 				"error sharing: no session is shared: /none/ca.pem: No such file or directory",
-				"warn sharing: Shared sessions last 7200 s. Whoever gets the key file and what was in the engine opens them: set "
-					.. "resumption.lifetime to 3600 or less",
+				"warn sharing: Shared sessions last 7200 s. With the key file and a copy of the engine's data they can be opened: "
+					.. "set resumption.lifetime to 3600 or less",
 			}, messages((run())))
 			options["*"].resumption.shared.url = "http://localhost"
 			assert.matches("^error option: xmpp_tls_policy.resumption.shared.url is malformed", messages((run()))[1])
