@@ -190,7 +190,7 @@ describe("the channel binding", function ()
 		assert.equal(fingerprint("sha1", "sha256"), core.observer.channel_binding(far, "tls-server-end-point"))
 	end)
 
-	it("rfc9266.4.2.exporter-needs-ems: tls-exporter is not there without the extended master secret", function ()
+	it("rfc9266.2.needs-extended-master-secret: tls-exporter is not there without the extended master secret", function ()
 		local context = server_context({ "p256" }, false, { "no_extended_master_secret" })
 		local near, far = connections.connect(client_context "TLSv1.2", context)
 		assert.is_false(core.observer.facts(far).extended_master_secret)
