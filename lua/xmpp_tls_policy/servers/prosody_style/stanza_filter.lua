@@ -68,15 +68,15 @@ function stanza_filter.start(admission, hooks, reroute, present)
 	end
 	local active, is_known = true, admission.is_known
 
-	-- Whether a handler of another module may take its time for the decision on an element. Before TLS
-	-- none is asked.
+	-- Whether a handler of another module may take its time for the decision on an element: for its verdict, or to
+	-- find out whether a certificate is valid. Before TLS none is asked.
 	local function may_wait(session, to)
 		local stream = stream_of(session)
 		if not sessions.is_secure(session) and not (stream and stream.facts) then
 			return false
 		end
 		local own = sessions.host(session)
-		if admission:is_asked_of_others(own) then
+		if admission:awaits_certificate_check(session) or admission:is_asked_of_others(own) then
 			return true
 		end
 		local target = admission:domain_of(to)
