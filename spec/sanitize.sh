@@ -33,33 +33,41 @@ leaks=detect_leaks=1:fast_unwind_on_malloc=0:malloc_context_size=12
 no_leaks=detect_leaks=0:detect_stack_use_after_return=1
 
 rm -f "$SANITIZED"/report.*
-status=0
+failed=()
 run() {
 	echo "== $1"
-	shift
-	ASAN_OPTIONS=$reports:$1 "$lua" "$(command -v busted)" "${@:2}" || status=1
+	ASAN_OPTIONS=$reports:$2 "$lua" "$(command -v busted)" "${@:3}" 2>&1 | tee "$SANITIZED/output" || failed+=("$1, status $?
+$(sed -n '/^\(Failure\|Error\) ->/,$p' "$SANITIZED/output")")
 }
 if [[ $suites == *" unit "* ]]; then
 	# Only the specs of the core, and those of certificates that use it. The others only use facts from
 	# it, which these cover.
-	mapfile -t of_core < <(grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" \
-		spec/unit/{core,contexts,handshakes,certificates} spec/unit/library_spec.lua |
-		grep -v certificates/memory)
+	using_core() { grep -rl --include="*_spec.lua" "xmpp_tls_policy\.core" "$@"; }
+	mapfile -t of_certificates < <(using_core spec/unit/certificates | grep -v certificates/memory)
+	mapfile -t of_core < <(using_core spec/unit/{core,contexts,handshakes} spec/unit/library_spec.lua)
 	of_core+=(spec/unit/sessions/redis_spec.lua) # the other library
-	run "Unit specs with sanitizers and an eager collector" $no_leaks --helper=support.collector \
-		--exclude-tags=comparison,large "${of_core[@]}"
-	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison,large "${of_core[@]}" \
-		spec/unit/{stream,audit,servers} spec/unit/sessions/key_file_spec.lua
+	# One process each: an eager collector visits all that busted keeps of earlier files, too.
+	for file in "${of_core[@]}" "${of_certificates[@]}"; do
+		run "$file with sanitizers and an eager collector" $no_leaks --helper=support.collector \
+			--exclude-tags=comparison,large "$file"
+	done
+	# `make memory` looks for leaks in the specs of the core.
+	run "Unit specs with LeakSanitizer" $leaks --exclude-tags=comparison,large \
+		"${of_certificates[@]}" spec/unit/{stream,audit,servers} spec/unit/sessions/key_file_spec.lua
 fi
 if [[ $suites == *" server "* ]]; then
 	run "Server specs, in which every server has sanitizers and an eager collector" $leaks --run=server
 fi
 
-# Also reports of servers whose exit status no spec checked.
+# Whoever reads only the end of the output has to see the failures there. A report may be of a server
+# whose exit status no spec checked.
 for report in "$SANITIZED"/report.*; do
 	if [ -e "$report" ]; then
-		status=1
-		cat "$report"
+		failed+=("${report##*/}
+$(cat "$report")")
 	fi
 done
-exit $status
+for failure in "${failed[@]}"; do
+	echo "== Failed: $failure"
+done
+exit $((${#failed[@]} > 0))
