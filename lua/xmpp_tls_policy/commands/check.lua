@@ -96,8 +96,8 @@ local severities = { outage = "error", ["no-starttls"] = "error" }
 local function add_warnings(found, add)
 	for _, warning in ipairs(found.warnings) do
 		for _, host in ipairs(warning.hosts) do
-			-- The memory that this process may lock is not the server's.
-			if warning.kind ~= "unlocked" then
+			-- The memory that this process may lock is not the server's; contexts that cannot be made are among its errors.
+			if warning.kind ~= "unlocked" and warning.kind ~= "no-context" then
 				add(severities[warning.kind] or "warn", warning.kind, host, warning.message)
 			end
 		end

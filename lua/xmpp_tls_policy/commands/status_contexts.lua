@@ -165,15 +165,35 @@ function status_contexts.rows(service, wanted, now)
 	return rows
 end
 
---- Hosts without a context for STARTTLS: the server makes it at the first connection.
-function status_contexts.unused(service, wanted, rows)
+-- Why the server has no context to give to new streams of a host; nil: it has one, or that is unknown.
+local function lack_of_context(server, host)
+	local current = server.current_contexts(host)
+	for _, item in ipairs(current or {}) do
+		if item.role ~= "s2sout" then
+			return nil
+		end
+	end
+	if not current then
+		return nil
+	end
+	local context, message = server.own_context(host, server.serves_clients(host) and "c2s" or "s2sin")
+	return context and "no STARTTLS: the server could not make its TLS context when it loaded the configuration; now it "
+		.. "can: reload the configuration"
+		or ("no STARTTLS: the server could not make its TLS context (%s): repair its certificate, key or ssl options, and "
+			.. "reload the configuration"):format(tostring(message))
+end
+
+--- Hosts without a context for STARTTLS: the server makes it at the first connection. `lacks`: host -> message, to
+-- which the hosts are added whose context the server could not make.
+function status_contexts.unused(service, wanted, rows, lacks)
 	local used, without = {}, service.server.list {}
 	for _, row in ipairs(rows) do
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
 		local is_unused = not used[host] and (not wanted or wanted == host) and not service.server.lacks_starttls(host)
-		without[#without + 1] = is_unused and host or nil
+		lacks[host] = is_unused and lack_of_context(service.server, host) or nil
+		without[#without + 1] = is_unused and not lacks[host] and host or nil
 	end
 	return without
 end

@@ -279,6 +279,35 @@ describe("the command status", function ()
 		assert.same({ "b.test", "c.test" }, command_service.json(service, "status").unused)
 	end)
 
+	it("does not say of a host whose context the server could not make that it makes one later", function ()
+		local plain = tls_policy.policy()
+		local of = { ["*"] = plain }
+		for _, host in ipairs { "bad.test", "repaired.test", "idle.test", "unknown.test" } do
+			of[host] = plain
+		end
+		local service = service_of(of, {}, nil, {
+			["bad.test"] = {}, ["repaired.test"] = { { context = {}, role = "s2sout" } },
+			["idle.test"] = { { context = {}, role = "c2s" } },
+		})
+		service.server.own_context = function (host)
+			if host == "bad.test" then
+				return nil, "private key does not match public key"
+			end
+			return {}
+		end
+		local found, said = command_service.json(service, "status"), {}
+		assert.same({ "idle.test", "unknown.test" }, found.unused)
+		for _, warning in ipairs(found.warnings) do
+			said[warning.hosts[1]] = warning.kind == "no-context" and warning.message or nil
+		end
+		assert.same({
+			["bad.test"] = "no STARTTLS: the server could not make its TLS context (private key does not match public key): "
+				.. "repair its certificate, key or ssl options, and reload the configuration",
+			["repaired.test"] = "no STARTTLS: the server could not make its TLS context when it loaded the configuration; now "
+				.. "it can: reload the configuration",
+		}, said)
+	end)
+
 	it("shows contexts that could not be brought under the policy", function ()
 		local service = service_of({ ["*"] = usual, ["a.test"] = usual }, {
 			adopted(usual, "a.test", "c2s", { failure = "no TLS version is left" }),
