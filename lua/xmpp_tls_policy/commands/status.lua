@@ -328,7 +328,7 @@ local function show(out, service, wanted)
 	end
 	print_found(out, found)
 	for _, row in ipairs(found.warnings) do
-		out:print("Warning: %s: %s", host_names(row.hosts), row.message)
+		out:print("Warning: %s: %s", host_names(row.hosts, row.kind == "unlocked" and "server" or nil), row.message)
 	end
 	return true, ("%s, %s overridden, %s"):format(counted(#found.contexts, "context"),
 		counted(#found.overridden, "setting"), counted(#found.warnings, "warning"))

@@ -143,7 +143,7 @@ describe("the command status", function ()
 		assert.is_false(found.sessions.locked)
 		text = command_service.run(service, "status")
 		assert.matches("33825, not locked in memory\n", text)
-		assert.matches("\nWarning: all other hosts: The memory of resumable sessions %(4 MiB%) is not locked, because this "
+		assert.matches("\nWarning: server: The memory of resumable sessions %(4 MiB%) is not locked, because this "
 			.. "process may lock 2 MiB in all: ", text)
 		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sessions)
 	end)
