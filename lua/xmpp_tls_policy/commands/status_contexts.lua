@@ -5,6 +5,7 @@ local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
+local short_list = require "xmpp_tls_policy.text".short_list
 
 local status_contexts = {}
 
@@ -18,14 +19,16 @@ local function add_settings(row, server, settings, certificate)
 	end
 	row.versions = server.list(negotiable_versions.of(settings, key))
 	row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
-	row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
 	row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
+	-- A list stays in the context also where no version is left that uses it.
 	row.suite_names = server.list {}
-	for _, list in ipairs { settings.ciphersuites or {}, settings.ciphers or {} } do
-		for _, name in ipairs(list) do
-			row.suite_names[#row.suite_names + 1] = name
-		end
+	for _, name in ipairs(row.highest == "TLSv1.3" and settings.ciphersuites or {}) do
+		row.suite_names[#row.suite_names + 1] = name
 	end
+	for _, name in ipairs(row.lowest ~= "TLSv1.3" and settings.ciphers or {}) do
+		row.suite_names[#row.suite_names + 1] = name
+	end
+	row.suites = #row.suite_names
 end
 
 -- Returns the certificate.
@@ -128,7 +131,7 @@ end
 --   ports         a list of numbers, sorted; empty for outgoing connections
 --   serves        "new": new handshakes get it; "old": only old streams hold it; nil: unknown
 --   versions      those that new handshakes can negotiate with the certificate's key, the oldest first
---   failure       or lowest, highest, suites (number), suite_names, groups, dh_bits
+--   failure       or lowest, highest, suites (number), suite_names (of these versions), groups, dh_bits
 --   resumption, certificate_ends (UTC seconds), certificate_days_left
 function status_contexts.rows(service, wanted, now)
 	local server = service.server
@@ -212,6 +215,9 @@ local function certificate_of(row)
 		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
 end
 
+-- Contexts that are named beside a list of suites. JSON has all.
+local MOST_CONTEXTS = 12
+
 -- Each list of suites once, with the contexts that have it.
 local function print_suites(out, rows)
 	local order, names = {}, {}
@@ -227,7 +233,7 @@ local function print_suites(out, rows)
 		end
 	end
 	for _, list in ipairs(order) do
-		out:wrapped("Suites of %s: %s", table.concat(names[list], ", "), list)
+		out:wrapped("Suites of %s: %s", short_list(names[list], MOST_CONTEXTS), list)
 	end
 end
 

@@ -196,7 +196,7 @@ return {
 			local more_shapes, more_peers = print_answer(out, of_host)
 			shapes, peers = shapes + more_shapes, peers + more_peers
 		end
-		return true, ("%s would be cut off, of which %s are known, on %s%s"):format(counted(shapes, "shape"),
+		return true, ("%s would be cut off, with %s known by name, on %s%s"):format(counted(shapes, "shape"),
 			counted(peers, "peer"), counted(#found, "host"), is_known and "" or "; no login was seen yet")
 	end,
 }

@@ -31,8 +31,8 @@ describe("the command status", function ()
 	-- A context under a policy, as adopted_contexts.lua has it: the entry, and the LuaSec context.
 	local function adopted(policy, host, role, more)
 		local luasec = assert(ssl.newcontext {
-			mode = "server", protocol = "any", certificate = certificate.certificate, key = certificate.key, verify = "none",
-			ciphers = "ALL:@SECLEVEL=0",
+			mode = "server", protocol = more and more.protocol or "any", certificate = certificate.certificate,
+			key = certificate.key, verify = "none", ciphers = "ALL:@SECLEVEL=0",
 		})
 		local context = assert(core.context.adopt(luasec))
 		local before = assert(context:settings())
@@ -235,6 +235,35 @@ describe("the command status", function ()
 			assert.is_true(text_of.columns(line) <= 80 or line:find "^Overridden" ~= nil or line:find "^Warning" ~= nil
 				or line:find "^No STARTTLS" ~= nil, line)
 		end
+	end)
+
+	it("names the suites of the versions in force alone", function ()
+		local modern = tls_policy.policy { profile = "mozilla-modern-6.0" }
+		local service = service_of({ ["*"] = usual, ["a.test"] = modern }, {
+			adopted(modern, "a.test", "c2s"), adopted(usual, "b.test", "c2s", { protocol = "tlsv1_2" }),
+			adopted(usual, "c.test", "c2s"),
+		})
+		local rows = command_service.json(service, "status").contexts
+		local of_tls13 = { ["TLSv1.3"] = 0, ["TLSv1.2"] = 0, both = 0 }
+		for index, key in ipairs { "TLSv1.3", "TLSv1.2", "both" } do
+			for _, name in ipairs(rows[index].suite_names) do
+				of_tls13[key] = of_tls13[key] + (name:find "_WITH_" and 0 or 1)
+			end
+			assert.equal(rows[index].suites, #rows[index].suite_names)
+		end
+		assert.same({ rows[1].suites, 0, true }, { of_tls13["TLSv1.3"], of_tls13["TLSv1.2"], of_tls13.both > 0 })
+		assert.same({ "TLSv1.3", "TLSv1.2" }, { rows[1].lowest, rows[2].highest })
+		assert.is_true(rows[1].suites > 0 and rows[2].suites > 0 and rows[3].suites == rows[2].suites + of_tls13.both)
+	end)
+
+	it("counts contexts beyond the twelfth that have the same suites", function ()
+		local of, list = { ["*"] = usual }, {}
+		for index = 1, 15 do
+			local host = ("host%02d.test"):format(index)
+			of[host], list[index] = usual, adopted(usual, host, "c2s")
+		end
+		local text = command_service.run(service_of(of, list), "status", "width=2000")
+		assert.matches("\nSuites of host01.test c2s, [^:]*host12.test c2s and 3 more: TLS_", text)
 	end)
 
 	it("shows all options in force, and hosts that are not covered", function ()
