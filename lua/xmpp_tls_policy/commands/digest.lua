@@ -1,19 +1,12 @@
 --- The command `digest`: the refusals of this week, exceptions in use, certificates that end, and versions of TLS.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local host_digest = require "xmpp_tls_policy.digest.host_digest"
-local our_host = require "xmpp_tls_policy.commands.our_host"
 local text = require "xmpp_tls_policy.text"
 
 local counted = text.counted
 
 local function hosts_of(service, given)
-	if not given then
-		return service.policies:hosts()
-	end
-	local host, message = our_host(service.server, given)
-	if host and not service.policies:covers(host) then
-		host, message = nil, ("nothing is known of %s: it has no policy"):format(text.quote(host))
-	end
-	return host and { host }, message
+	return asked_hosts(service.server, service.policies, given)
 end
 
 --- See run.lua.

@@ -1,7 +1,7 @@
 --- The command `fleet`: the software of the clients and servers of the last 30 days, by the shapes of their
 -- ClientHellos.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local known_software = require "xmpp_tls_policy.fleet.known_software"
-local our_host = require "xmpp_tls_policy.commands.our_host"
 local shape = require "xmpp_tls_policy.fleet.shape"
 local text = require "xmpp_tls_policy.text"
 local suites = require "xmpp_tls_policy.policy.suites"
@@ -9,14 +9,7 @@ local suites = require "xmpp_tls_policy.policy.suites"
 local counted, version_names = text.counted, suites.version_names
 
 local function hosts_of(service, given)
-	if not given then
-		return service.fleets:hosts()
-	end
-	local host, message = our_host(service.server, given)
-	if host and not service.fleets:get(host) then
-		host, message = nil, ("nothing is known of %s: it has no policy"):format(text.quote(host))
-	end
-	return host and { host }, message
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 local function sorted_keys(map)

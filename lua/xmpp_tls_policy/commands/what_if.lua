@@ -1,5 +1,6 @@
 --- The command `what_if`: the clients and servers that a profile would cut off if it were enforced, of all that
 -- came in the last 30 days.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local our_host = require "xmpp_tls_policy.commands.our_host"
 local policy_of_options = require "xmpp_tls_policy.policy".new
 local profiles = require "xmpp_tls_policy.policy.profiles"
@@ -24,14 +25,7 @@ end
 
 -- The hosts that are asked for: a list. Or nil and a message.
 local function hosts_of(service, given)
-	if not given then
-		return service.fleets:hosts()
-	end
-	local host, message = our_host(service.server, given)
-	if host and not service.fleets:get(host) then
-		host, message = nil, ("nothing is known of %s: it has no policy"):format(text.quote(host))
-	end
-	return host and { host }, message
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 -- A list of { host, policy, answer = see fleet/what_if.lua }; or nil and a message. The level can be left out;
