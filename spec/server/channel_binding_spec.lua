@@ -360,6 +360,18 @@ describe("channel binding", function ()
 		end
 	end)
 
+	it("is announced anew on each stream where another module adds a type to the announcement", function ()
+		local server = start "p256"
+		server:shell([[> prosody.hosts["example.test"].events.add_handler("stream-features", function (event) ]]
+			.. [[local element = event.features:get_child("sasl-channel-binding", "urn:xmpp:sasl-cb:0") ]]
+			.. [[if element then element:tag("channel-binding", { type = "tls-other" }):up() end end, -3)]])
+		for _ = 1, 2 do
+			local peer, features = connect(server, "c2s", context_of "TLSv1.3")
+			assert.same({ "tls-exporter", "tls-other", "tls-server-end-point" }, announced(features))
+			peer:close()
+		end
+	end)
+
 	it("makes no list of mechanisms where another module has removed it", function ()
 		local server = start "p256"
 		server:shell([[> prosody.hosts["example.test"].events.add_handler("stream-features", function (event) ]]

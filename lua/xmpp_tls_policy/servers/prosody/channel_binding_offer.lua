@@ -30,17 +30,13 @@ local added_types = { "tls-exporter", "tls-server-end-point" }
 -- In the order in which they are announced.
 local known_types = { "tls-exporter", "tls-server-end-point", "tls-unique" }
 
--- Returns the function make, which makes each value once. For keys that a server has few of.
+-- A table that makes the value of each key once. For keys that a server has few of.
 local function once(make)
-	local made = {}
-	return function (key)
-		local value = made[key]
-		if value == nil then
-			value = make(key)
-			made[key] = value
-		end
+	return setmetatable({}, { __index = function (made, key)
+		local value = make(key)
+		made[key] = value
 		return value
-	end
+	end })
 end
 
 -- Elements of the features that are alike on all streams. To build them anew was a third of the cost of the offer.
@@ -55,7 +51,6 @@ end)
 
 -- To check a name and a namespace costs ten times as much as a copy.
 local empty_mechanisms = stanza.stanza("mechanisms", { xmlns = versions[1].xmlns })
-local empty_announcement = stanza.stanza("sasl-channel-binding", { xmlns = xmlns_binding })
 
 local is_bound = once(function (name)
 	return name:find "^SCRAM%-.+%-PLUS$" ~= nil
@@ -66,7 +61,7 @@ end)
 local function bound_mechanisms(handler, disabled)
 	local list = {}
 	for name in pairs(handler.mechs) do
-		if is_bound(name) and not disabled:contains(name) then
+		if is_bound[name] and not disabled:contains(name) then
 			list[#list + 1] = name
 		end
 	end
@@ -93,7 +88,7 @@ end
 local function own_profile(profile, connection)
 	local bindings, own = {}, profile.cb or {}
 	for name, value_of in pairs(own) do
-		if name ~= "tls-unique" or connection:info "protocol" ~= "TLSv1.3" then
+		if name ~= "tls-unique" or core.observer.has_channel_binding(connection, name) then
 			bindings[name] = value_function(connection, name, value_of)
 		end
 	end
@@ -114,7 +109,9 @@ local function add_types(session, handler, connection)
 end
 
 local function has_child(element, text, attribute)
-	for _, child in ipairs(element.tags) do
+	local tags = element.tags
+	for index = 1, #tags do
+		local child = tags[index]
 		if (attribute and child.attr[attribute] or child[1]) == text then
 			return true
 		end
@@ -126,22 +123,46 @@ end
 local function add_mechanisms(element, names)
 	for _, name in ipairs(names) do
 		if not has_child(element, name) then
-			element:add_direct_child(mechanism_element(name))
+			element:add_direct_child(mechanism_element[name])
 		end
 	end
+end
+
+local function add_announced(element, bindings)
+	for _, name in ipairs(known_types) do
+		if bindings[name] and not has_child(element, name, "type") then
+			element:add_direct_child(type_element[name])
+		end
+	end
+	return element
+end
+
+-- Number of a set of known types -> the element that announces them, for all streams.
+local announcements = {}
+
+-- Another module may have added to the element of a stream before: then it is made anew.
+local function announcement_of(bindings)
+	local set, count = 0, 0
+	for index = 1, #known_types do
+		if bindings[known_types[index]] then
+			set, count = set + 2 ^ index, count + 1
+		end
+	end
+	local element = announcements[set]
+	if not element or #element ~= count then
+		element = add_announced(stanza.stanza("sasl-channel-binding", { xmlns = xmlns_binding }), bindings)
+		announcements[set] = element
+	end
+	return element
 end
 
 -- The element of XEP-0440, which Prosody 13 has already.
 local function announce(features, bindings)
 	local element = features:get_child("sasl-channel-binding", xmlns_binding)
-	if not element then
-		element = stanza.clone(empty_announcement, true)
-		features:add_direct_child(element)
-	end
-	for _, name in ipairs(known_types) do
-		if bindings[name] and not has_child(element, name, "type") then
-			element:add_direct_child(type_element(name))
-		end
+	if element then
+		add_announced(element, bindings)
+	else
+		features:add_direct_child(announcement_of(bindings))
 	end
 end
 

@@ -1,0 +1,18 @@
+--- The hosts that an operator asks a command about.
+local our_host = require "xmpp_tls_policy.commands.our_host"
+local text = require "xmpp_tls_policy.text"
+
+--- `hosts`: a list of all hosts with a policy; `given`: the name of one, in any form, or nil for all of them. Returns a
+-- list of hosts, or nil and a message.
+return function (server, hosts, given)
+	if not given then
+		return hosts
+	end
+	local wanted, message = our_host(server, given)
+	for _, host in ipairs(hosts) do
+		if host == wanted then
+			return { host }
+		end
+	end
+	return nil, message or ("nothing is known of %s: it has no policy"):format(text.quote(wanted))
+end
