@@ -717,6 +717,23 @@ bool stream_shares_take(struct stream_shares *shares, const struct shared_sessio
 void stream_shares_count(struct stream_shares *shares, const struct shared_session *shared,
 			 uint32_t sealed, uint32_t now);
 
+/* ---- superseded_ids.c -------------------------------------------------- */
+
+#define SUPERSEDED_ROWS   8192
+#define SUPERSEDED_IN_ROW 8
+
+/* All zero at first: 512 KiB, of which fresh memory takes none until it is written. */
+struct superseded_ids {
+	uint64_t rows[SUPERSEDED_ROWS][SUPERSEDED_IN_ROW];
+};
+
+/* Notes that the session with this ID was renewed; `twice`: and its renewal, too. */
+void superseded_ids_note(struct superseded_ids *ids, const unsigned char *id, bool twice);
+
+/* How often the session with this ID was renewed: 0 (as far as it is known), 1, or 2 for more. It
+ * is forgotten. */
+unsigned int superseded_ids_take(struct superseded_ids *ids, const unsigned char *id);
+
 /* ---- sharing_queue.c --------------------------------------------------- */
 
 struct sharing_queue;

@@ -143,6 +143,9 @@ local function count(self, what)
 	self._counts[what] = self._counts[what] + 1
 end
 
+-- Nobody misses these.
+local unneeded = { own = true, superseded = true }
+
 -- What a replay finds: sessions that this process has by now, or that are over. They are not dropped.
 local usual_in_replay = { expired = true, full = true, over_share = true, removed = true, replayed = true }
 
@@ -155,7 +158,7 @@ local function take(self, record, in_replay)
 	local kind, reason = self._sharing:insert(record)
 	if kind then
 		count(self, "received")
-	elseif reason ~= "own" and not (in_replay and usual_in_replay[reason]) then
+	elseif not unneeded[reason] and not (in_replay and usual_in_replay[reason]) then
 		count(self, reason)
 	end
 	return reason == "full"
