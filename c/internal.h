@@ -680,22 +680,52 @@ void shared_session_set_network(struct shared_session *shared, const struct fail
 /* A peer in that network. */
 struct failed_handshake shared_session_peer(const struct shared_session *shared);
 
+/* ---- stream_shares.c --------------------------------------------------- */
+
+/* The entries that each address has in the stream. A period is so many seconds by the clock, and
+ * begins at a multiple of them: so all processes count in the same one. */
+struct stream_shares {
+	uint32_t period;  /* seconds */
+	uint32_t current; /* the number of the period that is counted */
+	uint32_t *counts; /* NULL: no bound */
+	struct session_shares sessions, ends;
+};
+
+/* `shares`: all zero. An address may append so many sessions in a period, and so many ends of
+ * sessions; 0: no bound. False with errno set. */
+bool stream_shares_init(struct stream_shares *shares, uint32_t most, uint32_t period);
+void stream_shares_free(struct stream_shares *shares);
+
+/* Counts a record that is to be appended. False, with nothing counted, if its address has its
+ * share. `now`: seconds since 1970. */
+bool stream_shares_take(struct stream_shares *shares, const struct shared_session *shared,
+			uint32_t now);
+
+/* Counts a record that another process appended, and that was sealed at that time. */
+void stream_shares_count(struct stream_shares *shares, const struct shared_session *shared,
+			 uint32_t sealed, uint32_t now);
+
 /* ---- sharing_queue.c --------------------------------------------------- */
 
 struct sharing_queue;
 
 struct sharing_queue_size {
-	size_t records, bytes; /* that wait */
-	unsigned long dropped; /* since the start, because the queue was full */
-	bool locked;           /* the system does not swap it out */
+	size_t records, bytes;    /* that wait */
+	unsigned long dropped;    /* since the start, because the queue was full */
+	unsigned long over_share; /* and because their address had its share of the stream */
+	bool locked;              /* the system does not swap it out */
 };
 
-/* `bytes`: at least those of one record. NULL with errno set on failure. */
-struct sharing_queue *sharing_queue_new(size_t bytes);
+/* `bytes`: at least those of one record; `most`, `period`: see stream_shares_init. NULL with errno
+ * set on failure. */
+struct sharing_queue *sharing_queue_new(size_t bytes, uint32_t most, uint32_t period);
 void sharing_queue_free(struct sharing_queue *queue);
 
-/* Adds a copy; drops and counts it if the queue is full. */
-void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared);
+/* Adds a copy; drops and counts it if the queue is full, or its address has its share of the
+ * stream. `now`: seconds since 1970. */
+void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared,
+		       uint32_t now);
+struct stream_shares *sharing_queue_shares(struct sharing_queue *queue);
 
 /* The record that waits longest, or NULL. */
 const struct shared_session *sharing_queue_first(const struct sharing_queue *queue);

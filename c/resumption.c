@@ -90,7 +90,7 @@ static void share(const struct handshake *handshake, struct session_store *store
 		memcpy(shared.earlier_id, earlier_id, sizeof shared.earlier_id);
 	memcpy(shared.id_context, kept->id_context, sizeof shared.id_context);
 	memcpy(shared.secret, kept->secret, kept->secret_length);
-	sharing_queue_add(queue, &shared);
+	sharing_queue_add(queue, &shared, session_store_now(store));
 	OPENSSL_cleanse(&shared, sizeof shared);
 }
 
@@ -105,7 +105,7 @@ static void end(const struct handshake *handshake, const unsigned char *id)
 		return;
 	shared_session_set_network(&shared, &handshake->failure);
 	memcpy(shared.id, id, sizeof shared.id);
-	sharing_queue_add(queue, &shared);
+	sharing_queue_add(queue, &shared, shared.created);
 }
 
 /* In TLS 1.3 a resumed session gets another ID. One that was resumed from elsewhere is not ours to

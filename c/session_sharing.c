@@ -113,10 +113,24 @@ static size_t check_queue_limit(lua_State *L)
 	return (size_t)limit;
 }
 
-/* core.session_sharing{ store = Store, name = "…", keys = Keys, queue_limit = bytes }
+static uint32_t check_address_limit(lua_State *L)
+{
+	lua_getfield(L, 1, "address_limit");
+	lua_Number limit = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+	luaL_argcheck(L, lua_isnil(L, -1) || (limit >= 1 && limit <= 1073741824), 1,
+		      "address_limit is no number from 1 to 1073741824");
+	lua_pop(L, 1);
+	return (uint32_t)limit;
+}
+
+/* core.session_sharing{ store = Store, name = "…", keys = Keys, queue_limit = bytes,
+ * address_limit = number }
  * From now on the store's new sessions, and the ends of sessions by a fatal alert, wait in a
  * queue of so many bytes, to be sealed. `name` (1 to 255 bytes) separates uses of one key; the
- * first of the keys seals, both open. A store has one sharing at a time.
+ * first of the keys seals, both open. An IPv4 address, or a /48 of IPv6, may append so many
+ * sessions, and so many ends of sessions, in one period of the store's lifetime, those counted
+ * that other processes appended and `insert` got (nil: no bound). A store has one sharing at a
+ * time.
  * Returns a Sharing, or nil, message, code ("memory", "tls", "exists"). */
 static int sharing_new(lua_State *L)
 {
@@ -129,6 +143,7 @@ static int sharing_new(lua_State *L)
 	luaL_argcheck(L, keys->count >= 1 && keys->count <= SHARING_KEYS_MAX, 1,
 		      "keys has not one or two keys");
 	size_t limit = check_queue_limit(L);
+	uint32_t most = check_address_limit(L);
 	struct session_sharing **object = lua_newuserdata(L, sizeof(struct session_sharing *));
 	*object = NULL;
 	luaL_getmetatable(L, SHARING_TYPE);
@@ -146,7 +161,7 @@ static int sharing_new(lua_State *L)
 		return push_failure(L, "tls", "the key of shared sessions cannot be used");
 	session_store_up_ref(store);
 	sharing->store = store;
-	sharing->queue = sharing_queue_new(limit);
+	sharing->queue = sharing_queue_new(limit, most, session_store_lifetime(store));
 	if (sharing->queue == NULL)
 		return push_failure(L, "memory",
 				    "no %d bytes of memory for sessions to be shared: %s",
@@ -156,7 +171,8 @@ static int sharing_new(lua_State *L)
 }
 
 /* sharing:queued() -> records that wait, their bytes, the number of those that were dropped because
- * the queue was full, whether the system keeps the queue from being swapped out. */
+ * the queue was full, whether the system keeps the queue from being swapped out, the number of
+ * those that were dropped because their address had its share of the stream. */
 static int sharing_queued(lua_State *L)
 {
 	struct sharing_queue_size size = sharing_queue_size(session_sharing_check(L, 1)->queue);
@@ -164,7 +180,8 @@ static int sharing_queued(lua_State *L)
 	lua_pushinteger(L, (lua_Integer)size.bytes);
 	lua_pushinteger(L, (lua_Integer)size.dropped);
 	lua_pushboolean(L, size.locked);
-	return 4;
+	lua_pushinteger(L, (lua_Integer)size.over_share);
+	return 5;
 }
 
 /* Whether so much time, or none, has passed since then. The clock may have been set back. */
@@ -299,6 +316,8 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
 	if (reason == NULL) {
 		struct failed_handshake peer = shared_session_peer(&shared);
 		uint32_t share = session_store_share_of(store, &peer);
+		stream_shares_count(sharing_queue_shares(sharing->queue), &shared, header.time,
+				    now);
 		*is_removal = shared.is_removal;
 		if (shared.is_removal)
 			session_store_remove_shared(store, shared.id, share);

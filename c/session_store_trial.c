@@ -206,6 +206,23 @@ static int trial_seal(lua_State *L)
 	return 1;
 }
 
+/* trial.queue(store, plain) queues a plain record of a store that is shared, as a handshake does.
+ */
+static int trial_queue(lua_State *L)
+{
+	size_t length = 0;
+	struct shared_session shared;
+	struct session_store *store = store_check(L, 1);
+	const char *plain = luaL_checklstring(L, 2, &length);
+	luaL_argcheck(L, session_store_queue(store) != NULL, 1, "a store that is not shared");
+	luaL_argcheck(L, length == SHARED_SESSION_SIZE, 2, "no plain record");
+	luaL_argcheck(L, shared_session_read(&shared, (const unsigned char *)plain), 2,
+		      "a malformed record");
+	sharing_queue_add(session_store_queue(store), &shared, session_store_now(store));
+	OPENSSL_cleanse(&shared, sizeof shared);
+	return 0;
+}
+
 /* trial.sharing_keys(list of strings of 32 to 64 bytes) -> Keys, or nil, message, code ("memory",
  * "tls"). */
 static int trial_sharing_keys(lua_State *L)
@@ -240,6 +257,7 @@ void session_store_trial_open(lua_State *L)
 		{ "models", trial_models },
 		{ "kind", trial_kind },
 		{ "seal", trial_seal },
+		{ "queue", trial_queue },
 		{ "sharing_keys", trial_sharing_keys },
 		{ NULL, NULL },
 	};

@@ -11,15 +11,19 @@ struct sharing_queue {
 	struct secret_memory memory;
 	struct shared_session *places;
 	size_t capacity, first, count;
-	unsigned long dropped;
+	unsigned long dropped, over_share;
+	struct stream_shares shares;
 };
 
 #define PAGE 4096
 
-struct sharing_queue *sharing_queue_new(size_t bytes)
+struct sharing_queue *sharing_queue_new(size_t bytes, uint32_t most, uint32_t period)
 {
 	struct sharing_queue *queue = calloc(1, sizeof *queue);
-	if (queue == NULL || !secret_memory_map(&queue->memory, (bytes + PAGE - 1) / PAGE * PAGE)) {
+	if (queue == NULL || !stream_shares_init(&queue->shares, most, period) ||
+	    !secret_memory_map(&queue->memory, (bytes + PAGE - 1) / PAGE * PAGE)) {
+		if (queue != NULL)
+			stream_shares_free(&queue->shares);
 		free(queue);
 		return NULL;
 	}
@@ -33,17 +37,28 @@ void sharing_queue_free(struct sharing_queue *queue)
 	if (queue == NULL)
 		return;
 	secret_memory_unmap(&queue->memory);
+	stream_shares_free(&queue->shares);
 	free(queue);
 }
 
-void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared)
+void sharing_queue_add(struct sharing_queue *queue, const struct shared_session *shared,
+		       uint32_t now)
 {
 	if (queue->count == queue->capacity) {
 		queue->dropped++;
 		return;
 	}
+	if (!stream_shares_take(&queue->shares, shared, now)) {
+		queue->over_share++;
+		return;
+	}
 	queue->places[(queue->first + queue->count) % queue->capacity] = *shared;
 	queue->count++;
+}
+
+struct stream_shares *sharing_queue_shares(struct sharing_queue *queue)
+{
+	return &queue->shares;
 }
 
 const struct shared_session *sharing_queue_first(const struct sharing_queue *queue)
@@ -65,6 +80,7 @@ struct sharing_queue_size sharing_queue_size(const struct sharing_queue *queue)
 		.records = queue->count,
 		.bytes = queue->count * sizeof *queue->places,
 		.dropped = queue->dropped,
+		.over_share = queue->over_share,
 		.locked = queue->memory.locked,
 	};
 }

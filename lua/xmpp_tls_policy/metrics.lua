@@ -495,10 +495,10 @@ local families = {
 	{
 		name = "shared_sessions_dropped", type = "counter", list = shared_dropped, labels = { "reason" },
 		description = "Records that were dropped. Of this process: queue (the engine took none and the queue was full), "
-			.. "refused (by the engine). Of others: not_opened (another key or name, or damaged), malformed (not ours), "
-			.. "expired, from_the_future (clocks differ by more than 60 s), replayed (known already), removed (ended by a "
-			.. "fatal alert), full (the store has only newer ones), over_share (the client's network has its share), writers "
-			.. "(more than 256 process starts within a lifetime)",
+			.. "refused (by the engine), address (the client's address has its share of the stream). Of others: not_opened "
+			.. "(another key or name, or damaged), malformed (not ours), expired, from_the_future (clocks differ by more than "
+			.. "60 s), replayed (known already), removed (ended by a fatal alert), full (the store has only newer ones), "
+			.. "over_share (the client's network has its share), writers (more than 256 process starts within a lifetime)",
 	},
 	{
 		name = "hello_shapes", type = "gauge", list = shapes, labels = { "host" },

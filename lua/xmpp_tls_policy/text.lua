@@ -171,6 +171,8 @@ function text.printable(value)
 		return ("%.14g"):format(value)
 	elseif kind == "boolean" or kind == "nil" then
 		return tostring(value)
+	elseif kind == "table" and next(value) == nil then
+		return "an empty table"
 	end
 	return "a " .. kind
 end

@@ -3,8 +3,7 @@
 local date = require "xmpp_tls_policy.date"
 local json = require "dkjson"
 local mime = require "mime"
-local pki = require "support.pki"
-local prosody = require "support.prosody"
+local two_hosts = require "support.two_hosts"
 local xmpp = require "support.xmpp"
 
 -- Allowed at level "must", refused at "should".
@@ -16,34 +15,21 @@ local networks = {
 }
 
 describe("an exception for a network", function ()
-	local server, files
-
-	local function exception(days, level)
-		return { level = level or "must", expires = date.of(os.time() + days * date.DAY), reason = "old phones" }
-	end
+	local started, server
+	local exception = two_hosts.exception
 
 	setup(function ()
-		local authority = pki.authority()
-		files = authority:issue { names = { "one.test", "two.test" }, key = "rsa2048" }
-		server = prosody.start {
-			hosts = { ["one.test"] = files, ["two.test"] = files }, domain = "one.test", ca = authority.certificate,
-			routes = {}, with_policy = true, modules = { "test_facts", "test_clock" },
-			users = { ["meter@one.test"] = "secret", ["other@one.test"] = "secret" },
-		}
+		started = two_hosts.start { ["meter@one.test"] = "secret", ["other@one.test"] = "secret" }
+		server = started.server
 	end)
 
 	teardown(function ()
-		if server then
-			server:stop()
-		end
-		pki.remove()
+		two_hosts.stop(started)
 	end)
 
 	-- Policies of the host one.test and of all others.
 	local function configure(all, one, options)
-		server:configure { policy = all, options = options or {}, hosts = { ["two.test"] = files, ["one.test"] = {
-			certificate = files.certificate, key = files.key, options = { xmpp_tls_policy = one } } } }
-		return server:reload()
+		return two_hosts.configure(started, all, one, options)
 	end
 
 	-- `server_name`: for SNI; false: none; nil: the host.

@@ -16,7 +16,7 @@ describe("a file with exceptions", function ()
 	local lua_text = ([[
 -- Written by a program.
 return {
-	["127.0.0.8/32"] = { level = "must", expires = "%s", reason = "old phones" },
+	["127.0.0.8/32"] = { level = "must", accounts = { "juliet@two.test" }, expires = "%s", reason = "old phones" },
 }
 ]]):format(last_day)
 
@@ -71,7 +71,7 @@ return {
 	it("has no exceptions where it is broken at the start, and the rest stays strict", function ()
 		local log = server:log()
 		assert.matches("error%s+configuration: xmpp_tls_policy.exceptions cannot be read: [^\n]*%.json: no JSON object"
-			.. "[^\n]*; in force: no such exception", log)
+			.. "[^\n]*; in force: no exceptions", log)
 		assert.matches("error%s+two.test: xmpp_tls_policy.exceptions cannot be read: [^\n]*%.lua: No such file or directory",
 			log)
 		assert.same({}, accepted())

@@ -149,7 +149,7 @@ describe("a server on which a part of the module is broken", function ()
 			end
 			local made = process.scratch "core.so"
 			process.check({ "make", "core", "LUA_VERSION=" .. version, "CORE=" .. made, "CFLAGS=-O1",
-				"OPENSSL_INCDIR=" .. (headers or "") }, { timeout = 120 })
+				"OPENSSL_INCDIR=" .. (headers or "") }, { timeout = 600 })
 			return made
 		end
 

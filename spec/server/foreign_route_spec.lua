@@ -126,7 +126,7 @@ describe("a stanza of ours", function ()
 			local id = world:send_from(host.name, case.domains[which])
 			local expected = routes[which]
 			if expected then
-				assert.is_truthy(expected:read_until("id='" .. id .. "'", 10), said .. ": a stanza to " .. which .. " did not come")
+				assert.is_truthy(expected:read_until("id='" .. id .. "'"), said .. ": a stanza to " .. which .. " did not come")
 			else
 				read_on_new_stream(host.name, case.domains[which], id)
 			end
@@ -168,7 +168,7 @@ describe("a stanza of ours", function ()
 					local said = header.name .. ", " .. target.name
 					asking = asking or keep(world:accept_whole(world.scripted.both))
 					assert.same({ target.name, case.domains.B }, { asking.host, asking.domain })
-					local answer = assert.is_truthy(asking:read_until("<iq[^>]*>", 10), said)
+					local answer = assert.is_truthy(asking:read_until "<iq[^>]*>", said)
 					assert.matches("type='result'", answer)
 					assert.matches("from='" .. target.name:gsub("%p", "%%%0") .. "'", answer)
 					assert.is_nil(server_pairs.finish(peer):find("<iq", 1, true), said)

@@ -3,11 +3,10 @@
 local client_hello = require "support.client_hello"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
-local pki = require "support.pki"
 local process = require "support.process"
-local prosody = require "support.prosody"
 local socket = require "socket"
 local tls_socket = require "support.tls_socket"
+local two_hosts = require "support.two_hosts"
 local xmpp = require "support.xmpp"
 
 -- Handshakes that level "must" permits, and level "should" refuses.
@@ -42,34 +41,21 @@ local function orders_of(first, second)
 end
 
 describe("the context of an exception", function ()
-	local server, files
-
-	local function exception(days)
-		return { level = "must", expires = date.of(os.time() + (days or 100) * date.DAY), reason = "old software" }
-	end
+	local started, server
+	local exception = two_hosts.exception
 
 	setup(function ()
-		local authority = pki.authority()
-		files = authority:issue { names = { "one.test", "two.test" }, key = "rsa2048" }
-		server = prosody.start {
-			hosts = { ["one.test"] = files, ["two.test"] = files }, domain = "one.test", ca = authority.certificate,
-			routes = {}, with_policy = true, modules = { "test_facts", "test_clock" },
-		}
+		started = two_hosts.start()
+		server = started.server
 	end)
 
 	teardown(function ()
-		if server then
-			server:stop()
-		end
-		pki.remove()
+		two_hosts.stop(started)
 	end)
 
 	-- one.test alone has exceptions.
 	local function configure(exceptions, options)
-		server:configure { options = options or {}, hosts = { ["two.test"] = files, ["one.test"] = {
-			certificate = files.certificate, key = files.key, options = { xmpp_tls_policy = { exceptions = exceptions } },
-		} } }
-		return server:reload()
+		return two_hosts.configure(started, nil, { exceptions = exceptions }, options)
 	end
 
 	-- A connection has these steps. All but the last return nothing; it returns whether the handshake succeeded.

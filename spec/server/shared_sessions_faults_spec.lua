@@ -189,6 +189,32 @@ describe("sharing sessions", function ()
 		clients_are_served()
 	end)
 
+	it("leaves others their place in the stream when one client resumes again and again", function ()
+		store:cli "FLUSHALL"
+		local policy = cluster:policy()
+		policy.resumption.address_share = 1024
+		local b = cluster:start(nil, { policy = policy })
+		cluster:wait_for_sharing(a, b)
+		local most, session = math.floor(250000 / 1024), select(2, cluster:meet(b, "TLSv1.3"))
+		-- An hour of the clock may end meanwhile.
+		for count = 1, 2 * most do
+			local resumed, following = cluster:meet(b, "TLSv1.3", session)
+			assert.is_true(resumed, "the client is served all the same")
+			session = following
+			if count >= most - 10 and cluster:metric(b, "dropped_total", "address") > 0 then
+				break
+			end
+		end
+		assert.is_true(cluster:metric(b, "dropped_total", "address") > 0)
+		assert.is_true(cluster:entries() <= 2 * most)
+		-- The next one is not sent; a client with another address has its own share.
+		assert.is_false((cluster:meet(a, "TLSv1.3", session)))
+		local other = select(2, cluster:meet(b, "TLSv1.3", nil, false, "127.0.0.2"))
+		assert.is_truthy(process.poll(process.PATIENCE, function ()
+			return (cluster:meet(a, "TLSv1.3", other))
+		end))
+	end)
+
 	it("serves clients while 50,000 entries come", function ()
 		store:cli "FLUSHALL"
 		local b = cluster:start()

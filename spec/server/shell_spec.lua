@@ -380,7 +380,7 @@ describe("the shell", function ()
 	it("admin.certificate: prints every field that an operator compares", function ()
 		local output, facts = shell [[tlspolicy:cert("valid.test")]], facts_of(others.spec.hosts["valid.test"])
 		for _, line in ipairs {
-			"Offered by s2sin, s2sout", "  Names                 DNS valid.test, DNS old.test",
+			"Shown by the other server (s2sin, s2sout)", "  Names                 DNS valid.test, DNS old.test",
 			"  Subject               CN=valid.test", "  Issuer                " .. facts.issuer,
 			"  Serial number         " .. facts.serial, "  Key                   RSA, 2048 bits",
 			"  SHA-256               " .. facts.sha256, "  SHA-256 of the key    " .. facts.spki_sha256,
@@ -444,7 +444,7 @@ describe("the shell", function ()
 		[ [[tlspolicy:show("width=wide")]] ] = [["wide" is not a width: give a number of at least 40]],
 		[ [[tlspolicy:show("width=4")]] ] = [["4" is not a width: give a number of at least 40]],
 		[ [[tlspolicy:show(5)]] ] = [[5 is not a text in quotation marks]],
-		[ [[tlspolicy:cert()]] ] = "cert needs a domain",
+		[ [[tlspolicy:cert()]] ] = [[name a domain, such as "far.example"]],
 		[ [[tlspolicy:cert("a b", "json")]] ] = [["a b" is not a domain]],
 		[ [[tlspolicy:cert("nowhere.test")]] ] = "no certificate of nowhere.test is known",
 		[ [[tlspolicy:explain("version.tls01")]] ] = [["version.tls01" is no clause of draft-saintandre-xmpp-tls-02; did]],

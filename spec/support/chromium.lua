@@ -53,7 +53,7 @@ local function run(page, more)
 	for _, argument in ipairs(more) do
 		command[#command + 1] = (argument:gsub("FOLDER", folder))
 	end
-	return folder, process.check(command, { timeout = 60 })
+	return folder, process.check(command, { timeout = 300 })
 end
 
 --- The number of pages that the page takes on paper.

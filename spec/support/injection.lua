@@ -37,9 +37,12 @@ function injection.fail(server, name, field)
 	injection.run(server, injection.failing(name, field))
 end
 
--- The code after which each line of fail_closed.log_limited may be written again in this minute.
+-- The code after which each line of fail_closed.log_limited may be written again, once: in a minute that does not
+-- end.
 injection.fresh_minute = [[local log_limited = require "xmpp_tls_policy.servers.prosody.fail_closed".log_limited
 	for index = 1, 60 do local name, value = debug.getupvalue(log_limited, index)
-		if name == "lines" then value._keys, value._key_count = {}, 0 end end;]]
+		if name == "lines" then
+			value._keys, value._key_count, value._began, value._now = {}, 0, 0, function () return 0 end
+		end end;]]
 
 return injection

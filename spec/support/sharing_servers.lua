@@ -47,10 +47,10 @@ function methods:start(shared, more)
 end
 
 --- Opens a stream. Returns whether the session was resumed, the session for the next connection, and the peer
--- if `keep`.
-function methods:meet(server, version, session, keep)
+-- if `keep`. `address`: of the client, or nil.
+function methods:meet(server, version, session, keep, address)
 	local peer, features, text = xmpp.open(server:target "c2s", {
-		tls = { context = self.contexts[version], session = session },
+		tls = { context = self.contexts[version], session = session }, address = address,
 	})
 	assert(peer, ("%s %s"):format(tostring(features), tostring(text)))
 	local resumed, following = peer:tls_info().resumed, peer.socket:session()

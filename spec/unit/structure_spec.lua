@@ -80,6 +80,20 @@ local function layer_of(name)
 	end
 end
 
+-- Names of the public functions in a file's text that have no comment above them. Public are those of the table that
+-- the file returns, and methods.
+local function without_comment(text)
+	local returned, above, names = text:match "\nreturn ([%w_]+)%s*$", "", {}
+	for line in text:gmatch "([^\n]*)\n" do
+		local owner, name = line:match "^function ([%w_]+)[.:]([%w_]+)"
+		if owner and (owner == returned or owner == "methods") and not above:find "^%-%-%-? " then
+			names[#names + 1] = name
+		end
+		above = line
+	end
+	return names
+end
+
 -- Signs of a server, which only servers/NAME/ may contain, and lua/mod_xmpp_tls_policy.lua, which a server loads.
 local knows_a_server = {
 	{ "a module of the server", "require%s*%(?%s*[\"']util%." },
@@ -119,6 +133,10 @@ describe("the files below lua/", function ()
 	end)
 
 	for name, module in pairs(all) do
+		it(name .. " has a comment above each public function", function ()
+			assert.are.same({}, without_comment(read(module.path)))
+		end)
+
 		if name:find "^xmpp_tls_policy" and not name:find "^xmpp_tls_policy%.servers%.%a+" then
 			it(name .. " knows no server", function ()
 				for _, sign in ipairs(knows_a_server) do

@@ -1,9 +1,9 @@
 --- One question to an endpoint: a hello made by hand (client_hello.lua) on a connection of its own, and
 -- the answer (server_answer.lua).
 local client_hello = require "xmpp_tls_policy.audit.client_hello"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local server_answer = require "xmpp_tls_policy.audit.server_answer"
 local rank = require "xmpp_tls_policy.policy.suites".rank
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local text = require "xmpp_tls_policy.text"
 
@@ -31,15 +31,6 @@ local reasons = {
 	reset = "the server broke off the connection without an answer",
 	timeout = "the server did not answer in time",
 }
-
-local function is_in(list, name)
-	for _, other in ipairs(list) do
-		if other == name then
-			return true
-		end
-	end
-	return false
-end
 
 --- The reason for an observation that could not be made: words for kind and message of a connection that
 -- failed (endpoint:open, TlsClient).
@@ -79,9 +70,9 @@ end
 
 -- An offer that nearly every server takes.
 local BROAD_OFFER = {
-	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = suite_classes.groups, key_shares = "",
+	versions = { "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1" }, suites = {}, groups = hello_lists.groups, key_shares = "",
 }
-for _, list in ipairs { suite_classes.tls13, suite_classes.tls12 } do
+for _, list in ipairs { hello_lists.tls13, hello_lists.tls12 } do
 	for _, name in ipairs(list) do
 		table.insert(BROAD_OFFER.suites, name)
 	end
@@ -104,11 +95,11 @@ local function unasked(offer, answer)
 		return nil
 	elseif not rank[answer.version] or rank[answer.version] > rank[newest] then
 		return "the server chose a version that was not offered"
-	elseif answer.suite and not is_in(offer.suites, answer.suite) then
+	elseif answer.suite and not hello_lists.has(offer.suites, answer.suite) then
 		return "the server chose a suite that was not offered"
-	elseif answer.version == "TLSv1.3" and not is_in(offer.groups, answer.group) then
+	elseif answer.version == "TLSv1.3" and not hello_lists.has(offer.groups, answer.group) then
 		return "the server chose a group that was not offered"
-	elseif answer.compression and not is_in(offer.compressions or { "null" }, answer.compression) then
+	elseif answer.compression and not hello_lists.has(offer.compressions or { "null" }, answer.compression) then
 		return "the server chose a compression that was not offered"
 	end
 end

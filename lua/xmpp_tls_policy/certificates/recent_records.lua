@@ -11,6 +11,7 @@ local MOST = 100
 -- Seconds. Others may write into the storage: an administrator, or another server that shares it.
 local LONGEST = 60
 
+--- An empty memory.
 function recent_records.new()
 	return setmetatable({ _young = {}, _old = {}, _count = 0 }, metatable)
 end

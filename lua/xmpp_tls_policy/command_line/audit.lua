@@ -16,6 +16,7 @@ local function positive(word)
 		or nil, ("%s is no positive number"):format(word)
 end
 
+--- See init.lua.
 function command.define(parser)
 	local tls_policy = require "xmpp_tls_policy"
 	parser:argument("domain", "Domains to audit."):args "*"
@@ -269,6 +270,7 @@ local function audit_and_report(parts, options, out)
 	return require "xmpp_tls_policy.audit.report".exit_status(made)
 end
 
+--- See init.lua. The exit status is that of audit/report.lua, 64 for a wrong use, or 74 if the file is not written.
 function command.run(options, out)
 	local old, problem = old_report_of(options)
 	local parts = { old = old }

@@ -5,10 +5,12 @@ local command = { name = "new-key", summary = "Make a file with a new key for sh
 
 local NOT_MADE = 1
 
+--- See init.lua.
 function command.define(parser)
 	parser:argument("file", "The file to make.")
 end
 
+--- See init.lua. The exit status is 1 if the file cannot be made.
 function command.run(options, out)
 	local id, problem = key_file.make(options.file)
 	if not id then

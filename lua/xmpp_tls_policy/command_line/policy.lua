@@ -101,8 +101,10 @@ local function as_data(policy)
 	})
 end
 
+--- See init.lua.
 command.define = policy_options.define
 
+--- See init.lua. Prints the policy as JSON.
 function command.run(options, out)
 	out.write(json.encode(as_data(policy_options.policy(options)), { indent = true }) .. "\n")
 	return 0

@@ -24,6 +24,7 @@ local function openssl_version(text)
 	return text:match "^%d+%.%d+" or nil, ("%q is no version, such as 3.5"):format(text)
 end
 
+--- See init.lua.
 function command.define(parser)
 	parser:argument("target", "The program."):choices(render.names)
 	policy_options.define(parser)
@@ -41,6 +42,7 @@ function command.define(parser)
 	end
 end
 
+--- See init.lua.
 function command.run(options, out)
 	out.write(render.of(policy_options.policy(options), options.target, {
 		openssl = options.openssl, dhparam = options.dhparam, certificate = options.certificate,

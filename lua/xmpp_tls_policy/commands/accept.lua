@@ -38,7 +38,7 @@ end
 --- See run.lua.
 return {
 	name = "accept",
-	argument = "domain",
+	argument = "domain", needs_argument = true,
 	further = "sha256",
 	help = "Accept the changed certificate of a domain; if several wait, the one with this SHA-256",
 	data = function (service, domain, sha256)

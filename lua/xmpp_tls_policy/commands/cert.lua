@@ -11,7 +11,7 @@ local function certificates_of(service, given)
 	local prepared = given and service.server.prepare_domain(given)
 	-- Servers prepare more than the domains of JIDs.
 	if not prepared or prepared == "" or prepared:find "[%s@/]" then
-		return nil, given and ("%s is not a domain"):format(quote(given)) or "cert needs a domain"
+		return nil, given and ("%s is not a domain"):format(quote(given)) or 'name a domain, such as "far.example"'
 	end
 	local domain = name_of(prepared)
 	local list = offered_certificates.of(service, domain)
@@ -51,11 +51,28 @@ local function authority_of(certificate)
 		certificate.not_after and date.of(certificate.not_after) or "unknown")
 end
 
+-- Who shows a certificate, and in which roles.
+local function shown_by(certificate)
+	local ours, peers = {}, {}
+	for _, role in ipairs(certificate.offered) do
+		local own = role:match "^our own, (.*)$"
+		table.insert(own and ours or peers, own or role)
+	end
+	local parts = {}
+	if ours[1] then
+		parts[1] = ("this server (%s)"):format(table.concat(ours, ", "))
+	end
+	if peers[1] then
+		parts[#parts + 1] = ("the other server (%s)"):format(table.concat(peers, ", "))
+	end
+	return table.concat(parts, " and ")
+end
+
 local function print_certificate(out, certificate)
 	local function field(title, value)
 		out:print("  %-22s%s", title, value or "unknown")
 	end
-	out:print("Offered by %s%s", table.concat(certificate.offered, ", "),
+	out:print("Shown by %s%s", shown_by(certificate),
 		certificate.authenticated == false and "; the stream is not authenticated for this domain" or "")
 	field("Names", names_of(certificate))
 	field("Subject", certificate.subject)
@@ -79,7 +96,7 @@ end
 --- See run.lua.
 return {
 	name = "cert",
-	argument = "domain",
+	argument = "domain", needs_argument = true,
 	help = "Show the certificate of a connected server or of a host of ours, its chain and its problems",
 	data = function (service, domain)
 		local list, message = certificates_of(service, domain)

@@ -7,6 +7,7 @@ local forecast = require "xmpp_tls_policy.forecast"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local idle_level = require "xmpp_tls_policy.contexts.idle_level"
 local key_file = require "xmpp_tls_policy.sessions.key_file"
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local output = require "xmpp_tls_policy.commands.output"
 local own_certificate_check = require "xmpp_tls_policy.certificates.own_certificate_check"
 local shared_sessions = require "xmpp_tls_policy.sessions.shared_sessions"
@@ -275,12 +276,13 @@ end
 --   unchecked  list of { host, message }
 --   result     the exit status
 -- without warnings, sessions and unused. Or nil and a message.
-function check.data(service, wanted)
+function check.data(service, given)
 	local server = service.server
-	local found, message = status.data(service, wanted)
+	local found, message = status.data(service, given)
 	if not found then
 		return nil, message
 	end
+	local wanted = given and our_host(server, given)
 	local problems, add = problem_list(server)
 	local unchecked = server.list {}
 	local function add_unchecked(host, text)

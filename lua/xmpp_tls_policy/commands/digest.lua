@@ -1,16 +1,12 @@
 --- The command `digest`: the refusals of this week, exceptions in use, certificates that end, and versions of TLS.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local host_digest = require "xmpp_tls_policy.digest.host_digest"
 local text = require "xmpp_tls_policy.text"
 
 local counted = text.counted
 
-local function hosts_of(service, host)
-	if not host then
-		return service.policies:hosts()
-	elseif not service.policies:covers(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
-	end
-	return { host }
+local function hosts_of(service, given)
+	return asked_hosts(service.server, service.policies, given)
 end
 
 --- See run.lua.

@@ -1,5 +1,6 @@
 --- The command `fleet`: the software of the clients and servers of the last 30 days, by the shapes of their
 -- ClientHellos.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
 local known_software = require "xmpp_tls_policy.fleet.known_software"
 local shape = require "xmpp_tls_policy.fleet.shape"
 local text = require "xmpp_tls_policy.text"
@@ -7,13 +8,8 @@ local suites = require "xmpp_tls_policy.policy.suites"
 
 local counted, version_names = text.counted, suites.version_names
 
-local function hosts_of(service, host)
-	if not host then
-		return service.fleets:hosts()
-	elseif not service.fleets:get(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
-	end
-	return { host }
+local function hosts_of(service, given)
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 local function sorted_keys(map)

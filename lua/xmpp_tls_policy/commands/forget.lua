@@ -14,7 +14,7 @@ end
 --- See run.lua.
 return {
 	name = "forget",
-	argument = "domain",
+	argument = "domain", needs_argument = true,
 	help = "Forget the certificates of a domain; the next one that it presents counts as its first",
 	data = function (service, domain)
 		local count, message = forget(service, domain)

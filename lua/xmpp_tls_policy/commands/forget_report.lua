@@ -1,16 +1,16 @@
 --- The command `forget_report`: forgets the peers that report mode has recorded.
 local counted = require "xmpp_tls_policy.text".counted
+local hosts_with_report = require "xmpp_tls_policy.commands.hosts_with_report"
 
 -- How many peers were forgotten, and on how many hosts; or nil and a message.
-local function forget(service, host)
+local function forget(service, given)
+	local hosts, message = hosts_with_report(service, given)
+	if not hosts then
+		return nil, message
+	end
 	local reports, peers = service.reports, 0
-	local hosts = host and { host } or reports:hosts()
 	for _, name in ipairs(hosts) do
-		local report = reports:get(name)
-		if not report then
-			return nil, ("%s has no report: it needs mode = \"report\" in its xmpp_tls_policy"):format(name)
-		end
-		peers = peers + #report:list()
+		peers = peers + #reports:get(name):list()
 		reports:forget(name)
 		reports:open(name, true)
 	end

@@ -1,7 +1,7 @@
 --- Runs a command for a shell of a server, or for anything else that has a writer.
 --
 -- A command is { name, help = one line, argument = name of its first argument (nil: it has none),
--- further = name of its second, third = name of its third,
+-- needs_argument = whether it cannot do without the first, further = name of its second, third = name of its third,
 -- data = function(service, argument, further, third) -> a table of fields for JSON, in which lists are
 -- made by server.list; or nil, message,
 -- show = function(out, service, argument, further, third) -> true, message; or nil, message }.

@@ -8,11 +8,10 @@ local host_names = require "xmpp_tls_policy.commands.host_names"
 local opened_by_exceptions = require "xmpp_tls_policy.contexts.opened_by_exceptions"
 local options = require "xmpp_tls_policy.policy.options"
 local overrides = require "xmpp_tls_policy.policy.overrides"
-local quote = require "xmpp_tls_policy.text".quote
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local session_memory = require "xmpp_tls_policy.contexts.session_memory"
 local status_contexts = require "xmpp_tls_policy.commands.status_contexts"
 local shut_hosts = require "xmpp_tls_policy.stream.shut_hosts"
-local suggestion = require "xmpp_tls_policy.text".suggestion
 local version = require "xmpp_tls_policy.version"
 
 local DAY = date.DAY
@@ -219,10 +218,14 @@ local function overridden(service, wanted)
 end
 
 -- Or nil and a message.
-local function data(service, wanted)
+local function data(service, given)
 	local server, now = service.server, os.time()
-	if wanted and not server.is_host(wanted) then
-		return nil, ("%s is no host of this server%s"):format(quote(wanted), suggestion(wanted, server.hosts()))
+	local wanted, message
+	if given then
+		wanted, message = our_host(server, given)
+		if not wanted then
+			return nil, message
+		end
 	end
 	local rows = status_contexts.rows(service, wanted, now)
 	return {

@@ -1,5 +1,7 @@
 --- The command `what_if`: the clients and servers that a profile would cut off if it were enforced, of all that
 -- came in the last 30 days.
+local asked_hosts = require "xmpp_tls_policy.commands.asked_hosts"
+local our_host = require "xmpp_tls_policy.commands.our_host"
 local policy_of_options = require "xmpp_tls_policy.policy".new
 local profiles = require "xmpp_tls_policy.policy.profiles"
 local shape = require "xmpp_tls_policy.fleet.shape"
@@ -22,13 +24,8 @@ local function is_level(word)
 end
 
 -- The hosts that are asked for: a list. Or nil and a message.
-local function hosts_of(service, host)
-	if not host then
-		return service.fleets:hosts()
-	elseif not service.fleets:get(host) then
-		return nil, ("nothing is known of %s: it has no policy"):format(text.printable(host))
-	end
-	return { host }
+local function hosts_of(service, given)
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 -- A list of { host, policy, answer = see fleet/what_if.lua }; or nil and a message. The level can be left out;
@@ -36,7 +33,11 @@ end
 local function answers(service, profile, level, host)
 	if not profile then
 		return nil, "what_if needs a profile: one of " .. table.concat(profiles.names, ", ")
-	elseif level and not host and not is_level(level) then
+	elseif level and not is_level(level) then
+		if host or not our_host(service.server, level) then
+			return nil, ("%s is no level%s; levels: %s"):format(text.quote(level), host and "" or ", and no host of this server",
+				text.quoted_list(profiles.levels))
+		end
 		level, host = nil, level
 	end
 	local hosts, message = hosts_of(service, host)
@@ -49,7 +50,7 @@ local function answers(service, profile, level, host)
 			profile = profile, level = level or service.policies:policy_for(name).level,
 		}
 		if not policy then
-			return nil, errors[1].message
+			return nil, (errors[1].message:gsub("^xmpp_tls_policy%.", ""))
 		end
 		found[index] = {
 			host = name, policy = policy, answer = what_if.of(service.fleets, name, policy, next_turn),
@@ -150,7 +151,7 @@ end
 --- See run.lua.
 return {
 	name = "what_if",
-	argument = "profile", further = "level", third = "host",
+	argument = "profile", needs_argument = true, further = "level", third = "host",
 	help = "Show who would be cut off if a profile were enforced, of all that came in the last 30 days",
 	data = function (service, profile, level, host)
 		local found, message = answers(service, profile, level, host)

@@ -1,19 +1,18 @@
 --- The command `would_refuse`: in report mode, the peers that the policy would cut off.
 local counted = require "xmpp_tls_policy.text".counted
+local hosts_with_report = require "xmpp_tls_policy.commands.hosts_with_report"
 local time = require "xmpp_tls_policy.commands.output".time
 
 -- The reports of a host, or of all hosts (nil): a list of { host, report, level = the milder level
 -- of its policy, or nil }. Or nil and a message.
-local function reports_of(service, host)
+local function reports_of(service, given)
+	local names, message = hosts_with_report(service, given)
 	local found = {}
-	for _, name in ipairs(host and { host } or service.reports:hosts()) do
+	for index, name in ipairs(names or {}) do
 		local report, level = service.reports:get(name)
-		if not report then
-			return nil, ("%s has no report: it needs mode = \"report\" in its xmpp_tls_policy"):format(name)
-		end
-		found[#found + 1] = { host = name, report = report, level = level }
+		found[index] = { host = name, report = report, level = level }
 	end
-	return found
+	return names and found, message
 end
 
 local function rows_of(peers)

@@ -3,6 +3,7 @@
 local core = require "xmpp_tls_policy.core"
 local trial = require "xmpp_tls_policy.contexts.trial"
 local known_settings = require "xmpp_tls_policy.contexts.known_settings"
+local lists = require "xmpp_tls_policy.policy.settings".lists
 
 local adopted_contexts = {}
 
@@ -12,6 +13,7 @@ local metatable = { __index = methods }
 -- The server drops contexts without telling us. Dropped contexts need not be given back.
 local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 
+--- Without contexts.
 function adopted_contexts.new()
 	return setmetatable({
 		_entries = setmetatable({}, weak_keys), -- LuaSec context -> entry, see enforce
@@ -57,7 +59,7 @@ end
 -- The lists that the operator wrote, as one word that can be compared.
 local function fingerprint(operator)
 	local words = {}
-	for index, list in ipairs { "ciphers", "ciphersuites", "groups" } do
+	for index, list in ipairs(lists) do
 		words[index] = operator and operator[list] and list or "-"
 	end
 	return table.concat(words, " ")
@@ -378,8 +380,12 @@ function methods:serve_networks(luasec, groups, names)
 		end
 	end
 	self._substitutes[luasec] = names
-	local context, problem = core.context.adopt(luasec)
-	if not context then
+	local context, problem, code = core.context.adopt(luasec)
+	if code == "closed" then
+		-- The server has dropped it, and no connection begins with it any more.
+		self._substitutes[luasec] = nil
+		return true
+	elseif not context then
 		return nil, problem
 	end
 	local done, message = with_contexts(names, function (opened)

@@ -1,6 +1,7 @@
 --- The settings that policies make for contexts, remembered: a server makes most of its contexts
 -- alike.
 local core = require "xmpp_tls_policy.core"
+local suite_lists = require "xmpp_tls_policy.policy.settings".suite_lists
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local known_settings = {}
@@ -8,8 +9,7 @@ local known_settings = {}
 local methods = {}
 local metatable = { __index = methods }
 
-local lists = { "ciphers", "ciphersuites" }
-
+--- An empty memory.
 function known_settings.new()
 	local weak_keys, weak_values = { __mode = "k" }, { __mode = "v" }
 	return setmetatable({
@@ -76,7 +76,7 @@ function methods:text(settings)
 	local text = self._texts[settings]
 	if not text then
 		local parts = { settings.minimum_version or "", settings.maximum_version or "" }
-		for _, list in ipairs(lists) do
+		for _, list in ipairs(suite_lists) do
 			parts[#parts + 1] = table.concat(settings[list] or {}, ":")
 		end
 		parts[#parts + 1] = table.concat(without_hybrids(settings.groups or {}), ":")

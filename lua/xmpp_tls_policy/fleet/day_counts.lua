@@ -13,6 +13,7 @@ day_counts.DAYS = DAYS
 -- A count has so many digits at most, so that the text is bounded.
 local MOST = 9999999
 
+--- Counts of nothing yet. `today`: days since 1970, in UTC.
 function day_counts.new(today)
 	return { today, 0, "" }
 end
@@ -108,6 +109,7 @@ local function is_whole(number, most)
 	return type(number) == "number" and number % 1 == 0 and number >= 0 and number <= most
 end
 
+--- The counts of a table that to_store made, or nil for anything else.
 function day_counts.from_store(stored)
 	if type(stored) ~= "table" or not is_whole(stored.day, 1e7) or not is_whole(stored.count, MOST)
 		or type(stored.past) ~= "string" or #stored.past > DAYS * 8 or stored.past:find "[^%d ]"

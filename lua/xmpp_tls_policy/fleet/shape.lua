@@ -34,6 +34,7 @@ function shape.to_text(packed)
 	return as_hex(packed)
 end
 
+--- The packed shape of a text that to_text made, or nil for anything else.
 function shape.from_text(text)
 	if type(text) ~= "string" or #text % 2 ~= 0 or #text == 0 or #text > 2 * shape.LONGEST or text:find "[^%x]" then
 		return nil

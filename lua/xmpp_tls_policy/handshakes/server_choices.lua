@@ -1,6 +1,7 @@
 -- Why a handshake failed that we began: the choices of a server that our OpenSSL does not accept. What
 -- exactly it chose is not known, so a remedy says for which choices it is one.
 local available = require "xmpp_tls_policy.policy.available"
+local lists = require "xmpp_tls_policy.policy.settings".lists
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local rank, version_names = suites.rank, suites.version_names
@@ -169,7 +170,7 @@ function server_choices.exception_offers_more(given)
 			return true
 		end
 	end
-	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+	for _, list in ipairs(lists) do
 		if has_more(excepted[list], given.settings[list]) then
 			return true
 		end

@@ -128,6 +128,9 @@ local function subject_of(key)
 	if is_account(key) then
 		return nil, 'is an account, which is known only after the handshake; name it in the exception for its network, as in '
 			.. '["192.0.2.0/24"] = { accounts = { "meter@one.example" }; … }'
+	elseif ip_network.bytes(key) then
+		return nil, ('is an address; an exception for the clients of one address is for the network "%s/%d"'):format(key,
+			#ip_network.bytes(key) * 8)
 	end
 	local domain = type(key) == "string" and domain_name(key)
 	return domain and "domain", domain or 'is no domain; an exception is for one peer, named as in ["old.example"], or '
@@ -156,13 +159,14 @@ function exceptions.validate(value, path, errors)
 		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }, or the '
 			.. 'absolute path of a file whose name ends in .json or .lua'):format(path, text.printable(value), example))
 	end
-	local domains, networks, valid = {}, {}, {}
+	local domains, networks, valid, before = {}, {}, {}, #errors
 	for _, key in ipairs(validators.sorted_keys(value)) do
 		local place = validators.path_of(path, key)
 		local kind, subject = subject_of(key)
-		local problem = not kind and subject or clash_of(kind, subject, domains, networks)
-		if problem then
-			report(errors, place, rawget(value, key), ("%s %s"):format(place, problem))
+		local clash = kind and clash_of(kind, subject, domains, networks)
+		if not kind or clash then
+			report(errors, place, rawget(value, key), ("%s %s"):format(place, clash or subject))
+			errors[#errors].instead = clash and "the other exception" or nil
 		else
 			valid[key] = validate_one(rawget(value, key), place, errors, kind == "network")
 			if kind == "domain" then
@@ -171,6 +175,10 @@ function exceptions.validate(value, path, errors)
 				networks[#networks + 1] = { network = subject, place = place }
 			end
 		end
+	end
+	local source = exceptions_file.source(value)
+	for index = before + 1, source and #errors or 0 do
+		errors[index].message = ("%s: %s"):format(source, errors[index].message)
 	end
 	return valid
 end
@@ -289,8 +297,9 @@ local function warning(policy, exception, now)
 		return ("the exception for %s (%s) has no effect: %s"):format(exception.domain, reason, exception.groups
 			and "no hybrid group is offered here" or policy:name() .. " has it already"), "idle"
 	elseif exception.ends - now <= NOTICE then
-		return ("the exception for %s (%s) ends with %s, in %s"):format(exception.domain, reason,
-			exception.expires, text.counted(math.floor((exception.ends - now) / date.DAY), "day")), "ending"
+		local left = exception.ends - now
+		return ("the exception for %s (%s) ends with %s, %s"):format(exception.domain, reason, exception.expires,
+			left <= date.DAY and "today (UTC)" or "in " .. text.counted(math.floor(left / date.DAY), "day")), "ending"
 	end
 end
 

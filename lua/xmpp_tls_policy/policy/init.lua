@@ -292,15 +292,19 @@ function methods:judge_own_certificate(facts, chain)
 	return verdict.breaches(self._of_own_certificates, facts, chain or {})
 end
 
+-- The switches on which verdicts depend.
+local preferences = { "server_preference", "client_preference", "chacha20_preference" }
+
 -- One word for a context (see enforcement.lua): contexts with the same one get the same verdicts.
 local function fingerprint(context)
 	local words = { context.failure or "" }
 	for _, made in ipairs { context.before or {}, context.settings or {} } do
-		for _, field in ipairs { "minimum_version", "maximum_version", "dh_bits", "security_level", "server_preference",
-			"client_preference", "chacha20_preference" } do
-			words[#words + 1] = tostring(made[field])
+		for _, fields in ipairs { settings.limits, preferences } do
+			for _, field in ipairs(fields) do
+				words[#words + 1] = tostring(made[field])
+			end
 		end
-		for _, list in ipairs { "ciphers", "ciphersuites", "groups", "signature_schemes" } do
+		for _, list in ipairs(settings.all_lists) do
 			words[#words + 1] = table.concat(made[list] or {}, ":")
 		end
 	end

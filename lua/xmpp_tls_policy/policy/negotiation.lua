@@ -1,6 +1,7 @@
 -- The outcome of a handshake between a ClientHello and a server that allows only certain
 -- versions, suites and groups.
 local core = require "xmpp_tls_policy.core"
+local setting_lists = require "xmpp_tls_policy.policy.settings".lists
 local rules = require "xmpp_tls_policy.policy.rules"
 local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
 local suites = require "xmpp_tls_policy.policy.suites"
@@ -105,7 +106,7 @@ function negotiation.of_settings(settings, certificate)
 		minimum_version = settings.minimum_version or suites.versions[1], maximum_version = settings.maximum_version,
 		dh_bits = settings.dh_bits,
 	}
-	for _, list in ipairs({ "ciphers", "ciphersuites", "groups" }) do
+	for _, list in ipairs(setting_lists) do
 		allowed[list] = records_of(settings[list], suites[list])
 	end
 	allowed.signature_schemes = settings.signature_schemes

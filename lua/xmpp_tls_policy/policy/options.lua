@@ -83,6 +83,8 @@ local function check_name(value, path, errors)
 		text.printable(value)))
 end
 
+local example_of_shared = '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }'
+
 local of_shared = { ca_file = check_path, key_file = check_path, name = check_name, url = check_url }
 
 -- Without a URL and a key nothing is shared; a wrong option among these shares nothing.
@@ -90,14 +92,13 @@ local function check_shared(value, path, errors)
 	local before = #errors
 	if type(value) ~= "table" then
 		return validators.report(errors, path, "(not shown)",
-			('%s is a %s; accepted: a table such as { url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }')
-				:format(path, type(value)))
+			("%s is a %s; accepted: a table such as %s"):format(path, type(value), example_of_shared))
 	end
-	local valid = validators.table_of(of_shared)(value, path, errors)
+	local valid = validators.table_of(of_shared, example_of_shared)(value, path, errors)
 	for _, name in ipairs { "key_file", "url" } do
 		if rawget(value, name) == nil then
-			validators.report(errors, validators.path_of(path, name), nil, ("%s is missing"):format(
-				validators.path_of(path, name)))
+			validators.report(errors, validators.path_of(path, name), nil, ("%s is missing, as in %s"):format(
+				validators.path_of(path, name), example_of_shared))
 		end
 	end
 	valid.name = valid.name or "xmpp-tls-policy"
@@ -281,7 +282,10 @@ function options.in_force_instead(problem, in_force, stays)
 	if name == options.name then
 		return stays and "the options of before" or "the defaults"
 	elseif name == "exceptions" then
-		return stays and "the exceptions of before" or "no such exception"
+		return stays and "the exceptions of before" or problem.instead
+			or problem.option == name and "no exceptions" or "no such exception"
+	elseif problem.option:find "^resumption%.shared" or name == "resumption" and problem.nearest == "shared" then
+		return in_force.resumption.shared and "sharing as before" or "no session is shared"
 	elseif name == "resumption" then
 		local field = problem.option:match "%.([%w_]+)$" or "enabled"
 		field = in_force.resumption[field] ~= nil and field or problem.nearest

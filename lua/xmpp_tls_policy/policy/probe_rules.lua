@@ -39,6 +39,7 @@ end
 
 ---- Versions ------------------------------------------------------------------
 
+--- The server refuses a version (a name of suites.versions), and does not offer it as a client.
 function rules.version_refused(version)
 	local name = suites.version_names[version]
 	return rules.in_both_roles(rules.refused("version." .. version, name),

@@ -1,6 +1,7 @@
 --- Rules (see probe_rules.lua) about cipher suites, groups and the sizes of keys.
 local parts = require "xmpp_tls_policy.policy.probe_parts"
 local probe_results = require "xmpp_tls_policy.policy.probe_results"
+local suite_classes = require "xmpp_tls_policy.policy.suite_classes"
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local outcome, not_tested, missing =
@@ -37,12 +38,6 @@ local function set_of(names)
 	return set
 end
 
--- Observations whose values are examples of accepted suites.
-local CLASSES = {
-	"suites.null", "suites.rc4", "suites.export", "suites.under_112_bits", "suites.under_128_bits", "suites.cbc",
-	"suites.rsa_key_transport", "suites.static_dh", "suites.dhe", "suites.aead", "suites.forward_secret",
-}
-
 -- The observations that decide where a list is needed as a whole.
 local ALL_SUITES, ALL_GROUPS = { "suites.accepted", "suites.complete" }, { "groups.accepted", "groups.complete" }
 
@@ -67,11 +62,14 @@ local function describe(pair)
 	return ("%s stands before %s in %s"):format(pair[1].name, pair[2].name, suites.version_names[pair.version])
 end
 
--- The names of the suites that stand for the classes that are accepted.
+-- The names of the suites that stand for the classes that are accepted. One without a certificate is no example of
+-- those among which a server prefers some.
 local function examples_of(observed)
 	local names = {}
-	for _, name in ipairs(CLASSES) do
-		for _, example in ipairs(is_seen(observed, name) and value_of(observed, name) or {}) do
+	for _, class in ipairs(suite_classes.list) do
+		local name = class[1]
+		local has_examples = name ~= "suites.anonymous" and is_seen(observed, name)
+		for _, example in ipairs(has_examples and value_of(observed, name) or {}) do
 			names[#names + 1] = example
 		end
 	end

@@ -19,17 +19,16 @@ function render.settings(policy)
 	local function line(format, ...)
 		lines[#lines + 1] = format:format(...)
 	end
-	for _, field in ipairs({ "minimum_version", "maximum_version", "dh_bits", "security_level" }) do
+	for _, field in ipairs(settings.limits) do
 		line("%s: %s", field, shown(of_policy[field]))
 	end
 	for _, switch in ipairs(settings.switches) do
 		line("%s: %s", switch, shown(of_policy[switch]))
 	end
-	local lists = { "ciphers", "ciphersuites", "groups", of_policy.signature_schemes and "signature_schemes" }
 	if not of_policy.signature_schemes then
 		line("signature_schemes: %s", shown(nil))
 	end
-	for _, list in ipairs(lists) do
+	for _, list in ipairs(of_policy.signature_schemes and settings.all_lists or settings.lists) do
 		line("%s:", list)
 		for _, name in ipairs(of_policy[list] or {}) do
 			line("\t%s", name)

@@ -12,9 +12,14 @@ settings.switches = {
 	"no_stateless_tickets", "no_early_data",
 }
 
--- The lists of a settings table that every policy has. One more, signature_schemes, is there only if a clause
--- restricts it: else a context keeps its own.
+-- The fields of a settings table that hold one value; nil: no limit.
+settings.limits = { "minimum_version", "maximum_version", "dh_bits", "security_level" }
+
+-- The lists of a settings table that every policy has, and those of suites among them. One more, signature_schemes,
+-- is there only if a clause restricts it: else a context keeps its own.
 settings.lists = { "ciphers", "ciphersuites", "groups" }
+settings.suite_lists = { "ciphers", "ciphersuites" }
+settings.all_lists = { "ciphers", "ciphersuites", "groups", "signature_schemes" }
 
 -- The predicate of a clause's settings that restricts each list.
 local predicate_of = { ciphers = "suite", ciphersuites = "suite", groups = "group" }
@@ -137,7 +142,7 @@ function settings.sort(allowed)
 	table.sort(allowed.orders, function(a, b)
 		return a[1] < b[1]
 	end)
-	for _, list in ipairs({ "ciphers", "ciphersuites" }) do
+	for _, list in ipairs(settings.suite_lists) do
 		allowed[list] = settings.sorted(allowed[list], allowed.orders)
 	end
 end

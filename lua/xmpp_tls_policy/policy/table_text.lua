@@ -1,4 +1,5 @@
---- A table of strings and tables, written as in Lua. It is read as data: nothing in the text is run.
+--- A table of strings and tables, with keys or as a list, written as in Lua. It is read as data: nothing in the text
+-- is run.
 local table_text = {}
 
 -- Tables in the text may be this deep.
@@ -72,11 +73,13 @@ local function read_string(text, position)
 	end
 end
 
--- The key of a field, and the position after it and white space.
+-- The key of a field, and the position after it and white space; no key where the field is a value of a list.
 local function read_key(text, position)
 	local name, after = text:match("^([%a_][%w_]*)()", position)
 	if name then
 		return name, skip(text, after)
+	elseif text:find("^[\"'{]", position) then
+		return nil, position
 	elseif text:sub(position, position) ~= "[" then
 		fail(text, position, 'a field is expected, as in level = "must" or ["old.example"] = {}')
 	end
@@ -104,14 +107,18 @@ function read_table(text, position, depth)
 	if depth > DEEPEST then
 		fail(text, position, "tables are too deep")
 	end
-	local made = {}
+	local made, length = {}, 0
 	position = expect(text, position, "{", "before a table")
 	while text:sub(position, position) ~= "}" do
 		local key, after = read_key(text, position)
-		if made[key] ~= nil then
+		if not key then
+			length = length + 1
+			key = length
+		elseif made[key] ~= nil then
 			fail(text, position, ("%q is there twice"):format(key))
+		else
+			position = expect(text, after, "=", "after a key")
 		end
-		position = expect(text, after, "=", "after a key")
 		made[key], position = read_value(text, position, depth)
 		if text:find("^[,;]", position) then
 			position = skip(text, position + 1)

@@ -78,6 +78,9 @@ function validators.table_of(of_keys, example)
 			local place, part = validators.path_of(path, key), rawget(value, key)
 			if of_keys[key] then
 				valid[key] = of_keys[key](part, place, errors)
+			elseif type(key) == "number" then
+				report(errors, place, part, ("%s is %s, which has no name; accepted: a table such as %s; known names: %s")
+					:format(place, text.printable(part), example, text.quoted_list(known)))
 			else
 				report(errors, place, part, ("%s is no option; known: %s%s"):format(
 					place, text.quoted_list(known), text.suggestion(key, known)), text.nearest(key, known))

@@ -2,6 +2,7 @@
 -- a name; the targets (prosody.lua, nginx.lua ...) say how they meet each of them.
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local signature_schemes = require "xmpp_tls_policy.policy.signature_schemes"
+local suite_lists = require "xmpp_tls_policy.policy.settings".suite_lists
 local suites = require "xmpp_tls_policy.policy.suites"
 
 local demands = {}
@@ -46,7 +47,7 @@ end
 -- Field of a clause's settings -> the demands that it makes; other fields are demands themselves.
 local demands_of_field = {
 	suite = function (fulfils, made)
-		for _, list in ipairs { "ciphers", "ciphersuites" } do
+		for _, list in ipairs(suite_lists) do
 			made[list] = made[list] or rules_out(fulfils, suites[list]) or nil
 		end
 	end,

@@ -36,10 +36,10 @@ local LONGEST_LIFETIME = 3600
 local LEAST_DELAY, MOST_DELAY, GOOD_AFTER = 1, 30, 30
 
 -- Reasons for which a record is dropped: see docs of the core's sharing:insert. queue: the engine took none,
--- and the queue was full; refused: the engine took it not.
+-- and the queue was full; refused: the engine took it not; address: its address had its share of the stream.
 shared_sessions.reasons = {
-	"expired", "from_the_future", "full", "malformed", "not_opened", "over_share", "queue", "refused", "removed",
-	"replayed", "writers",
+	"address", "expired", "from_the_future", "full", "malformed", "not_opened", "over_share", "queue", "refused",
+	"removed", "replayed", "writers",
 }
 
 local MINUTE = 60
@@ -49,6 +49,7 @@ local expected = { removed = true }
 
 -- What a reason means, for the log.
 local meanings = {
+	address = "not sent, of an address that has its share of the stream",
 	expired = "older than their lifetime", from_the_future = "from a clock that is more than 60 s ahead",
 	full = "without room in the session store", malformed = "not ours",
 	not_opened = "sealed with another key or for another name, or damaged",
@@ -83,11 +84,11 @@ function shared_sessions.new(options)
 	return setmetatable({
 		_server = options.server, _now = options.now, _given_redis = options.redis, _random = options.random,
 		_read_keys = options.read_keys or key_file.read, _new_sharing = options.new_sharing or core.session_sharing,
-		_settings = nil, -- what is in force: { url, key_file, name, ca_file, lifetime, store }
+		_settings = nil, -- what is in force: { url, key_file, name, ca_file, lifetime, address_share, store }
 		_sharing = nil, -- the core's
 		_counts = kept and kept._counts or zeros(), _logged = kept and kept._logged or zeros(),
 		_logged_at = kept and kept._logged_at, _queue_dropped = 0,
-		_state = "off", _reason = nil, _attempts = 0,
+		_over_share = 0, _state = "off", _reason = nil, _attempts = 0,
 	}, metatable)
 end
 
@@ -300,6 +301,11 @@ local function key_ids(keys)
 	return ids
 end
 
+-- Sessions that one address may append in a lifetime; nil: no bound.
+local function address_limit(settings)
+	return settings.address_share > 1 and math.floor(stream_writer.MOST_ENTRIES / settings.address_share) or nil
+end
+
 local function start(self)
 	local settings = self._settings
 	local message
@@ -316,6 +322,7 @@ local function start(self)
 	end
 	self._sharing, message = self._new_sharing {
 		store = settings.store, name = settings.name, keys = keys, queue_limit = QUEUE,
+		address_limit = address_limit(settings),
 	}
 	self._key_ids = key_ids(keys)
 	if not self._sharing then
@@ -333,7 +340,7 @@ local function start(self)
 		end,
 		on_broken = broken(self),
 	}
-	self._queue_dropped, self._refuses, self._last_read, self._has_gap = 0, false, nil, false
+	self._queue_dropped, self._over_share, self._refuses, self._last_read, self._has_gap = 0, 0, false, nil, false
 	local warning = shared_sessions.lifetime_warning(settings.lifetime)
 	if warning then
 		self._server.log("*", "warn", "%s", warning)
@@ -366,7 +373,7 @@ local function has_same_keys(self)
 	return key_ids(keys) == self._key_ids
 end
 
-local fields = { "url", "key_file", "name", "ca_file", "lifetime", "store" }
+local fields = { "url", "key_file", "name", "ca_file", "lifetime", "address_share", "store" }
 
 local function is_same(a, b)
 	for _, field in ipairs(fields) do
@@ -386,7 +393,7 @@ function methods:configure(resumption, store)
 	end
 	local settings = {
 		url = shared.url, key_file = shared.key_file, name = shared.name, ca_file = shared.ca_file,
-		lifetime = resumption.lifetime, store = store,
+		lifetime = resumption.lifetime, address_share = resumption.address_share, store = store,
 	}
 	if self._settings then
 		if self._sharing and is_same(self._settings, settings) and has_same_keys(self) then
@@ -404,9 +411,10 @@ end
 ---- Each second -----------------------------------------------------------------
 
 local function count_queue(self)
-	local _, _, dropped = self._sharing:queued()
+	local _, _, dropped, _, over_share = self._sharing:queued()
 	self._counts.queue = self._counts.queue + dropped - self._queue_dropped
-	self._queue_dropped = dropped
+	self._counts.address = self._counts.address + over_share - self._over_share
+	self._queue_dropped, self._over_share = dropped, over_share
 end
 
 -- One line a minute for records that were dropped.

@@ -10,6 +10,7 @@ local metatable = { __index = methods }
 -- Clients choose some fields, as server_name.
 local MOST_KEPT = 100
 
+--- An empty memory.
 function shared_facts.new()
 	return setmetatable({
 		-- Key -> facts, as long as a stream has them.

@@ -51,7 +51,7 @@ describe("arguments", function ()
 		{ with_one, { "width=0x80" }, [["0x80" is not a width: give a number of at least 40]] },
 		{ with_one, { "width=" }, [["" is not a width: give a number of at least 40]] },
 		{ with_one, { 5 }, "5 is not a text in quotation marks" },
-		{ with_one, { {} }, "a table is not a text in quotation marks" },
+		{ with_one, { {} }, "an empty table is not a text in quotation marks" },
 		{ with_two, { "a", true }, "true is not a text in quotation marks" },
 	} do
 		it("that are wrong get the answer: " .. case[3], function ()

@@ -94,7 +94,7 @@ describe("the command cert", function ()
 		assert.same({ true, "1 certificate" }, { done, message })
 		local facts = facts_of(theirs)
 		for _, line in ipairs {
-			"Offered by s2sin", "  Names                 DNS far.test", "  Subject               CN=far.test",
+			"Shown by the other server (s2sin)", "  Names                 DNS far.test", "  Subject               CN=far.test",
 			"  Issuer                " .. facts.issuer, "  Serial number         " .. facts.serial,
 			("  Valid                 %s to %s (30 days left)"):format(date.of(facts.not_before), date.of(facts.not_after)),
 			"  Key                   RSA, 2048 bits", "  Signature             " .. facts.signature_algorithm,
@@ -111,7 +111,7 @@ describe("the command cert", function ()
 		local claimed = stream(theirs, { domains = {} })
 		local service = service_of { claimed }
 		assert.is_false(command_service.json(service, "cert", "far.test").certificates[1].authenticated)
-		assert.matches("^Offered by s2sin; the stream is not authenticated for this domain\n",
+		assert.matches("^Shown by the other server %(s2sin%); the stream is not authenticated for this domain\n",
 			(command_service.run(service, "cert", "far.test")))
 		-- The same certificate on a stream that is.
 		service = service_of { claimed, stream(theirs) }
@@ -226,6 +226,7 @@ describe("the command cert", function ()
 			{ found[1].offered, found[1].problems, found[1].names.srv })
 		assert.equal("CN=Test Intermediate", found[1].chain[1].subject)
 		assert.is_nil(found[1].authenticated)
+		assert.matches("^Shown by this server %(c2s, s2sin%)\n", (command_service.run(service, "cert", "host.test")))
 	end)
 
 	it("shows the one that new connections get, not those that old streams hold", function ()
@@ -260,7 +261,7 @@ describe("the command cert", function ()
 	end)
 
 	for _, case in ipairs {
-		{ {}, "cert needs a domain" },
+		{ {}, 'name a domain, such as "far.example"' },
 		{ { "a b" }, '"a b" is not a domain' },
 		{ { "host.test" }, "no certificate of host.test is known: it is not a host of ours with TLS, and no connection is "
 			.. "there on which it presented one" },

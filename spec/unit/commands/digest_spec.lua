@@ -9,7 +9,8 @@ describe("the command digest", function ()
 	local service
 
 	before_each(function ()
-		service = { server = command_service.server {}, digests = weekly_digest.new { now = function () return MONDAY end } }
+		service = { server = command_service.server { hosts = { "a.test", "b.test", "c.test" } },
+			digests = weekly_digest.new { now = function () return MONDAY end } }
 		service.policies = command_service.policies({
 			["*"] = policy_of {}, ["a.test"] = policy_of {}, ["b.test"] = policy_of {},
 		}, MONDAY)
@@ -54,7 +55,7 @@ describe("the command digest", function ()
 	end)
 
 	it("refuses a host without a policy", function ()
-		local _, done, message = command_service.run(service, "digest", "c.test")
+		local _, done, message = command_service.run(service, "digest", "C.test.")
 		assert.same({ nil, 'nothing is known of "c.test": it has no policy' }, { done, message })
 	end)
 end)

@@ -16,7 +16,7 @@ describe("the command fleet", function ()
 		of_host:see(OLD, "s2sin", "EC", "far.test")
 		of_host:see(shape.WITHOUT_TLS, "c2s", nil, "plain@a.test")
 		service = {
-			server = command_service.server {},
+			server = command_service.server { hosts = { "a.test", "b.test" } },
 			fleets = {
 				hosts = function () return { "a.test" } end,
 				get = function (_, host) return host == "a.test" and of_host or nil end,
@@ -59,7 +59,7 @@ describe("the command fleet", function ()
 			command_service.json(service, "fleet").fleet[1].summary[2])
 		of_host = shapes.new { now = function () return 1800000000 end }
 		assert.same({ "No login was seen since 2027-01-15." }, command_service.json(service, "fleet").fleet[1].summary)
-		local _, done, message = command_service.run(service, "fleet", "b.test")
+		local _, done, message = command_service.run(service, "fleet", "B.test.")
 		assert.same({ nil, 'nothing is known of "b.test": it has no policy' }, { done, message })
 	end)
 end)

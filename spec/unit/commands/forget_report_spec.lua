@@ -8,7 +8,7 @@ describe("the command forget_report", function ()
 		calls = {}
 		local peers = { ["a.test"] = { {}, {} }, ["b.test"] = { {} } }
 		service = {
-			server = command_service.server {},
+			server = command_service.server { hosts = { "a.test", "b.test", "none.test" } },
 			reports = {
 				hosts = function ()
 					return { "a.test", "b.test" }

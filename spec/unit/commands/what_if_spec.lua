@@ -42,7 +42,7 @@ describe("the command what_if", function ()
 			id = entry.shape == OLD and entry.id or id
 		end
 		service = {
-			server = command_service.server {},
+			server = command_service.server { hosts = { "a.test", "b.test" } },
 			policies = command_service.policies {
 				["*"] = tls_policy.policy(), ["a.test"] = tls_policy.policy { level = "must" },
 			},
@@ -124,9 +124,11 @@ describe("the command what_if", function ()
 	it("answers wrong arguments", function ()
 		for _, case in ipairs {
 			{ {}, "^what_if needs a profile: one of draft" },
-			{ { "rfc9326" }, "rfc9326.-did you mean.-rfc9325" },
-			{ { "rfc9325", "strict" }, "^nothing is known of \"strict\"" },
-			{ { "rfc9325", "strict", "a.test" }, "level" },
+			{ { "rfc9326" }, '^profile is "rfc9326"; accepted: .-; did you mean "rfc9325"%?$' },
+			{ { "rfc9325", "strict" }, '^"strict" is no level, and no host of this server; levels: "should", "must"$' },
+			{ { "rfc9325", "strict", "a.test" }, '^"strict" is no level; levels: "should", "must"$' },
+			{ { "rfc9325", nil, "c.test" }, '^"c.test" is no host of this server; did you mean "a.test"%?$' },
+			{ { "rfc9325", "b.test" }, "^nothing is known of \"b.test\": it has no policy" },
 			{ { "rfc9325", "must", "b.test" }, "^nothing is known of \"b.test\": it has no policy" },
 		} do
 			local text, done, message = command_service.run(service, "what_if", (table.unpack or unpack)(case[1]))

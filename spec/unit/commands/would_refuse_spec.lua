@@ -26,7 +26,8 @@ describe("the command would_refuse", function ()
 			["b.test"] = report_of {},
 		}
 		service = {
-			server = command_service.server {}, outages = command_service.outages {},
+			server = command_service.server { hosts = { "a.test", "b.test", "none.test" } },
+			outages = command_service.outages {},
 			reports = {
 				hosts = function ()
 					return { "a.test", "b.test" }
@@ -81,6 +82,17 @@ describe("the command would_refuse", function ()
 			command_service.json(service, "would_refuse").would_refuse[1].outages,
 			command_service.json(service, "would_refuse").would_refuse[3].outages,
 		})
+	end)
+
+	it("says that no host is in report mode, not that nobody would be cut off", function ()
+		service.reports.hosts = function () return {} end
+		for _, command in ipairs { "would_refuse", "forget_report" } do
+			for _, format in ipairs { "width=80", "json" } do
+				assert.same({ "", nil, 'no host has a report: put mode = "report" into xmpp_tls_policy and reload the '
+					.. "configuration, or use the command what_if, which needs no report" },
+					{ command_service.run(service, command, format) })
+			end
+		end
 	end)
 
 	it("explains how to put a host into report mode", function ()

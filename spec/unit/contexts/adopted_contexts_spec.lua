@@ -4,6 +4,7 @@ local handshake = require "support.handshake"
 local lfs = require "lfs"
 local pki = require "support.pki"
 local process = require "support.process"
+local server_contexts = require "support.server_contexts"
 local socket = require "socket"
 local ssl = require "ssl"
 local tls_policy = require "xmpp_tls_policy"
@@ -29,14 +30,7 @@ describe("a server's contexts", function ()
 	end)
 
 	local function luasec(more)
-		local options = {
-			mode = "server", protocol = "any", certificate = files.certificate, key = files.key, verify = "none",
-			options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0",
-		}
-		for name, value in pairs(more or {}) do
-			options[name] = value
-		end
-		return assert(ssl.newcontext(options))
+		return server_contexts.loose(files, more)
 	end
 
 	-- Fields that are false are left out.
@@ -266,9 +260,9 @@ describe("a server's contexts", function ()
 		client:handshake()
 		local bytes = client:take()
 		assert(bytes == "" or near:send(bytes))
-		socket.select({ served }, nil, 10)
+		socket.select({ served }, nil, process.PATIENCE)
 		local done, reason = served:dohandshake()
-		near:settimeout(done and 0 or 10)
+		near:settimeout(done and 0 or process.PATIENCE)
 		local first = near:receive(1)
 		near:settimeout(0)
 		local _, _, rest = near:receive(65536)

@@ -1,15 +1,18 @@
 local adapter = require "support.adapter"
-local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
 local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
-local policies = require "xmpp_tls_policy.policy.policies"
+local server_contexts = require "support.server_contexts"
 local ssl = require "ssl"
 local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+
+local lowest = server_contexts.lowest_version
 
 describe("direct TLS for the clients of networks", function ()
 	local files, server, found, adopted, contexts, listener, told, oldest
 	local set, time = core.network_contexts.set, os.time
+	-- Midnight may come during a spec.
+	local now = time()
 
 	setup(function ()
 		files = pki.authority():issue { names = { "a.test" }, key = "p256" }
@@ -18,20 +21,15 @@ describe("direct TLS for the clients of networks", function ()
 	teardown(pki.remove)
 
 	local function luasec()
-		return assert(ssl.newcontext { mode = "server", protocol = "any", certificate = files.certificate, key = files.key,
-			verify = "none", options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0" })
-	end
-
-	local function lowest(context)
-		return assert(core.context.adopt(context)):settings().minimum_version
+		return server_contexts.loose(files)
 	end
 
 	local function exception(days)
-		return { level = "must", expires = date.of(time() + (days or 90) * date.DAY), reason = "old" }
+		return { level = "must", expires = date.of(now + (days or 90) * date.DAY), reason = "old" }
 	end
 
 	local function ends_of(days)
-		return date.ends(date.of(time() + (days or 90) * date.DAY))
+		return date.ends(date.of(now + (days or 90) * date.DAY))
 	end
 
 	before_each(function ()
@@ -58,13 +56,7 @@ describe("direct TLS for the clients of networks", function ()
 			["a.test"] = { exceptions = { ["198.51.100.7/32"] = exception(), ["2001:db8::/32"] = exception() } },
 			["report.test"] = { mode = "report" },
 		}
-		found = policies.new { server = server }
-		found:load()
-		for _, host in ipairs { "a.test", "b.test", "report.test" } do
-			found:load_host(host)
-		end
-		adopted = adopted_contexts.new()
-		contexts = tls_contexts.new { server = server, policies = found, adopted = adopted }
+		found, adopted, contexts = server_contexts.under_policies(server, { "a.test", "b.test", "report.test" })
 		oldest = lowest(luasec())
 	end)
 
@@ -220,6 +212,19 @@ describe("direct TLS for the clients of networks", function ()
 		for _, said in ipairs(told) do
 			assert.same({}, said[2])
 		end
+	end)
+
+	-- Lua finalises a userdata, and has it as a weak key for one more cycle of its collector.
+	it("says nothing of a listener's context that the server has dropped", function ()
+		local before = listener.context
+		contexts:search()
+		listener.context = luasec()
+		getmetatable(before).__gc(before)
+		contexts:search()
+		server.run_timers()
+		assert.is_nil(table.concat(server.take_lines(), "\n"):find("no effect", 1, true))
+		assert.same(of_all, networks()[""])
+		assert.same({ listener.context }, adopted:with_networks())
 	end)
 
 	it("ends with its host", function ()

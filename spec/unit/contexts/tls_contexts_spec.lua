@@ -1,11 +1,9 @@
 local adapter = require "support.adapter"
-local adopted_contexts = require "xmpp_tls_policy.contexts.adopted_contexts"
-local core = require "xmpp_tls_policy.core"
 local date = require "xmpp_tls_policy.date"
 local pki = require "support.pki"
-local policies = require "xmpp_tls_policy.policy.policies"
-local ssl = require "ssl"
-local tls_contexts = require "xmpp_tls_policy.contexts.tls_contexts"
+local server_contexts = require "support.server_contexts"
+
+local lowest = server_contexts.lowest_version
 
 describe("the server's TLS contexts", function ()
 	local oldest -- the lowest version of a context that is under no policy
@@ -18,14 +16,7 @@ describe("the server's TLS contexts", function ()
 	teardown(pki.remove)
 
 	local function luasec(more)
-		local options = {
-			mode = "server", protocol = "any", certificate = files.certificate, key = files.key, verify = "none",
-			options = { "no_sslv3" }, ciphers = "ALL:@SECLEVEL=0",
-		}
-		for name, value in pairs(more or {}) do
-			options[name] = value
-		end
-		return assert(ssl.newcontext(options))
+		return server_contexts.loose(files, more)
 	end
 
 	local function expires(days)
@@ -45,26 +36,16 @@ describe("the server's TLS contexts", function ()
 			["*"] = { exceptions = { ["old.test"] = { level = "must", expires = expires(90), reason = "old" } } },
 			["report.test"] = { mode = "report" },
 		}
-		found = policies.new { server = server }
-		found:load()
-		for _, host in ipairs { "a.test", "b.test", "report.test" } do
-			found:load_host(host)
-		end
-		adopted = adopted_contexts.new()
-		contexts = tls_contexts.new { server = server, policies = found, adopted = adopted }
+		found, adopted, contexts = server_contexts.under_policies(server, { "a.test", "b.test", "report.test" })
 		server.run_timers()
 		server.lines = {}
-		oldest = assert(core.context.adopt(luasec())):settings().minimum_version
+		oldest = lowest(luasec())
 		assert.are_not.equal("TLSv1.2", oldest)
 	end)
 
 	after_each(function ()
 		adopted:release()
 	end)
-
-	local function lowest(context)
-		return assert(core.context.adopt(context)):settings().minimum_version
-	end
 
 	-- A stream to a host of ours; `peer`: nil for a client.
 	local function stream(role, host, peer, context)

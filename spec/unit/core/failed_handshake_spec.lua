@@ -822,7 +822,7 @@ describe("a refused handshake", function ()
 
 		-- Waits for what the peer does, and goes on with the handshake.
 		local function go_on(far)
-			assert.equal(far, socket.select({ far }, nil, 10)[1])
+			assert.equal(far, socket.select({ far }, nil, process.PATIENCE)[1])
 			return far:dohandshake()
 		end
 

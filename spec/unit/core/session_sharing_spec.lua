@@ -29,7 +29,7 @@ describe("sharing of sessions", function ()
 		local made = { store = store }
 		made.sharing = assert(core.session_sharing {
 			store = store, name = options.name or "cluster", keys = trial.sharing_keys(options.keys or { KEY }),
-			queue_limit = options.queue_limit or 65536,
+			queue_limit = options.queue_limit or 65536, address_limit = options.address_limit,
 		})
 		function made.clock(seconds)
 			trial.set_clock(store, seconds)
@@ -406,6 +406,75 @@ describe("sharing of sessions", function ()
 			id = id "other", family = 6, network = "\32\1\13\184\0\1",
 		}, 1000)))
 	end)
+
+	---- the share of an address in the stream
+
+	local ONE, OTHER = "\192\0\2\1\0\0", "\192\0\2\2\0\0"
+
+	-- Queues so many records with these values. Returns how many of them wait.
+	local function queued(owner, count, values)
+		local before = owner.sharing:queued()
+		for _ = 1, count do
+			trial.queue(owner.store, shared_record.plain(values))
+		end
+		return owner.sharing:queued() - before
+	end
+
+	local PERIOD = 10 * LIFETIME
+
+	it("is bounded for an address, and the ends of sessions apart from sessions", function ()
+		local here = new_process { address_limit = 3 }
+		here.clock(PERIOD + 100)
+		assert.equal(3, queued(here, 5, { network = ONE }))
+		assert.equal(0, queued(here, 1, { network = ONE, renewal = 1 }))
+		assert.equal(3, queued(here, 4, { network = ONE, type = 2 }))
+		assert.equal(4, select(5, here.sharing:queued()))
+		assert.equal(0, select(3, here.sharing:queued()), "dropped for lack of room")
+		assert.equal(3, queued(here, 4, { network = OTHER }))
+		-- A /48 of IPv6 is one.
+		assert.equal(3, queued(here, 4, { family = 6, network = "\32\1\13\184\0\1" }))
+		assert.equal(3, queued(here, 4, { family = 6, network = "\32\1\13\184\0\2" }))
+		-- Where no address is known, and where the operator wants no bound.
+		assert.equal(5, queued(here, 5, { family = 0, network = ("\0"):rep(6) }))
+		assert.equal(5, queued(new_process(), 5, { network = ONE }))
+	end)
+
+	it("is bounded anew in each period", function ()
+		local here = new_process { address_limit = 3 }
+		for _, case in ipairs { { PERIOD - 1, 3 }, { PERIOD, 3 }, { PERIOD + LIFETIME - 1, 0 }, { PERIOD + LIFETIME, 3 },
+			{ PERIOD + 3 * LIFETIME, 3 }, { PERIOD, 3 } } do -- the clock is set back
+			here.clock(case[1])
+			assert.equal(case[2], queued(here, 4, { network = ONE }), case[1])
+		end
+	end)
+
+	it("is bounded over all processes, as far as their records have come", function ()
+		local here, there = new_process { address_limit = 3 }, new_process()
+		here.clock(PERIOD + 100)
+		local number = 0
+		local function come(count, sealed, values)
+			for _ = 1, count do
+				number = number + 1
+				values.id, values.created = id(("%d "):format(number)), PERIOD - 10
+				taken(here, trial.seal(there.sharing, shared_record.plain(values), sealed))
+			end
+		end
+		come(3, PERIOD - 1, { network = ONE }) -- of the period before
+		come(2, PERIOD + 1, { network = ONE })
+		come(3, PERIOD + 1, { network = OTHER, type = 2 })
+		assert.equal(1, queued(here, 3, { network = ONE }))
+		assert.equal(3, queued(here, 4, { network = ONE, type = 2 }))
+		assert.equal(0, queued(here, 1, { network = OTHER, type = 2 }))
+		assert.equal(3, queued(here, 4, { network = OTHER }))
+	end)
+
+	for limit, message in pairs { [0] = "1 to", [-1] = "1 to", [2 ^ 31] = "1 to", x = "1 to" } do
+		it("refuses " .. tostring(limit) .. " as the bound of an address", function ()
+			assert.error_matches(function ()
+				new_process { address_limit = limit }
+			end, message)
+		end)
+	end
 
 	---- fields
 

@@ -37,6 +37,9 @@ describe("a file with exceptions", function ()
 		for name, contents in pairs {
 			["a.json"] = '{ "old.example": { "level": "must", "expires": "2099-01-01", "reason": "old" } }',
 			["a.lua"] = 'return { ["old.example"] = { level = "must", expires = "2099-01-01", reason = "old" } }',
+			-- A byte order mark, as some editors write it.
+			["b.json"] = '\239\187\191{"old.example":{"level":"must","expires":"2099-01-01","reason":"old"}}',
+			["b.lua"] = '\239\187\191{ ["old.example"] = { level = "must", expires = "2099-01-01", reason = "old" } }',
 		} do
 			local value = read(name, contents)
 			assert.same(expected, value)
@@ -51,11 +54,11 @@ describe("a file with exceptions", function ()
 		["is not there"] = { "missing.json", nil, "missing.json: No such file or directory" },
 		["is a directory"] = { "folder.lua", lfs.mkdir, "folder.lua: Is a directory" },
 		["is no JSON"] = { "b.json", "{", "b.json: no JSON object: " },
-		["is a JSON string"] = { "b.json", '"x"', "b.json: no JSON object$" },
-		["is a JSON list"] = { "b.json", '[{}]', "b.json: no JSON object$" },
-		["is null"] = { "b.json", "null", "b.json: no JSON object$" },
-		["is empty"] = { "b.json", "", "b.json: no JSON object" },
-		["is an empty Lua file"] = { "b.lua", "", "b.lua: line 1: { is missing before a table" },
+		["is a JSON string"] = { "b.json", '"x"', "b.json: no JSON object, which begins with {$" },
+		["is a JSON list"] = { "b.json", '[{}]', "b.json: no JSON object, which begins with {$" },
+		["is null"] = { "b.json", "null", "b.json: no JSON object, which begins with {$" },
+		["is empty"] = { "b.json", "", "b.json: the file is empty$" },
+		["is an empty Lua file"] = { "b.lua", " \n", "b.lua: the file is empty$" },
 		["is no Lua table"] = { "b.lua", "{\n{", "b.lua: line 2: a field is expected" },
 		["is too long"] = { "b.lua", "{}" .. (" "):rep(256 * 1024), "b.lua: longer than 256 KiB" },
 		["does not please its decoder"] = { "b.json", "{}", "b.json: no JSON object: .*too deep",
@@ -71,6 +74,14 @@ describe("a file with exceptions", function ()
 			assert.matches("^xmpp_tls_policy.exceptions cannot be read: /.*" .. case[3], errors[1].message)
 		end)
 	end
+
+	it("names the accounts of a network in both formats", function ()
+		local of_network = { ["10.0.0.0/8"] = { level = "must", accounts = { "a@b.test", "c@b.test" },
+			expires = "2099-01-01", reason = "old" } }
+		assert.same(of_network, read("a.json", json.encode(of_network)))
+		assert.same(of_network, read("a.lua", 'return { ["10.0.0.0/8"] = { level = "must", expires = "2099-01-01",'
+			.. ' reason = "old", accounts = { "a@b.test", "c@b.test" } } }'))
+	end)
 
 	it("may have up to 256 KiB", function ()
 		assert.same({}, read("c.lua", "{}" .. (" "):rep(256 * 1024 - 2)))

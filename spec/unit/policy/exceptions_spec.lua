@@ -1,7 +1,11 @@
 -- Exceptions: for one peer, milder, with a reason and an end.
 local date = require "xmpp_tls_policy.date"
+local exceptions_file = require "xmpp_tls_policy.policy.exceptions_file"
+local files = require "support.files"
+local pki = require "support.pki"
 local text = require "xmpp_tls_policy.text"
 local tls_policy = require "xmpp_tls_policy"
+local validate = require "xmpp_tls_policy.policy.exceptions".validate
 
 local function exception(changes)
 	local made = { level = "must", expires = "2027-03-01", reason = "old server" }
@@ -79,6 +83,8 @@ for key, message in pairs {
 	["192.0.2/24"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
 	["192.0.256.0/24"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
 	["2001:db8:::/32"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
+	["192.0.2.1"] = 'is an address; an exception for the clients of one address is for the network "192.0.2.1/32"',
+	["2001:db8::1"] = 'is an address; an exception for the clients of one address is for the network "2001:db8::1/128"',
 	["192.0.2.0/"] = 'is no network; accepted: one such as "192.0.2.0/24" or "2001:db8::/32"',
 } do
 	wrong[#wrong + 1] = { { [key] = exception() }, ('%s["%s"] %s'):format(PATH, key, message) }
@@ -87,7 +93,7 @@ local NETWORK = PATH .. '["192.0.2.0/24"]'
 for value, message in pairs {
 	["a@one.example"] = '.accounts is "a@one.example"; accepted: a list such as { "meter@one.example" }',
 	[7] = '.accounts is 7; accepted: a list such as { "meter@one.example" }',
-	[{}] = '.accounts is a table; accepted: a list such as { "meter@one.example" }',
+	[{}] = '.accounts is an empty table; accepted: a list such as { "meter@one.example" }',
 	[{ meter = "a@one.example" }] = '.accounts is a table; accepted: a list such as { "meter@one.example" }',
 	[{ "a@one.example", [3] = "b@one.example" }] =
 		'.accounts is a table; accepted: a list such as { "meter@one.example" }',
@@ -141,6 +147,8 @@ describe("an exception that is wrong gets:", function ()
 end)
 
 describe("an exception", function ()
+	teardown(pki.remove)
+
 	it("is for its domain, however that is written, and for no other", function ()
 		for written, others in pairs {
 			["old.example"] = { "old.example", "OLD.example", "old.example." },
@@ -282,6 +290,20 @@ describe("an exception", function ()
 		end
 	end)
 
+	it("is named by its file where it is wrong", function ()
+		local path = pki.path ".json"
+		files.write(path, "{}")
+		local errors = {}
+		validate(exceptions_file.read(path, function ()
+			return { ["old.example"] = exception { ticket = "17" }, ["a.example"] = exception { expires = "soon" } }
+		end), PATH, errors)
+		assert.equal(2, #errors)
+		assert.equal(path .. ": " .. PATH .. '["a.example"].expires is "soon"; accepted: a day such as "2027-03-01"',
+			errors[1].message)
+		assert.equal(path .. ": " .. OLD .. ".ticket is no option; known", errors[2].message:match "^[^\n]-known")
+		assert.equal('exceptions["old.example"].ticket', errors[2].option)
+	end)
+
 	it("is warned about from two weeks before its end, and after it", function ()
 		local policy = policy_with { ["old.example"] = exception(), ["a.example"] = exception { expires = "2030-01-01" } }
 		local function said(day)
@@ -291,7 +313,8 @@ describe("an exception", function ()
 		end
 		assert.is_nil(said "2027-02-15")
 		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, in 14 days', said "2027-02-16")
-		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, in 1 day', said "2027-03-01")
+		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, in 2 days', said "2027-02-28")
+		assert.equal('the exception for old.example ("old server") ends with 2027-03-01, today (UTC)', said "2027-03-01")
 		assert.equal('the exception for old.example ("old server") ended with 2027-03-01 and no longer applies',
 			said "2027-03-02")
 		assert.equal('the exception for old.example ("old server") ended with 2027-03-01 and no longer applies',

@@ -18,6 +18,7 @@ local PROFILES = 'accepted: "draft-saintandre-xmpp-tls-02", "rfc7590", "rfc9325"
 	.. '"xmpp-2026-07", "mozilla-intermediate-6.0", "mozilla-modern-6.0", "nist-sp-800-52r2", "bsi-tr-02102-2-2025"'
 local KNOWN = 'known: "certificate_change", "channel_binding", "dhe_per_second", "digest", "exceptions", "level", '
 	.. '"mode", "notify_admins", "profile", "resumption", "unauthenticated_s2s"'
+local NAMELESS = 'which has no name; accepted: a table such as { level = "should" }; known names: ' .. KNOWN:sub(8)
 
 local function cycle()
 	local table_of_itself = {}
@@ -50,7 +51,7 @@ local cases = {
 	{ { level = coroutine.create(function() end) }, { "xmpp_tls_policy.level is a thread; " .. LEVELS } },
 	{ { level = { "must" } }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
 	{ { level = cycle() }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
-	{ { level = hostile }, { "xmpp_tls_policy.level is a table; " .. LEVELS } },
+	{ { level = hostile }, { "xmpp_tls_policy.level is an empty table; " .. LEVELS } },
 	{ { level = "must\n\27[31m\0\"\\" },
 		{ 'xmpp_tls_policy.level is "must\\010\\027[31m\\000\\"\\"; ' .. LEVELS } },
 	{ { level = "m\195\188st" },
@@ -64,7 +65,7 @@ local cases = {
 	{ { profile = "draft-saintandre-xmpp-tls-01" }, { 'xmpp_tls_policy.profile is "draft-saintandre-xmpp-tls-01", '
 		.. 'which is superseded; use "draft-saintandre-xmpp-tls-02"' } },
 	{ { profile = "rfc7525" }, { 'xmpp_tls_policy.profile is "rfc7525", which is superseded; use "rfc9325"' } },
-	{ { profile = {} }, { "xmpp_tls_policy.profile is a table; " .. PROFILES } },
+	{ { profile = {} }, { "xmpp_tls_policy.profile is an empty table; " .. PROFILES } },
 	{ { profil = "rfc9325" }, { 'xmpp_tls_policy.profil is no option; ' .. KNOWN .. '; did you mean "profile"?' } },
 	{ { colour = "red" }, { "xmpp_tls_policy.colour is no option; " .. KNOWN } },
 	{ { ["a key"] = 1 }, { 'xmpp_tls_policy["a key"] is no option; ' .. KNOWN } },
@@ -72,9 +73,9 @@ local cases = {
 	{ { [("k"):rep(100)] = 1 },
 		{ 'xmpp_tls_policy["' .. ("k"):rep(60) .. '..." (100 bytes)] is no option; ' .. KNOWN } },
 	{ { "must", "should" },
-		{ "xmpp_tls_policy[1] is no option; " .. KNOWN, "xmpp_tls_policy[2] is no option; " .. KNOWN } },
+		{ 'xmpp_tls_policy[1] is "must", ' .. NAMELESS, 'xmpp_tls_policy[2] is "should", ' .. NAMELESS } },
 	{ { [true] = 1 }, { "xmpp_tls_policy[true] is no option; " .. KNOWN } },
-	{ { [hostile] = hostile }, { "xmpp_tls_policy[a table] is no option; " .. KNOWN } },
+	{ { [hostile] = hostile }, { "xmpp_tls_policy[an empty table] is no option; " .. KNOWN } },
 	{ { unauthenticated_s2s = "dialbcak" }, {
 		'xmpp_tls_policy.unauthenticated_s2s is "dialbcak"; accepted: "dialback", "refuse"; did you mean "dialback"?' } },
 	{ { certificate_change = "ignore", digest = "weekly", notify_admins = 1 }, {
@@ -103,7 +104,8 @@ local cases = {
 			.. 'did you mean "name"?',
 		"xmpp_tls_policy.resumption.shared.url is malformed (malformed host or port); accepted: redis://host:6379/0, "
 			.. "rediss://host (TLS), unix:/path, each with user:password@ before the host",
-		"xmpp_tls_policy.resumption.shared.key_file is missing",
+		'xmpp_tls_policy.resumption.shared.key_file is missing, as in { url = "redis://localhost", '
+			.. 'key_file = "/etc/prosody/sessions.key" }',
 	} },
 	{ { resumption = { shared = { url = 5, key_file = "sessions.key", ca_file = "" } } }, {
 		'xmpp_tls_policy.resumption.shared.ca_file is ""; accepted: an absolute path',
@@ -126,11 +128,11 @@ local cases = {
 	-- all at once, in the order of the keys
 	{ { profile = 1, level = 2, levle = 3, [7] = 4, [{}] = 5, [false] = 6 }, {
 		"xmpp_tls_policy[false] is no option; " .. KNOWN,
-		"xmpp_tls_policy[7] is no option; " .. KNOWN,
+		"xmpp_tls_policy[7] is 4, " .. NAMELESS,
 		"xmpp_tls_policy.level is 2; " .. LEVELS,
 		'xmpp_tls_policy.levle is no option; ' .. KNOWN .. '; did you mean "level"?',
 		"xmpp_tls_policy.profile is 1; " .. PROFILES,
-		"xmpp_tls_policy[a table] is no option; " .. KNOWN,
+		"xmpp_tls_policy[an empty table] is no option; " .. KNOWN,
 	} },
 }
 

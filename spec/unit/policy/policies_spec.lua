@@ -153,6 +153,8 @@ describe("the policies", function ()
 		assert.same({ first[1], first[2] }, server.take_lines())
 	end)
 
+	local in_2099 = { level = "must", expires = "2099-01-01", reason = "old" }
+
 	-- One wrong option beside valid ones, and the end of its line in the log.
 	local wrong_options = {
 		{ { levle = "must" }, 'did you mean "level"%?; in force: level = "should"$' },
@@ -164,7 +166,15 @@ describe("the policies", function ()
 		{ { resumption = { lifetime = 0 } }, '; in force: resumption.lifetime = 3600$' },
 		{ { resumption = { lifetiem = 60 } }, '; in force: resumption.lifetime = 3600$' },
 		{ { dhe_per_second = "few" }, "; in force: dhe_per_second = 10$" },
-		{ { exceptions = "old.test" }, '; in force: no such exception$' },
+		{ { exceptions = "old.test" }, '; in force: no exceptions$' },
+		{ { exceptions = { ["old.test"] = {} } }, '; in force: no such exception$' },
+		{ { exceptions = { ["a.test"] = in_2099, ["A.test"] = in_2099 } },
+			'"a.test"%] is the same domain as xmpp_tls_policy.exceptions%["A.test"%]; in force: the other exception$' },
+		{ { resumption = { shared = true } }, "; in force: no session is shared$" },
+		{ { resumption = { shared = {} } }, "; in force: no session is shared$" },
+		{ { resumption = { shared = { url = "redis://localhost", key_file = "/k", name = "" } } },
+			"; in force: no session is shared$" },
+		{ { resumption = { shraed = {} } }, "; in force: no session is shared$" },
 		{ { colour = "red" }, '"unauthenticated_s2s"$' },
 	}
 
@@ -234,12 +244,14 @@ describe("the policies", function ()
 	end)
 
 	it("say at a reload that the values of before are in force", function ()
-		load { ["*"] = { level = "must", exceptions = {} } }
+		local shared = { url = "redis://localhost", key_file = "/k" }
+		load { ["*"] = { level = "must", exceptions = {}, resumption = { shared = shared } } }
 		server.take_lines()
-		load { ["*"] = { level = "most", exceptions = 1 } }
+		load { ["*"] = { level = "most", exceptions = 1, resumption = { shared = { url = shared.url } } } }
 		local lines = server.take_lines()
 		assert.matches("; in force: the exceptions of before$", lines[1])
 		assert.matches('; in force: level = "must"$', lines[2])
+		assert.matches("; in force: sharing as before$", lines[3])
 	end)
 
 	it("warn of options of the server whose name is nearly that of ours", function ()

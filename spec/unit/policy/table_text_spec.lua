@@ -12,6 +12,8 @@ describe("the text of a table", function ()
 		['{ a = "it\'s", b = \'"\' }'] = { a = "it's", b = '"' },
 		[ [[{ a = "\"\\\n\065\x42\'" }]] ] = { a = '"\\\nAB\'' },
 		['{ ["b\195\188cher.test"] = {} }'] = { ["b\195\188cher.test"] = {} },
+		['{ accounts = { "a@x.test", \'b@x.test\'; } }'] = { accounts = { "a@x.test", "b@x.test" } },
+		['{ "x", a = "y", {}, "z" }'] = { "x", {}, "z", a = "y" },
 	} do
 		it("is read: " .. text, function ()
 			assert.same(value, table_text.decode(text))
@@ -25,7 +27,10 @@ describe("the text of a table", function ()
 		["{\n\ta = 'x'\n\tb = 'y'\n}"] = "line 3: a comma or } is missing after a field",
 		["{ a = 'x', a = 'y' }"] = 'line 1: "a" is there twice',
 		["{ a = 'x', ['a'] = {} }"] = 'line 1: "a" is there twice',
-		["{ 'x' }"] = 'line 1: a field is expected, as in level = "must" or ["old.example"] = {}',
+		["{ 'x' 'y' }"] = "line 1: a comma or } is missing after a field",
+		["{ 'x' = 'y' }"] = "line 1: a comma or } is missing after a field",
+		["{ x }"] = "line 1: = is missing after a key",
+		["{ , }"] = 'line 1: a field is expected, as in level = "must" or ["old.example"] = {}',
 		["{ [1] = 'x' }"] = "line 1: a key is a string in quotes",
 		["{ a 'x' }"] = "line 1: = is missing after a key",
 		["{ ['a' = 'x' }"] = "line 1: ] is missing after a key",
@@ -55,7 +60,8 @@ describe("the text of a table", function ()
 	end
 
 	it("is read to its end or refused, wherever it is cut", function ()
-		local text = '-- list\nreturn { ["old.example"] = { level = "must", reason = \'a \\"b\\" \\065\' }; --[[ x ]] }'
+		local text = '-- list\nreturn { ["10.0.0.0/8"] = { level = "must", accounts = { "a@b.test" }, '
+			.. 'reason = \'a \\"b\\" \\065\' }; --[[ x ]] }'
 		assert.is_table(table_text.decode(text))
 		for length = 0, #text - 1 do
 			local value, message = table_text.decode(text:sub(1, length))

@@ -17,7 +17,9 @@ describe("shared sessions", function ()
 	-- what insert returns, beside true) }.
 	local function machine(name, options)
 		options = options or {}
-		local self = { queue = {}, taken = {}, results = {}, dropped = 0, watches = {}, keys = { "key" }, open_keys = 0 }
+		local self = {
+			queue = {}, taken = {}, results = {}, dropped = 0, over_share = 0, watches = {}, keys = { "key" }, open_keys = 0,
+		}
 		self.server = adapter.new {
 			watch = function (descriptor, on_readable, on_writable)
 				self.watches[descriptor] = { on_readable = on_readable, on_writable = on_writable }
@@ -70,7 +72,7 @@ describe("shared sessions", function ()
 						return table.remove(self.queue, 1)
 					end,
 					queued = function ()
-						return #self.queue, 0, self.dropped
+						return #self.queue, 0, self.dropped, true, self.over_share
 					end,
 					insert = function (_, record)
 						if record:find(name .. ":", 1, true) == 1 then
@@ -85,7 +87,7 @@ describe("shared sessions", function ()
 			end,
 		}
 		self.option = { url = options.url or "redis://127.0.0.1", key_file = "/key", name = "sessions" }
-		self.shared:configure({ lifetime = 3600, shared = self.option }, STORE)
+		self.shared:configure({ lifetime = 3600, address_share = 16, shared = self.option }, STORE)
 		machines[#machines + 1] = self
 		return self
 	end
@@ -161,7 +163,9 @@ describe("shared sessions", function ()
 		local a = machine "a"
 		assert.same({ "id of key" }, a.given.keys:ids())
 		a.given.keys = nil
-		assert.same({ store = STORE, name = "sessions", queue_limit = 4032 * 1024 }, a.given)
+		assert.same({
+			store = STORE, name = "sessions", queue_limit = 4032 * 1024, address_limit = 15625,
+		}, a.given)
 	end)
 
 	it("are replayed newest first, all of them, each once", function ()
@@ -434,6 +438,23 @@ describe("shared sessions", function ()
 		assert.equal(1, line_with(a, "dropped: 9 waited too long"))
 	end)
 
+	it("of an address that has its share of the stream are counted", function ()
+		local a = machine "a"
+		seconds()
+		a.over_share = 7
+		assert.equal(7, a.shared:counts().address)
+		a.over_share = 9
+		seconds()
+		assert.equal(9, a.shared:counts().address)
+		assert.equal(1, line_with(a, "dropped: 9 not sent, of an address that has its share of the stream$"))
+		a.over_share = 0
+		for share, limit in pairs { [1] = false, [1024] = 244 } do
+			a.shared:configure({ lifetime = 3600, address_share = share, shared = a.option }, STORE)
+			assert.equal(limit or nil, a.given.address_limit)
+			assert.equal(9, a.shared:counts().address)
+		end
+	end)
+
 	it("are refused by an engine without room: one line when it begins, one when it ends", function ()
 		local a = machine "a"
 		seconds()
@@ -473,7 +494,7 @@ describe("shared sessions", function ()
 		local a = machine "a"
 		assert.equal(0, line_with(a, "^warn"))
 		for _, lifetime in ipairs { 3601, 604800 } do
-			a.shared:configure({ lifetime = lifetime, shared = a.option }, STORE)
+			a.shared:configure({ lifetime = lifetime, address_share = 16, shared = a.option }, STORE)
 			seconds()
 			local pattern = ("^warn: Shared sessions last %d s%%. .*set resumption.lifetime to 3600"):format(lifetime)
 			assert.equal(1, line_with(a, pattern))
@@ -653,9 +674,9 @@ describe("shared sessions", function ()
 	it("begin anew when their options, the store or the keys change, and only then", function ()
 		local a = machine "a"
 		seconds()
-		local function configure(option, store, lifetime)
+		local function configure(option, store, lifetime, share)
 			a.is_closed = false
-			a.shared:configure({ lifetime = lifetime or 3600, shared = option }, store or STORE)
+			a.shared:configure({ lifetime = lifetime or 3600, address_share = share or 16, shared = option }, store or STORE)
 			return a.is_closed
 		end
 		assert.is_false(configure { url = a.option.url, key_file = "/key", name = "sessions" })
@@ -668,6 +689,7 @@ describe("shared sessions", function ()
 		assert.equal("id of other, id of key", a.shared:status().keys)
 		assert.is_true(configure({ url = a.option.url, key_file = "/key", name = "others" }))
 		assert.is_true(configure({ url = a.option.url, key_file = "/key", name = "others" }, {}))
+		assert.is_true(configure({ url = a.option.url, key_file = "/key", name = "others" }, {}, nil, 8))
 		assert.is_true(configure(nil))
 		assert.is_nil(a.shared:status())
 		assert.equal(0, a.open_keys)
@@ -678,7 +700,9 @@ describe("shared sessions", function ()
 		assert.equal("failed", a.shared:status().state)
 		assert.matches("rediss:// needs hiredis 1.0 or newer", a.shared:status().reason)
 		a.keys = nil
-		a.shared:configure({ lifetime = 3600, shared = { url = "redis://127.0.0.1", key_file = "/key", name = "x" } }, STORE)
+		a.shared:configure({
+			lifetime = 3600, address_share = 16, shared = { url = "redis://127.0.0.1", key_file = "/key", name = "x" },
+		}, STORE)
 		assert.equal("/key cannot be read", a.shared:status().reason)
 		assert.equal(2, line_with(a, "^error: No session is shared: "))
 		seconds(5)

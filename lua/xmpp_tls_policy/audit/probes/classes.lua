@@ -1,9 +1,10 @@
 --- The classes of suites that an endpoint accepts in TLS 1.2 and older. Each hello offers nothing but the
 -- suites of the classes that are still open, so that a refusal says no for all of them, and each
 -- suite that the server chooses says yes for at least one.
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
+local suite_classes = require "xmpp_tls_policy.policy.suite_classes"
 
 local classes = { name = "classes", after = { "versions" } }
 
@@ -20,7 +21,7 @@ end
 
 -- The suites of open classes, out of those that the server does not fail on.
 local function open_suites(open, usable)
-	return suite_classes.filter(usable, function (suite)
+	return hello_lists.filter(usable, function (suite)
 		for _, class in ipairs(suite_classes.list) do
 			if open[class[1]] and class[2](suite) then
 				return true
@@ -64,7 +65,7 @@ local function conclude(open, observed, usable, answer, reason)
 	for _, class in ipairs(suite_classes.list) do
 		local name = class[1]
 		if open[name] then
-			if #suite_classes.filter(usable, class[2]) == 0 then
+			if #hello_lists.filter(usable, class[2]) == 0 then
 				observed[name] = observations.untested "the server answers with internal_error when it chooses such a suite"
 			elseif answer then
 				observed[name] = observations.made(false, "to a hello that offers nothing else, " .. question.evidence(answer))
@@ -83,18 +84,19 @@ local function conclude_dhe(observed)
 	end
 end
 
+--- Makes the observations of each class of suites, of DHE and of its group.
 function classes.run(endpoint, observed)
 	local open = {}
 	for _, class in ipairs(suite_classes.list) do
 		open[class[1]] = true
 	end
 	take_versions(open, observed)
-	local usable = suite_classes.tls12
+	local usable = hello_lists.tls12
 	while next(open) do
 		local offered = open_suites(open, usable)
 		local answer, reason
 		if #offered > 0 then
-			answer, reason = question.ask(endpoint, { suites = offered, groups = suite_classes.old_groups })
+			answer, reason = question.ask(endpoint, { suites = offered, groups = hello_lists.old_groups })
 		end
 		if not answer or not question.is_accepted(answer) then
 			conclude(open, observed, usable, answer, reason)

@@ -99,6 +99,7 @@ local function observe_newest(observed, right)
 		.. "that is accepted is %s"):format(chosen, newest))
 end
 
+--- Makes the observations of server names (SNI), of ALPN and of the newest version.
 function names.run(endpoint, observed)
 	local protocol = endpoint.direct and protocols[endpoint.service] or nil
 	local right, missing, wrong

@@ -1,8 +1,8 @@
 --- Whether an endpoint signs its handshakes with SHA-1 or MD5, which a hello of TLS 1.2 can ask for. TLS 1.3 does not
 -- have them for handshakes.
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 
 local old_signatures = { name = "old_signatures", after = { "versions" } }
 
@@ -21,13 +21,13 @@ local kinds = {
 }
 
 -- Suites whose handshake is signed.
-local signed_suites = suite_classes.filter(suite_classes.tls12, function (name)
+local signed_suites = hello_lists.filter(hello_lists.tls12, function (name)
 	return name:find "^TLS_E?C?DHE_[RED]" ~= nil
 end)
 
 local function offer_of(kind)
 	return {
-		version = "TLSv1.2", signature_schemes = kind.schemes, groups = suite_classes.old_groups, suites = signed_suites,
+		version = "TLSv1.2", signature_schemes = kind.schemes, groups = hello_lists.old_groups, suites = signed_suites,
 	}
 end
 
@@ -57,6 +57,7 @@ function old_signatures.look(endpoint, observed, name)
 	return observations.untested "TLS 1.2 was not accepted"
 end
 
+--- Makes the observation "signature.sha1".
 function old_signatures.run(endpoint, observed)
 	observed["signature.sha1"] = old_signatures.look(endpoint, observed, "signature.sha1")
 end

@@ -52,6 +52,7 @@ local function observe(endpoint)
 	return observation
 end
 
+--- Makes the observation "plaintext.pipelined".
 function pipelined.run(endpoint, observed)
 	observed["plaintext.pipelined"] = observe(endpoint)
 end

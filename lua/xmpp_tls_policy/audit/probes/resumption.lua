@@ -264,6 +264,7 @@ local function run_tls13(endpoint, observed)
 	end
 end
 
+--- Makes the observations of the three ways to resume a session.
 function resumption.run(endpoint, observed)
 	tasks.all {
 		function () run_session_id(endpoint, observed) end,

@@ -1,8 +1,8 @@
 --- The curves of under 256 bits that an endpoint accepts. TLS 1.3 has none of them, so that they are asked for in
 -- TLS 1.2, or an older version.
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 
 local short_curves = { name = "short_curves", after = { "versions" } }
 
@@ -35,7 +35,7 @@ local function offer_of(version, open)
 	table.sort(groups)
 	return {
 		version = version, groups = groups,
-		suites = suite_classes.filter(version == "TLSv1.2" and suite_classes.tls12 or suite_classes.before_tls12,
+		suites = hello_lists.filter(version == "TLSv1.2" and hello_lists.tls12 or hello_lists.before_tls12,
 			function (name)
 				return name:find "^TLS_ECDHE_[RE]" ~= nil
 			end),
@@ -68,6 +68,7 @@ local function ask(endpoint, version)
 	return observations.made(true, evidence, accepted)
 end
 
+--- Makes the observation "groups.short".
 function short_curves.run(endpoint, observed)
 	local version = newest_old_version(observed)
 	if version then

@@ -20,6 +20,7 @@ local function listed(names, what)
 	return observations.made(#names > 0, "before TLS, " .. evidence, names)
 end
 
+--- Makes the observations of the stream before TLS.
 function stream.run(endpoint, observed)
 	if endpoint.direct then
 		return all_untested(observed, "with direct TLS there is no stream before TLS")

@@ -1,8 +1,8 @@
 --- The versions of TLS that an endpoint accepts: one hello for each, which offers nothing newer. The
 -- answers also tell two extensions and the compression of TLS 1.2 and older.
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local versions = { name = "versions" }
@@ -24,14 +24,14 @@ local WITHOUT_SIGNATURE = { "^TLS_E?C?DHE?_" }
 
 --- Version -> the offer of its hello.
 versions.offers = {
-	SSLv2 = { suites = suite_classes.sslv2 },
+	SSLv2 = { suites = hello_lists.sslv2 },
 	-- A hello of SSLv3 has no extensions (rfc5746.3.signalling-suite).
-	SSLv3 = { suites = with(suite_classes.before_tls12, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV") },
-	TLSv1 = { suites = suite_classes.before_tls12, groups = suite_classes.old_groups },
-	["TLSv1.1"] = { suites = suite_classes.before_tls12, groups = suite_classes.old_groups },
-	["TLSv1.2"] = { suites = suite_classes.tls12, groups = suite_classes.old_groups },
+	SSLv3 = { suites = with(hello_lists.before_tls12, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV") },
+	TLSv1 = { suites = hello_lists.before_tls12, groups = hello_lists.old_groups },
+	["TLSv1.1"] = { suites = hello_lists.before_tls12, groups = hello_lists.old_groups },
+	["TLSv1.2"] = { suites = hello_lists.tls12, groups = hello_lists.old_groups },
 	["TLSv1.3"] = {
-		version = "TLSv1.2", versions = { "TLSv1.3" }, suites = suite_classes.tls13, groups = suite_classes.groups,
+		version = "TLSv1.2", versions = { "TLSv1.3" }, suites = hello_lists.tls13, groups = hello_lists.groups,
 		key_shares = "",
 	},
 }
@@ -103,6 +103,7 @@ local function observe_compression(answers, observed)
 	end
 end
 
+--- Makes the observations of the versions, and of extensions and compression.
 function versions.run(endpoint, observed)
 	local answers, reasons, functions = {}, {}, {}
 	for index, version in ipairs(order) do

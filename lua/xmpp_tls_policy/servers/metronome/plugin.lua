@@ -285,6 +285,17 @@ end
 
 ---- Life ----------------------------------------------------------------------
 
+-- Unloads the module for good.
+local function end_module(service, module)
+	unloading.global_part(module.name, function ()
+		contexts.set_active(false)
+		safe_hooks.call("stopping", service.stop, service)
+		safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
+		kept = nil
+		fail_closed.stop()
+	end)
+end
+
 --- Starts the module. `module`: Metronome's object for ours, global. Returns its methods load, unload
 -- and add_host.
 function plugin.start(module)
@@ -342,13 +353,7 @@ function plugin.start(module)
 		if is_reload then
 			return
 		end
-		unloading.global_part(module.name, function ()
-			contexts.set_active(false)
-			safe_hooks.call("stopping", service.stop, service)
-			safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
-			kept = nil
-			fail_closed.stop()
-		end)
+		end_module(service, module)
 	end
 
 	return own

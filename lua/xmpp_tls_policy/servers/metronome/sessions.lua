@@ -1,5 +1,6 @@
 --- The session of a connection in Metronome; see prosody_style/sessions.lua for the fields that other servers have,
 -- too.
+local chain_errors = require "xmpp_tls_policy.servers.prosody_style.chain_errors"
 local filters = require "xmpp_tls_policy.servers.metronome.filters"
 local sessions = require "xmpp_tls_policy.servers.prosody_style.sessions"()
 
@@ -86,19 +87,12 @@ end
 
 --- The errors in the chain of the peer's certificate: a list of { depth (from 0, or text), message }.
 function sessions.chain_errors(session)
-	local connection, list = sessions.connection(session), {}
+	local connection = sessions.connection(session)
 	local valid, errors
 	if connection and connection.getpeerverification then
 		valid, errors = connection:getpeerverification()
 	end
-	for depth, problems in pairs(not valid and type(errors) == "table" and errors or {}) do
-		for _, problem in ipairs(type(problems) == "table" and problems or { problems }) do
-			list[#list + 1] = {
-				depth = type(depth) == "number" and ("%d"):format(depth - 1) or tostring(depth), message = tostring(problem),
-			}
-		end
-	end
-	return list
+	return chain_errors(not valid and errors)
 end
 
 --- The authority behind a certificate that this server takes for valid; see contract.lua. Metronome knows no DANE.

@@ -39,6 +39,7 @@ function watched_descriptor.new(descriptor, on_readable, on_writable, call)
 	return self
 end
 
+--- From now on, on_writable is called, or no longer.
 function methods:want_to_write(wanted)
 	if not wanted then
 		finish(self, WRITE)
@@ -47,6 +48,7 @@ function methods:want_to_write(wanted)
 	end
 end
 
+--- Ends the watch. The descriptor stays open. May be called twice.
 function methods:close()
 	finish(self, READ)
 	finish(self, WRITE)

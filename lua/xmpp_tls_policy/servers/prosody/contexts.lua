@@ -172,20 +172,8 @@ function contexts.direct_tls_contexts()
 	return list
 end
 
-local starttls_services = { c2s = "c2s", s2sin = "s2s" }
-
---- The ports on which clients ("c2s") and servers ("s2sin") are offered STARTTLS: a list of numbers, sorted.
-function contexts.starttls_ports(role)
-	local ports, seen = {}, {}
-	for name, _, port in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		if name == starttls_services[role] and not seen[port] then
-			seen[port] = true
-			ports[#ports + 1] = port
-		end
-	end
-	table.sort(ports)
-	return ports
-end
+--- See prosody_style/starttls_ports.lua.
+contexts.starttls_ports = require "xmpp_tls_policy.servers.prosody_style.starttls_ports"
 
 -- Marks our metatables.
 local tolerant = {}

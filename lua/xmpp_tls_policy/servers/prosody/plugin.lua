@@ -199,7 +199,17 @@ end
 
 ---- Life ----------------------------------------------------------------------
 
---- Starts the module. `module`: Prosody's object for ours, global. Sets its methods load, unload
+-- Unloads the module for good.
+local function end_module(service, module)
+	unloading.global_part(module.name, function ()
+		safe_hooks.call("stopping", service.stop, service)
+		safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
+		kept = nil
+		fail_closed.stop()
+	end)
+end
+
+--- Starts the module. `module`: Prosody's object for ours, global. Returns its methods load, unload
 -- and add_host.
 function plugin.start(module)
 	local server = adapter.new(module)
@@ -250,12 +260,7 @@ function plugin.start(module)
 		if module.reloading then
 			return
 		end
-		unloading.global_part(module.name, function ()
-			safe_hooks.call("stopping", service.stop, service)
-			safe_hooks.call("giving back LuaSec's method", channel_binding.stop)
-			kept = nil
-			fail_closed.stop()
-		end)
+		end_module(service, module)
 	end
 
 	return own

@@ -1,4 +1,5 @@
 --- The session of a connection in Prosody; see prosody_style/sessions.lua for the fields that other servers have, too.
+local chain_errors = require "xmpp_tls_policy.servers.prosody_style.chain_errors"
 local modulemanager = require "core.modulemanager"
 local sessions = require "xmpp_tls_policy.servers.prosody_style.sessions"()
 
@@ -33,15 +34,7 @@ end
 
 --- The errors in the chain of the peer's certificate: a list of { depth (from 0, or text), message }.
 function sessions.chain_errors(session)
-	local list = {}
-	for depth, errors in pairs(type(session.cert_chain_errors) == "table" and session.cert_chain_errors or {}) do
-		for _, problem in ipairs(type(errors) == "table" and errors or { errors }) do
-			list[#list + 1] = {
-				depth = type(depth) == "number" and ("%d"):format(depth - 1) or tostring(depth), message = tostring(problem),
-			}
-		end
-	end
-	return list
+	return chain_errors(session.cert_chain_errors)
 end
 
 --- The authority behind a certificate that this server takes for valid: "PKIX", a certificate

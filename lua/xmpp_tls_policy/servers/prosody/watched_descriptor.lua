@@ -47,6 +47,7 @@ function watched_descriptor.new(descriptor, on_readable, on_writable, call)
 	return self
 end
 
+--- From now on, on_writable is called, or no longer.
 function methods:want_to_write(wanted)
 	if not self._handle or wanted == self._writes then
 		return
@@ -60,6 +61,7 @@ function methods:want_to_write(wanted)
 	end
 end
 
+--- Ends the watch. The descriptor stays open. May be called twice.
 function methods:close()
 	if self._handle then
 		end_watch(self._handle)

@@ -41,9 +41,10 @@ local function prepared_option(module)
 		prepared[key] = value
 	end
 	if type(exceptions) == "string" then
-		exceptions = exceptions_file.read(exceptions, json.decode)
+		prepared.exceptions = exceptions_file.read(exceptions, json.decode, prepared_exceptions)
+	else
+		prepared.exceptions = prepared_exceptions(exceptions)
 	end
-	prepared.exceptions = exceptions_file.problem(exceptions) and exceptions or prepared_exceptions(exceptions)
 	prepared_options[given] = prepared
 	return prepared
 end

@@ -83,6 +83,16 @@ local function describe(command)
 		table.concat({ command.argument, command.further, command.third }, ", "), command.help)
 end
 
+-- Which arguments an operator has to give.
+local function about_arguments(list)
+	local names = {}
+	for _, command in ipairs(list) do
+		names[#names + 1] = command.needs_argument and command.name or nil
+	end
+	return ("Arguments are in quotation marks, and can be left out%s."):format(
+		names[1] and ", except the first of " .. table.concat(names, ", ") or "")
+end
+
 -- The help knows only its own sections.
 local function help_with(original, list)
 	return function (session, line)
@@ -97,7 +107,8 @@ local function help_with(original, list)
 		for _, command in ipairs(list) do
 			session.print(describe(command))
 		end
-		session.print [[Arguments in parentheses are optional. "json" as the last argument prints JSON.]]
+		session.print(about_arguments(list))
+		session.print [["json" as the last argument prints JSON.]]
 		session.print [["width=80" as the last argument sets the width of tables.]]
 	end
 end

@@ -212,6 +212,7 @@ function sessions.stream(session)
 	return session.tls_policy_stream
 end
 
+--- Gives a session its Stream.
 function sessions.set_stream(session, stream)
 	session.tls_policy_stream = stream
 end

@@ -59,31 +59,25 @@ local function decide_in_order(session, element, decide)
 	end)
 end
 
---- Filters all sessions, those in the list `present` and those that come. `admission`: see
--- stream/admission.lua; `hooks`: see safe_hooks.lua; `reroute`: function(session, stanza), for a
--- stanza that may not leave on a session. Returns a function that ends the filter.
-function stanza_filter.start(admission, hooks, reroute, present)
-	if stop then
-		stop()
+-- Whether a handler of another module may take its time for the decision on an element. Before TLS none is asked.
+local function may_wait(admission, session, to)
+	local stream = stream_of(session)
+	if not sessions.is_secure(session) and not (stream and stream.facts) then
+		return false
 	end
-	local active, is_known = true, admission.is_known
-
-	-- Whether a handler of another module may take its time for the decision on an element. Before TLS
-	-- none is asked.
-	local function may_wait(session, to)
-		local stream = stream_of(session)
-		if not sessions.is_secure(session) and not (stream and stream.facts) then
-			return false
-		end
-		local own = sessions.host(session)
-		if admission:is_asked_of_others(own) then
-			return true
-		end
-		local target = admission:domain_of(to)
-		return target ~= nil and target ~= own and root.hosts[target] ~= nil and admission:is_asked_of_others(target)
+	local own = sessions.host(session)
+	if admission:is_asked_of_others(own) then
+		return true
 	end
+	local target = admission:domain_of(to)
+	return target ~= nil and target ~= own and root.hosts[target] ~= nil and admission:is_asked_of_others(target)
+end
 
-	local function decide_on(element, session)
+-- The filter of elements that come in. `state`: { active = whether decisions are made }.
+local function incoming_filter(admission, hooks, state)
+	local is_known = admission.is_known
+
+	local function decide(element, session)
 		local done, may = safe_hooks.call("elements that come in", admission.may_pass, admission, session, element)
 		if not done then
 			may = not hooks:refuse(session, domain_of(element.attr.to))
@@ -91,7 +85,7 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		return may
 	end
 
-	local function element_in(element, session)
+	return function (element, session)
 		local kind = session.type
 		if is_server[kind] and not waiting[session] then
 			local attr = element.attr
@@ -100,20 +94,22 @@ function stanza_filter.start(admission, hooks, reroute, present)
 				return element
 			end
 		end
-		if (kind == "c2s" or not active) and not waiting[session] or not is_stanza(element) or decided[element] then
+		local is_free = (kind == "c2s" or not state.active) and not waiting[session]
+		if is_free or not is_stanza(element) or decided[element] or not sessions.role(session) then
 			return element
-		end
-		if not sessions.role(session) then
-			return element
-		elseif waiting[session] or may_wait(session, element.attr.to) then
-			decide_in_order(session, element, decide_on)
+		elseif waiting[session] or may_wait(admission, session, element.attr.to) then
+			decide_in_order(session, element, decide)
 			return nil
 		end
-		return decide_on(element, session) and element or nil
+		return decide(element, session) and element or nil
 	end
+end
 
-	local function stanza_out(element, session)
-		if not stanza_names[element.name] or not active then
+-- The filter of stanzas that leave on a session for another server. `reroute`: see stanza_filter.start.
+local function outgoing_filter(admission, hooks, reroute, state)
+	local is_known = admission.is_known
+	return function (element, session)
+		if not stanza_names[element.name] or not state.active then
 			return element
 		end
 		local attr = element.attr
@@ -129,7 +125,17 @@ function stanza_filter.start(admission, hooks, reroute, present)
 		end
 		return may and element or nil
 	end
+end
 
+--- Filters all sessions, those in the list `present` and those that come. `admission`: see
+-- stream/admission.lua; `hooks`: see safe_hooks.lua; `reroute`: function(session, stanza), for a
+-- stanza that may not leave on a session. Returns a function that ends the filter.
+function stanza_filter.start(admission, hooks, reroute, present)
+	if stop then
+		stop()
+	end
+	local state = { active = true }
+	local stanza_out = outgoing_filter(admission, hooks, reroute, state)
 	local filtered = setmetatable({}, { __mode = "k" })
 	local function add(session)
 		if session.direction then
@@ -137,13 +143,13 @@ function stanza_filter.start(admission, hooks, reroute, present)
 			filtered[session] = true
 		end
 	end
-	fail_closed.set_filter(element_in)
+	fail_closed.set_filter(incoming_filter(admission, hooks, state))
 	filters.add_hook(add)
 	for _, session in ipairs(present) do
 		add(session)
 	end
 	function stop()
-		active = false
+		state.active = false
 		fail_closed.set_filter(nil)
 		filters.remove_hook(add)
 		for session in pairs(filtered) do

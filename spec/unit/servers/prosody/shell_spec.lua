@@ -69,7 +69,7 @@ describe("the section of the shell", function ()
 				return true, "done"
 			end,
 		},
-		{ name = "act", argument = "one", further = "two", help = "Act" },
+		{ name = "act", argument = "one", needs_argument = true, further = "two", help = "Act" },
 		{ name = "plain", help = "Take no argument" },
 	}
 
@@ -197,6 +197,7 @@ describe("the section of the shell", function ()
 			local text = ask "help tlspolicy"
 			for _, line in ipairs {
 				"tlspolicy:list(filter) - List things", "tlspolicy:act(one, two) - Act", "tlspolicy:plain() - Take no argument",
+				"Arguments are in quotation marks, and can be left out, except the first of act.",
 			} do
 				assert.truthy(("\n" .. text):find("\n" .. line .. "\n", 1, true), line)
 			end

@@ -1,8 +1,7 @@
-local client_hello = require "xmpp_tls_policy.audit.client_hello"
+local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local iana = require "xmpp_tls_policy.audit.iana"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
-local suite_classes = require "xmpp_tls_policy.audit.suite_classes"
-local versions = require "xmpp_tls_policy.audit.probes.versions"
+local suite_classes = require "xmpp_tls_policy.policy.suite_classes"
 
 -- Name of an observation -> the predicate.
 local belongs = {}
@@ -56,53 +55,10 @@ describe("the classes of suites", function ()
 	end
 
 	it("give each suite of TLS 1.2 and older its bits", function ()
-		for _, name in ipairs(suite_classes.tls12) do
+		for _, name in ipairs(hello_lists.tls12) do
 			assert.is_number(suite_classes.bits(name), name)
 		end
 		assert.is_nil(suite_classes.bits "0xFAFA")
-		assert.is_true(#suite_classes.tls12 > 150)
-	end)
-end)
-
-describe("the hello for a version", function ()
-	local function hello(version)
-		return client_hello.parse(client_hello.build(versions.offers[version]))
-	end
-
-	local function has(list, name)
-		for _, other in ipairs(list) do
-			if other == name then
-				return true
-			end
-		end
-		return false
-	end
-
-	it("offers this version, and nothing newer", function ()
-		for _, version in ipairs { "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2" } do
-			assert.equal(version, hello(version).version)
-			assert.is_nil(hello(version).versions)
-		end
-		assert.same({ "TLSv1.3" }, hello "TLSv1.3".versions)
-		assert.same({}, hello "TLSv1.3".key_shares)
-	end)
-
-	it("rfc5746.3.signalling-suite: of SSLv3 tells by a suite that it supports secure renegotiation", function ()
-		assert.is_true(has(hello "SSLv3".suites, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
-		assert.is_false(has(hello "TLSv1".suites, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
-		assert.equal("\0", hello "TLSv1".extensions[0xFF01])
-	end)
-
-	it("rfc7919.4.own-group-without-offer: before TLS 1.3 offers no group for DHE", function ()
-		assert.is_false(has(hello "TLSv1.2".groups, "ffdhe2048"))
-		assert.is_true(has(hello "TLSv1.2".groups, "secp256r1"))
-		assert.is_true(has(hello "TLSv1.3".groups, "ffdhe2048"))
-	end)
-
-	it("offers suites that the version has", function ()
-		assert.is_false(has(hello "TLSv1".suites, "TLS_RSA_WITH_AES_128_GCM_SHA256"))
-		assert.is_true(has(hello "TLSv1".suites, "TLS_RSA_WITH_AES_128_CBC_SHA"))
-		assert.is_true(has(hello "TLSv1.2".suites, "TLS_RSA_WITH_AES_128_GCM_SHA256"))
-		assert.is_true(has(hello "TLSv1.3".suites, "TLS_SHA256_SHA256"))
+		assert.is_true(#hello_lists.tls12 > 150)
 	end)
 end)
