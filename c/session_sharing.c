@@ -25,6 +25,7 @@ struct session_sharing {
 	EVP_CIPHER_CTX *cipher;      /* that seals */
 	pid_t process;
 	struct record_writers writers;
+	struct superseded_ids superseded;
 };
 
 /* ---- the writer that this process is ------------------------------------------------ */
@@ -294,6 +295,16 @@ static const char *take_session(struct session_store *store, const struct shared
 	return reasons[result];
 }
 
+/* Whether a session was renewed more than once: its client has used a ticket that came after it. As
+ * in the process where that happened, only the last two are kept. */
+static bool is_superseded(struct superseded_ids *ids, const struct shared_session *shared)
+{
+	unsigned int renewals = superseded_ids_take(ids, shared->id);
+	if (shared->is_renewal)
+		superseded_ids_note(ids, shared->earlier_id, renewals > 0);
+	return renewals > 1;
+}
+
 /* Takes in a sealed record. Returns NULL, or the reason why not. */
 static const char *take_in(struct session_sharing *sharing, const unsigned char *sealed,
 			   size_t length, uint32_t now, bool *is_removal)
@@ -321,6 +332,8 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
 		*is_removal = shared.is_removal;
 		if (shared.is_removal)
 			session_store_remove_shared(store, shared.id, share);
+		else if (is_superseded(&sharing->superseded, &shared))
+			reason = "superseded";
 		else
 			reason = take_session(store, &shared, share, now);
 	}
@@ -334,7 +347,8 @@ static const char *take_in(struct session_sharing *sharing, const unsigned char 
  * clock. Returns "session" or "removal", or nil and a reason: "own" (of this process start),
  * "malformed", "not_opened" (another key or name, or damaged), "expired", "from_the_future" (by
  * more than 60 s), "replayed", "removed" (the session had ended), "full" (for this one and older
- * ones), "over_share" (its network has its share), "writers" (too many process starts). */
+ * ones), "over_share" (its network has its share), "writers" (too many process starts),
+ * "superseded" (two later tickets of the session came before it). */
 static int sharing_insert(lua_State *L)
 {
 	struct session_sharing *sharing = session_sharing_check(L, 1);

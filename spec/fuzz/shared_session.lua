@@ -14,7 +14,7 @@ local ID, SECRET, ID_CONTEXT = ("I"):rep(32), ("S"):rep(48), core.digest("SHA256
 
 local reasons = {
 	own = true, malformed = true, not_opened = true, expired = true, from_the_future = true, replayed = true,
-	removed = true, full = true, over_share = true, writers = true,
+	removed = true, full = true, over_share = true, writers = true, superseded = true,
 }
 
 local store, other, server_context

@@ -148,7 +148,7 @@ local function find(endpoint, list, wanted, lists)
 		elseif not question.is_accepted(answer) then
 			return true
 		elseif not add(list, answer[list.field]) then
-			list.reason = "the server does not keep to what is offered"
+			list.reason = "the server chooses something that was not offered"
 		end
 	end
 	return false

@@ -60,8 +60,8 @@ local meanings = {
 
 --- A sentence if a lifetime in seconds is long for sessions that are shared, or nil.
 function shared_sessions.lifetime_warning(lifetime)
-	return lifetime > LONGEST_LIFETIME and ("Shared sessions last %d s. Whoever gets the key file and what was in the "
-		.. "engine opens them: set resumption.lifetime to %d or less"):format(lifetime, LONGEST_LIFETIME) or nil
+	return lifetime > LONGEST_LIFETIME and ("Shared sessions last %d s. With the key file and a copy of the engine's "
+		.. "data they can be opened: set resumption.lifetime to %d or less"):format(lifetime, LONGEST_LIFETIME) or nil
 end
 
 local function zeros()
@@ -143,6 +143,9 @@ local function count(self, what)
 	self._counts[what] = self._counts[what] + 1
 end
 
+-- Nobody misses these.
+local unneeded = { own = true, superseded = true }
+
 -- What a replay finds: sessions that this process has by now, or that are over. They are not dropped.
 local usual_in_replay = { expired = true, full = true, over_share = true, removed = true, replayed = true }
 
@@ -155,7 +158,7 @@ local function take(self, record, in_replay)
 	local kind, reason = self._sharing:insert(record)
 	if kind then
 		count(self, "received")
-	elseif reason ~= "own" and not (in_replay and usual_in_replay[reason]) then
+	elseif not unneeded[reason] and not (in_replay and usual_in_replay[reason]) then
 		count(self, reason)
 	end
 	return reason == "full"

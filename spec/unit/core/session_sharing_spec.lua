@@ -7,6 +7,7 @@ local pki = require "support.pki"
 local process = require "support.process"
 local shared_record = require "support.shared_record"
 local trial = core.session_store_trial
+local unpack = table.unpack or unpack
 
 local KEY = ("k"):rep(32)
 local LIFETIME = 3600
@@ -407,6 +408,75 @@ describe("sharing of sessions", function ()
 		}, 1000)))
 	end)
 
+	---- renewals
+
+	-- Records of a session and its renewals, oldest first: sealed, and the IDs.
+	local function chain(count)
+		local from, sealed, ids = new_process(), {}, {}
+		for number = 1, count do
+			ids[number] = id(("%08x "):format(number * 2654435761 % 4294967296))
+			sealed[number] = trial.seal(from.sharing, shared_record.plain {
+				id = ids[number], renewal = number > 1 and 1 or 0, earlier_id = ids[number - 1],
+			}, 1000)
+		end
+		return sealed, ids
+	end
+
+	it("of a session that was renewed leaves older tickets out, when it is read backwards", function ()
+		for count = 1, 6 do
+			local to, sealed, ids = new_process(), chain(count)
+			to.clock(1000)
+			for number = count, 1, -1 do
+				assert.equal(number > count - 2 and "session" or "superseded", taken(to, sealed[number]), number)
+			end
+			assert.equal(math.min(count, 2), to.store:stats().sessions)
+			for number = math.max(1, count - 1), count do
+				assert.equal(0, found(to, ids[number]))
+			end
+		end
+	end)
+
+	-- All orders of the numbers up to `count`.
+	local function orders(count)
+		if count == 0 then
+			return { {} }
+		end
+		local list = {}
+		for _, shorter in ipairs(orders(count - 1)) do
+			for place = 1, count do
+				local order = { unpack(shorter) }
+				table.insert(order, place, count)
+				list[#list + 1] = order
+			end
+		end
+		return list
+	end
+
+	it("of a session that was renewed is kept in any order, if its ticket is one of the last two", function ()
+		local all = orders(4)
+		assert.equal(24, #all)
+		for _, order in ipairs(all) do
+			local to, sealed, ids = new_process(), chain(4)
+			to.clock(1000)
+			for _, number in ipairs(order) do
+				taken(to, sealed[number])
+			end
+			assert.equal(0, found(to, ids[3]), table.concat(order, " "))
+			assert.equal(0, found(to, ids[4]), table.concat(order, " "))
+		end
+	end)
+
+	it("of a session that was renewed says nothing of others", function ()
+		local to, from = new_process(), new_process()
+		to.clock(1000)
+		for number = 1, 2000 do
+			assert.equal("session", taken(to, trial.seal(from.sharing, shared_record.plain {
+				id = id(("%08x b"):format(number)), renewal = 1, earlier_id = id(("%08x a"):format(number)),
+			}, 1000)))
+		end
+		assert.equal(2000, to.store:stats().sessions)
+	end)
+
 	---- the share of an address in the stream
 
 	local ONE, OTHER = "\192\0\2\1\0\0", "\192\0\2\2\0\0"
@@ -628,17 +698,19 @@ describe("sharing of sessions", function ()
 		assert.is_false((meet("TLSv1.3", server(to), tickets[8])))
 	end)
 
-	it("resumes with the newest ticket if the records come backwards", function ()
-		local from, to = new_process(), new_process()
-		local session
-		for _ = 1, 5 do
-			session = select(2, meet("TLSv1.3", server(from), session))
+	it("resumes with the last two tickets if the records come backwards, and with no other", function ()
+		for ticket = 1, 5 do
+			local from, to = new_process(), new_process()
+			local sessions = {}
+			for number = 1, 5 do
+				sessions[number] = select(2, meet("TLSv1.3", server(from), sessions[number - 1]))
+			end
+			local records = sealed_by(from)
+			for number = #records, 1, -1 do
+				assert.equal(number >= 4 and "session" or "superseded", taken(to, records[number]))
+			end
+			assert.equal(ticket >= 4, (meet("TLSv1.3", server(to), sessions[ticket])))
 		end
-		local records = sealed_by(from)
-		for number = #records, 1, -1 do
-			assert.equal("session", taken(to, records[number]))
-		end
-		assert.is_true((meet("TLSv1.3", server(to), session)))
 	end)
 
 	it("shares nothing of a client whose sessions are not kept", function ()
@@ -738,7 +810,7 @@ describe("sharing of sessions", function ()
 			["queue_limit is no number from 4096."] = { queue_limit = 2 ^ 31 },
 			["queue_limit is no number from 4096.."] = { queue_limit = 0 / 0 }, ["Store"] = { store = 1 },
 		} do
-			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 60 }), name = "n",
+			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 3600 }), name = "n",
 				keys = trial.sharing_keys { KEY }, queue_limit = 4096 }
 			for field, value in pairs(case) do
 				options[field] = value

@@ -416,6 +416,20 @@ describe("shared sessions", function ()
 			counts.removed, counts.full })
 	end)
 
+	it("that later tickets of the session replaced are not dropped: nobody misses them", function ()
+		local a = machine "a"
+		a.results["x:1"], a.results["x:2"] = "superseded", "superseded"
+		engine:append "x:1"
+		seconds()
+		engine:append "x:2"
+		seconds()
+		for what, number in pairs(a.shared:counts()) do
+			assert.equal(0, number, what)
+		end
+		assert.equal(0, line_with(a, "were dropped"))
+		assert.equal(0, line_with(a, "Internal error"))
+	end)
+
 	it("that come twice are no reason for a warning", function ()
 		local a = machine "a"
 		seconds()
