@@ -83,7 +83,8 @@ define install
 	if [ -n "$$missing" ]; then \
 		root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -ex; \
 		$$root apt-get update -q; \
-		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q \
+			--no-install-recommends $$missing; \
 	fi
 endef
 

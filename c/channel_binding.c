@@ -46,7 +46,7 @@ static int push_unique(lua_State *L, SSL *connection)
 
 static struct reason lacks_exporter(SSL *connection)
 {
-	/* rfc9266.4.2.exporter-needs-ems */
+	/* rfc9266.2.needs-extended-master-secret */
 	if (SSL_version(connection) < TLS1_3_VERSION && SSL_get_extms_support(connection) != 1)
 		return (struct reason){
 			"unsupported",

@@ -78,6 +78,8 @@ void hold_open(lua_State *L);
 
 /* Pushes a userdata with references of its own; either may be NULL. */
 struct hold *hold_push(lua_State *L, SSL_CTX *context, SSL *connection);
+
+/* Gives both references back. May be called twice. */
 void hold_release(struct hold *hold);
 
 /* ---- library.c --------------------------------------------------------- */
@@ -293,6 +295,7 @@ void security_disable(SSL_CTX *context);
  * context's other settings. Needs security_begin. */
 void security_set_certificates_only(SSL_CTX *context, bool certificates_only);
 
+/* Whether that is so; false without security_begin. */
 bool security_is_certificates_only(const SSL_CTX *context);
 
 /* Ephemeral DH: our parameters (NULL: none; takes a reference of its own), and the least number
@@ -419,6 +422,7 @@ const struct snapshot *original_keep(SSL_CTX *context);
 /* Says that the context is no longer as it was; `schemes`: its signature schemes are not, either.
  * Needs original_keep. */
 void original_note_change(SSL_CTX *context, bool schemes);
+/* Whether original_note_change was called since original_keep. */
 bool original_is_changed(const SSL_CTX *context);
 
 /* Restores the context to its state before original_keep; does nothing without it. */
@@ -601,6 +605,8 @@ int session_kinds_find(struct session_kinds *kinds, SSL *connection, const SSL_S
  * numbers that OpenSSL here does not know or that do not fit each other. */
 int session_kinds_find_shared(struct session_kinds *kinds, int version, unsigned int suite,
 			      unsigned int number);
+
+/* Frees the models. The struct stays the caller's. */
 void session_kinds_free(struct session_kinds *kinds);
 
 /* ---- secret_memory.c --------------------------------------------------- */
@@ -619,6 +625,8 @@ struct secret_memory {
  * `memory` must not move until secret_memory_unmap. False, with
  * errno set, on failure. */
 bool secret_memory_map(struct secret_memory *memory, size_t size);
+
+/* Wipes the memory, and gives it back. Needs secret_memory_map. */
 void secret_memory_unmap(struct secret_memory *memory);
 
 /* Makes all bytes zero. */
@@ -636,12 +644,16 @@ struct session_shares {
 /* `counts`: so many numbers, all 0, which stay the caller's. False, with errno set, without
  * random bytes. */
 bool session_shares_init(struct session_shares *shares, uint32_t *counts, uint32_t size);
+
+/* How many sessions one share may have, at least one. */
 void session_shares_set_most(struct session_shares *shares, uint32_t most);
 
 /* The number of the share of an IPv4 address, or of a /48 of IPv6. Others may have the same one.
  * 0, which has no bound, for a connection without an address. */
 uint32_t session_shares_find(const struct session_shares *shares,
 			     const struct failed_handshake *peer);
+
+/* Whether a share may have one more session. The caller adds and subtracts each one once. */
 bool session_shares_have_room(const struct session_shares *shares, uint32_t share);
 void session_shares_add(struct session_shares *shares, uint32_t share);
 void session_shares_subtract(struct session_shares *shares, uint32_t share);
@@ -811,7 +823,10 @@ struct record_writers {
 	struct record_writer writers[RECORD_WRITERS];
 };
 
+/* Sets them to none. */
 void record_writers_init(struct record_writers *writers);
+
+/* Frees their ciphers. The struct stays the caller's. */
 void record_writers_free(struct record_writers *writers);
 
 /* `key`: the place of the writer's key. NULL if the writer is not known. */
@@ -915,8 +930,11 @@ void session_store_remove(struct session_store *store, const unsigned char *id);
 
 /* Wipes the sessions that have expired among the next `most` places. */
 void session_store_sweep(struct session_store *store, uint32_t most);
+
+/* Wipes all sessions. */
 void session_store_flush(struct session_store *store);
 
+/* Seconds from the full handshake. A change holds for the sessions that are there, too. */
 uint32_t session_store_lifetime(const struct session_store *store);
 void session_store_set_lifetime(struct session_store *store, uint32_t lifetime);
 
@@ -932,6 +950,7 @@ struct session_statistics *session_store_statistics(struct session_store *store)
 void session_store_set_queue(struct session_store *store, struct sharing_queue *queue);
 struct sharing_queue *session_store_queue(const struct session_store *store);
 
+/* Seconds, by the store's clock. */
 uint32_t session_store_now(const struct session_store *store);
 
 /* The store's clock stands at this time; with 0 it is the system's. */
@@ -965,6 +984,8 @@ void sharing_keys_free(struct sharing_keys *keys);
 /* Of more than SHARING_KEYS_MAX, only the number is kept. False if OpenSSL fails. The caller wipes
  * the bytes. */
 bool sharing_keys_add(struct sharing_keys *keys, const void *bytes, size_t length);
+
+/* Whether there are two, which are equal. Compares in constant time. */
 bool sharing_keys_are_the_same(const struct sharing_keys *keys);
 
 /* Pushes Keys without keys. NULL with errno set. */
@@ -1019,6 +1040,8 @@ void server_names_check(lua_State *L, int index);
 /* Puts the names of such a table, with the digests of the strings, in the place of the others.
  * False, with nothing changed, if memory is short. */
 bool server_names_read(lua_State *L, int index, struct server_names *names);
+
+/* Frees the names. The struct stays the caller's. */
 void server_names_free(struct server_names *names);
 
 /* Binds the ID context to the name that the client sent: that of the name if it is one of ours,
@@ -1107,6 +1130,8 @@ bool resumption_enable(SSL_CTX *context, struct session_store *store, const char
 
 /* Restores the context's own cache. */
 bool resumption_disable(SSL_CTX *context);
+
+/* Whether resumption_enable holds. */
 bool resumption_is_enabled(const SSL_CTX *context);
 
 /* The table at `index` maps server names (SNI) to strings that replace the `name` of
@@ -1153,6 +1178,8 @@ bool network_contexts_add_context(struct network_contexts *contexts, SSL_CTX *co
 /* Gives `context` these instead of those that it has. It owns them then; false: it has none, and
  * they are the caller's. */
 bool network_contexts_set(SSL_CTX *context, struct network_contexts *contexts);
+
+/* Frees those that the context has, if any. */
 void network_contexts_clear(SSL_CTX *context);
 
 /* Chooses the context of a server's connection by the peer's network, and does the work of
@@ -1166,6 +1193,8 @@ bool network_contexts_client_hello(SSL *connection);
 /* From now on, connections made from `context` are observed: their facts, and the handshakes
  * that fail. False if memory or an index is missing. */
 bool callbacks_attach(SSL_CTX *context);
+
+/* Whether callbacks_attach holds. */
 bool callbacks_are_attached(const SSL_CTX *context);
 
 /* Gives `context` a label from 1 to INT32_MAX, which the records of its failed handshakes have.

@@ -24,7 +24,8 @@ if [ ! -e $policy ]; then
 fi
 scripts=$(ls /etc/init.d)
 $root apt-get update -q
-$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+$root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q \
+	--no-install-recommends "${missing[@]}"
 # A service may have another name than its package, and a package none.
 for script in $(ls /etc/init.d); do
 	grep -qxF "$script" <<<"$scripts" || $root update-rc.d "$script" disable

@@ -75,7 +75,12 @@ function service.new(server, kept)
 	self.reports = cutoff_reports.new {
 		server = server, metrics = self.metrics, certificates = self.certificates, queue = self._queue, kept = kept.reports,
 	}
-	self.fleets = fleets.new { server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets }
+	self.fleets = fleets.new {
+		server = server, adopted = self.adopted, queue = self._queue, kept = kept.fleets,
+		facts_of = function (certificate)
+			return self.certificates:facts_of(certificate)
+		end,
+	}
 	self.metrics:count_shapes_of(self.fleets)
 	self.own_certificates = own_certificate_check.new {
 		server = server, policies = self.policies, adopted = self.adopted, queue = self._queue,

@@ -33,7 +33,6 @@ local rows = {
 	{ "rfc5802.6.downgrade-is-refused",
 		"a login fails if its client supports channel binding and saw none offered, but the server has offered it" },
 	{ "rfc9266.2.exporter-value", "tls-exporter has 32 bytes of EXPORTER-Channel-Binding, with an empty context" },
-	{ "rfc9266.4.2.exporter-needs-ems", "before TLS 1.3 tls-exporter needs the extended master secret" },
 	{ "rfc8446.4.6.1.lifetime-seven-days", "no session is kept for more than seven days" },
 	{ "rfc8446.4.6.1.lifetime-from-the-first",
 		"the lifetime of a session counts from its full handshake, however often it is resumed" },
@@ -144,7 +143,8 @@ local rows = {
 	{ "rfc8659.4.2.issue-value", "an issue property without a name, or that cannot be read, permits nobody" },
 	{ "rfc8659.4.3.issuewild-before-issue", "for wildcards, issuewild properties count instead of issue" },
 	{ "rfc8659.4.5.critical-and-unknown", "nobody issues where a critical property is not known" },
-	{ "rfc8657.3.accounturi", "a property with accounturi permits the issuer only for that account" },
+	{ "rfc8657.3.accounturi",
+		"a property with accounturi permits the issuer only for that account; with two, or one that is no URI, nobody" },
 
 	-- Domain names and addresses
 	{ "rfc6120.3.2.2.fallback",

@@ -3,6 +3,7 @@
 local audit_endpoint = require "xmpp_tls_policy.audit.endpoint"
 local pki = require "support.pki"
 local probe_run = require "support.probe_run"
+local process = require "support.process"
 local prosody = require "support.prosody"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
@@ -25,6 +26,7 @@ describe("the probes of TLS, on Prosody,", function ()
 			local endpoint = audit_endpoint.new {
 				domain = "example.test", service = target.kind, direct = target.direct_tls, host = "localhost",
 				address = "127.0.0.1", port = target.port, from = target.kind == "s2s" and "far.test" or nil,
+				timeout = process.PATIENCE, time_limit = 10 * process.PATIENCE,
 			}
 			local began = tasks.now()
 			local observed = {}

@@ -424,12 +424,44 @@ describe("the check of a configuration", function ()
 			assert.equal(2, exit, output)
 			assert.is_truthy(output:find(case[2], 1, true), output)
 		end
+		local configuration = files.read(server.config_path)
 		files.write(server.config_path, "VirtualHost (")
 		local output, exit = stand_alone(server)
 		assert.equal(2, exit)
 		assert.matches("could not be checked; prosodyctl says:\n.*Error", output)
-		local output_of_module, exit_of_module = process.run(server:prosodyctl("mod_xmpp_tls_policy", "chekc"))
-		assert.is_true(exit_of_module ~= 0, output_of_module)
+		files.write(server.config_path, configuration)
+		for _, case in ipairs {
+			{ { "chekc" }, "chekc is no command: check is the one" },
+			{ { "check", "a.test", "b.test" }, "b.test is too much: " },
+			{ { "check", "--format=xml" }, "xml is no format" },
+			{ { "check", "--width=39" }, "a width is a number of at least" },
+			{ { "check", "--colour" }, "--colour is no option" },
+		} do
+			local output_of_module, exit_of_module = process.run(server:prosodyctl("mod_xmpp_tls_policy",
+				(table.unpack or unpack)(case[1])))
+			assert.is_true(exit_of_module ~= 0, output_of_module)
+			assert.is_truthy(output_of_module:find(case[2], 1, true), output_of_module)
+		end
+	end)
+
+	it("fits the terminal, however narrow, and whatever the environment says of it", function ()
+		local server = start { hosts = { ["a.test"] = certified "a.test" } }
+		local function run_check(columns, ...)
+			local output, exit = process.run { "env", "COLUMNS=" .. columns,
+				(table.unpack or unpack)(server:prosodyctl("mod_xmpp_tls_policy", "check", ...)) }
+			assert.equal(0, exit, output)
+			-- A day may end meanwhile.
+			return (output:gsub("%d+ days", "days"))
+		end
+		local expected = {}
+		for _, width in ipairs { "40", "50", "132" } do
+			expected[width] = run_check("", "--width=" .. width)
+		end
+		for columns, width in pairs {
+			["1"] = "40", ["39"] = "40", ["50"] = "50", ["0"] = "132", ["-1"] = "132", wide = "132", [""] = "132",
+		} do
+			assert.equal(expected[width], run_check(columns), columns)
+		end
 	end)
 
 	it("does not take files that only the server's user can read for missing", function ()

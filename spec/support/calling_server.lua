@@ -96,7 +96,7 @@ function calling_server.run(files, port, call, main)
 		end)
 		local result = main(endpoint.new {
 			domain = "far.test", service = "s2s", host = "localhost", address = "127.0.0.1", port = assert(bound, stop),
-			from = "our.test", timeout = process.PATIENCE,
+			from = "our.test", timeout = process.PATIENCE, time_limit = 100 * process.PATIENCE,
 		})
 		stop()
 		return result

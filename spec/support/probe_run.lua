@@ -1,6 +1,7 @@
 -- Runs probes of the audit on a TLS server that speaks no XMPP, but sends back what it gets.
 local audit = require "xmpp_tls_policy.audit.audit"
 local audit_endpoint = require "xmpp_tls_policy.audit.endpoint"
+local process = require "support.process"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local probe_run = {}
@@ -24,7 +25,8 @@ end
 -- Runs probes by name, as a task, on an endpoint of direct TLS with these fields (port, and others of
 -- endpoint.new). Returns the observations, and the endpoint with `seconds`.
 function probe_run.within(fields, names)
-	local all = { domain = "a.test", service = "c2s", direct = true, host = "localhost", address = "127.0.0.1" }
+	local all = { domain = "a.test", service = "c2s", direct = true, host = "localhost", address = "127.0.0.1",
+		timeout = process.PATIENCE, time_limit = 10 * process.PATIENCE }
 	for name, value in pairs(fields) do
 		all[name] = value
 	end

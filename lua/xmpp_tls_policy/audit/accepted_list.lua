@@ -2,6 +2,7 @@
 -- what is not known yet, until the server refuses the rest or the connections of the audit are used up. When few are
 -- left, hellos offer only what clauses ask for: the kinds of suites that are not in the list yet, and suites and groups
 -- that a document recommends.
+local attempt = require "xmpp_tls_policy.audit.attempt"
 local clauses = require "xmpp_tls_policy.policy.clauses"
 local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local policy_suites = require "xmpp_tls_policy.policy.suites"
@@ -136,7 +137,7 @@ end
 -- `lists` need (nil: none; the list says in the end that the audit makes no more connections). Returns whether they
 -- were refused, or there were none.
 local function find(endpoint, list, wanted, lists)
-	while not list.reason and question.left(endpoint) > (lists and kept(lists) or -math.huge) do
+	while not list.reason and attempt.left(endpoint) > (lists and kept(lists) or -math.huge) do
 		local names = wanted(list)
 		if not names[1] then
 			return true
@@ -147,7 +148,7 @@ local function find(endpoint, list, wanted, lists)
 		elseif not question.is_accepted(answer) then
 			return true
 		elseif not add(list, answer[list.field]) then
-			list.reason = "the server does not keep to what is offered"
+			list.reason = "the server chooses something that was not offered"
 		end
 	end
 	return false
@@ -237,7 +238,7 @@ end
 --- Finds both. In TLS 1.3 suite and group are chosen apart, so that one hello asks for both while both have a rest.
 function accepted_list.find_tls13(endpoint, suites, groups, lists)
 	local function next_groups()
-		return question.left(endpoint) > kept(lists) and rest(groups) or unknown_recommended(groups)
+		return attempt.left(endpoint) > kept(lists) and rest(groups) or unknown_recommended(groups)
 	end
 	while #rest(suites) > 0 and #next_groups() > 0 do
 		local answer = question.ask(endpoint, accepted_list.offer_tls13(rest(suites), next_groups()))

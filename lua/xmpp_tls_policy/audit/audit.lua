@@ -1,10 +1,10 @@
 --- The audit of domains: all probes at all endpoints. It makes what report.of takes.
+local attempt = require "xmpp_tls_policy.audit.attempt"
 local certificates = require "xmpp_tls_policy.audit.certificates"
 local connection_places = require "xmpp_tls_policy.audit.connection_places"
 local endpoint = require "xmpp_tls_policy.audit.endpoint"
 local observations = require "xmpp_tls_policy.audit.observations"
 local probes = require "xmpp_tls_policy.audit.probes"
-local question = require "xmpp_tls_policy.audit.question"
 local report = require "xmpp_tls_policy.audit.report"
 local tasks = require "xmpp_tls_policy.audit.tasks"
 
@@ -50,11 +50,10 @@ end
 -- Runs the first probe. Returns why nothing more can be tested, or nil.
 local function begin(list, point, observed, progress)
 	if point.direct then
-		local connection, kind, message = point:connect()
-		if not connection then
+		local greeted, kind, message = attempt.greet(point)
+		if not greeted then
 			return ("%s: %s"):format(kind, message)
 		end
-		connection:close()
 	end
 	audit.run_probes({ list[1] }, point, observed, progress)
 	local offered = observed["starttls.offered"] or {}
@@ -95,9 +94,11 @@ function audit.endpoint(point, list, progress)
 		end
 		audit.run_probes(others, point, observed, progress)
 		reason = point:limit_message()
-		if question.closes_at_random(point) then
-			take_back_refusals(observed)
+		if attempt.closes_at_random(point) then
 			reason = reason or CLOSES_AT_RANDOM
+			if attempt.has_declined(point) then
+				take_back_refusals(observed)
+			end
 		end
 	end
 	if reason and not point:is_reached() and point.address:find(":", 1, true) and reason:find "^unreachable" then

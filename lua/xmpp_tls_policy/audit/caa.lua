@@ -29,8 +29,10 @@ local function read_parameters(list)
 		local part = trimmed(parameter)
 		local name, value = part:match "^([%w][%w-]*)[ \t]*=[ \t]*([\33-\126]*)$"
 		count = count + 1
-		if name and count <= MOST_PARAMETERS and name:sub(-1) ~= "-" then
-			parameters[name:lower()] = value
+		name = name and name:lower()
+		local is_second = name == "accounturi" and parameters.accounturi
+		if name and count <= MOST_PARAMETERS and name:sub(-1) ~= "-" and not is_second then
+			parameters[name] = value
 		elseif part ~= "" then
 			return nil
 		end
@@ -40,16 +42,17 @@ end
 
 --- The value of "issue" or "issuewild" (rfc8659.4.2.issue-value): { issuer = domain name in lower case; nil: nobody,
 -- account = the URI of the only account for which it is (rfc8657.3.accounturi), or nil }. A value that cannot
--- be read permits nobody.
+-- be read, that names two accounts, or one that is no URI, permits nobody.
 function caa.issue(value)
 	local name, list = value:match "^([^;]*);?(.*)$"
 	name = trimmed(name):lower()
 	local parameters = read_parameters(list)
 	local is_name = name:find "^[%w-]+[%w.-]*$" and not name:find("..", 1, true)
-	if not parameters or not is_name then
+	local account = parameters and parameters.accounturi
+	if not parameters or not is_name or account and not account:find "^%a[%w+.-]*:." then
 		return {}
 	end
-	return { issuer = name, account = parameters.accounturi }
+	return { issuer = name, account = account }
 end
 
 -- Properties that RFC 8659, RFC 9495, and the registry of CAs know.

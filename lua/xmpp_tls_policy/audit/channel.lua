@@ -1,5 +1,5 @@
 --- A TCP connection for tasks (tasks.lua). The other side may be hostile: what waits to be read is
--- bounded, and each wait has a deadline, in seconds of tasks.now().
+-- bounded, and each wait has a deadline, in seconds of tasks.now(). `received` is the number of bytes that came.
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local uv = require "luv"
 
@@ -24,7 +24,7 @@ local function kind_of(message)
 end
 
 local function new(handle)
-	return setmetatable({ _handle = handle, _waiting = {}, _size = 0 }, metatable)
+	return setmetatable({ _handle = handle, _waiting = {}, _size = 0, received = 0 }, metatable)
 end
 
 local function close_handle(handle)
@@ -110,6 +110,7 @@ local function start_reading(self)
 		if bytes then
 			self._waiting[#self._waiting + 1] = bytes
 			self._size = self._size + #bytes
+			self.received = self.received + #bytes
 			if self._size >= MOST_WAITING then
 				self._handle:read_stop()
 				self._reading = false

@@ -20,8 +20,12 @@ local AT_ONCE = 5
 -- Pauses after the server has limited connections, in seconds, one after the other while no connection
 -- succeeds; and seconds of pauses until the endpoint is given up.
 local PAUSES, PATIENCE = { 1, 2, 4, 8 }, 30
+-- A connection of direct TLS is watched before its hello for so many seconds, and for so many times as long as it took
+-- to connect: the news that a limit closed it comes a round trip later.
+local WATCH, ROUND_TRIPS = 0.3, 3
 
---- An endpoint, which counts its `connections`, and those of them that were `turned_away` by a limit. `fields`:
+--- An endpoint, which counts its `connections`, those of them that limits cost (`turned_away`), and how often it was
+-- `limited`. `fields`:
 --   domain       the domain that the stream header names
 --   service      "c2s" or "s2s"
 --   direct       true for direct TLS, without STARTTLS
@@ -37,7 +41,7 @@ function endpoint.new(fields)
 	local self = setmetatable({
 		direct = false, timeout = TIMEOUT, connections = 0, turned_away = 0, limited = 0,
 		_own_places = connection_places.new(AT_ONCE), _connected = 0, _opened = 0,
-		_paused_until = 0, _paused = 0, _failed_rounds = 0, _channels = {},
+		_paused_until = 0, _paused = 0, _failed_rounds = 0, _latest_limit = -math.huge, _channels = {},
 	}, metatable)
 	for name, value in pairs(fields) do
 		self[name] = value
@@ -63,9 +67,15 @@ local function leave(self, connection)
 	self.places:give()
 end
 
+-- Notes that the server limits us no more: `_opened` counts its answers.
+local function note_success(self)
+	self._opened, self._failed_rounds = self._opened + 1, 0
+end
+
 local function connect_once(self)
 	self._own_places:take()
 	self.places:take()
+	local began = tasks.now()
 	local connection, kind, message = channel.connect(self.address, self.port, self:deadline())
 	self.connections = self.connections + 1
 	if not connection then
@@ -74,9 +84,28 @@ local function connect_once(self)
 	end
 	self._connected = self._connected + 1
 	self._channels[connection] = true
+	connection.began, connection.connected = began, tasks.now()
 	connection:on_close(function ()
 		leave(self, connection)
+		-- With direct TLS, the first bytes answer the hello.
+		if self.direct and connection.received > 0 then
+			note_success(self)
+		end
 	end)
+	return connection
+end
+
+-- A server of direct TLS waits for our hello, but a limit closes or resets the connection at once. Returns the
+-- connection, with `watched`, if it stays open for a moment; or nil, kind, message.
+local function watch(self, connection)
+	local seconds = math.max(WATCH, ROUND_TRIPS * (connection.connected - connection.began))
+	local bytes, kind = connection:read(math.min(tasks.now() + seconds, self._ends))
+	if bytes then
+		return nil, "malformed", "the server spoke before our hello"
+	elseif kind ~= "timeout" then
+		return nil, kind, "the connection was " .. kind
+	end
+	connection.watched = true
 	return connection
 end
 
@@ -146,9 +175,14 @@ end
 local ends_of_connections = { refused = true, reset = true, closed = true, timeout = true, unreachable = true }
 local conditions_of_limits = { ["policy-violation"] = true, ["resource-constraint"] = true }
 
+--- Whether a failure is a stream error by which servers say that they limit connections.
+function methods.is_limit_error(kind, message)
+	return kind == "stream_error" and conditions_of_limits[message] or false
+end
+
 -- Whether a failure looks like a limit. `succeeded`: how many attempts of this kind succeeded.
 local function is_limit(kind, message, succeeded)
-	return succeeded > 0 and (ends_of_connections[kind] or kind == "stream_error" and conditions_of_limits[message])
+	return succeeded > 0 and (ends_of_connections[kind] or methods.is_limit_error(kind, message))
 end
 
 -- Waits for the end of a pause.
@@ -175,6 +209,22 @@ local function begin_pause(self)
 	self._own_places:shrink(math.floor(self._own_places:count() / 2))
 end
 
+--- Counts a connection that a limit turned away, and begins a pause. `kind`, `message`: of its failure; `began`: when
+-- it began, in seconds of tasks.now(). A pause that began since is for it, too.
+function methods:turn_away(kind, message, began)
+	self.turned_away = self.turned_away + 1
+	self._last_limit = message and ("%s: %s"):format(kind, message) or kind
+	self._latest_limit = tasks.now()
+	if began >= self._paused_until then
+		begin_pause(self)
+	end
+end
+
+--- Whether a connection was turned away since a time, in seconds of tasks.now(), or all will be.
+function methods:is_limiting(since)
+	return self._given_up or self._latest_limit >= since
+end
+
 -- Connects, and calls `begin` with the channel, until the server limits it no more. `begin` returns a result, or
 -- nil, kind, message; the channel is closed then.
 local function connect_within_limits(self, begin)
@@ -191,24 +241,20 @@ local function connect_within_limits(self, begin)
 			local connection = result
 			count = "_opened"
 			result, kind, message = begin(connection)
-			if result then
-				self._opened = self._opened + 1
-			else
+			if not result then
 				connection:close()
 			end
 		end
 		if result then
-			self._failed_rounds = 0
+			-- With direct TLS the server has not spoken yet.
+			if begin and not self.direct then
+				note_success(self)
+			end
 			return result
 		elseif tasks.now() >= self._ends or not is_limit(kind, message, self[count]) then
 			return nil, kind, message
 		end
-		self.turned_away = self.turned_away + 1
-		self._last_limit = message and ("%s: %s"):format(kind, message) or kind
-		-- A pause that began meanwhile is for this failure, too.
-		if began >= self._paused_until then
-			begin_pause(self)
-		end
+		self:turn_away(kind, message, began)
 	end
 end
 
@@ -231,17 +277,26 @@ function methods:connect()
 end
 
 --- Connects and, without direct TLS, asks for STARTTLS. `pipelined`: text to send in one packet with
--- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS, or nil, kind, message;
--- kind: those of connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined
--- text was answered before TLS.
+-- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS (`began`: when it began to
+-- connect, in seconds of tasks.now(); `watched`: see watch_connections), or nil, kind, message; kind: those of
+-- connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined text was answered
+-- before TLS.
 function methods:open(pipelined)
 	if self.direct then
-		return self:connect()
+		return connect_within_limits(self, self._is_watching and function (connection)
+			return watch(self, connection)
+		end)
 	end
 	return connect_within_limits(self, function (connection)
 		local started, kind, message = start_tls(self, connection, pipelined)
 		return started and connection, kind, message
 	end)
+end
+
+--- Watches connections of direct TLS before their hello from now on, so that those that a limit ends at once are told
+-- from those that the server ends for the hello's sake. It makes each of them slower.
+function methods:watch_connections()
+	self._is_watching = true
 end
 
 --- Connects and opens a stream without TLS. Returns the stream, as open_stream() does, whose `transport` is

@@ -62,7 +62,7 @@ report.shapes = {
 			{ "reason", "string?", "why it was not reached, or not tested further" },
 			{ "observations", "map of observation", "by their names, which audit/observations.lua lists" },
 			{ "certificate", "plain?", "details of the certificate" },
-			{ "findings", "list of finding", "what an operator has to hear, although no clause says it" },
+			{ "findings", "list of finding", "facts that an operator has to know, and that no clause covers" },
 			{ "clauses", "list of clause", "all clauses of the profile, in its order" },
 			{ "count", "count", "over these clauses" },
 			{ "grade", "string", "the letter of these clauses" },
@@ -95,7 +95,7 @@ report.shapes = {
 			{ "enforced", "boolean", "whether this policy enforces it" },
 			{ "result", "string", "`holds`, `broken`, `not offered` (the endpoint does not do that which the clause "
 				.. "restricts), `not tested`" },
-			{ "sentence", "string", "what was found, or why it was not tested" },
+			{ "sentence", "string", "the result, or the reason why it was not tested" },
 			{ "observations", "list of string", "the observations that decided" },
 			{ "cause", "string?", "of `not tested`: `inside` (no outsider can see it), `not asked` (the audit did not "
 				.. "try), `no answer`" },
@@ -106,7 +106,7 @@ report.shapes = {
 		fields = {
 			{ "kind", "string", "`alarm` (the audit fails) or `note`" },
 			{ "observation", "string", "the observation that shows it" },
-			{ "sentence", "string", "what was found" },
+			{ "sentence", "string", "the fact" },
 		},
 	},
 	{

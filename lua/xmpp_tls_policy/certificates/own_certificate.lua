@@ -62,7 +62,7 @@ end
 
 local function check_names(add, name, options)
 	if options.matches_any == false then
-		add("not-covering-any", "info", ("%s covers no host of ours, so whoever gets it refuses it: configure one with "
+		add("not-covering-any", "info", ("%s covers no host of ours, so clients and servers refuse it: configure one with "
 			.. "the DNS names of the hosts in its subjectAltName"):format(name))
 	end
 	if not options.domain then

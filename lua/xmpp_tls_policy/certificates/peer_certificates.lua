@@ -213,6 +213,12 @@ local function facts_of(self, certificate)
 	return facts
 end
 
+--- The facts of a certificate as certificate:facts() returns them, made once for all connections that show it; they
+-- are not to be changed.
+function methods:facts_of(certificate)
+	return facts_of(self, certificate)
+end
+
 local function sight_of(policy, stream, verified)
 	return {
 		direction = stream.role == "s2sout" and "out" or "in",

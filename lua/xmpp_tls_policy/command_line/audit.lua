@@ -29,7 +29,7 @@ function command.define(parser)
 	parser:option("--level", "How strictly."):choices { "should", "must" }:default "should"
 	parser:option("--format", "What to print."):choices(formats):default "text"
 	parser:option("--output", "A file to write instead of the standard output.")
-	parser:option("--compare", "An older report (JSON): say what has changed since.")
+	parser:option("--compare", "An older report (JSON): list the changes since then.")
 	parser:option("--expect-key", "The SHA-256 digest of a public key that a certificate may have (repeatable).")
 		:count "*":target "keys"
 	parser:option("--expect-certificate", "A file with a certificate that a server may show (repeatable).")

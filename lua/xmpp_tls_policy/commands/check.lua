@@ -77,10 +77,14 @@ local function add_coverage(service, found, add)
 	end
 end
 
-local function add_options(service, wanted, add)
+local function add_options(service, wanted, add, add_unchecked)
 	service.policies:each(function (host)
 		for _, fault in ipairs((not wanted or host == "*" or host == wanted) and service.policies:errors(host) or {}) do
-			add("error", "option", host, fault.message)
+			if fault.unopened and not service.is_own_user then
+				add_unchecked(host, fault.message)
+			else
+				add("error", "option", host, fault.message)
+			end
 		end
 	end)
 	for _, fault in ipairs(service.policies:options_without_effect()) do
@@ -96,8 +100,8 @@ local severities = { outage = "error", ["no-starttls"] = "error" }
 local function add_warnings(found, add)
 	for _, warning in ipairs(found.warnings) do
 		for _, host in ipairs(warning.hosts) do
-			-- The memory that this process may lock is not the server's.
-			if warning.kind ~= "unlocked" then
+			-- The memory that this process may lock is not the server's; contexts that cannot be made are among its errors.
+			if warning.kind ~= "unlocked" and warning.kind ~= "no-context" then
 				add(severities[warning.kind] or "warn", warning.kind, host, warning.message)
 			end
 		end
@@ -291,7 +295,7 @@ function check.data(service, given)
 	add_server_errors(service, wanted, add, add_unchecked)
 	add_sharing(service, add, add_unchecked)
 	add_coverage(service, found, add)
-	add_options(service, wanted, add)
+	add_options(service, wanted, add, add_unchecked)
 	add_warnings(found, add)
 	service.adopted:each(function (entry)
 		if not wanted or not entry.given.host or entry.given.host == wanted then
@@ -311,19 +315,27 @@ end
 
 ---- Output --------------------------------------------------------------------
 
+-- By the kind of a problem: its place where no host has it in particular.
+local places = {
+	option = "configuration", ["misspelt-option"] = "configuration", ["empty-option"] = "configuration",
+	["not-enabled"] = "configuration", server = "server", sharing = "shared sessions", ["no-tls"] = "any host",
+	outage = "any host", ["lost-version"] = "any host", ["idle-level"] = "any host", key = "any host",
+	unsupported = "any host", ["no-resumption"] = "any host", certificate = "any host",
+}
+
 local labels = { { "error", "Error" }, { "warn", "Warning" }, { "info", "Note" } }
 
 local function print_problems(out, found)
 	for _, label in ipairs(labels) do
 		for _, problem in ipairs(found.problems) do
 			if problem.severity == label[1] then
-				out:wrapped("%s: %s%s: %s", label[2], host_names(problem.hosts),
+				out:wrapped("%s: %s%s: %s", label[2], host_names(problem.hosts, places[problem.kind]),
 					problem.roles[1] and (" (%s)"):format(table.concat(problem.roles, ", ")) or "", problem.message)
 			end
 		end
 	end
 	for _, item in ipairs(found.unchecked) do
-		out:wrapped("Not checked: %s: %s", host_names(item.host), item.message)
+		out:wrapped("Not checked: %s: %s", host_names(item.host, "server"), item.message)
 	end
 	if found.unchecked[1] then
 		out:wrapped("Run the command as the server's user or as root to check all of it.")

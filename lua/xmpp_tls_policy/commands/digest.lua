@@ -6,7 +6,7 @@ local text = require "xmpp_tls_policy.text"
 local counted = text.counted
 
 local function hosts_of(service, given)
-	return asked_hosts(service.server, service.policies:hosts(), given)
+	return asked_hosts(service.server, service.policies, given)
 end
 
 --- See run.lua.

@@ -9,7 +9,7 @@ local suites = require "xmpp_tls_policy.policy.suites"
 local counted, version_names = text.counted, suites.version_names
 
 local function hosts_of(service, given)
-	return asked_hosts(service.server, service.fleets:hosts(), given)
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 local function sorted_keys(map)

@@ -138,7 +138,7 @@ local function opened(service, wanted, now)
 	return list
 end
 
-local function warnings(service, wanted, now)
+local function warnings(service, wanted, now, lacks)
 	local list, add = shared_list(service.server)
 	each_policy(service, wanted, function (host, policy)
 		local function option(name)
@@ -155,6 +155,12 @@ local function warnings(service, wanted, now)
 		local reason = shut_hosts.reason(service.server, service.policies, host)
 		if reason then
 			add(reason, host, { kind = "no-starttls", message = reason })
+		end
+	end
+	for _, host in ipairs(service.policies:hosts()) do
+		local lack = lacks[host]
+		if lack then
+			add(lack, host, { kind = "no-context", message = lack })
 		end
 	end
 	local store = service.adopted:sessions()
@@ -227,14 +233,15 @@ local function data(service, given)
 			return nil, message
 		end
 	end
-	local rows = status_contexts.rows(service, wanted, now)
+	local rows, lacks = status_contexts.rows(service, wanted, now), {}
+	local unused = status_contexts.unused(service, wanted, rows, lacks)
 	return {
 		version = version, versions = ("%s, %s"):format(server.versions(), core.openssl:match "^%S+ %S+"),
 		policies = policies(service, wanted), options = options_in_force(service, wanted),
 		uncovered = uncovered(service, wanted),
-		contexts = rows, unused = status_contexts.unused(service, wanted, rows), overridden = overridden(service, wanted),
+		contexts = rows, unused = unused, overridden = overridden(service, wanted),
 		exceptions = exceptions(service, wanted, now), opened = opened(service, wanted, now),
-		warnings = warnings(service, wanted, now),
+		warnings = warnings(service, wanted, now, lacks),
 		sessions = sessions(service), sharing = sharing(service),
 	}
 end
@@ -321,7 +328,7 @@ local function show(out, service, wanted)
 	end
 	print_found(out, found)
 	for _, row in ipairs(found.warnings) do
-		out:print("Warning: %s: %s", host_names(row.hosts), row.message)
+		out:print("Warning: %s: %s", host_names(row.hosts, row.kind == "unlocked" and "server" or nil), row.message)
 	end
 	return true, ("%s, %s overridden, %s"):format(counted(#found.contexts, "context"),
 		counted(#found.overridden, "setting"), counted(#found.warnings, "warning"))

@@ -5,6 +5,7 @@ local counted = require "xmpp_tls_policy.text".counted
 local date = require "xmpp_tls_policy.date"
 local host_names = require "xmpp_tls_policy.commands.host_names"
 local negotiable_versions = require "xmpp_tls_policy.policy.negotiable_versions"
+local short_list = require "xmpp_tls_policy.text".short_list
 
 local status_contexts = {}
 
@@ -18,14 +19,16 @@ local function add_settings(row, server, settings, certificate)
 	end
 	row.versions = server.list(negotiable_versions.of(settings, key))
 	row.lowest, row.highest = settings.minimum_version, settings.maximum_version or "TLSv1.3"
-	row.suites = #(settings.ciphers or {}) + #(settings.ciphersuites or {})
 	row.groups, row.dh_bits = server.list(settings.groups or {}), settings.dh_bits
+	-- A list stays in the context also where no version is left that uses it.
 	row.suite_names = server.list {}
-	for _, list in ipairs { settings.ciphersuites or {}, settings.ciphers or {} } do
-		for _, name in ipairs(list) do
-			row.suite_names[#row.suite_names + 1] = name
-		end
+	for _, name in ipairs(row.highest == "TLSv1.3" and settings.ciphersuites or {}) do
+		row.suite_names[#row.suite_names + 1] = name
 	end
+	for _, name in ipairs(row.lowest ~= "TLSv1.3" and settings.ciphers or {}) do
+		row.suite_names[#row.suite_names + 1] = name
+	end
+	row.suites = #row.suite_names
 end
 
 -- Returns the certificate.
@@ -128,7 +131,7 @@ end
 --   ports         a list of numbers, sorted; empty for outgoing connections
 --   serves        "new": new handshakes get it; "old": only old streams hold it; nil: unknown
 --   versions      those that new handshakes can negotiate with the certificate's key, the oldest first
---   failure       or lowest, highest, suites (number), suite_names, groups, dh_bits
+--   failure       or lowest, highest, suites (number), suite_names (of these versions), groups, dh_bits
 --   resumption, certificate_ends (UTC seconds), certificate_days_left
 function status_contexts.rows(service, wanted, now)
 	local server = service.server
@@ -165,15 +168,35 @@ function status_contexts.rows(service, wanted, now)
 	return rows
 end
 
---- Hosts without a context for STARTTLS: the server makes it at the first connection.
-function status_contexts.unused(service, wanted, rows)
+-- Why the server has no context to give to new streams of a host; nil: it has one, or that is unknown.
+local function lack_of_context(server, host)
+	local current = server.current_contexts(host)
+	for _, item in ipairs(current or {}) do
+		if item.role ~= "s2sout" then
+			return nil
+		end
+	end
+	if not current then
+		return nil
+	end
+	local context, message = server.own_context(host, server.serves_clients(host) and "c2s" or "s2sin")
+	return context and "no STARTTLS: the server could not make its TLS context when it loaded the configuration; now it "
+		.. "can: reload the configuration"
+		or ("no STARTTLS: the server could not make its TLS context (%s): repair its certificate, key or ssl options, and "
+			.. "reload the configuration"):format(tostring(message))
+end
+
+--- Hosts without a context for STARTTLS: the server makes it at the first connection. `lacks`: host -> message, to
+-- which the hosts are added whose context the server could not make.
+function status_contexts.unused(service, wanted, rows, lacks)
 	local used, without = {}, service.server.list {}
 	for _, row in ipairs(rows) do
 		used[row.host or "*"] = used[row.host or "*"] or row.service == "STARTTLS"
 	end
 	for _, host in ipairs(service.policies:hosts()) do
 		local is_unused = not used[host] and (not wanted or wanted == host) and not service.server.lacks_starttls(host)
-		without[#without + 1] = is_unused and host or nil
+		lacks[host] = is_unused and lack_of_context(service.server, host) or nil
+		without[#without + 1] = is_unused and not lacks[host] and host or nil
 	end
 	return without
 end
@@ -192,6 +215,9 @@ local function certificate_of(row)
 		row.certificate_days_left < 0 and "expired" or counted(row.certificate_days_left, "day"))
 end
 
+-- Contexts that are named beside a list of suites. JSON has all.
+local MOST_CONTEXTS = 12
+
 -- Each list of suites once, with the contexts that have it.
 local function print_suites(out, rows)
 	local order, names = {}, {}
@@ -207,7 +233,7 @@ local function print_suites(out, rows)
 		end
 	end
 	for _, list in ipairs(order) do
-		out:wrapped("Suites of %s: %s", table.concat(names[list], ", "), list)
+		out:wrapped("Suites of %s: %s", short_list(names[list], MOST_CONTEXTS), list)
 	end
 end
 

@@ -25,7 +25,7 @@ end
 
 -- The hosts that are asked for: a list. Or nil and a message.
 local function hosts_of(service, given)
-	return asked_hosts(service.server, service.fleets:hosts(), given)
+	return asked_hosts(service.server, service.fleets, given)
 end
 
 -- A list of { host, policy, answer = see fleet/what_if.lua }; or nil and a message. The level can be left out;
@@ -76,12 +76,18 @@ local function sums(answer)
 	return #answer.cut_off, logins, peers
 end
 
+-- While stored shapes are being read, more may be known in a moment.
+local function knows_nothing(answer)
+	return answer.logins == 0 and not answer.is_reading
+end
+
 -- What is known, and the limits of it: a list of sentences.
 local function sentences(answer)
 	local shapes, logins, peers = sums(answer)
-	local list = { ("%s with %s were seen since %s. Of these, %s with %s (%s) would be cut off; %s known by name."):format(
-		counted(answer.logins, "login"), counted(answer.shapes, "shape"), answer.since, counted(shapes, "shape"),
-		counted(logins, "login"), share(logins, answer.logins), peers == 1 and "1 peer is" or peers .. " peers are") }
+	local list = { knows_nothing(answer) and ("No login was seen since %s, so nothing is known yet."):format(answer.since)
+		or ("%s with %s were seen since %s. Of these, %s with %s (%s) would be cut off; %s known by name."):format(
+			counted(answer.logins, "login"), counted(answer.shapes, "shape"), answer.since, counted(shapes, "shape"),
+			counted(logins, "login"), share(logins, answer.logins), peers == 1 and "1 peer is" or peers .. " peers are") }
 	local kept = 0
 	for _, entry in ipairs(answer.cut_off) do
 		kept = kept + (entry.kept_by_level and 1 or 0)
@@ -178,12 +184,13 @@ return {
 		if not found then
 			return nil, message
 		end
-		local shapes, peers = 0, 0
+		local shapes, peers, is_known = 0, 0, false
 		for _, of_host in ipairs(found) do
+			is_known = is_known or not knows_nothing(of_host.answer)
 			local more_shapes, more_peers = print_answer(out, of_host)
 			shapes, peers = shapes + more_shapes, peers + more_peers
 		end
-		return true, ("%s would be cut off, of which %s are known, on %s"):format(counted(shapes, "shape"),
-			counted(peers, "peer"), counted(#found, "host"))
+		return true, ("%s would be cut off, with %s known by name, on %s%s"):format(counted(shapes, "shape"),
+			counted(peers, "peer"), counted(#found, "host"), is_known and "" or "; no login was seen yet")
 	end,
 }

@@ -32,14 +32,16 @@ local function shapes_read(self, host)
 end
 
 --- For one load of the module. `server`: the adapter; `adopted`: see contexts/adopted_contexts.lua; `queue`: a
--- work_queue, in which records are read and written, and shapes are judged; `kept`: the fleets of the load
--- before, or nil; `now`: function() -> UTC seconds, the system's by default.
+-- work_queue, in which records are read and written, and shapes are judged; `facts_of`: function(certificate) -> its
+-- facts, nil: they are read anew; `kept`: the fleets of the load before, or nil; `now`: function() -> UTC seconds, the
+-- system's by default.
 function fleets.new(options)
 	local kept, now = options.kept, options.now or clock
 	local self = setmetatable({
 		_server = options.server,
 		_adopted = options.adopted,
 		_queue = options.queue,
+		_facts_of = options.facts_of,
 		_now = now,
 		_hosts = kept and kept._hosts or {}, -- host -> { shapes, stores, is_reading, is_judging }
 		_key_types = setmetatable({}, { __mode = "k" }), -- entry of a context -> type of its certificate's key
@@ -244,11 +246,12 @@ local function see_client(self, stream, host)
 end
 
 -- The shape of a server's stream; nil if it is not known.
-local function shape_of_server(stream, connection)
+local function shape_of_server(self, stream, connection)
 	if not connection then
 		return not stream:is_encrypted() and shape.WITHOUT_TLS or nil
 	elseif stream.role == "s2sout" then
-		return stream.facts and shape.of_answer(stream.facts)
+		local facts = stream.facts
+		return facts and shape.of_answer(facts, facts.certificate and self._facts_of and self._facts_of(facts.certificate))
 	end
 	return observer.take_shape(connection)
 end
@@ -260,7 +263,7 @@ local function see_server(self, stream, host, domain)
 	end
 	stream.shape_pairs, pairs_seen[pair] = pairs_seen, true
 	local connection = self._server.connection(stream.session)
-	stream.shape = stream.shape or shape_of_server(stream, connection)
+	stream.shape = stream.shape or shape_of_server(self, stream, connection)
 	if stream.shape then
 		take_in(self, stream, host, stream.shape, connection, domain)
 	end

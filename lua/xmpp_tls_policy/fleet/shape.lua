@@ -134,11 +134,12 @@ local function add_values(words, fields_of_it, facts)
 	end
 end
 
---- The shape of the answer of a server, by the facts of our connection to it.
-function shape.of_answer(facts)
+--- The shape of the answer of a server, by the facts of our connection to it. `certificate`: the facts of its
+-- certificate, where they are known already.
+function shape.of_answer(facts, certificate)
 	local words = {}
 	add_values(words, chosen, facts)
-	add_values(words, of_certificate, facts.certificate and facts.certificate:facts() or {})
+	add_values(words, of_certificate, certificate or facts.certificate and facts.certificate:facts() or {})
 	return " " .. table.concat(words, ";")
 end
 

@@ -169,14 +169,14 @@ end
 -- Alerts of a server that accepts nothing of our ClientHello. They do not say why.
 local mismatches = {
 	protocol_version = "has no TLS version that is allowed here",
-	handshake_failure = "has nothing in common with what is allowed here",
+	handshake_failure = "accepts nothing of our offer",
 	insufficient_security = "wants stronger ciphers than are allowed here",
 }
 
 -- The same alerts of a client: it got our choice, and does not accept it.
 local refused_choices = {
 	protocol_version = "does not accept the TLS version that was chosen",
-	handshake_failure = "does not accept what was chosen of its offer",
+	handshake_failure = "does not accept our choice from its offer",
 	insufficient_security = "wants stronger ciphers than the one that was chosen",
 }
 

@@ -32,7 +32,9 @@
 --   { domain = of the peer, by its own account, service = "xmpp-client" | "xmpp-server",
 --     identity = whether its certificate covers the domain (nil: not checked),
 --     authenticated = whether the certificate authenticates the peer to the server (false:
---     other means do, such as dialback, or nothing does) }
+--     other means do, such as dialback, or nothing does),
+--     proved_otherwise = whether it does so by another proof than a trusted root and its names: a TLSA
+--     record (RFC 6698), or a module of the operator }
 local probes = require "xmpp_tls_policy.policy.probe_builders"
 local rules = require "xmpp_tls_policy.policy.rules"
 

@@ -154,7 +154,9 @@ end
 function exceptions.validate(value, path, errors)
 	local unread = exceptions_file.problem(value)
 	if unread then
-		return report(errors, path, nil, ("%s cannot be read: %s"):format(path, unread))
+		report(errors, path, nil, ("%s cannot be read: %s"):format(path, unread))
+		errors[#errors].unopened = exceptions_file.is_unopened(value) or nil
+		return nil
 	elseif type(value) ~= "table" then
 		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }, or the '
 			.. 'absolute path of a file whose name ends in .json or .lua'):format(path, validators.shown(value), example))

@@ -18,15 +18,16 @@ function exceptions_file.is_path(value)
 	return type(value) == "string" and (value:find "^/[^%z]*%.json$" or value:find "^/[^%z]*%.lua$") ~= nil
 end
 
+-- Or nil, a message, and whether the file cannot be read at all.
 local function contents_of(path)
 	local file, message = io.open(path, "rb")
 	if not file then
-		return nil, message
+		return nil, message, true
 	end
 	local contents, problem = file:read(MOST_BYTES + 1)
 	file:close()
 	if problem then
-		return nil, ("%s: %s"):format(path, problem)
+		return nil, ("%s: %s"):format(path, problem), true
 	elseif #(contents or "") > MOST_BYTES then
 		return nil, ("%s: longer than %d KiB"):format(path, MOST_BYTES / 1024)
 	end
@@ -54,9 +55,9 @@ end
 -- function(table) -> the table to return (nil: the same). Where the file cannot be read, a value that
 -- exceptions.validate refuses with a message (see problem).
 function exceptions_file.read(path, decode_json, prepare)
-	local contents, message = contents_of(path)
+	local contents, message, unopened = contents_of(path)
 	if not contents then
-		return setmetatable({ message = message }, unreadable)
+		return setmetatable({ message = message, unopened = unopened }, unreadable)
 	end
 	local value, problem = decode(path, contents, decode_json)
 	if not value then
@@ -65,6 +66,11 @@ function exceptions_file.read(path, decode_json, prepare)
 	local prepared = prepare and prepare(value) or value
 	sources[prepared] = path
 	return prepared
+end
+
+--- Whether a file could not be read at all: it is not there, or this user may not read it.
+function exceptions_file.is_unopened(value)
+	return getmetatable(value) == unreadable and rawget(value, "unopened") == true
 end
 
 --- The file from which `read` returned these exceptions; nil for others.

@@ -94,7 +94,7 @@ local function note_errors(self, host, errors, policy, stays)
 	for index, problem in ipairs(errors) do
 		local instead = options.in_force_instead(problem, policy, stays)
 		local message = problem.message .. (instead and "; in force: " .. instead or "")
-		self._errors[host][index] = { option = problem.option, message = message }
+		self._errors[host][index] = { option = problem.option, message = message, unopened = problem.unopened }
 		self._server.log("*", "error", "%s: %s", host == "*" and "configuration" or host, message)
 	end
 end
@@ -239,7 +239,8 @@ end
 ---- Questions -----------------------------------------------------------------
 
 --- The errors that were found in the options when they were read last, those for all ("*") and those of a host's
--- own: a list of { option, message (with the value that is in force instead) }, empty if there were none.
+-- own: a list of { option, message (with the value that is in force instead), unopened = true: of a file that cannot be
+-- read }, empty if there were none.
 function methods:errors(host)
 	return self._errors[host] or {}
 end

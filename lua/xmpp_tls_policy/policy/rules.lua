@@ -330,12 +330,15 @@ end
 
 -- ---- certificates ------------------------------------------------------------
 
---- The judge of rfc6120.13.7.2.trusted-and-named. The clause unauth.encrypt is about unauthenticated peers.
+--- The judge of rfc6120.13.7.2.trusted-and-named. The clause unauth.encrypt is about unauthenticated peers, and for
+-- those with another proof of their domain no root and no name has to vouch, too.
 function rules.judge_identity(facts, connection)
 	if not rules.has_certificate(facts) then
 		return ("%s was negotiated, with %s; a certificate to check is needed"):format(
 			suite_name(facts), with_authentication(facts))
 	elseif type(connection) ~= "table" or connection.domain == nil or connection.authenticated == false then
+		return nil
+	elseif connection.authenticated and connection.proved_otherwise then
 		return nil
 	end
 	local domain = text.printable(connection.domain)

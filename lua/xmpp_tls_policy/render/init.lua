@@ -142,9 +142,10 @@ local function write_head(page, target, policy, given)
 	end
 	page:remark "Above each line are the clauses that it holds."
 	local level = given_of.stricter_level(policy)
-	if level then
-		page:remark(("At level %s this permits what the document says is not to be used (%s). The default of %s may be "
-			.. "stricter: compare before you use it."):format(policy.level, beyond(policy, level), target.program))
+	local more = level and beyond(policy, level) or ""
+	if more ~= "" then
+		page:remark(("At level %s this permits things that the document says should not be used (%s). The default of %s may "
+			.. "be stricter: compare before you use it."):format(policy.level, more, target.program))
 	end
 	if given.lacking[1] then
 		page:remark(("For OpenSSL %s, which lacks %s. For a newer one, give --openssl."):format(given.openssl,

@@ -60,8 +60,8 @@ local meanings = {
 
 --- A sentence if a lifetime in seconds is long for sessions that are shared, or nil.
 function shared_sessions.lifetime_warning(lifetime)
-	return lifetime > LONGEST_LIFETIME and ("Shared sessions last %d s. Whoever gets the key file and what was in the "
-		.. "engine opens them: set resumption.lifetime to %d or less"):format(lifetime, LONGEST_LIFETIME) or nil
+	return lifetime > LONGEST_LIFETIME and ("Shared sessions last %d s. With the key file and a copy of the engine's "
+		.. "data they can be opened: set resumption.lifetime to %d or less"):format(lifetime, LONGEST_LIFETIME) or nil
 end
 
 local function zeros()

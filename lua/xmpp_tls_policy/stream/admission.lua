@@ -249,10 +249,14 @@ function methods:certificate_checked(session, domain)
 	return policy ~= nil and judge(self, "certificate_checked", stream, { host = host, domain = domain, policy = policy })
 end
 
---- Whether the server's own check of a certificate took a name that RFC 6125 does not allow: the
+--- Whether a certificate names a domain as RFC 6125 has it, and whether a policy is enforced on the stream. To be
+-- called when the server's own check of names is over, which may take a name that RFC 6125 does not allow: the
 -- Common Name, or a wildcard for a top-level domain.
 function methods:certificate_names(session, domain)
 	local stream = self:stream(session)
+	if domain == stream:peer() and self._server.has_valid_identity(session) then
+		stream.taken_by_name = true
+	end
 	local policy = policy_for(self, stream.role, stream:host(), domain)
 	if not policy or not domain or not stream:read_facts() then
 		return nil
@@ -545,6 +549,16 @@ local function hosts_of(stream)
 		names[own] = true
 	end
 	return names
+end
+
+--- Whether the server may still be checking the certificate that a server showed, before it has authenticated.
+function methods:awaits_certificate_check(session)
+	local server = self._server
+	if server.role(session) == "c2s" or server.is_authenticated(session) then
+		return false
+	end
+	local connection, stream = server.connection(session), server.stream(session)
+	return connection ~= nil and not (stream and stream.certificate_checked_on == connection)
 end
 
 --- Whether another module is asked for its verdict on streams to a host, for which it may wait.

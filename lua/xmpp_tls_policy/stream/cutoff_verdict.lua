@@ -58,7 +58,7 @@ end
 -- Whether a certificate would vouch for the peer as a domain. The server also takes the Common Name,
 -- which does not count where the policy is enforced (rfc6125.6.4.4.no-common-name).
 local function is_vouched(stream, domain)
-	return stream:vouched(domain) and stream:identity(domain) ~= false
+	return stream:vouched(domain) and (stream:identity(domain) ~= false or stream:is_proved_otherwise(domain))
 end
 
 --- The verdict on the handshake alone, of a Stream whose facts are known; for a domain of the peer

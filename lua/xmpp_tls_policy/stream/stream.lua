@@ -45,6 +45,7 @@ local MOST_PAIRS = 1000
 --   binding           the type of channel binding of the client's login, or nil
 --   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
 --   rejected_domain   the domain for which the server was told that the certificate does not count
+--   taken_by_name     true once the server's own check took a name in the certificate for that of the header
 --   went_on           true once the server's own check of the certificate let the stream go on
 --   used_dialback     true once the peer sent dialback
 --   refused           true once the stream is refused
@@ -151,6 +152,19 @@ function methods:vouched(domain)
 	return server.has_trusted_chain(session) and self:identity(domain) and is_named_for_server(self, domain) or false
 end
 
+--- Whether another proof than a trusted root and the names of the certificate vouches for the domain of the header: a
+-- TLSA record (RFC 6698), or a module of the operator.
+function methods:is_proved_otherwise(domain)
+	local server, session = self.server, self.session
+	local names = self:identity(domain)
+	if names == nil or domain ~= self:peer() or not server.has_valid_certificate(session) then
+		return false
+	end
+	-- If the server was told that the name does not count, another proof has come since.
+	return not server.has_trusted_chain(session)
+		or not names and (not self.taken_by_name or self.rejected_domain == domain)
+end
+
 --- Whether the peer has authenticated as a domain.
 function methods:speaks_for(domain)
 	return self.server.speaks_for(self.session, domain)
@@ -184,6 +198,7 @@ function methods:described(domain)
 	end
 	return {
 		domain = domain, service = "xmpp-server", identity = self:identity(domain), authenticated = self:vouched(domain),
+		proved_otherwise = self:is_proved_otherwise(domain),
 	}
 end
 

@@ -81,7 +81,7 @@ describe("an audit", function ()
 	local function closing(control)
 		local closed = 0
 		local function serve(connection, number)
-			-- The first connection is one without a hello.
+			-- The first hello of an audit is not answered here.
 			local bytes = number > 1 and connection:read(soon())
 			local hello = bytes and client_hello.parse(bytes)
 			if hello and #hello.suites == 1 then

@@ -51,6 +51,12 @@ describe("caa.issue", function ()
 		["a.example; x="] = "a.example",
 		-- rfc8659.4.2.issue-value: nobody.
 		[";"] = "", [""] = "", ["; accounturi=https://a.example/1"] = "",
+		["a.example; AccountURI=https://a.example/1"] = "a.example=https://a.example/1",
+		-- Two accounts, or what is no URI: nobody.
+		["a.example; accounturi=https://a.example/1; accounturi=https://a.example/1"] = "",
+		["a.example; accounturi=https://a.example/1; ACCOUNTURI=https://a.example/2"] = "",
+		["a.example; accounturi="] = "", ["a.example; accounturi=1"] = "", ["a.example; accounturi=:1"] = "",
+		["a.example; accounturi=https:"] = "",
 		-- What cannot be read permits nobody either.
 		["%%%%%"] = "", ["a.example b.example"] = "", ["a.example; x"] = "", ["a.example; =1"] = "", ["a..example"] = "",
 		["a.example; x=a b"] = "", ["a.example;" .. (" x=1;"):rep(17)] = "", ["a.example\0"] = "", ["a_b"] = "",

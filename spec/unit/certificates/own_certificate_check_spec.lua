@@ -285,8 +285,8 @@ describe("the check of our own certificates", function ()
 			check:check "a.test"
 			assert.same({
 				"warn the certificate without a server name of c2s_direct_tls port 5223 expires in 5 days: renew it",
-				"info the certificate without a server name of s2s_direct_tls port 5270 covers no host of ours, so whoever gets "
-				.. "it refuses it: configure one with the DNS names of the hosts in its subjectAltName",
+				"info the certificate without a server name of s2s_direct_tls port 5270 covers no host of ours, so clients and "
+				.. "servers refuse it: configure one with the DNS names of the hosts in its subjectAltName",
 			}, lines())
 			check:check_daily { "a.test" }
 			assert.equal("", said())

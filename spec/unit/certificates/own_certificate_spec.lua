@@ -191,8 +191,8 @@ local cases = {
 	{ "no server name, and no host that is covered", { key_bits = 160 },
 		{ now = START + 91 * DAY, domain = false, services = { "c2s_direct_tls port 5223" }, matches_any = false },
 		"not-covering-any info",
-		"the certificate without a server name of c2s_direct_tls port 5223 covers no host of ours, so whoever gets it "
-		.. "refuses it: configure one with the DNS names of the hosts in its subjectAltName" },
+		"the certificate without a server name of c2s_direct_tls port 5223 covers no host of ours, so clients and "
+		.. "servers refuse it: configure one with the DNS names of the hosts in its subjectAltName" },
 	{ "no server name, and a weak key", { key_bits = 160 }, { domain = false, services = { "x" }, matches_any = true },
 		"weak-key error" },
 

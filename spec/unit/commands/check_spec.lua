@@ -1,6 +1,7 @@
 -- The command `check` over a forecast of a server of plain tables. spec/server/check_spec.lua compares it with servers.
 local check = require "xmpp_tls_policy.commands.check"
 local command_service = require "support.command_service"
+local exceptions_file = require "xmpp_tls_policy.policy.exceptions_file"
 local files = require "support.files"
 local forecast = require "xmpp_tls_policy.forecast"
 local json = require "dkjson"
@@ -207,8 +208,8 @@ describe("the command check", function ()
 			options["*"].resumption.lifetime = 7200
 			assert.same({
 				"error sharing: no session is shared: /none/ca.pem: No such file or directory",
-				"warn sharing: Shared sessions last 7200 s. Whoever gets the key file and what was in the engine opens them: set "
-					.. "resumption.lifetime to 3600 or less",
+				"warn sharing: Shared sessions last 7200 s. With the key file and a copy of the engine's data they can be opened: "
+					.. "set resumption.lifetime to 3600 or less",
 			}, messages((run())))
 			options["*"].resumption.shared.url = "http://localhost"
 			assert.matches("^error option: xmpp_tls_policy.resumption.shared.url is malformed", messages((run()))[1])
@@ -230,6 +231,35 @@ describe("the command check", function ()
 		local found, exit = run { errors = { "portmanager: no such port" } }
 		assert.same({ "error server *" }, kinds(found))
 		assert.same({ 1, "portmanager: no such port" }, { exit, found.problems[1].message })
+	end)
+
+	it("takes no file of exceptions that another user may not read for missing", function ()
+		local path, read = pki.path ".json", exceptions_file.read
+		options["*"] = { exceptions = read(path, json.decode) }
+		local found, exit = run()
+		assert.same({ { "error option *" }, 1 }, { kinds(found), exit })
+		found, exit = run { other_user = true }
+		assert.same({ {}, 2 }, { kinds(found), exit })
+		assert.matches("^xmpp_tls_policy.exceptions cannot be read: .*; in force: no exceptions$", found.unchecked[1].message)
+		-- One that was read is wrong for everybody.
+		files.write(path, "{ broken")
+		options["*"] = { exceptions = read(path, json.decode) }
+		found, exit = run { other_user = true }
+		assert.same({ { "error option *" }, 1 }, { kinds(found), exit })
+	end)
+
+	it("names the place of a problem that no host has in particular", function ()
+		made.names, made.modules["*"] = { ["*"] = { "xmpp_tls_polcy" } }, false
+		options["*"] = { level = "mst", resumption = { shared = { url = "redis://localhost", key_file = "/none" } } }
+		local writer = command_service.writer(400)
+		local service = forecast.new(server(), { errors = { "portmanager: no such port" }, is_own_user = true })
+		check.run(service, writer, {})
+		for _, line in ipairs {
+			'Error: configuration: xmpp_tls_policy.level is "mst"; ', 'Warning: configuration: "xmpp_tls_polcy" is no option',
+			"Error: server: portmanager: no such port\n", "Error: shared sessions: no session is shared: ",
+		} do
+			assert.is_truthy(writer.text:find(line, 1, true), line)
+		end
 	end)
 
 	it("is limited to one host", function ()

@@ -30,7 +30,9 @@ end)
 describe("the commands that take a host", function ()
 	-- They read nothing else of the service before the host.
 	local nothing = setmetatable({}, { __index = function (_, name) error(name) end })
-	local service = setmetatable({ server = command_service.server { hosts = { "a.test" } } }, { __index = nothing })
+	local service = setmetatable({
+		server = command_service.server { hosts = { "a.test" } }, policies = nothing, fleets = nothing,
+	}, { __index = nothing })
 
 	for name, arguments in pairs {
 		status = {}, would_refuse = {}, forget_report = {}, fleet = {}, digest = {}, what_if = { "rfc9325", "must" },

@@ -31,8 +31,8 @@ describe("the command status", function ()
 	-- A context under a policy, as adopted_contexts.lua has it: the entry, and the LuaSec context.
 	local function adopted(policy, host, role, more)
 		local luasec = assert(ssl.newcontext {
-			mode = "server", protocol = "any", certificate = certificate.certificate, key = certificate.key, verify = "none",
-			ciphers = "ALL:@SECLEVEL=0",
+			mode = "server", protocol = more and more.protocol or "any", certificate = certificate.certificate,
+			key = certificate.key, verify = "none", ciphers = "ALL:@SECLEVEL=0",
 		})
 		local context = assert(core.context.adopt(luasec))
 		local before = assert(context:settings())
@@ -143,7 +143,7 @@ describe("the command status", function ()
 		assert.is_false(found.sessions.locked)
 		text = command_service.run(service, "status")
 		assert.matches("33825, not locked in memory\n", text)
-		assert.matches("\nWarning: all other hosts: The memory of resumable sessions %(4 MiB%) is not locked, because this "
+		assert.matches("\nWarning: server: The memory of resumable sessions %(4 MiB%) is not locked, because this "
 			.. "process may lock 2 MiB in all: ", text)
 		assert.is_nil(command_service.json(service_of { ["*"] = usual }, "status").sessions)
 	end)
@@ -237,6 +237,35 @@ describe("the command status", function ()
 		end
 	end)
 
+	it("names the suites of the versions in force alone", function ()
+		local modern = tls_policy.policy { profile = "mozilla-modern-6.0" }
+		local service = service_of({ ["*"] = usual, ["a.test"] = modern }, {
+			adopted(modern, "a.test", "c2s"), adopted(usual, "b.test", "c2s", { protocol = "tlsv1_2" }),
+			adopted(usual, "c.test", "c2s"),
+		})
+		local rows = command_service.json(service, "status").contexts
+		local of_tls13 = { ["TLSv1.3"] = 0, ["TLSv1.2"] = 0, both = 0 }
+		for index, key in ipairs { "TLSv1.3", "TLSv1.2", "both" } do
+			for _, name in ipairs(rows[index].suite_names) do
+				of_tls13[key] = of_tls13[key] + (name:find "_WITH_" and 0 or 1)
+			end
+			assert.equal(rows[index].suites, #rows[index].suite_names)
+		end
+		assert.same({ rows[1].suites, 0, true }, { of_tls13["TLSv1.3"], of_tls13["TLSv1.2"], of_tls13.both > 0 })
+		assert.same({ "TLSv1.3", "TLSv1.2" }, { rows[1].lowest, rows[2].highest })
+		assert.is_true(rows[1].suites > 0 and rows[2].suites > 0 and rows[3].suites == rows[2].suites + of_tls13.both)
+	end)
+
+	it("counts contexts beyond the twelfth that have the same suites", function ()
+		local of, list = { ["*"] = usual }, {}
+		for index = 1, 15 do
+			local host = ("host%02d.test"):format(index)
+			of[host], list[index] = usual, adopted(usual, host, "c2s")
+		end
+		local text = command_service.run(service_of(of, list), "status", "width=2000")
+		assert.matches("\nSuites of host01.test c2s, [^:]*host12.test c2s and 3 more: TLS_", text)
+	end)
+
 	it("shows all options in force, and hosts that are not covered", function ()
 		local service = service_of { ["*"] = usual, ["a.test"] = usual, ["b.test"] = report }
 		local found = command_service.json(service, "status")
@@ -277,6 +306,35 @@ describe("the command status", function ()
 			adopted(usual, "a.test", "c2s"), adopted(usual, "b.test", "c2s", { service = "c2s_direct_tls" }),
 		})
 		assert.same({ "b.test", "c.test" }, command_service.json(service, "status").unused)
+	end)
+
+	it("does not say of a host whose context the server could not make that it makes one later", function ()
+		local plain = tls_policy.policy()
+		local of = { ["*"] = plain }
+		for _, host in ipairs { "bad.test", "repaired.test", "idle.test", "unknown.test" } do
+			of[host] = plain
+		end
+		local service = service_of(of, {}, nil, {
+			["bad.test"] = {}, ["repaired.test"] = { { context = {}, role = "s2sout" } },
+			["idle.test"] = { { context = {}, role = "c2s" } },
+		})
+		service.server.own_context = function (host)
+			if host == "bad.test" then
+				return nil, "private key does not match public key"
+			end
+			return {}
+		end
+		local found, said = command_service.json(service, "status"), {}
+		assert.same({ "idle.test", "unknown.test" }, found.unused)
+		for _, warning in ipairs(found.warnings) do
+			said[warning.hosts[1]] = warning.kind == "no-context" and warning.message or nil
+		end
+		assert.same({
+			["bad.test"] = "no STARTTLS: the server could not make its TLS context (private key does not match public key): "
+				.. "repair its certificate, key or ssl options, and reload the configuration",
+			["repaired.test"] = "no STARTTLS: the server could not make its TLS context when it loaded the configuration; now "
+				.. "it can: reload the configuration",
+		}, said)
 	end)
 
 	it("shows contexts that could not be brought under the policy", function ()

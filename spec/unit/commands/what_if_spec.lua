@@ -57,7 +57,7 @@ describe("the command what_if", function ()
 
 	it("lists the shapes that would be cut off, their clauses and peers", function ()
 		local text, done, message = command_service.run(service, "what_if", "mozilla-modern-6.0")
-		assert.same({ true, "1 shape would be cut off, of which 2 peers are known, on 1 host" }, { done, message })
+		assert.same({ true, "1 shape would be cut off, with 2 peers known by name, on 1 host" }, { done, message })
 		local lines = {}
 		for line in text:gmatch "[^\n]+" do
 			lines[#lines + 1] = line:gsub("%s+", " ")
@@ -119,6 +119,21 @@ describe("the command what_if", function ()
 			"The shapes of before the start are still being read: ask again in a few seconds.",
 			"c2s could not be judged: no certificate.", "s2sin could not be judged: no certificate.",
 		}, estimate)
+	end)
+
+	it("does not take a host that nobody logged in to for one that loses nobody", function ()
+		of_host = shapes.new { now = function () return 1800000000 end }
+		local text, done, message = command_service.run(service, "what_if", "mozilla-modern-6.0")
+		assert.same({ true, "0 shapes would be cut off, with 0 peers known by name, on 1 host; no login was seen yet" },
+			{ done, message })
+		assert.matches("\nNo login was seen since 2027%-01%-15, so nothing is known yet.\n", text)
+		assert.same({ "No login was seen since 2027-01-15, so nothing is known yet." },
+			command_service.json(service, "what_if", "mozilla-modern-6.0").what_if[1].estimate)
+		reading = true
+		text, done, message = command_service.run(service, "what_if", "mozilla-modern-6.0")
+		assert.same({ true, "0 shapes would be cut off, with 0 peers known by name, on 1 host" }, { done, message })
+		assert.is_nil(text:find("No login was seen", 1, true))
+		assert.matches("still being read", text)
 	end)
 
 	it("answers wrong arguments", function ()

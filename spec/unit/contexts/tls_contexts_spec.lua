@@ -255,7 +255,7 @@ describe("the server's TLS contexts", function ()
 		end)
 
 		it("give sessions to the host whose name was asked for, from the first moment", function ()
-			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			contexts:search()
 			server.run_timers()
 			names["b.test"] = luasec()
@@ -266,7 +266,7 @@ describe("the server's TLS contexts", function ()
 
 		-- rfc6066.3.name-in-a-labels
 		it("give sessions to an internationalised host under its A-labels, too", function ()
-			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 60 })
+			assert(adopted:keep_sessions { enabled = true, address_share = 16, memory = 1, lifetime = 3600 })
 			names["b\195\188cher.test"] = luasec()
 			contexts:search()
 			local session_name = adopted:get(names["b\195\188cher.test"]).session_name

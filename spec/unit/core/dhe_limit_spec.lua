@@ -155,11 +155,15 @@ describe("the limit of DHE", function ()
 			assert(handshake.between(client {}, context))
 		end
 		assert.is_nil((handshake.between(ours, context)))
-		-- One at once, and one more in the time that twenty take on this machine, under Valgrind too.
+		-- One at once, and one more in the time that twenty take on this machine, under Valgrind too. The machine may
+		-- pause in some of those that are measured.
 		observer.limit_dhe(0, 0)
-		local start = socket.gettime()
-		assert(handshake.between(ours, context))
-		local rate = 1 / (20 * (socket.gettime() - start))
+		local start, seconds = socket.gettime(), math.huge
+		for _ = 1, 5 do
+			assert(handshake.between(ours, context))
+			seconds, start = math.min(seconds, socket.gettime() - start), socket.gettime()
+		end
+		local rate = 1 / (20 * seconds)
 		local passed, refused = 0, 0
 		start = socket.gettime()
 		observer.limit_dhe(rate, 1)
@@ -194,7 +198,7 @@ describe("the limit of DHE", function ()
 	end)
 
 	it("is none for a session that is resumed", function ()
-		local store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		local store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 		local context, ours = server(), client(dhe_client)
 		assert(context:resume(store, "name"))
 		allow(1)

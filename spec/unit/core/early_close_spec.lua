@@ -3,6 +3,7 @@ local client_contexts = require "support.client_contexts"
 local core = require "xmpp_tls_policy.core"
 local mixed_pair = require "support.mixed_pair"
 local pki = require "support.pki"
+local process = require "support.process"
 local socket = require "socket"
 local ssl = require "ssl"
 
@@ -20,15 +21,15 @@ describe("a connection that ends early", function ()
 
 	-- Returns all that came, when the server's end has found the end.
 	local function read_all(server)
-		local bytes = {}
-		for _ = 1, 1000 do
+		local bytes, deadline = {}, socket.gettime() + process.PATIENCE
+		repeat
 			local received, reason, partial = server:receive(65536)
 			bytes[#bytes + 1] = received or partial
 			if not received and reason ~= "wantread" then
 				return table.concat(bytes), reason
 			end
 			socket.select({ server }, nil, 0.01)
-		end
+		until socket.gettime() > deadline
 		error "the connection comes to no end"
 	end
 

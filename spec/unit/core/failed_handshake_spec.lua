@@ -602,7 +602,7 @@ describe("a refused handshake", function ()
 		it("beside resumption, which reads the hello, too", function ()
 			local context = server { no_stateless_tickets = true }
 			assert(context:observe(7, true))
-			local store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+			local store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 			assert(context:resume(store, "host", { ["example.test"] = "other" }))
 			local near = client { maximum_version = "TLSv1.2" }
 			local session

@@ -40,7 +40,7 @@ describe("has_channel_binding", function ()
 	end)
 
 	before_each(function ()
-		store = assert(core.session_store.new { memory = 1, lifetime = 60 })
+		store = assert(core.session_store.new { memory = 1, lifetime = 3600 })
 	end)
 
 	after_each(function ()
@@ -135,8 +135,7 @@ describe("has_channel_binding", function ()
 				for _, names in pairs(servers) do
 					local context = server_context(names, has_master_secret)
 					local near, far = connections.connect(client, context)
-					near:receive(1)
-					local session = near:session()
+					local session = mixed_pair.session(near, far)
 					local case = {
 						version = version, has_master_secret = has_master_secret, names = names,
 						shown = shown_of(near, names),

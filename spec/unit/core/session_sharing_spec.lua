@@ -810,7 +810,7 @@ describe("sharing of sessions", function ()
 			["queue_limit is no number from 4096."] = { queue_limit = 2 ^ 31 },
 			["queue_limit is no number from 4096.."] = { queue_limit = 0 / 0 }, ["Store"] = { store = 1 },
 		} do
-			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 60 }), name = "n",
+			local options = { store = assert(core.session_store.new { memory = 1, lifetime = 3600 }), name = "n",
 				keys = trial.sharing_keys { KEY }, queue_limit = 4096 }
 			for field, value in pairs(case) do
 				options[field] = value

@@ -131,6 +131,25 @@ describe("the fleets of hosts", function ()
 		assert.same({ { s2sin = 2 }, { "far.test", "other.test" } }, offer)
 	end)
 
+	it("do not read the certificate of a server anew", function ()
+		local certificate = { facts = function () error "the certificate is read anew" end }
+		local facts, known = { role = "client", version = "TLSv1.3", certificate = certificate }, {}
+		function known.of(shown)
+			return shown == certificate and { key_type = "EC", key_bits = 256 } or nil
+		end
+		seen = fleets.new {
+			server = server, adopted = adopted, queue = work_queue.new { server = server }, facts_of = known.of,
+		}
+		seen:open "a.test"
+		server.run_timers()
+		seen:see_server({ role = "s2sout", session = { connection = {} }, facts = facts }, "a.test", "far.test")
+		server.run_timers()
+		assert.same({}, server.failures)
+		local shapes = seen:get "a.test":list()
+		assert.equal(1, #shapes)
+		assert.same({ key_type = "EC", key_bits = 256 }, shape.answer(shapes[1].shape).certificate.facts())
+	end)
+
 	it("know the kind of our certificate", function ()
 		local luasec = assert(server.own_context())
 		local entry = adopted:enforce(luasec, {

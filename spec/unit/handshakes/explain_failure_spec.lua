@@ -183,7 +183,7 @@ describe("the explanation of a failed handshake", function ()
 	it("says of a client's alert that it does not accept our choice", function ()
 		for alert, sentence in pairs {
 			protocol_version = "does not accept the TLS version that was chosen",
-			handshake_failure = "does not accept what was chosen of its offer",
+			handshake_failure = "does not accept our choice from its offer",
 			insufficient_security = "wants stronger ciphers than the one that was chosen",
 		} do
 			for _, role in ipairs { "c2s", "s2sin" } do

@@ -433,6 +433,11 @@ local identities = {
 		'the certificate shown for "peer.example" was not checked; it has to be' },
 	{ valid, known { domain = "x\27[2J\n", identity = false },
 		'the certificate shown for "x\\027[2J\\010" does not cover it; one that does is needed' },
+	-- another proof vouches for the domain, or would
+	{ invalid, known { authenticated = true, identity = false, proved_otherwise = true } },
+	{ {}, known { authenticated = true, proved_otherwise = true } },
+	{ invalid, known { identity = true, proved_otherwise = true },
+		'the certificate shown for "peer.example" is not valid (self-signed certificate); a valid one is needed' },
 	-- known to be unauthenticated, by dialback for one: unauth.encrypt's concern
 	{ invalid, known { identity = false, authenticated = false } },
 }

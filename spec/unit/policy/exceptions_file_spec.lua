@@ -44,6 +44,7 @@ describe("a file with exceptions", function ()
 			local value = read(name, contents)
 			assert.same(expected, value)
 			assert.is_nil(exceptions_file.problem(value))
+			assert.is_false(exceptions_file.is_unopened(value))
 			local errors = {}
 			assert.same(expected, exceptions.validate(value, "xmpp_tls_policy.exceptions", errors))
 			assert.same({}, errors)
@@ -67,6 +68,8 @@ describe("a file with exceptions", function ()
 		it("is refused as a whole where it " .. what, function ()
 			local value = read(case[1], case[2], case[4])
 			assert.matches(case[3], exceptions_file.problem(value))
+			local is_unopened = case[2] == nil or case[2] == lfs.mkdir
+			assert.equal(is_unopened, exceptions_file.is_unopened(value))
 			local errors = {}
 			assert.is_nil(exceptions.validate(value, "xmpp_tls_policy.exceptions", errors))
 			assert.equal(1, #errors)

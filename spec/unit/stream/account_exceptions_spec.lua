@@ -89,6 +89,25 @@ describe("an exception for accounts of a network", function ()
 		end
 	end
 
+	-- Whether its header names a domain or not.
+	for _, names in ipairs {
+		{ host = "one.test", peer = "far.test" }, { host = "one.test" }, { peer = "far.test" }, {},
+	} do
+		it(("is for no server: %s to %s"):format(names.peer or "nobody", names.host or "nobody"), function ()
+			load { exceptions = { ["192.0.2.0/24"] = exception() } }
+			for _, role in ipairs(names.host and { "s2sin", "s2sout" } or { "s2sin" }) do
+				local far = world:session {
+					role = role, host = names.host, peer = names.peer, secure = true, connection = connections.weak,
+					address = "192.0.2.9",
+				}
+				assert.is_nil(world.admission:policy_of(far).exception)
+				assert.is_true(world.admission:is_enforced_on(far))
+				assert.is_true(world.admission:opened(far))
+				assert.matches("cipher.aead", far.text)
+			end
+		end)
+	end
+
 	-- What holds after a reload for a client with weak TLS, who is meter@one.test.
 	for what, case in pairs {
 		["the same accounts"] = { goes_on = true, exception { "meter@one.test" } },

@@ -172,10 +172,13 @@ describe("a stream", function ()
 		end)
 
 		it("the data of a server for policies", function ()
-			assert.same({ domain = "b.test", service = "xmpp-server", identity = true, authenticated = true },
-				known "b":described "b.test")
-			assert.same({ domain = "a.test", service = "xmpp-server", identity = false, authenticated = false },
-				known("b", { identity_valid = false }):described "a.test")
+			assert.same({
+				domain = "b.test", service = "xmpp-server", identity = true, authenticated = true, proved_otherwise = false,
+			}, known "b":described "b.test")
+			assert.same({
+				domain = "a.test", service = "xmpp-server", identity = false, authenticated = false, proved_otherwise = false,
+			}, known("b", { identity_valid = false }):described "a.test")
+			assert.is_true(known "b":described "a.test".proved_otherwise)
 			assert.is_nil(known("none", { role = "c2s" }):described(nil))
 		end)
 	end)

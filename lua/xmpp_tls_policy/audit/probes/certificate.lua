@@ -1,23 +1,19 @@
 --- The certificates that a server shows: certificate.* but certificate.same. The endpoint gets their plain data as
 -- `certificate`.
+local attempt = require "xmpp_tls_policy.audit.attempt"
 local certificates = require "xmpp_tls_policy.audit.certificates"
-local question = require "xmpp_tls_policy.audit.question"
+local exchange = require "xmpp_tls_policy.audit.exchange"
 local tls_client = require "xmpp_tls_policy.audit.tls_client"
 
 local certificate = { name = "certificate" }
 
 -- The chain of a handshake; or nil and why there is none.
 local function chain_of(endpoint)
-	local channel, kind, message = endpoint:open()
-	if not channel then
-		return nil, question.reason(kind, message)
-	end
-	local client
-	client, kind, message = tls_client.handshake(channel, {
-		server_name = endpoint.server_name, deadline = endpoint:deadline(),
-	})
+	local client, kind, message = attempt.make(endpoint, function (channel)
+		return tls_client.handshake(channel, { server_name = endpoint.server_name, deadline = endpoint:deadline() })
+	end)
 	if not client then
-		return nil, question.reason(kind, message)
+		return nil, exchange.reason(kind, message)
 	end
 	local chain = client:facts().chain
 	client:close()

@@ -1,7 +1,8 @@
 --- Whole handshakes with the right server name, without one, and with a wrong one; with them the
 -- certificates, ALPN, and the version that is chosen of all.
+local attempt = require "xmpp_tls_policy.audit.attempt"
+local exchange = require "xmpp_tls_policy.audit.exchange"
 local observations = require "xmpp_tls_policy.audit.observations"
-local question = require "xmpp_tls_policy.audit.question"
 local rank = require "xmpp_tls_policy.policy.suites".rank
 local tasks = require "xmpp_tls_policy.audit.tasks"
 local text = require "xmpp_tls_policy.text"
@@ -24,17 +25,13 @@ local refusals = {
 -- The result of a handshake: { facts, certificate = DER }, { alert = name }, { closed = true }, or
 -- { reason = why there was none }.
 local function shake_hands(endpoint, server_name, alpn)
-	local channel, kind, message = endpoint:open()
-	if not channel then
-		return { reason = question.reason(kind, message) }
-	end
-	local client, failure, problem, alert = tls_client.handshake(channel, {
-		server_name = server_name, alpn = alpn, deadline = endpoint:deadline(),
-	})
-	if not client and question.is_end(failure) and question.is_answering(endpoint, tasks.now()) then
+	local client, kind, message, alert = attempt.make(endpoint, function (channel)
+		return tls_client.handshake(channel, { server_name = server_name, alpn = alpn, deadline = endpoint:deadline() })
+	end)
+	if kind == "declined" then
 		return { closed = true, reason = "the server closed the connection" }
 	elseif not client then
-		return { alert = refusals[alert] and alert or nil, reason = question.reason(failure, problem) }
+		return { alert = refusals[alert] and alert or nil, reason = exchange.reason(kind, message) }
 	end
 	local facts = client:facts()
 	client:close()

@@ -1,7 +1,7 @@
 --- Whether data that a client sends in one packet with <starttls/>, so not protected, counts as if it came after
 -- TLS: plaintext.pipelined. The data is the header of a stream to a domain that no server has.
+local exchange = require "xmpp_tls_policy.audit.exchange"
 local observations = require "xmpp_tls_policy.audit.observations"
-local question = require "xmpp_tls_policy.audit.question"
 local tls_client = require "xmpp_tls_policy.audit.tls_client"
 local xml_stream = require "xmpp_tls_policy.audit.xml_stream"
 
@@ -23,7 +23,7 @@ local function judge(endpoint, client)
 		return observations.made(true, ("under TLS, the server answered the stream that began before: %s"):format(
 			message or "it opened a stream to " .. NOBODY))
 	end
-	return observations.untested("under TLS, " .. question.reason(kind, message))
+	return observations.untested("under TLS, " .. exchange.reason(kind, message))
 end
 
 local function observe(endpoint)
@@ -36,7 +36,7 @@ local function observe(endpoint)
 	elseif kind == "early_answer" then
 		return observations.made(false, "the server answered the data before TLS")
 	elseif not channel then
-		return observations.untested(question.reason(kind, message))
+		return observations.untested(exchange.reason(kind, message))
 	end
 	local client, alert
 	client, kind, message, alert = tls_client.handshake(channel, {
@@ -45,7 +45,7 @@ local function observe(endpoint)
 	if not client then
 		return kind == "alert"
 			and observations.made(false, ("the server took the data for TLS, and sent the alert %s"):format(alert or message))
-			or observations.untested(question.reason(kind, message))
+			or observations.untested(exchange.reason(kind, message))
 	end
 	local observation = judge(endpoint, client)
 	client:close()

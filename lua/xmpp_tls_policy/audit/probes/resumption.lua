@@ -1,5 +1,7 @@
 --- Whether, and by what, an endpoint resumes sessions; and renegotiation that the client begins, which
 -- needs a connection of TLS 1.2, too.
+local attempt = require "xmpp_tls_policy.audit.attempt"
+local exchange = require "xmpp_tls_policy.audit.exchange"
 local observations = require "xmpp_tls_policy.audit.observations"
 local psk_hello = require "xmpp_tls_policy.audit.psk_hello"
 local question = require "xmpp_tls_policy.audit.question"
@@ -35,24 +37,22 @@ local NOTICE = 0.2
 
 -- A handshake. Returns a TlsClient, or nil and an observation for all that the handshake was for.
 local function connect(endpoint, of, session)
-	local channel, kind, message = endpoint:open()
-	if not channel then
-		return nil, observations.untested(question.reason(kind, message))
-	end
-	local client, failure, problem, alert = tls_client.handshake(channel, {
-		settings = of, server_name = endpoint.server_name, session = session, deadline = endpoint:deadline(),
-	})
+	local client, kind, message, alert = attempt.make(endpoint, function (channel)
+		return tls_client.handshake(channel, {
+			settings = of, server_name = endpoint.server_name, session = session, deadline = endpoint:deadline(),
+		})
+	end)
 	if client then
 		return client
 	end
 	local what = of == tls13 and "TLS 1.3" or "TLS 1.2 and older"
 	if refusals[alert] then
 		return nil, observations.made(false, ("%s is refused with the alert %s"):format(what, alert))
-	elseif question.is_end(failure) and question.is_answering(endpoint, tasks.now()) then
+	elseif kind == "declined" then
 		return nil, observations.made(false, ("for %s the server closed the connection, but it answered the next "
 			.. "hello"):format(what))
 	end
-	return nil, observations.untested(question.reason(failure, problem))
+	return nil, observations.untested(exchange.reason(kind, message))
 end
 
 local function observe_all(observed, names, observation)
@@ -74,7 +74,7 @@ local function observe_renegotiation(endpoint, observed, client)
 		-- The connection was in good order until then.
 		observation = observations.made(false, "the server closed the connection when it was asked to")
 	else
-		observation = observations.untested(question.reason(kind, message))
+		observation = observations.untested(exchange.reason(kind, message))
 	end
 	observed["renegotiation.client"] = observation
 end
@@ -196,7 +196,7 @@ local function await_ticket(endpoint, client)
 	elseif stream or kind == "stream_error" then
 		return nil, observations.made(false, "no ticket was issued")
 	end
-	return nil, observations.untested(("no ticket came, and no stream (%s)"):format(question.reason(kind, message)))
+	return nil, observations.untested(("no ticket came, and no stream (%s)"):format(exchange.reason(kind, message)))
 end
 
 local of_tickets = { "resumption.tls13", "resumption.stateless_tls13", "early_data", "resumption.psk_without_dhe" }

@@ -1,8 +1,9 @@
 --- The features after TLS: tls.mechanisms, tls.external, channel_binding.types, channel_binding.unsuited.
+local attempt = require "xmpp_tls_policy.audit.attempt"
 local core = require "xmpp_tls_policy.core"
+local exchange = require "xmpp_tls_policy.audit.exchange"
 local features = require "xmpp_tls_policy.audit.features"
 local observations = require "xmpp_tls_policy.audit.observations"
-local question = require "xmpp_tls_policy.audit.question"
 local text = require "xmpp_tls_policy.text"
 local tls_client = require "xmpp_tls_policy.audit.tls_client"
 
@@ -33,6 +34,24 @@ local function context_with_certificate(endpoint, version)
 	return context, problem
 end
 
+-- Makes a handshake, with options of tls_client.handshake, and opens a stream. Returns the stream, with the `facts` of
+-- the connection, which is closed; or nil, kind, message.
+local function stream_over_tls(endpoint, channel, options)
+	local client, kind, message, alert = tls_client.handshake(channel, options)
+	if not client then
+		return nil, kind, message, alert
+	end
+	local stream
+	stream, kind, message = endpoint:open_stream(client)
+	local facts = client:facts()
+	client:close()
+	if not stream then
+		return nil, kind, message
+	end
+	stream.facts = facts
+	return stream
+end
+
 -- The features under a version: { mechanisms, bindings, extended_master_secret, with_certificate }; or nil and why
 -- there are none.
 local function features_under(endpoint, version)
@@ -40,28 +59,18 @@ local function features_under(endpoint, version)
 	if problem then
 		return nil, "our certificate: " .. problem
 	end
-	local channel, kind, message = endpoint:open()
-	if not channel then
-		return nil, question.reason(kind, message)
-	end
-	local client
-	client, kind, message = tls_client.handshake(channel, {
-		settings = settings[version], context = context, server_name = endpoint.server_name,
-		deadline = endpoint:deadline(),
-	})
-	if not client then
-		return nil, question.reason(kind, message)
-	end
-	local stream
-	stream, kind, message = endpoint:open_stream(client)
-	local facts = client:facts()
-	client:close()
+	local stream, kind, message = attempt.make(endpoint, function (channel)
+		return stream_over_tls(endpoint, channel, {
+			settings = settings[version], context = context, server_name = endpoint.server_name,
+			deadline = endpoint:deadline(),
+		})
+	end)
 	if not stream then
-		return nil, question.reason(kind, message)
+		return nil, exchange.reason(kind, message)
 	end
 	return {
 		mechanisms = features.mechanisms(stream.features), bindings = features.channel_bindings(stream.features),
-		extended_master_secret = facts.extended_master_secret, with_certificate = context ~= nil,
+		extended_master_secret = stream.facts.extended_master_secret, with_certificate = context ~= nil,
 	}
 end
 

@@ -60,7 +60,7 @@ local function ask(endpoint, version)
 			return observations.made(accepted[1] ~= nil, evidence
 				or "to a hello that offers no other curves, " .. question.evidence(answer), accepted)
 		elseif not name or not open[name] then
-			return observations.untested "the server does not keep to what is offered"
+			return observations.untested "the server chooses something that was not offered"
 		end
 		open[name], accepted[#accepted + 1] = nil, name
 		evidence = ("%s accepts the curves %s"):format(version, table.concat(accepted, ", "))

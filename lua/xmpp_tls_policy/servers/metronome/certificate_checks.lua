@@ -115,6 +115,10 @@ function methods:before_elements()
 		may_pass = function (_, session, element)
 			return not checks:opened(session) and admission:may_pass(session, element)
 		end,
+		-- No handler of Metronome's waits.
+		awaits_certificate_check = function ()
+			return false
+		end,
 	}, { __index = admission })
 end
 

@@ -12,7 +12,7 @@ return {
 	["handlers.wait"] = "it handles each stanza when it comes",
 	["dane"] = "it does not ask for TLSA records",
 	["stanza.limit"] = "it has no such bound",
-	["peers.gone"] = "it throws away what came last before the connection was closed",
+	["peers.gone"] = "it throws away the last data before the connection was closed",
 	["starttls.timeout"] = "it waits 60 seconds at least, also where the stream ended meanwhile",
 	["roles"] = "it has no roles",
 }

@@ -54,18 +54,28 @@ local function parsed(words)
 	return read
 end
 
+-- The columns of the terminal, as far as the environment has them; some have 0 there.
+local function width_of_terminal()
+	local columns = tonumber(os.getenv "COLUMNS" or "")
+	return columns and columns > 0 and math.max(columns, LEAST_WIDTH) or WIDTH_UNKNOWN
+end
+
 -- The options of check.run, from the words after the module's name; or nil and a message, which is empty if
 -- help was asked for.
 local function options_of(words)
 	local read, message = parsed(words)
 	if not read then
 		return nil, message
-	elseif read.help or read[1] ~= "check" or read[3] then
+	elseif read.help or not read[1] then
 		return nil, ""
+	elseif read[1] ~= "check" then
+		return nil, ("%s is no command: check is the one"):format(read[1])
+	elseif read[3] then
+		return nil, ("%s is too much: one host can be checked, or all"):format(read[3])
 	elseif read.format and read.format ~= "json" and read.format ~= "text" then
 		return nil, ("%s is no format: text and json are"):format(read.format)
 	end
-	local width = tonumber(read.width or os.getenv "COLUMNS" or WIDTH_UNKNOWN)
+	local width = read.width and tonumber(read.width) or not read.width and width_of_terminal()
 	if not width or width < LEAST_WIDTH then
 		return nil, ("a width is a number of at least %d"):format(LEAST_WIDTH)
 	end

@@ -59,14 +59,15 @@ local function decide_in_order(session, element, decide)
 	end)
 end
 
--- Whether a handler of another module may take its time for the decision on an element. Before TLS none is asked.
+-- Whether a handler of another module may take its time for the decision on an element: for its verdict, or to find
+-- out whether a certificate is valid. Before TLS none is asked.
 local function may_wait(admission, session, to)
 	local stream = stream_of(session)
 	if not sessions.is_secure(session) and not (stream and stream.facts) then
 		return false
 	end
 	local own = sessions.host(session)
-	if admission:is_asked_of_others(own) then
+	if admission:awaits_certificate_check(session) or admission:is_asked_of_others(own) then
 		return true
 	end
 	local target = admission:domain_of(to)
