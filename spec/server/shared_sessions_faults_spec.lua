@@ -145,6 +145,22 @@ describe("sharing sessions", function ()
 		other:wait_for_log "No session is shared through unix:///[^\n]*the engine refuses the user or the password"
 		clients_are_served(other)
 		assert.not_matches(PASSWORD, other:log() .. other:shell "tlspolicy:status()", 1, true)
+		-- Nor where the URL is wrong; options_spec.lua has more of them.
+		for _, shared in ipairs { { url = ("redis://:%s@127.0.0.1:http"):format(PASSWORD) },
+			{ url = ("unix://:%%zz%s@%s"):format(PASSWORD, store.path) }, { key_file = store.url } } do
+			local mark = other:mark()
+			other:configure { policy = cluster:policy(shared) }
+			other:reload()
+			other:wait_for_log("resumption.shared", mark)
+		end
+		for _, format in ipairs { "text", "json" } do
+			local output = process.run(other:prosodyctl("mod_xmpp_tls_policy", "check", "--format", format))
+			assert.matches("resumption.shared", output, 1, true)
+			assert.not_matches(PASSWORD, output, 1, true)
+		end
+		for _, output in ipairs { other:log(), (other:shell "tlspolicy:status()"), (other:shell "tlspolicy:stats()") } do
+			assert.not_matches(PASSWORD, output, 1, true)
+		end
 	end)
 
 	it("leaves another program's data under its name alone", function ()

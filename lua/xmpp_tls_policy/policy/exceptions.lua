@@ -159,7 +159,7 @@ function exceptions.validate(value, path, errors)
 		return nil
 	elseif type(value) ~= "table" then
 		return report(errors, path, value, ('%s is %s; accepted: a table such as { ["old.example"] = %s }, or the '
-			.. 'absolute path of a file whose name ends in .json or .lua'):format(path, text.printable(value), example))
+			.. 'absolute path of a file whose name ends in .json or .lua'):format(path, validators.shown(value), example))
 	end
 	local domains, networks, valid, before = {}, {}, {}, #errors
 	for _, key in ipairs(validators.sorted_keys(value)) do

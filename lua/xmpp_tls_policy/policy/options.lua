@@ -72,7 +72,7 @@ local function check_path(value, path, errors)
 	if type(value) == "string" and value:find "^/[^%z]*$" then
 		return value
 	end
-	validators.report(errors, path, value, ("%s is %s; accepted: an absolute path"):format(path, text.printable(value)))
+	validators.report(errors, path, value, ("%s is %s; accepted: an absolute path"):format(path, validators.shown(value)))
 end
 
 local function check_name(value, path, errors)
@@ -80,21 +80,25 @@ local function check_name(value, path, errors)
 		return value
 	end
 	validators.report(errors, path, value, ("%s is %s; accepted: up to 64 letters, digits and . _ : -"):format(path,
-		text.printable(value)))
+		validators.shown(value)))
 end
 
 local example_of_shared = '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }'
 
-local of_shared = { ca_file = check_path, key_file = check_path, name = check_name, url = check_url }
+local EXAMPLE_OF_SHARED = '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }'
+
+local validate_shared = validators.table_of({
+	ca_file = check_path, key_file = check_path, name = check_name, url = check_url,
+}, EXAMPLE_OF_SHARED)
 
 -- Without a URL and a key nothing is shared; a wrong option among these shares nothing.
 local function check_shared(value, path, errors)
 	local before = #errors
 	if type(value) ~= "table" then
-		return validators.report(errors, path, "(not shown)",
-			("%s is a %s; accepted: a table such as %s"):format(path, type(value), example_of_shared))
+		return validators.report(errors, path, "(not shown)", ("%s is a %s; accepted: a table such as %s"):format(path,
+			type(value), EXAMPLE_OF_SHARED))
 	end
-	local valid = validators.table_of(of_shared, example_of_shared)(value, path, errors)
+	local valid = validate_shared(value, path, errors)
 	for _, name in ipairs { "key_file", "url" } do
 		if rawget(value, name) == nil then
 			validators.report(errors, validators.path_of(path, name), nil, ("%s is missing, as in %s"):format(

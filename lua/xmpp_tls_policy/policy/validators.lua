@@ -6,6 +6,17 @@ local text = require "xmpp_tls_policy.text"
 
 local validators = {}
 
+--- A value as a message may show it. A text that looks like a URL may contain a password, whatever option it was given
+-- to.
+function validators.shown(value)
+	if type(value) == "string" and (value:find "^%s*%a[%w+.-]*:/" or value:find ":.*@") then
+		return "a text like a URL (not shown)"
+	end
+	return text.printable(value)
+end
+
+local shown = validators.shown
+
 -- Appends one fault. `option`: the path without the name of the whole table, for which
 -- the path stands itself; `value`: printable; `nearest`: the known name that is like an
 -- unknown one, or nil.
@@ -13,7 +24,7 @@ function validators.report(errors, path, value, message, nearest)
 	local option = path:match "^[%a_][%w_]*%.?(.*)$"
 	errors[#errors + 1] = {
 		option = option ~= "" and option or path,
-		value = text.printable(value),
+		value = shown(value),
 		message = message,
 		nearest = nearest,
 	}
@@ -26,7 +37,7 @@ function validators.path_of(path, key)
 	if type(key) == "string" and #key <= 60 and key:find("^[%a_][%w_]*$") then
 		return path .. "." .. key
 	end
-	return ("%s[%s]"):format(path, text.printable(key))
+	return ("%s[%s]"):format(path, shown(key))
 end
 
 -- The keys of a table in an order that is the same each time, whatever their types.
@@ -57,10 +68,10 @@ function validators.one_of(names, superseded)
 			return value
 		elseif superseded and superseded[value] then
 			report(errors, path, value, ("%s is %s, which is superseded; use %s"):format(
-				path, text.printable(value), text.quote(superseded[value])))
+				path, shown(value), text.quote(superseded[value])))
 		else
 			report(errors, path, value, ("%s is %s; accepted: %s%s"):format(
-				path, text.printable(value), text.quoted_list(names), text.suggestion(value, names)))
+				path, shown(value), text.quoted_list(names), text.suggestion(value, names)))
 		end
 	end
 end
@@ -71,7 +82,7 @@ function validators.table_of(of_keys, example)
 	return function(value, path, errors)
 		if type(value) ~= "table" then
 			return report(errors, path, value, ("%s is %s; accepted: a table such as %s"):format(
-				path, text.printable(value), example))
+				path, shown(value), example))
 		end
 		local valid = {}
 		for _, key in ipairs(validators.sorted_keys(value)) do
@@ -80,7 +91,7 @@ function validators.table_of(of_keys, example)
 				valid[key] = of_keys[key](part, place, errors)
 			elseif type(key) == "number" then
 				report(errors, place, part, ("%s is %s, which has no name; accepted: a table such as %s; known names: %s")
-					:format(place, text.printable(part), example, text.quoted_list(known)))
+					:format(place, shown(part), example, text.quoted_list(known)))
 			else
 				report(errors, place, part, ("%s is no option; known: %s%s"):format(
 					place, text.quoted_list(known), text.suggestion(key, known)), text.nearest(key, known))
@@ -95,7 +106,7 @@ function validators.boolean(value, path, errors)
 	if type(value) == "boolean" then
 		return value
 	end
-	report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, text.printable(value)))
+	report(errors, path, value, ("%s is %s; accepted: true, false"):format(path, shown(value)))
 end
 
 -- A whole number of a unit, from `least` to `most`.
@@ -105,7 +116,7 @@ function validators.number_of(unit, least, most)
 			return value
 		end
 		report(errors, path, value, ("%s is %s; accepted: a whole number of %s, from %d to %d"):format(
-			path, text.printable(value), unit, least, most))
+			path, shown(value), unit, least, most))
 	end
 end
 

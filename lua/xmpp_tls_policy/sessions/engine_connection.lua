@@ -15,8 +15,20 @@ local loopback = { "127.0.0.1" }
 -- Bytes of an error of the engine in the log. It may quote our commands.
 local MOST_SHOWN = 100
 
---- An error of the engine as it may be logged.
-function engine_connection.shown_error(problem)
+-- All of it, also where it is a part of a word.
+local function without(problem, password)
+	local parts, from = {}, 1
+	repeat
+		local first, last = problem:find(password, from, true)
+		parts[#parts + 1] = problem:sub(from, (first or 0) - 1)
+		from = first and last + 1
+	until not from
+	return table.concat(parts, "(not shown)")
+end
+
+--- An error of the engine as it may be logged. It may quote the password (nil: there is none).
+function engine_connection.shown_error(problem, password)
+	problem = password and without(problem, password) or problem
 	return text.shown(#problem > MOST_SHOWN and problem:sub(1, MOST_SHOWN) .. "…" or problem)
 end
 
@@ -27,6 +39,7 @@ local function shut(self)
 	end
 	self._closed = true
 	self._waiting, self._first, self._next = {}, 1, 1
+	self._place, self._early = nil, nil -- they hold the password
 	if self._watch then
 		self._watch:close()
 	end
@@ -121,7 +134,7 @@ local function begin(self, address)
 			return fail(self, failure)
 		end
 	end
-	self._early = nil
+	self._place, self._early = nil, nil
 	write(self)
 end
 
@@ -143,7 +156,7 @@ local function introduce(self)
 		return function (value, problem)
 			if not value then
 				local kind = (problem or ""):match "^%u+" or "error"
-				fail(self, ("the engine refuses %s (%s)"):format(what, engine_connection.shown_error(kind)))
+				fail(self, ("the engine refuses %s (%s)"):format(what, engine_connection.shown_error(kind, place.password)))
 			end
 		end
 	end
@@ -159,7 +172,7 @@ local function introduce(self)
 	end
 	self:command({ "PING" }, function (_, problem)
 		if problem then
-			fail(self, ("the engine does not serve (%s)"):format(engine_connection.shown_error(problem)))
+			fail(self, ("the engine does not serve (%s)"):format(engine_connection.shown_error(problem, place.password)))
 		else
 			self._on_up()
 		end
@@ -183,10 +196,11 @@ end
 
 --- Does what may fail at once: to be called after open, so that on_down finds the connection.
 function methods:start()
-	local host = self._place.host
 	if self._closed then
 		return
-	elseif not host or host:find ":" or host:find "^%d+%.%d+%.%d+%.%d+$" then
+	end
+	local host = self._place.host
+	if not host or host:find ":" or host:find "^%d+%.%d+%.%d+%.%d+$" then
 		begin(self, host)
 	elseif host:lower() == "localhost" then
 		begin(self, loopback[1])

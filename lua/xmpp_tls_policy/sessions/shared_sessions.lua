@@ -121,6 +121,17 @@ local function close_connections(self)
 	self._lag:forget()
 end
 
+-- The password is taken from the URL where it is needed, and not kept.
+local function place_of(settings)
+	local place = engine_url.parse(settings.url)
+	place.ca_file = settings.ca_file
+	return place
+end
+
+local function shown_error(self, problem)
+	return engine_connection.shown_error(problem, place_of(self._settings).password)
+end
+
 -- Both connections end together.
 local function go_down(self, reason)
 	if self._is_up and self._server.monotonic() - self._up_since >= GOOD_AFTER then
@@ -133,7 +144,7 @@ end
 
 local function broken(self)
 	return function (problem)
-		go_down(self, engine_connection.shown_error(problem))
+		go_down(self, shown_error(self, problem))
 	end
 end
 
@@ -171,7 +182,7 @@ local function refused(self, problem)
 	count(self, "refused")
 	if not self._refuses and now >= (self._refusal_logged_at or -MINUTE) + MINUTE then
 		self._refuses, self._refusal_logged_at = true, now
-		self._server.log("*", "warn", "The engine refuses new sessions: %s", engine_connection.shown_error(problem))
+		self._server.log("*", "warn", "The engine refuses new sessions: %s", shown_error(self, problem))
 	end
 end
 
@@ -265,7 +276,7 @@ end
 
 local function open_connection(self, on_up)
 	return engine_connection.open {
-		server = self._server, redis = self._redis, place = self._place, attempt = self._attempts, on_up = on_up,
+		server = self._server, redis = self._redis, place = place_of(self._settings), attempt = self._attempts, on_up = on_up,
 		on_down = function (message)
 			go_down(self, message)
 		end,
@@ -312,9 +323,7 @@ end
 local function start(self)
 	local settings = self._settings
 	local message
-	self._place = engine_url.parse(settings.url)
-	self._place.ca_file = settings.ca_file
-	self._redis, message = engine_module.load(self._place, self._given_redis)
+	self._redis, message = engine_module.load(place_of(settings), self._given_redis)
 	if not self._redis then
 		return nil, message
 	end

@@ -167,12 +167,31 @@ describe("shared sessions", function ()
 	end)
 
 	it("show a password in no message", function ()
-		for _, wrong in ipairs { "redis://:secret@e", { url = "redis://:secret@e:x" }, { url = "redis:secret@e" } } do
-			local _, errors = options.repair { resumption = { shared = wrong } }
+		local function shows_nothing(value)
+			local _, errors = options.repair(value)
 			assert.is_truthy(errors[1])
 			for _, problem in ipairs(errors) do
 				assert.not_matches("secret", problem.message .. problem.value .. problem.option)
 			end
+		end
+		local urls = {
+			"redis://:secret@e:x", "redis://:secret@e:0", "redis://:secret@e:65536", "redis://:secret@e/database",
+			"redis://:secret@e/1234", "redis://:secret@", "redis://secret:@e", "redis://:secret%@e", "redis://:secret%zz@e",
+			"redis://:sec/ret secret@e", "redis://:secret", "Redis://:secret@e", "http://:secret@e", "redis:secret@e",
+			":secret@e", "user:secret@e", "unix:secret@e", "unix://:secret@", "unix://:secret@/run?database=x",
+			" redis://secret",
+			"redis://:secret@e#", "rediss://:secret@300.1.1.1", "redis://:secret\0@e:x", "redis://:secret\n@e:x",
+		}
+		for _, url in ipairs(urls) do
+			for _, shared in ipairs { { url = url }, { ulr = url }, { key_file = url }, { ca_file = url }, { name = url },
+				{ url }, { [url] = true }, url } do
+				shows_nothing { resumption = { shared = shared } }
+			end
+			shows_nothing { resumption = { enabled = url, lifetime = url, memory = url, address_share = url } }
+			shows_nothing { resumption = url }
+			shows_nothing { resumption = { url } }
+			shows_nothing { level = url, exceptions = url, url }
+			shows_nothing(url)
 		end
 	end)
 end)

@@ -225,7 +225,7 @@ describe("tls_policy.profile", function()
 		{ "rfc9352", '"rfc9352" is no profile; did you mean "rfc9325"?' },
 		{ "strict", '"strict" is no profile' },
 		{ 7, "7 is no profile" },
-		{ {}, "a table is no profile" },
+		{ {}, "an empty table is no profile" },
 	}) do
 		it("refuses " .. case[2], function()
 			for _, ask in ipairs({ tls_policy.profile, tls_policy.conformance }) do

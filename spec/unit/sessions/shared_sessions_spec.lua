@@ -541,6 +541,28 @@ describe("shared sessions", function ()
 		end
 	end
 
+	-- Some programs quote what they do not know.
+	for _, command in ipairs { "AUTH", "SELECT", "PING", "XTRIM", "XADD", "XREVRANGE", "XREAD" } do
+		for _, password in ipairs { "s3cret-word", "%s", ("p"):rep(95) .. "assword", "SECRET" } do
+			it(("show no password (%s) that the engine quotes when it answers %s"):format(password:sub(-8), command), function ()
+				engine.password = password
+				engine.answers = { [command] = { nil, ("%s is unknown to me, as is %s"):format(password, password) } }
+				local a = machine("a", { url = "redis://:" .. password:gsub("%%", "%%25") .. "@127.0.0.1/1" })
+				for index = 1, 3 do
+					a.queue = { "a:" .. index }
+					seconds(2)
+				end
+				local status = a.shared:status()
+				for _, shown in ipairs { table.concat(lines_of(a), "\n"), status.engine, status.reason or "" } do
+					assert.not_matches(password, shown, 1, true)
+					assert.not_matches("pppp", shown, 1, true)
+				end
+				assert.is_true(#a.server.lines > 0)
+				assert.same({}, a.server.failures)
+			end)
+		end
+	end
+
 	it("that are for a host without an address stay here", function ()
 		local a = machine("a", { url = "redis://[::::]", redis = { connect = function ()
 			return nil, "the host is no numeric address", "system"
