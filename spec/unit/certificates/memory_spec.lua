@@ -1193,7 +1193,7 @@ describe("the certificate memory", function()
 		{ "accept without a domain", function(it_is) it_is:accept() end,
 			"bad domain: a string that is not empty expected, got nil" },
 		{ "accept of a table", function(it_is) it_is:accept("a.example", {}) end,
-			"bad certificate: its SHA-256 expected, got a table" },
+			"bad certificate: its SHA-256 expected, got an empty table" },
 		{ "forget without a domain", function(it_is) it_is:forget() end,
 			"bad domain: a string that is not empty expected, got nil" },
 	}
