@@ -145,17 +145,33 @@ describe("an exception for a network", function ()
 		end
 	end)
 
-	it("ends the streams that needed it when it ends, and no others", function ()
-		local policy = { exceptions = { ["127.0.0.0/8"] = exception(100) } }
-		configure(policy)
-		local old = assert(open "one.test")
-		local new = assert(open("one.test", "c2s", { protocol = "any" }))
-		configure(policy, nil, { test_clock = 200 * date.DAY })
-		assert.matches("policy%-violation.*cipher.aead", (assert(old:read_all())))
-		new:send "</stream:stream>"
-		assert.is_nil((assert(new:read_all())):match "policy%-violation")
-		old:close()
-		new:close()
-		configure(policy)
-	end)
+	-- Brings a client's stream so far: "opened", "logged in" or "bound".
+	local function advance(client, stage)
+		if stage ~= "opened" then
+			assert.matches("<success", answer_to(client, "meter", "secret", "<success[^>]*>"))
+			assert(client:open())
+		end
+		if stage == "bound" then
+			client:send "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+			assert(client:read_until "<iq[^>]*type='result'.-</iq>")
+		end
+	end
+
+	for _, stage in ipairs { "opened", "logged in", "bound" } do
+		it("ends the streams that needed it when it ends, and no others: " .. stage, function ()
+			local policy = { exceptions = { ["127.0.0.0/8"] = exception(100) } }
+			configure(policy)
+			local old = assert(open "one.test")
+			local new = assert(open("one.test", "c2s", { protocol = "any" }))
+			advance(old, stage)
+			advance(new, stage)
+			configure(policy, nil, { test_clock = 200 * date.DAY })
+			assert.matches("policy%-violation.*cipher.aead", (assert(old:read_all())))
+			new:send "</stream:stream>"
+			assert.is_nil((assert(new:read_all())):match "policy%-violation")
+			old:close()
+			new:close()
+			configure(policy)
+		end)
+	end
 end)

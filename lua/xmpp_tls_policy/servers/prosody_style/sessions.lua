@@ -7,8 +7,9 @@ return function ()
 
 local sessions = {}
 
+-- A client has authenticated and no resource yet: Prosody's "c2s_unbound".
 local roles = {
-	c2s_unauthed = "c2s", c2s = "c2s",
+	c2s_unauthed = "c2s", c2s_unbound = "c2s", c2s = "c2s",
 	s2sin_unauthed = "s2sin", s2sin = "s2sin",
 	s2sout_unauthed = "s2sout", s2sout = "s2sout",
 }
@@ -21,7 +22,7 @@ end
 --- Whether a client or server has authenticated.
 function sessions.is_authenticated(session)
 	local kind = session.type
-	return kind == "c2s" or kind == "s2sin" or kind == "s2sout"
+	return kind == "c2s" or kind == "c2s_unbound" or kind == "s2sin" or kind == "s2sout"
 end
 
 --- Whether the server takes the stream for encrypted. That it does so is no proof: it believes the

@@ -21,6 +21,8 @@ local PRIORITY = 1000
 local is_stanza = parts.is_stanza
 local stream_of = sessions.stream
 local is_server = { s2sin = true, s2sout = true }
+-- Of clients, only elements before authentication are judged.
+local is_client = { c2s = true, c2s_unbound = true }
 local stanza_names = { message = true, presence = true, iq = true }
 local stanza_namespaces = { ["jabber:client"] = true, ["jabber:server"] = true }
 
@@ -95,7 +97,7 @@ local function incoming_filter(admission, hooks, state)
 				return element
 			end
 		end
-		local is_free = (kind == "c2s" or not state.active) and not waiting[session]
+		local is_free = (is_client[kind] or not state.active) and not waiting[session]
 		if is_free or not is_stanza(element) or decided[element] or not sessions.role(session) then
 			return element
 		elseif waiting[session] or may_wait(admission, session, element.attr.to) then
