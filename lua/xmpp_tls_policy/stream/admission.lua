@@ -254,9 +254,6 @@ end
 -- Common Name, or a wildcard for a top-level domain.
 function methods:certificate_names(session, domain)
 	local stream = self:stream(session)
-	if domain == stream:peer() and self._server.has_valid_identity(session) then
-		stream.taken_by_name = true
-	end
 	local policy = policy_for(self, stream.role, stream:host(), domain)
 	if not policy or not domain or not stream:read_facts() then
 		return nil

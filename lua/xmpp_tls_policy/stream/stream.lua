@@ -45,7 +45,6 @@ local MOST_PAIRS = 1000
 --   binding           the type of channel binding of the client's login, or nil
 --   tls_agreed        true after STARTTLS was agreed on, until the facts of a connection are known
 --   rejected_domain   the domain for which the server was told that the certificate does not count
---   taken_by_name     true once the server's own check took a name in the certificate for that of the header
 --   went_on           true once the server's own check of the certificate let the stream go on
 --   used_dialback     true once the peer sent dialback
 --   refused           true once the stream is refused
@@ -153,16 +152,15 @@ function methods:vouched(domain)
 end
 
 --- Whether another proof than a trusted root and the names of the certificate vouches for the domain of the header: a
--- TLSA record (RFC 6698), or a module of the operator.
+-- TLSA record (RFC 6698), or a module of the operator. A Common Name that the server's own check would take is none:
+-- where that check or ours failed, nothing tells it from a proof.
 function methods:is_proved_otherwise(domain)
 	local server, session = self.server, self.session
 	local names = self:identity(domain)
 	if names == nil or domain ~= self:peer() or not server.has_valid_certificate(session) then
 		return false
 	end
-	-- If the server was told that the name does not count, another proof has come since.
-	return not server.has_trusted_chain(session)
-		or not names and (not self.taken_by_name or self.rejected_domain == domain)
+	return not server.has_trusted_chain(session) or not names and not is_named_for_server(self, domain)
 end
 
 --- Whether the peer has authenticated as a domain.

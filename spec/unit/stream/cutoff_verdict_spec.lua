@@ -122,7 +122,6 @@ describe("the verdict if a policy were enforced", function ()
 				local of_option = policy { mode = "report", unauthenticated_s2s = unauthenticated }
 				-- The server takes the certificate for one of c.test, which it does not name.
 				local stream = stream_of("good", { peer = "c.test" })
-				stream.taken_by_name = true
 				stream.server.demands_certificate = function (host, domain)
 					assert.same({ "host.test", "c.test" }, { host, domain })
 					return demanded

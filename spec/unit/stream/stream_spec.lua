@@ -178,7 +178,8 @@ describe("a stream", function ()
 			assert.same({
 				domain = "a.test", service = "xmpp-server", identity = false, authenticated = false, proved_otherwise = false,
 			}, known("b", { identity_valid = false }):described "a.test")
-			assert.is_true(known "b":described "a.test".proved_otherwise)
+			assert.is_false(known "b":described "a.test".proved_otherwise)
+			assert.is_true(known("b", { unnamed = { ["a.test"] = true } }):described "a.test".proved_otherwise)
 			assert.is_nil(known("none", { role = "c2s" }):described(nil))
 		end)
 	end)
