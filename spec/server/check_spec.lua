@@ -165,7 +165,8 @@ describe("the check of a configuration", function ()
 	-- Kinds of problems that the server's log has in the same words.
 	local logged = {
 		option = true, ["misspelt-option"] = true, ended = true, ending = true, idle = true, obstructed = true, outage = true,
-		["no-tls"] = true, ["lost-version"] = true, ["no-starttls"] = true, certificate = true, key = true,
+		["foreign-account"] = true, ["no-tls"] = true, ["lost-version"] = true, ["no-starttls"] = true, certificate = true,
+		key = true,
 	}
 
 	-- A line of the log names the first host of several with the same certificate, and where a context is.

@@ -318,9 +318,10 @@ end
 -- By the kind of a problem: its place where no host has it in particular.
 local places = {
 	option = "configuration", ["misspelt-option"] = "configuration", ["empty-option"] = "configuration",
-	["not-enabled"] = "configuration", server = "server", sharing = "shared sessions", ["no-tls"] = "any host",
-	outage = "any host", ["lost-version"] = "any host", ["idle-level"] = "any host", key = "any host",
-	unsupported = "any host", ["no-resumption"] = "any host", certificate = "any host",
+	["foreign-account"] = "configuration", ["not-enabled"] = "configuration", server = "server",
+	sharing = "shared sessions", ["no-tls"] = "any host", outage = "any host", ["lost-version"] = "any host",
+	["idle-level"] = "any host", key = "any host", unsupported = "any host", ["no-resumption"] = "any host",
+	certificate = "any host",
 }
 
 local labels = { { "error", "Error" }, { "warn", "Warning" }, { "info", "Note" } }

@@ -1,5 +1,6 @@
 --- The policies of our hosts, as the configuration has them.
 local configuration_log = require "xmpp_tls_policy.configuration_log"
+local exceptions = require "xmpp_tls_policy.policy.exceptions"
 local options = require "xmpp_tls_policy.policy.options"
 local policy_of_options = require "xmpp_tls_policy.policy".of
 local text = require "xmpp_tls_policy.text"
@@ -159,11 +160,28 @@ end
 local EMPTY = ("%s is an empty table and has no effect; are quotation marks missing, as in { mode = report }?")
 	:format(options.name)
 
---- Options of the server that have no effect: those whose names are nearly that of ours, and ours if it is
--- empty. A list of { kind ("misspelt-option" or "empty-option"), host ("*": at the top), message }. An option
--- that is named after a module belongs to that module.
+-- Adds the accounts of a policy's exceptions that are of no host of ours. `seen`: the messages that were added before,
+-- since hosts share exceptions.
+local function add_foreign_accounts(server, place, policy, seen, add)
+	for _, exception in ipairs(policy and exceptions.of_networks(policy) or {}) do
+		for _, account in ipairs(exception.accounts or {}) do
+			local _, domain = server.split_jid(account)
+			local message = domain and not server.is_host(domain)
+				and ("the exception for %s (%s) has no effect for %s: %s is no host of this server"):format(exception.domain,
+					text.quote(exception.reason), text.quote(account), text.quote(domain))
+			if message and not seen[message] then
+				seen[message] = true
+				add("foreign-account", place, message)
+			end
+		end
+	end
+end
+
+--- Options of the server that have no effect: those whose names are nearly that of ours, ours if it is empty, and
+-- accounts in it that are of no host of ours. A list of { kind ("misspelt-option", "empty-option" or
+-- "foreign-account"), host ("*": at the top), message }. An option that is named after a module belongs to that module.
 function methods:options_without_effect()
-	local server, is_near, list = self._server, {}, {}
+	local server, is_near, seen, list = self._server, {}, {}, {}
 	local places = server.hosts()
 	table.insert(places, 1, "*")
 	local function add(kind, host, message)
@@ -183,6 +201,7 @@ function methods:options_without_effect()
 				add("empty-option", host, EMPTY)
 			end
 		end
+		add_foreign_accounts(server, host, self._policies[host], seen, add)
 	end
 	return list
 end

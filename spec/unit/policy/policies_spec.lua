@@ -295,6 +295,30 @@ describe("the policies", function ()
 		end
 	end)
 
+	it("warn of accounts in exceptions that are of no host of this server, once", function ()
+		local function exception(accounts)
+			return { level = "must", expires = "2099-12-31", reason = "old meters", accounts = accounts }
+		end
+		load {
+			["*"] = { exceptions = {
+				["192.0.2.0/24"] = exception { "a@own.test", "b@far.example", "c@OTHER.example" }, ["198.51.100.1"] = exception(),
+				["203.0.113.0/24"] = exception { "b@far.example" }, ["far.example"] = exception(),
+			} },
+			["own.test"] = { level = "must" },
+		}
+		server.take_lines()
+		found:warn_of_options_without_effect()
+		local function line(network, account, domain)
+			return ('warn configuration: the exception for %s ("old meters") has no effect for "%s": "%s" is no host of this '
+				.. "server"):format(network, account, domain)
+		end
+		assert.same({
+			line("192.0.2.0/24", "b@far.example", "far.example"), line("192.0.2.0/24", "c@OTHER.example", "other.example"),
+			line("203.0.113.0/24", "b@far.example", "far.example"),
+		}, server.take_lines())
+		assert.equal("foreign-account", found:options_without_effect()[1].kind)
+	end)
+
 	it("keep the errors of the options that were read last, with the values in force", function ()
 		load { ["*"] = { level = "most" }, ["own.test"] = { profile = "rfc1" } }
 		found:load_host "own.test"
