@@ -256,19 +256,23 @@ local function print_policies(out, found)
 	out:table({ "Host", "Policy", "Mode", "Unauthenticated s2s" }, rows)
 end
 
+local function yes_or_no(option)
+	return option and "yes" or "no"
+end
+
+-- The options that are not in the table of policies.
 local function print_options(out, found)
-	local rows, resumption = {}, nil
+	local rows, of_process = {}, found.options[1]
 	for index, row in ipairs(found.options) do
-		rows[index] = { host_names(row.hosts), row.profile, row.level, row.certificate_change,
-			row.notify_admins and "yes" or "no" }
-		resumption = resumption or row.resumption
+		rows[index] = { host_names(row.hosts), row.certificate_change, yes_or_no(row.notify_admins),
+			yes_or_no(row.channel_binding), yes_or_no(row.digest) }
 	end
-	if rows[1] then
-		out:table({ "Options of", "Profile", "Level", "Certificate change", "Notify admins" }, rows)
-	end
-	if resumption then
+	if of_process then
+		out:table({ "Options of", "Certificate change", "Notify admins", "Channel binding", "Digest" }, rows)
+		local resumption = of_process.resumption
 		out:print("Resumption: %s, lifetime %d s, memory %d MiB, address share %d", resumption.enabled and "on" or "off",
 			resumption.lifetime, resumption.memory, resumption.address_share)
+		out:print("Handshakes with DHE: %g a second at most", of_process.dhe_per_second)
 	end
 	if found.uncovered[1] then
 		out:wrapped("Not covered, so TLS is the server's own: %s", host_names(found.uncovered))

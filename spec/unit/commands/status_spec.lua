@@ -282,6 +282,12 @@ describe("the command status", function ()
 		local text = command_service.run(service, "status")
 		assert.matches("\nResumption: on, lifetime 3600 s, memory %d+ MiB, address share %d+\n", text)
 		assert.matches("\nNot covered, so TLS is the server's own: free.test\n", text)
+		assert.matches("\nHandshakes with DHE: 10 a second at most\n", text)
+		assert.matches("\nall other hosts, a.test +warn +no +yes +no *\n", text)
+		local own = assert(tls_policy.policy { certificate_change = "refuse", notify_admins = true, channel_binding = false,
+			digest = true })
+		text = command_service.run(service_of { ["*"] = own }, "status")
+		assert.matches("\nall other hosts +refuse +yes +no +yes *\n", text)
 	end)
 
 	it("shows one host alone", function ()
