@@ -6,8 +6,8 @@ local tasks = require "xmpp_tls_policy.audit.tasks"
 
 local attempt = {}
 
---- No question is asked after so many connections of its endpoint. With those that are under way at the
--- time, an endpoint makes at most 40.
+--- No question (question.lua) is asked after so many connections of its endpoint, those that limits cost left out. With
+-- those that are under way at the time, an endpoint makes at most 40, and more only where handshakes fail at random.
 attempt.MOST_CONNECTIONS = 39
 
 --- How many more questions an endpoint can be asked.
@@ -167,7 +167,8 @@ local function judge(endpoint, tried, is_doubted)
 	return "over", answers and is_end and "declined" or tried.kind
 end
 
--- The same for all that can fail. A connection of direct TLS that was not watched proves nothing by its end.
+-- The same for all that can fail. A connection of direct TLS that was not watched proves nothing by its end, nor does
+-- one that ends in the middle of an answer.
 local function judge_failure(endpoint, channel, tried, is_doubted)
 	if endpoint.is_limit_error(tried.kind, tried.message) and control_of(endpoint).answered > 0 then
 		endpoint:turn_away(tried.kind, tried.message, tried.began)
@@ -175,7 +176,7 @@ local function judge_failure(endpoint, channel, tried, is_doubted)
 	elseif tried.is_silent and attempt.is_end(tried.kind) and endpoint.direct and not channel.watched then
 		endpoint:watch_connections()
 		return "doubt"
-	elseif tried.is_silent or attempt.is_end(tried.kind) then
+	elseif tried.is_silent then
 		return judge(endpoint, tried, is_doubted)
 	end
 	return "over", tried.kind

@@ -67,10 +67,15 @@ local CLOSES_AT_RANDOM = "the server closes connections whatever is offered, so 
 -- The names that begin so, of observations for which the end of a connection can count as a no.
 local of_refusals = {
 	version = true, suites = true, groups = true, dhe = true, signature = true, resumption = true, sni = true,
+	early_data = true, renegotiation = true, extended_master_secret = true, compression = true,
 }
 
 -- The last parts of the names for which it can count as a yes.
-local yes_from_refusals = { complete = true, kinds = true, recommended = true, server_chooses = true }
+local yes_from_refusals = {
+	complete = true, kinds = true, recommended = true, server_chooses = true, newest = true,
+	-- Where TLS 1.3 alone is accepted.
+	secure = true, extended_master_secret = true,
+}
 
 -- Takes back what may have been concluded from the end of a connection: each no, and that lists are complete.
 local function take_back_refusals(observed)

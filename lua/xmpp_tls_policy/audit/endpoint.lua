@@ -165,7 +165,7 @@ local function start_tls(self, connection, pipelined)
 	local answer
 	answer, kind, message = stream:read_element(deadline)
 	if not answer then
-		return nil, kind, message
+		return nil, kind == "stream_error" and pipelined and "early_error" or kind, message
 	elseif answer.name ~= "proceed" or answer.namespace ~= namespaces.tls then
 		return nil, "no_starttls", "the answer to <starttls/> is no <proceed/>"
 	elseif stream:has_more() and pipelined then
@@ -287,7 +287,7 @@ end
 -- <starttls/>, or nil. Returns a channel that is ready for our first byte of TLS (`began`: when it began to
 -- connect, in seconds of tasks.now(); `watched`: see watch_connections), or nil, kind, message; kind: those of
 -- connect(), and "closed", "no_starttls", "stream_error", "malformed"; "early_answer": the pipelined text was answered
--- before TLS.
+-- before TLS; "early_error": by a stream error.
 function methods:open(pipelined)
 	if self.direct then
 		return connect_within_limits(self, self._is_watching and function (connection)

@@ -83,8 +83,6 @@ local function check_name(value, path, errors)
 		validators.shown(value)))
 end
 
-local example_of_shared = '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }'
-
 local EXAMPLE_OF_SHARED = '{ url = "redis://localhost", key_file = "/etc/prosody/sessions.key" }'
 
 local validate_shared = validators.table_of({
@@ -102,7 +100,7 @@ local function check_shared(value, path, errors)
 	for _, name in ipairs { "key_file", "url" } do
 		if rawget(value, name) == nil then
 			validators.report(errors, validators.path_of(path, name), nil, ("%s is missing, as in %s"):format(
-				validators.path_of(path, name), example_of_shared))
+				validators.path_of(path, name), EXAMPLE_OF_SHARED))
 		end
 	end
 	valid.name = valid.name or "xmpp-tls-policy"

@@ -184,7 +184,7 @@ end
 
 -- Clause unauth.encrypt, with the option unauthenticated_s2s. Of streams of servers alone.
 function checks.is_vouched_for(_, stream, pair)
-	if pair.policy.unauthenticated_s2s ~= "refuse" or stream:vouched(pair.domain) then
+	if pair.policy.unauthenticated_s2s ~= "refuse" or stream:has_proved(pair.domain) then
 		return nil
 	end
 	return {

@@ -55,12 +55,6 @@ local function judge_handshake(policy, stream, described)
 	return enforcement:judge(stream.facts, described, offer, policy)
 end
 
--- Whether a certificate would vouch for the peer as a domain. The server also takes the Common Name,
--- which does not count where the policy is enforced (rfc6125.6.4.4.no-common-name).
-local function is_vouched(stream, domain)
-	return stream:vouched(domain) and (stream:identity(domain) ~= false or stream:is_proved_otherwise(domain))
-end
-
 --- The verdict on the handshake alone, of a Stream whose facts are known; for a domain of the peer
 -- (nil: a client). The same object until the connection changes.
 function cutoff_verdict.of_handshake(policy, stream, domain)
@@ -71,7 +65,7 @@ function cutoff_verdict.of_handshake(policy, stream, domain)
 	end
 	local known, described = remembered[policy], stream:described(domain)
 	if described then
-		described.authenticated = is_vouched(stream, domain)
+		described.authenticated = stream:has_proved(domain)
 	end
 	local vouched = described and described.authenticated
 	if known and known.domain == domain and known.objection == stream.objection and known.vouched == vouched then
@@ -88,7 +82,7 @@ end
 
 -- The breach of a server's stream for which no certificate would vouch, or nil.
 local function breach_of_dialback(policy, stream, domain)
-	if is_vouched(stream, domain) then
+	if stream:has_proved(domain) then
 		return nil
 	elseif policy.unauthenticated_s2s == "refuse" then
 		local text = cutoff_verdict.dialback_alone(domain)

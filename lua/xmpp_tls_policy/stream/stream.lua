@@ -157,10 +157,17 @@ end
 function methods:is_proved_otherwise(domain)
 	local server, session = self.server, self.session
 	local names = self:identity(domain)
-	if names == nil or domain ~= self:peer() or not server.has_valid_certificate(session) then
+	if names == nil or domain ~= self:peer() or not server.connection(session)
+		or not server.has_valid_certificate(session) then
 		return false
 	end
 	return not server.has_trusted_chain(session) or not names and not is_named_for_server(self, domain)
+end
+
+--- Whether the peer has proved a domain, by a name in its certificate that counts (rfc6125.6.4.4.no-common-name) or
+-- otherwise. The server also takes the Common Name.
+function methods:has_proved(domain)
+	return self:vouched(domain) and (self:identity(domain) ~= false or self:is_proved_otherwise(domain))
 end
 
 --- Whether the peer has authenticated as a domain.

@@ -18,10 +18,12 @@ local function new(port, timeout)
 end
 
 local REFUSAL = hello_answers.alert(40)
+-- A record of 90 bytes begins, and in it a ServerHello of TLS 1.2.
+local BEGIN_OF_ANSWER = "\22\3\3\0\90\2\0\0\86\3\3"
 
 -- Serves direct TLS. `behaviours`: number of a connection -> "close" (at once), "end" (after the hello), "wait" (until
--- the client leaves), "speak" (before the hello); others are answered with a refusal. `ends(hello)`: whether a
--- connection ends after this hello, or nil.
+-- the client leaves), "speak" (before the hello), "break" (in the middle of a ServerHello); others are answered with a
+-- refusal. `ends(hello)`: whether a connection ends after this hello, or nil.
 local function serving(behaviours, ends)
 	return function (connection, number)
 		local behaviour = behaviours[number]
@@ -32,6 +34,9 @@ local function serving(behaviours, ends)
 		end
 		local bytes = connection:read(soon())
 		if not bytes or behaviour == "end" or ends and ends(client_hello.parse(bytes)) then
+			return
+		elseif behaviour == "break" then
+			connection:write(BEGIN_OF_ANSWER, soon())
 			return
 		elseif behaviour ~= "wait" then
 			connection:write(REFUSAL, soon())
@@ -122,6 +127,13 @@ describe("an attempt with direct TLS", function ()
 			assert.equal(0, point.limited)
 			assert.is_false(attempt.has_declined(point))
 		end
+	end)
+
+	it("concludes nothing from a connection that ends in the middle of an answer", function ()
+		local answer, reason, point = ask(serving { nil, "break" })
+		assert.is_nil(answer)
+		assert.equal("the server closed the connection without an answer", reason)
+		assert.is_false(attempt.has_declined(point))
 	end)
 
 	it("concludes nothing from a server that speaks before the hello of a watched connection", function ()

@@ -31,7 +31,7 @@ local function observe(endpoint)
 		return observations.untested "with direct TLS there is no stream before TLS"
 	end
 	local channel, kind, message = endpoint:open(xml_stream.header(endpoint.service, { to = NOBODY }))
-	if kind == "stream_error" then
+	if kind == "early_error" then
 		return observations.made(false, "the server answered <starttls/> with the stream error " .. message)
 	elseif kind == "early_answer" then
 		return observations.made(false, "the server answered the data before TLS")

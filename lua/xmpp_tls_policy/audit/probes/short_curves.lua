@@ -3,6 +3,7 @@
 local hello_lists = require "xmpp_tls_policy.audit.hello_lists"
 local observations = require "xmpp_tls_policy.audit.observations"
 local question = require "xmpp_tls_policy.audit.question"
+local versions = require "xmpp_tls_policy.audit.probes.versions"
 
 local short_curves = { name = "short_curves", after = { "versions" } }
 
@@ -73,10 +74,10 @@ function short_curves.run(endpoint, observed)
 	local version = newest_old_version(observed)
 	if version then
 		observed["groups.short"] = ask(endpoint, version)
-	elseif observed["version.TLSv1.3"].seen then
+	elseif versions.is_tls13_alone(observed) then
 		observed["groups.short"] = observations.made(false, "TLS 1.3 alone is accepted, which has no such curves", {})
 	else
-		observed["groups.short"] = observations.untested "no version of TLS was accepted"
+		observed["groups.short"] = observations.untested(versions.why_untested(observed))
 	end
 end
 

@@ -65,6 +65,17 @@ local function newest_old_answer(answers, observed)
 	end
 end
 
+--- Whether TLS 1.3 is accepted, and TLS 1.2 was refused. One that was not answered may be accepted. `observed`: the
+-- versions.
+function versions.is_tls13_alone(observed)
+	return observed["version.TLSv1.3"].seen == true and observed["version.TLSv1.2"].seen == false
+end
+
+--- Why nothing is known of older versions, where none was accepted and versions.is_tls13_alone does not hold.
+function versions.why_untested(observed)
+	return observed["version.TLSv1.3"].seen and "TLS 1.2 was not tested" or "no version of TLS was accepted"
+end
+
 -- rfc8446.D.ems-built-in, rfc8446.4.1.2.no-renegotiation
 local function observe_extensions(answers, observed)
 	local answer = newest_old_answer(answers, observed)
@@ -73,10 +84,10 @@ local function observe_extensions(answers, observed)
 			local has = answer.extensions[number] ~= nil
 			observed[name] = observations.made(has, ("the ServerHello of %s %s the extension"):format(answer.version,
 				has and "has" or "does not have"))
-		elseif observed["version.TLSv1.3"].seen then
+		elseif versions.is_tls13_alone(observed) then
 			observed[name] = observations.made(true, "TLS 1.3 alone is accepted, " .. with_tls13)
 		else
-			observed[name] = observations.untested "no version of TLS was accepted"
+			observed[name] = observations.untested(versions.why_untested(observed))
 		end
 	end
 	observe("renegotiation.secure", RENEGOTIATION_INFO, "which has no renegotiation")
@@ -96,10 +107,10 @@ local function observe_compression(answers, observed)
 	end
 	if seen ~= nil then
 		observed.compression = observations.made(seen, table.concat(sentences, "; "))
-	elseif observed["version.TLSv1.3"].seen then
+	elseif versions.is_tls13_alone(observed) then
 		observed.compression = observations.made(false, "TLS 1.3 alone is accepted, which has no compression")
 	else
-		observed.compression = observations.untested "no version of TLS was accepted"
+		observed.compression = observations.untested(versions.why_untested(observed))
 	end
 end
 
