@@ -118,13 +118,13 @@ function methods:features_received(session, features, host)
 end
 
 --- After the server's own check of a certificate, whose answer we only make stricter: it takes the Common Name
--- (rfc6125.6.4.4.no-common-name).
+-- (rfc6125.6.4.4.no-common-name) and, on Prosody 13, the target of a signed SRV record.
 function methods:certificate_named(session, domain)
 	local server, admission = self._server, self._admission
 	local names, enforced = admission:certificate_names(session, domain)
 	if enforced and names == false and server.has_valid_identity(session) then
-		server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: "
-			.. "the Common Name does not count, nor does a wildcard for a top-level domain", domain)
+		server.log_session(session, "warn", "The certificate of %s does not name it as RFC 6125 requires: the Common Name "
+			.. "does not count, nor does a wildcard for a top-level domain or the target of an SRV record", domain)
 		server.set_identity_invalid(session)
 		admission:identity_rejected(session, domain)
 	end
