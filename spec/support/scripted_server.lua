@@ -35,6 +35,10 @@ end
 -- of its own; `number`: 1 for the first connection. Returns what main returns. `server`: { accepted, open = the
 -- number of connections, most_open }. A connection is closed when `serve` returns.
 function scripted_server.run(serve, main)
+	local function when_done(stop, ...)
+		stop()
+		return ...
+	end
 	return tasks.run(function ()
 		local server = { accepted = 0, open = 0, most_open = 0 }
 		local port, stop = channel.listen("127.0.0.1", 0, function (connection)
@@ -45,9 +49,7 @@ function scripted_server.run(serve, main)
 			server.open = server.open - 1
 		end)
 		assert(port, stop)
-		local results = { main(port, server) }
-		stop()
-		return (unpack or table.unpack)(results)
+		return when_done(stop, main(port, server))
 	end)
 end
 

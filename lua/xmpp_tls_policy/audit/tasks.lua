@@ -141,21 +141,24 @@ end
 --- Runs `main` as a task, and the loop until it is done. Returns what `main` returned. An error in any
 -- task is raised here.
 function tasks.run(main)
-	local result
+	local results, count
+	local function keep(...)
+		results, count = { ... }, select("#", ...)
+	end
 	failure = nil
 	catch_broken_pipes()
 	tasks.start(function ()
-		result = { main() }
+		keep(main())
 	end)
 	-- Not uv.stop(): outside of uv.run() it would end the next uv.run().
-	while not result and not failure and uv.run "once" do end
+	while not results and not failure and uv.run "once" do end
 	-- Frees the handles that were closed last: with such handles, luv crashes when the Lua state is closed.
 	uv.run "nowait"
 	if failure then
 		error(failure, 0)
 	end
-	assert(result, "nothing is left to wait for, but the task is not done")
-	return (unpack or table.unpack)(result)
+	assert(results, "nothing is left to wait for, but the task is not done")
+	return (unpack or table.unpack)(results, 1, count)
 end
 
 return tasks

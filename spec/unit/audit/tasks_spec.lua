@@ -4,6 +4,8 @@ local tasks = require "xmpp_tls_policy.audit.tasks"
 describe("tasks", function ()
 	it("run again after one that needed no loop", function ()
 		assert.equal("first", tasks.run(function () return "first" end))
+		assert.same({ 4, nil, nil, "fourth", nil }, { select("#", tasks.run(function () return nil, nil, "fourth", nil end)),
+			tasks.run(function () return nil, nil, "fourth", nil end) })
 		assert.equal("second", tasks.run(function ()
 			tasks.sleep(0.001)
 			return "second"

@@ -77,7 +77,7 @@ describe("the command what_if", function ()
 			{ { "rfc9325", "should", "a.test" }, "should" },
 		} do
 			judged = {}
-			local items = command_service.json(service, "what_if", (table.unpack or unpack)(case[1])).what_if
+			local items = command_service.json(service, "what_if", (table.unpack or unpack)(case[1], 1, 3)).what_if
 			assert.equal("rfc9325, level " .. case[2], items[1].policy)
 			assert.is_true(judged[("rfc9325, level %s c2s"):format(case[2])])
 		end
@@ -146,7 +146,7 @@ describe("the command what_if", function ()
 			{ { "rfc9325", "b.test" }, "^nothing is known of \"b.test\": it has no policy" },
 			{ { "rfc9325", "must", "b.test" }, "^nothing is known of \"b.test\": it has no policy" },
 		} do
-			local text, done, message = command_service.run(service, "what_if", (table.unpack or unpack)(case[1]))
+			local text, done, message = command_service.run(service, "what_if", (table.unpack or unpack)(case[1], 1, 3))
 			assert.same({ "", nil }, { text, done })
 			assert.matches(case[2], message)
 		end
